@@ -1,0 +1,113 @@
+# Ibid: what to do with the sources. `make` alone lists the targets.
+#
+# One profile (release) and one target directory: `make run`, `make test` and `make install` compile the
+# dependencies once. Fetched and built parts lie in target/share/ibid, where the program looks for them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# rustup's default place, for shells that have not read its profile yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+PREFIX ?= /usr/local
+LISTEN ?= 127.0.0.1:8000
+MODEL := all-MiniLM-L6-v2
+SHARE := target/share/ibid
+IBID := target/release/ibid
+CARGO_BUILD := cargo build --release --locked --bin ibid
+PLUGINS := text markdown pdf recursive rules numeric
+# The plugins' own tests run natively. Their release profile is made for small components and slow to
+# compile; without any optimisation their property tests are slow to run.
+PLUGIN_TESTS := CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=target/plugins
+
+.PHONY: help run setup build tools parts test test-plugins lint format install uninstall clean
+
+help: ## list the targets
+	@echo "make run      fetch, build and serve on $(LISTEN); the first time takes a while, the next ones seconds"
+	@echo "make setup    fetch and build all that serving needs, without serving"
+	@echo "make build    compile the program alone"
+	@echo "make test     run every test"
+	@echo "make lint     check formatting and lints"
+	@echo "make install  install to PREFIX (default /usr/local)"
+
+run: setup ## serve; LISTEN=127.0.0.1:9000 takes another port
+	@exec $(IBID) serve --listen $(LISTEN)
+
+setup: tools ## everything that serving needs
+	@echo "== 1 of 2: fetching ONNX Runtime and the model while the server is compiled"
+	@test -x $(IBID) || echo "   (the first time: 20 minutes on two cores, nearly all of it in dependencies)"
+	@# Downloads wait for the network and the compiler for cores: side by side they cost one wait. A download
+	@# that fails ends the compilation, so that its message is the last one.
+	@scripts/fetch-assets --share $(SHARE) & fetch=$$!; \
+	$(CARGO_BUILD) & build=$$!; \
+	trap 'kill $$fetch $$build 2>/dev/null || true' EXIT; \
+	wait $$fetch; wait $$build
+	@echo "== 2 of 2: converting the model, building the plugins"
+	@$(MAKE) parts
+
+build: tools ## compile the program
+	@$(CARGO_BUILD)
+
+# Both do nothing where nothing changed.
+parts:
+	@$(IBID) model convert $(SHARE)/sources/$(MODEL) $(SHARE)/models/$(MODEL)
+	@$(IBID) plugin build $(PLUGINS:%=plugins/%) --out $(SHARE)/plugins --target-dir target/wasm
+
+# What must be on the machine. As root on Debian and Ubuntu what is missing is installed; else it is named.
+tools:
+	@missing=""; \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v python3 >/dev/null || missing="$$missing python3"; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "== installing$$missing"; \
+	    apt-get update -qq; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	  else \
+	    echo "Missing on this machine:$$missing"; \
+	    echo "Install, then run make again:  sudo apt-get install$$missing   (or what your system calls them)"; \
+	    exit 1; \
+	  fi; \
+	fi; \
+	if ! command -v cargo >/dev/null; then \
+	  echo "Rust is missing. Install it by rustup, see https://rustup.rs, then run make again."; \
+	  exit 1; \
+	fi
+
+test: setup test-plugins ## every test: the plugins' own, the program's, and those over real sockets
+	@echo "== testing the program"
+	@cargo test --release --locked
+
+test-plugins:
+	@echo "== testing the plugins"
+	@$(PLUGIN_TESTS) cargo test --locked --manifest-path plugins/Cargo.toml --workspace
+
+# `--release` does not optimise here: it lets checks and builds share build scripts and procedural macros.
+lint: ## formatting and lints, of the program and of the plugins
+	@cargo fmt --check
+	@cargo fmt --check --all --manifest-path plugins/Cargo.toml
+	@cargo clippy --release --locked --all-targets -- -D warnings
+	@$(PLUGIN_TESTS) cargo clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
+
+format: ## format all sources
+	@cargo fmt
+	@cargo fmt --all --manifest-path plugins/Cargo.toml
+
+install: ## to PREFIX, below DESTDIR; what `make setup` built
+	@test -x $(IBID) -a -d $(SHARE)/plugins -a -d $(SHARE)/models || { echo "Nothing to install yet: run make setup first."; exit 1; }
+	@install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/ibid"
+	@# Beside the old one, then in its place: a running server keeps the file that it started from.
+	@install -m 755 $(IBID) "$(DESTDIR)$(PREFIX)/bin/.ibid.new"
+	@mv -f "$(DESTDIR)$(PREFIX)/bin/.ibid.new" "$(DESTDIR)$(PREFIX)/bin/ibid"
+	@for part in lib models plugins licenses; do \
+	  rm -rf "$(DESTDIR)$(PREFIX)/share/ibid/$$part"; \
+	  if [ -d $(SHARE)/$$part ]; then cp -a $(SHARE)/$$part "$(DESTDIR)$(PREFIX)/share/ibid/"; fi; \
+	done
+	@echo "Installed. Next: $(PREFIX)/bin/ibid doctor, then $(PREFIX)/bin/ibid serve"
+
+uninstall: ## what install put there; data stays
+	@rm -rf "$(DESTDIR)$(PREFIX)/bin/ibid" "$(DESTDIR)$(PREFIX)/share/ibid"
+
+clean: ## all that was built and fetched
+	@rm -rf target

@@ -1,0 +1,13 @@
+//! Reads Markdown: an extractor.
+//!
+//! The text is the file itself; what Markdown adds are the units: headings, paragraphs, lists,
+//! tables, code and quotes, as CommonMark and GitHub's tables define them.
+
+pub mod blocks;
+pub mod config;
+pub mod front_matter;
+pub mod reader;
+mod windows;
+
+#[cfg(target_arch = "wasm32")]
+mod component;

@@ -1,0 +1,56 @@
+//! The plugin's face to the host: the exports of the world `citation-plugin`.
+
+use crate::{citation, config::Config};
+
+wit_bindgen::generate!({ path: "../../wit/0.9", world: "citation-plugin" });
+
+use exports::ibid::plugin::citing::{Formatter, Guest, GuestFormatter, Source};
+use ibid::plugin::types::Failure;
+
+struct Component;
+
+export!(Component);
+
+impl Guest for Component {
+    type Formatter = Numeric;
+}
+
+/// The formatter: its settings are all that it keeps.
+struct Numeric(Config);
+
+impl GuestFormatter for Numeric {
+    fn open(config: String) -> Result<Formatter, Failure> {
+        let config = Config::parse(&config).map_err(|message| Failure {
+            code: "INVALID_CONFIG".to_owned(),
+            message,
+            at: None,
+        })?;
+        Ok(Formatter::new(Self(config)))
+    }
+
+    fn mark(&self, cited: Vec<Source>) -> Result<String, Failure> {
+        Ok(citation::mark(cited.iter().map(|source| source.citation_id), self.0.style))
+    }
+
+    fn entry(&self, cited: Source) -> Result<String, Failure> {
+        Ok(citation::entry(&of(&cited), self.0.style))
+    }
+
+    fn finish(&self, cited: Vec<Source>) -> Result<String, Failure> {
+        if !self.0.list {
+            return Ok(String::new());
+        }
+        Ok(citation::list(cited.iter().map(of), self.0.style))
+    }
+}
+
+fn of(source: &Source) -> citation::Source<'_> {
+    let title = source.attrs.iter().find(|attr| attr.key == "title");
+    citation::Source {
+        number: source.citation_id,
+        name: &source.name,
+        title: title.map(|attr| attr.value.as_str()),
+        page: source.page,
+        section: &source.section,
+    }
+}

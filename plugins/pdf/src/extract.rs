@@ -1,0 +1,65 @@
+//! The extraction: opens a file and writes it page by page. Depends on everything below it.
+
+use std::collections::VecDeque;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::file;
+use crate::interpret::Interpreter;
+use crate::layout::{self, Block};
+use crate::limits::Budget;
+use crate::metadata::{self, Labels};
+use crate::outline::Outline;
+use crate::sink::Sink;
+use crate::structure::{self, Body};
+
+/// Pages that are laid out ahead of the one that is written, so that what is body text is known
+/// when the first headings are judged.
+const LOOK_AHEAD: usize = 8;
+
+/// Reads a PDF and writes its text, pages, units and metadata to `sink`.
+///
+/// Every page of the file becomes a page, an empty one too. Lines end in `\n`; an empty line stands
+/// between blocks and between pages.
+///
+/// # Errors
+/// [`Failure::Encrypted`] where a password is needed, [`Failure::Malformed`] where no page can be
+/// found, [`Failure::LimitExceeded`] where the file asks for more than `config` allows,
+/// [`Failure::Unsupported`] for unknown encryption. Damage in one page costs that page alone.
+pub fn extract(bytes: &[u8], config: &Config, sink: &mut dyn Sink) -> Result<(), Failure> {
+    let document = file::open(bytes, &config.limits)?;
+    let pages = file::pages(&document, &config.limits)?;
+    let labels = Labels::load(&document);
+    let outline = Outline::load(&document, &pages);
+    let mut attrs = metadata::attrs(&document);
+    attrs.push(("pages", pages.len().to_string()));
+    sink.add_attrs(attrs);
+
+    let mut budget = Budget::new(config.limits.clone());
+    let mut interpreter = Interpreter::new(&document);
+    let mut body = Body::default();
+    let mut ahead: VecDeque<Vec<Block>> = VecDeque::with_capacity(LOOK_AHEAD + 1);
+    let mut next = 0usize;
+    let mut scanned = 0usize;
+    for number in 0..pages.len() {
+        while let Some(page) = pages.get(next)
+            && next <= number + LOOK_AHEAD
+        {
+            let glyphs = interpreter.page(page, config.annotations, &mut budget)?;
+            let blocks = layout::blocks(&glyphs, config.cell_separator);
+            scanned += usize::from(blocks.is_empty() && glyphs.images > 0);
+            body.learn(&blocks);
+            ahead.push_back(blocks);
+            next += 1;
+        }
+        let blocks = ahead.pop_front().unwrap_or_default();
+        let page_number = u32::try_from(number + 1).unwrap_or(u32::MAX);
+        sink.begin_page(page_number, labels.get(number).as_deref());
+        structure::write_page(&blocks, number, &body, &outline, sink);
+        sink.progress((number + 1) as f32 / pages.len() as f32);
+    }
+    if scanned * 2 > pages.len() {
+        sink.add_attrs(vec![("needs-ocr", "true".to_owned())]);
+    }
+    Ok(())
+}

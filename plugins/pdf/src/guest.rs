@@ -1,0 +1,126 @@
+//! The glue to the plugin contract: reads the upload, writes the draft. Holds no logic.
+
+use std::cell::RefCell;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::sink::{Sink, Unit};
+
+#[allow(missing_docs)]
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/0.9",
+        world: "extractor-plugin",
+    });
+}
+
+use bindings::exports::ibid::plugin::extraction::{self, BlobBorrow, DraftBorrow, Guest, GuestExtractor};
+use bindings::ibid::plugin::intake::{Blob, Draft};
+use bindings::ibid::plugin::types;
+
+/// Bytes of the upload that are asked for at once.
+const WINDOW: u32 = 1 << 20;
+
+struct Plugin;
+
+struct Extractor(RefCell<Config>);
+
+impl Guest for Plugin {
+    type Extractor = Extractor;
+}
+
+impl GuestExtractor for Extractor {
+    fn open(config: String) -> Result<extraction::Extractor, types::Failure> {
+        let config = Config::from_json(&config).map_err(told)?;
+        Ok(extraction::Extractor::new(Extractor(RefCell::new(config))))
+    }
+
+    fn extract(&self, source: BlobBorrow<'_>, target: DraftBorrow<'_>) -> Result<(), types::Failure> {
+        let config = self.0.borrow().clone();
+        let bytes = read(source.get(), config.limits.file_bytes).map_err(told)?;
+        crate::extract(&bytes, &config, &mut Target(target.get())).map_err(told)
+    }
+}
+
+bindings::export!(Plugin with_types_in bindings);
+
+fn told(failure: Failure) -> types::Failure {
+    types::Failure {
+        code: failure.code().to_owned(),
+        message: failure.to_string(),
+        at: None,
+    }
+}
+
+/// The whole upload, in windows: lopdf wants it in one piece.
+fn read(source: &Blob, limit: u64) -> Result<Vec<u8>, Failure> {
+    let length = source.len();
+    if length > limit {
+        return Err(Failure::LimitExceeded(format!(
+            "the file is larger than {} MiB",
+            limit >> 20
+        )));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    loop {
+        let window = source.read(bytes.len() as u64, WINDOW);
+        if window.is_empty() || bytes.len() as u64 >= length {
+            return Ok(bytes);
+        }
+        bytes.extend_from_slice(&window);
+    }
+}
+
+struct Target<'a>(&'a Draft);
+
+impl Sink for Target<'_> {
+    fn write(&mut self, text: &str) -> u32 {
+        self.0.write(text)
+    }
+
+    fn begin_page(&mut self, number: u32, label: Option<&str>) {
+        self.0.begin_page(number, label);
+    }
+
+    fn add_units(&mut self, units: Vec<Unit>) {
+        let span = |at: crate::sink::Span| types::Span {
+            start: at.start,
+            end: at.end,
+        };
+        let units: Vec<types::Unit> = units
+            .into_iter()
+            .map(|unit| types::Unit {
+                at: span(unit.at),
+                kind: unit.kind.to_owned(),
+                level: unit.level,
+                title: unit.title.map(span),
+            })
+            .collect();
+        self.0.add_units(&units);
+    }
+
+    fn add_attrs(&mut self, attrs: Vec<(&'static str, String)>) {
+        let attrs: Vec<types::Attr> = attrs
+            .into_iter()
+            .map(|(key, value)| types::Attr {
+                key: key.to_owned(),
+                value,
+            })
+            .collect();
+        self.0.add_attrs(&attrs);
+    }
+
+    fn progress(&mut self, done: f32) {
+        self.0.progress(done);
+    }
+}
+
+/// lopdf draws random bytes only to write encrypted files, never to read them. The sandbox has no
+/// source of them, so there is nothing to seed with and nothing secret to protect: any call fails.
+#[unsafe(no_mangle)]
+unsafe extern "Rust" fn __getrandom_v03_custom(
+    _destination: *mut u8,
+    _length: usize,
+) -> Result<(), getrandom::Error> {
+    Err(getrandom::Error::UNSUPPORTED)
+}

@@ -1,0 +1,61 @@
+//! From glyphs on a page to lines in reading order, grouped into blocks. Depends on the glyphs
+//! alone; knows nothing of files, and keeps nothing between pages.
+//!
+//! Glyphs that follow one another become runs; runs on one baseline become rows; rows are taken
+//! apart again where the page is set in columns of prose (a table's columns are not: its rows
+//! stay whole, since that is what a reader quotes); rows become blocks.
+
+mod blocks;
+mod columns;
+mod rows;
+mod runs;
+
+use crate::interpret::PageGlyphs;
+
+/// What separates the cells of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CellSeparator {
+    /// A space, as in running text.
+    #[default]
+    Space,
+    /// A tab.
+    Tab,
+}
+
+/// A line of a page's text.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) text: String,
+    /// Font size that most of its characters have, in points.
+    pub(crate) size: f32,
+    /// Whether all of it is bold.
+    pub(crate) bold: bool,
+    /// Characters, blanks left out.
+    pub(crate) chars: usize,
+}
+
+/// Lines that belong together.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) kind: BlockKind,
+    pub(crate) lines: Vec<Line>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockKind {
+    Text,
+    /// A table whose first lines are its header, as many as said.
+    Table { header: usize },
+}
+
+/// Blocks of a page in reading order.
+pub(crate) fn blocks(page: &PageGlyphs, separator: CellSeparator) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for runs in runs::by_direction(page) {
+        let rows = rows::assemble(runs);
+        for region in columns::order(rows) {
+            blocks::group(region, separator, &mut blocks);
+        }
+    }
+    blocks
+}

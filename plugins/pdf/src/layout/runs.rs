@@ -1,0 +1,246 @@
+//! Glyphs to runs: what was drawn in one go on one baseline.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::interpret::{Glyph, PageGlyphs};
+
+/// Glyphs that follow one another on a baseline, coordinates turned so that they run rightwards.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) x0: f32,
+    pub(super) x1: f32,
+    /// Height of the baseline; upwards.
+    pub(super) base: f32,
+    pub(super) size: f32,
+    /// Gap at the end from which on another word starts.
+    pub(super) word_gap: f32,
+    pub(super) text: String,
+    /// Whether blanks were drawn before or after the text.
+    pub(super) space_before: bool,
+    pub(super) space_after: bool,
+    pub(super) bold: bool,
+}
+
+/// Gap, in parts of the font size, that ends a run; what it means is decided in its row.
+const RUN_GAP: f32 = 0.9;
+
+/// Runs of each writing direction, the direction of most glyphs first. Duplicates that fake a
+/// bold face are left out.
+pub(super) fn by_direction(page: &PageGlyphs) -> Vec<Vec<Run>> {
+    let mut groups: Vec<(i32, usize, Builder)> = Vec::new();
+    let mut seen = Seen::default();
+    let mut last = 0usize;
+    for glyph in &page.glyphs {
+        let degrees = direction(glyph);
+        let at = match groups.get(last) {
+            Some((known, ..)) if *known == degrees => last,
+            _ => match groups.iter().position(|(known, ..)| *known == degrees) {
+                Some(at) => at,
+                // Text along a curve: each glyph its own direction. Past some it reads as level.
+                None if groups.len() >= 24 => 0,
+                None => {
+                    groups.push((degrees, 0, Builder::new(degrees)));
+                    groups.len() - 1
+                }
+            },
+        };
+        last = at;
+        let text = page.text_of(glyph);
+        if seen.before(glyph, text) {
+            continue;
+        }
+        if let Some((_, count, builder)) = groups.get_mut(at) {
+            *count += 1;
+            builder.add(glyph, text);
+        }
+    }
+    groups.sort_by_key(|(degrees, count, _)| (std::cmp::Reverse(*count), *degrees));
+    groups
+        .into_iter()
+        .map(|(_, _, builder)| builder.finish())
+        .filter(|runs| !runs.is_empty())
+        .collect()
+}
+
+/// The direction in which text runs, in degrees; nearly level counts as level.
+fn direction(glyph: &Glyph) -> i32 {
+    if glyph.vertical || (glyph.dx == 0.0 && glyph.dy == 0.0) {
+        return 0;
+    }
+    if glyph.dx > 0.0 && glyph.dy.abs() < 0.05 * glyph.dx {
+        return 0;
+    }
+    let degrees = glyph.dy.atan2(glyph.dx).to_degrees();
+    let quarter = (degrees / 90.0).round() * 90.0;
+    if (degrees - quarter).abs() < 4.0 {
+        (quarter as i32).rem_euclid(360)
+    } else {
+        (degrees.round() as i32).rem_euclid(360)
+    }
+}
+
+/// A quick hash for small keys that a file cannot profit from colliding: a page holds a bounded
+/// number of glyphs.
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+        self.0 ^= self.0 >> 29;
+    }
+}
+
+/// Where which glyph was drawn already.
+#[derive(Default)]
+struct Seen(HashMap<u64, (f32, f32), BuildHasherDefault<Mix>>);
+
+impl Seen {
+    /// Whether the same glyph was drawn at nearly the same place before; notes it if not.
+    fn before(&mut self, glyph: &Glyph, text: &str) -> bool {
+        let Some(c) = text.chars().next() else {
+            return false;
+        };
+        if c == ' ' {
+            return false;
+        }
+        // Cells are wider than the distance that counts as the same place, so that a neighbour
+        // on either side is enough to look at.
+        let cell = (0.25 * glyph.size).max(0.05);
+        let near = 0.12 * glyph.size;
+        let (cx, cy) = ((glyph.x / cell) as i64, (glyph.y / cell) as i64);
+        let key = |x: i64, y: i64| {
+            (u64::from(u32::from(c)) << 42) ^ ((x as u64 & 0x1F_FFFF) << 21) ^ (y as u64 & 0x1F_FFFF)
+        };
+        let side = |v: f32, c: i64| {
+            let within = v / cell - c as f32;
+            if within > 0.5 { 1 } else { -1 }
+        };
+        let (sx, sy) = (side(glyph.x, cx), side(glyph.y, cy));
+        for (nx, ny) in [(0, 0), (sx, 0), (0, sy), (sx, sy)] {
+            if let Some((x, y)) = self.0.get(&key(cx + nx, cy + ny))
+                && (x - glyph.x).abs() < near
+                && (y - glyph.y).abs() < near
+            {
+                return true;
+            }
+        }
+        self.0.insert(key(cx, cy), (glyph.x, glyph.y));
+        false
+    }
+}
+
+struct Builder {
+    cos: f32,
+    sin: f32,
+    runs: Vec<Run>,
+    open: Option<Run>,
+    /// Whether a blank stands between the open run and what comes next.
+    blank: bool,
+    tracking: f32,
+}
+
+impl Builder {
+    fn new(degrees: i32) -> Self {
+        let (sin, cos) = match degrees {
+            0 => (0.0, 1.0),
+            90 => (1.0, 0.0),
+            180 => (0.0, -1.0),
+            270 => (-1.0, 0.0),
+            other => (other as f32).to_radians().sin_cos(),
+        };
+        Builder {
+            cos,
+            sin,
+            runs: Vec::new(),
+            open: None,
+            blank: false,
+            tracking: 0.0,
+        }
+    }
+
+    fn add(&mut self, glyph: &Glyph, text: &str) {
+        let x0 = glyph.x * self.cos + glyph.y * self.sin;
+        let base = glyph.y * self.cos - glyph.x * self.sin;
+        let width = if glyph.vertical {
+            glyph.size
+        } else {
+            (glyph.dx * self.cos + glyph.dy * self.sin).max(0.0)
+        };
+        let x1 = x0 + width;
+        if text.trim_start().is_empty() {
+            if text.is_empty() {
+                // A glyph without a meaning still takes its place.
+                if let Some(open) = &mut self.open
+                    && (open.base - base).abs() < 0.1 * open.size
+                    && x0 >= open.x1 - 0.3 * open.size
+                    && x0 - open.x1 < RUN_GAP * open.size
+                {
+                    open.x1 = open.x1.max(x1);
+                }
+            } else {
+                self.blank = true;
+            }
+            return;
+        }
+        let word_gap = (0.45 * glyph.space).clamp(0.1 * glyph.size, 0.17 * glyph.size);
+        if let Some(open) = &mut self.open {
+            let gap = x0 - open.x1;
+            let size = open.size.max(glyph.size);
+            let follows = (open.base - base).abs() < 0.08 * size
+                && (open.size - glyph.size).abs() < 0.1 * size
+                && gap > -0.35 * size
+                && gap < RUN_GAP * size;
+            if follows {
+                let tracked = gap - self.tracking.clamp(0.0, 0.5 * size);
+                if self.blank || tracked > word_gap || text.starts_with(' ') {
+                    open.text.push(' ');
+                }
+                open.text.push_str(text.trim_matches(' '));
+                open.x1 = x1.max(open.x1);
+                open.word_gap = word_gap;
+                open.bold &= glyph.bold;
+                self.blank = text.ends_with(' ');
+                self.tracking = glyph.tracking;
+                return;
+            }
+        }
+        self.close();
+        self.open = Some(Run {
+            x0,
+            x1,
+            base,
+            size: glyph.size,
+            word_gap,
+            text: text.trim_matches(' ').to_owned(),
+            space_before: self.blank || text.starts_with(' '),
+            space_after: false,
+            bold: glyph.bold,
+        });
+        self.blank = text.ends_with(' ');
+        self.tracking = glyph.tracking;
+    }
+
+    fn close(&mut self) {
+        if let Some(mut run) = self.open.take() {
+            run.space_after = self.blank;
+            self.runs.push(run);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Run> {
+        self.close();
+        self.runs
+    }
+}

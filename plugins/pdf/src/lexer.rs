@@ -1,0 +1,346 @@
+//! Splits PDF syntax without indirect objects (content streams, CMaps) into tokens. Never fails:
+//! what cannot be read is skipped, as viewers do. Depends on nothing.
+
+/// A piece of PDF syntax.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Token<'a> {
+    Number(f32),
+    /// A name without its slash, `#xx` resolved.
+    Name(Vec<u8>),
+    /// A literal or hexadecimal string, decoded.
+    String(Vec<u8>),
+    ArrayStart,
+    ArrayEnd,
+    DictStart,
+    DictEnd,
+    /// Anything else that is a word: an operator, `true`, `null`.
+    Word(&'a [u8]),
+}
+
+/// Reads tokens from bytes.
+pub(crate) struct Lexer<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, 0 | 9 | 10 | 12 | 13 | 32)
+}
+
+fn is_delimiter(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%'
+    )
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+impl<'a> Lexer<'a> {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
+        Lexer { data, at: 0 }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.data.get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.data.get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(byte) = self.peek() {
+            if is_space(byte) {
+                self.at += 1;
+            } else if byte == b'%' {
+                while let Some(byte) = self.peek() {
+                    if byte == b'\n' || byte == b'\r' {
+                        break;
+                    }
+                    self.at += 1;
+                }
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// Bytes up to the next white space or delimiter.
+    fn word(&mut self) -> &'a [u8] {
+        let start = self.at;
+        while let Some(byte) = self.peek() {
+            if is_space(byte) || is_delimiter(byte) {
+                break;
+            }
+            self.at += 1;
+        }
+        self.data.get(start..self.at).unwrap_or_default()
+    }
+
+    fn name(&mut self) -> Vec<u8> {
+        let raw = self.word();
+        if !raw.contains(&b'#') {
+            return raw.to_vec();
+        }
+        let mut name = Vec::with_capacity(raw.len());
+        let mut rest = raw;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            if byte == b'#'
+                && let [high, low, after @ ..] = after
+                && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+            {
+                name.push(high << 4 | low);
+                rest = after;
+            } else {
+                name.push(byte);
+            }
+        }
+        name
+    }
+
+    fn literal_string(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut depth = 1u32;
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            match byte {
+                b'(' => {
+                    depth += 1;
+                    out.push(byte);
+                }
+                b')' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        break;
+                    }
+                    out.push(byte);
+                }
+                b'\\' => {
+                    let Some(escaped) = self.peek() else { break };
+                    self.at += 1;
+                    match escaped {
+                        b'n' => out.push(b'\n'),
+                        b'r' => out.push(b'\r'),
+                        b't' => out.push(b'\t'),
+                        b'b' => out.push(8),
+                        b'f' => out.push(12),
+                        b'\r' => {
+                            if self.peek() == Some(b'\n') {
+                                self.at += 1;
+                            }
+                        }
+                        b'\n' => {}
+                        b'0'..=b'7' => {
+                            let mut value = u32::from(escaped - b'0');
+                            for _ in 0..2 {
+                                match self.peek() {
+                                    Some(digit @ b'0'..=b'7') => {
+                                        value = value * 8 + u32::from(digit - b'0');
+                                        self.at += 1;
+                                    }
+                                    _ => break,
+                                }
+                            }
+                            out.push(value as u8);
+                        }
+                        other => out.push(other),
+                    }
+                }
+                _ => out.push(byte),
+            }
+        }
+        out
+    }
+
+    fn hex_string(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut high = None;
+        while let Some(byte) = self.peek() {
+            self.at += 1;
+            if byte == b'>' {
+                break;
+            }
+            if let Some(digit) = hex(byte) {
+                match high.take() {
+                    None => high = Some(digit),
+                    Some(first) => out.push(first << 4 | digit),
+                }
+            }
+        }
+        if let Some(first) = high {
+            out.push(first << 4);
+        }
+        out
+    }
+
+    /// Skips the data of an inline image: call it after the word `ID`.
+    pub(crate) fn skip_inline_image(&mut self) {
+        self.at += 1;
+        loop {
+            let rest = self.rest();
+            let Some(found) = rest.windows(2).position(|pair| pair == b"EI") else {
+                self.at = self.data.len();
+                return;
+            };
+            let before = found == 0 || rest.get(found - 1).copied().is_some_and(is_space);
+            let after = rest.get(found + 2..).unwrap_or_default();
+            // Image data may hold "EI" by chance; what follows the real one reads as text.
+            let readable = after
+                .iter()
+                .take(12)
+                .all(|&byte| is_space(byte) || (32..127).contains(&byte));
+            let ends = after.first().is_none_or(|&byte| is_space(byte));
+            self.at += found + 2;
+            if before && ends && readable {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads a number as PDF writers write them: `-.5`, `4.`, `--3`, `1.2-3`.
+fn number(word: &[u8]) -> Option<f32> {
+    let mut negative = false;
+    let mut digits = word;
+    while let Some((&sign @ (b'+' | b'-'), rest)) = digits.split_first() {
+        negative |= sign == b'-';
+        digits = rest;
+    }
+    let (mut value, mut scale, mut fraction, mut any) = (0f64, 1f64, false, false);
+    for &byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                any = true;
+                value = value * 10.0 + f64::from(byte - b'0');
+                if fraction {
+                    scale *= 10.0;
+                }
+            }
+            b'.' if !fraction => fraction = true,
+            b'-' if any => break,
+            _ => return None,
+        }
+    }
+    if !any && !fraction {
+        return None;
+    }
+    let value = (value / scale) as f32;
+    if !value.is_finite() {
+        return Some(0.0);
+    }
+    Some(if negative { -value } else { value })
+}
+
+impl<'a> Iterator for Lexer<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        loop {
+            self.skip_space();
+            let byte = self.peek()?;
+            match byte {
+                b'/' => {
+                    self.at += 1;
+                    return Some(Token::Name(self.name()));
+                }
+                b'(' => {
+                    self.at += 1;
+                    return Some(Token::String(self.literal_string()));
+                }
+                b'<' => {
+                    self.at += 1;
+                    if self.peek() == Some(b'<') {
+                        self.at += 1;
+                        return Some(Token::DictStart);
+                    }
+                    return Some(Token::String(self.hex_string()));
+                }
+                b'>' => {
+                    self.at += 1;
+                    if self.peek() == Some(b'>') {
+                        self.at += 1;
+                        return Some(Token::DictEnd);
+                    }
+                }
+                b'[' => {
+                    self.at += 1;
+                    return Some(Token::ArrayStart);
+                }
+                b']' => {
+                    self.at += 1;
+                    return Some(Token::ArrayEnd);
+                }
+                b')' | b'{' | b'}' => self.at += 1,
+                _ => {
+                    let word = self.word();
+                    return Some(match byte {
+                        b'0'..=b'9' | b'+' | b'-' | b'.' => {
+                            number(word).map_or(Token::Word(word), Token::Number)
+                        }
+                        _ => Token::Word(word),
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(source: &[u8]) -> Vec<Token<'_>> {
+        Lexer::new(source).collect()
+    }
+
+    #[test]
+    fn reads_every_kind_of_token() {
+        assert_eq!(
+            tokens(b"/F#31 -.5 [(a\\)\\101(b)) <48 6>] TJ % note\n<< /K 1 >> T* '"),
+            vec![
+                Token::Name(b"F1".to_vec()),
+                Token::Number(-0.5),
+                Token::ArrayStart,
+                Token::String(b"a)A(b)".to_vec()),
+                Token::String(b"H`".to_vec()),
+                Token::ArrayEnd,
+                Token::Word(b"TJ"),
+                Token::DictStart,
+                Token::Name(b"K".to_vec()),
+                Token::Number(1.0),
+                Token::DictEnd,
+                Token::Word(b"T*"),
+                Token::Word(b"'"),
+            ]
+        );
+    }
+
+    #[test]
+    fn odd_numbers_are_read_as_viewers_read_them() {
+        assert_eq!(
+            tokens(b"4. --3 1.2-3 +7 ."),
+            vec![
+                Token::Number(4.0),
+                Token::Number(-3.0),
+                Token::Number(1.2),
+                Token::Number(7.0),
+                Token::Number(0.0)
+            ]
+        );
+    }
+
+    #[test]
+    fn an_inline_image_ends_at_the_real_end() {
+        let source = b"ID \x00\x01 EI\xff\xfe\x80 EI Q (x) Tj";
+        let mut lexer = Lexer::new(source);
+        assert_eq!(lexer.next(), Some(Token::Word(b"ID")));
+        lexer.skip_inline_image();
+        assert_eq!(lexer.next(), Some(Token::Word(b"Q")));
+    }
+}

@@ -1,0 +1,32 @@
+//! Ibid's PDF extractor: text in reading order, pages, structure and metadata of PDF files.
+//!
+//! The logic is plain Rust on lopdf's parser and runs anywhere; compiled for `wasm32` it is a
+//! component of the world `extractor-plugin`. Everything a file contains counts as hostile: work is
+//! bounded by [`Limits`], and damage costs what is damaged, never a panic.
+#![deny(missing_docs)]
+
+mod config;
+mod extract;
+mod failure;
+mod file;
+mod font;
+#[cfg(target_arch = "wasm32")]
+mod guest;
+mod interpret;
+mod layout;
+mod lexer;
+mod limits;
+mod matrix;
+mod metadata;
+mod normalize;
+mod object;
+mod outline;
+mod sink;
+mod structure;
+
+pub use config::Config;
+pub use extract::extract;
+pub use failure::Failure;
+pub use layout::CellSeparator;
+pub use limits::Limits;
+pub use sink::{Collected, CollectedPage, Sink, Span, Unit};

@@ -1,0 +1,175 @@
+//! Blocks to text and units: decides what is a heading by the document's body text and outline,
+//! and writes a page. Depends on layout, the outline and the sink.
+
+use std::collections::HashMap;
+
+use crate::layout::{Block, BlockKind, Line};
+use crate::outline::Outline;
+use crate::sink::{Sink, Span, Unit};
+
+/// Longest heading, in characters.
+const MAX_HEADING_CHARS: usize = 160;
+
+/// Most lines of a heading.
+const MAX_HEADING_LINES: usize = 3;
+
+/// How large and how bold the document's running text is, learned page by page.
+#[derive(Default)]
+pub(crate) struct Body {
+    /// Characters by size in tenths of a point.
+    sizes: HashMap<u32, usize>,
+    bold: usize,
+    all: usize,
+}
+
+impl Body {
+    pub(crate) fn learn(&mut self, blocks: &[Block]) {
+        for line in blocks.iter().flat_map(|block| &block.lines) {
+            *self.sizes.entry(tenths(line.size)).or_default() += line.chars;
+            self.all += line.chars;
+            self.bold += if line.bold { line.chars } else { 0 };
+        }
+    }
+
+    /// The size of most characters, in points.
+    fn size(&self) -> f32 {
+        self.sizes
+            .iter()
+            .max_by_key(|(size, chars)| (**chars, **size))
+            .map_or(0.0, |(size, _)| *size as f32 / 10.0)
+    }
+
+    /// Whether bold is so common that it says nothing.
+    fn is_bold(&self) -> bool {
+        self.bold * 3 > self.all
+    }
+}
+
+fn tenths(size: f32) -> u32 {
+    (size * 10.0).round().clamp(0.0, 1e6) as u32
+}
+
+/// Writes the blocks of one page and their units. Returns whether anything was written.
+pub(crate) fn write_page(
+    blocks: &[Block],
+    page: usize,
+    body: &Body,
+    outline: &Outline,
+    sink: &mut dyn Sink,
+) -> bool {
+    let (body_size, body_bold) = (body.size(), body.is_bold());
+    let mut text = String::new();
+    let mut units: Vec<(usize, usize, &'static str, u8, Option<(usize, usize)>)> = Vec::new();
+    for block in blocks {
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        let start = text.len();
+        let mut spans = Vec::with_capacity(block.lines.len());
+        for line in &block.lines {
+            if text.len() > start {
+                text.push('\n');
+            }
+            let at = text.len();
+            text.push_str(&line.text);
+            spans.push((at, text.len()));
+        }
+        let end = text.len();
+        match block.kind {
+            BlockKind::Table { header } => {
+                let title = header
+                    .checked_sub(1)
+                    .and_then(|last| spans.get(last))
+                    .map(|last| (start, last.1));
+                units.push((start, end, "table", 0, title));
+                for (index, (from, to)) in spans.into_iter().enumerate() {
+                    let title = title.filter(|_| index >= header);
+                    units.push((from, to, "table-row", 0, title));
+                }
+            }
+            BlockKind::Text => match heading(block, page, body_size, body_bold, outline) {
+                Some(level) => units.push((start, end, "heading", level, None)),
+                None => units.push((start, end, "paragraph", 0, None)),
+            },
+        }
+    }
+    if text.is_empty() {
+        return false;
+    }
+    let len = text.len();
+    text.push_str("\n\n");
+    let total = sink.write(&text);
+    let Some(base) = total.checked_sub(u32::try_from(text.len()).unwrap_or(u32::MAX)) else {
+        return true;
+    };
+    debug_assert!(len <= text.len());
+    let span = |(from, to): (usize, usize)| Span {
+        start: base.saturating_add(from as u32),
+        end: base.saturating_add(to as u32),
+    };
+    sink.add_units(
+        units
+            .into_iter()
+            .filter(|(from, to, ..)| from < to)
+            .map(|(from, to, kind, level, title)| Unit {
+                at: span((from, to)),
+                kind,
+                level,
+                title: title.map(span),
+            })
+            .collect(),
+    );
+    true
+}
+
+/// The level of a heading; `None` for running text. In doubt, running text: a wrong heading
+/// stands above every chunk that follows it.
+fn heading(
+    block: &Block,
+    page: usize,
+    body_size: f32,
+    body_bold: bool,
+    outline: &Outline,
+) -> Option<u8> {
+    if block.lines.len() > MAX_HEADING_LINES {
+        return None;
+    }
+    let first = block.lines.first()?;
+    let text = block
+        .lines
+        .iter()
+        .map(|line| line.text.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let chars = text.chars().count();
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    if chars > MAX_HEADING_CHARS || letters < 3 || letters * 2 < chars {
+        return None;
+    }
+    if let Some(level) = outline.level(page, &text) {
+        return Some(level);
+    }
+    let ratio = block
+        .lines
+        .iter()
+        .map(|line| line.size)
+        .fold(f32::MAX, f32::min)
+        / body_size.max(0.1);
+    let bold = block.lines.iter().all(|line: &Line| line.bold);
+    let sentence = text.ends_with(['.', ',', ';', ':']) && text.split(' ').count() > 6
+        || text.ends_with([',', ';'])
+        || text.starts_with(|c: char| c.is_lowercase());
+    if sentence {
+        return None;
+    }
+    let upper = text.chars().all(|c| !c.is_lowercase());
+    match ratio {
+        r if r >= 1.7 => Some(1),
+        r if r >= 1.35 => Some(2),
+        r if r >= 1.14 => Some(3),
+        r if r >= 0.97 && bold && !body_bold && first.chars >= 4 => {
+            Some(if upper { 3 } else { 4 })
+        }
+        _ => None,
+    }
+}

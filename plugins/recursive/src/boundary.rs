@@ -1,0 +1,289 @@
+//! Where a text can be cut, and how well: lines, sentences, words, characters.
+//!
+//! Pure text scanning: depends on nothing. All offsets are bytes of the text that is given.
+
+/// How strong a boundary is. Chunks end at the strongest within reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strength {
+    /// Between two characters of a word.
+    Character,
+    /// Between two words.
+    Word,
+    /// After a comma, colon, semicolon or dash.
+    Clause,
+    /// The end of a line within a sentence.
+    Line,
+    /// The end of a sentence, of a line that stands for itself, of a list item or table row.
+    Sentence,
+    /// Between paragraphs, around tables, lists, code.
+    Paragraph,
+    /// Before a heading: a chunk starts here.
+    Section,
+    /// Before a page: a chunk starts here.
+    Page,
+}
+
+/// Lines shorter than this are not wrapped: a line of a letter, a verse, a table. In bytes.
+const WRAPPED: usize = 40;
+
+/// Words that a full stop follows without ending a sentence, in lower case.
+const ABBREVIATIONS: [&str; 48] = [
+    "al", "approx", "art", "aug", "bzw", "ca", "cf", "ch", "co", "corp", "dec", "dept", "dr", "ed", "eq", "est", "etc", "feb", "fig", "figs",
+    "gen", "hr", "inc", "jan", "jr", "ltd", "max", "min", "mr", "mrs", "ms", "no", "nos", "nov", "nr", "oct", "pp", "prof", "sec", "sect",
+    "sep", "sept", "sr", "st", "tel", "usw", "vol", "vs",
+];
+
+/// The places in prose where a sentence or a line that stands for itself starts, and how strong the
+/// boundary before each is. The start of the text is not among them.
+pub fn sentences(text: &str) -> Vec<(usize, Strength)> {
+    let mut found = Vec::new();
+    let mut offset = 0;
+    let mut before: Option<&str> = None;
+    let mut blank = false;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim();
+        if content.is_empty() {
+            blank = true;
+        } else {
+            match before {
+                Some(_) if blank => found.push((offset, Strength::Paragraph)),
+                Some(before) if !is_wrapped(before, content) => found.push((offset, Strength::Sentence)),
+                _ => {}
+            }
+            within_line(line, offset, &mut found);
+            before = Some(content);
+            blank = false;
+        }
+        offset += line.len();
+    }
+    found
+}
+
+/// The places where a line starts that is not blank; for code, where sentences mean nothing.
+pub fn lines(text: &str, strength: Strength) -> Vec<(usize, Strength)> {
+    let mut found = Vec::new();
+    let mut offset = 0;
+    let mut blank = false;
+    for line in text.split_inclusive('\n') {
+        let is_blank = line.trim().is_empty();
+        if offset > 0 && !is_blank {
+            found.push((offset, if blank { Strength::Paragraph } else { strength }));
+        }
+        blank = is_blank;
+        offset += line.len();
+    }
+    found
+}
+
+/// The places where a word starts, and how strong the boundary before each is.
+pub fn words(text: &str) -> Vec<(usize, Strength)> {
+    let mut found = Vec::new();
+    let mut last = ' ';
+    let mut gap = None;
+    for (at, character) in text.char_indices() {
+        if character.is_whitespace() {
+            gap = gap.max(Some(match character {
+                '\n' => Strength::Line,
+                _ if matches!(last, ',' | ';' | ':' | '\u{2013}' | '\u{2014}' | '|') => Strength::Clause,
+                _ => Strength::Word,
+            }));
+        } else {
+            if let Some(strength) = gap.take().filter(|_| at > 0) {
+                found.push((at, strength));
+            } else if matches!(last, '\u{3001}' | '\u{ff0c}' | '\u{ff1b}' | '\u{ff1a}') {
+                found.push((at, Strength::Clause));
+            }
+            last = character;
+        }
+    }
+    found
+}
+
+/// The places where a character starts that can stand alone: accents, vowel signs and joiners stay
+/// with what they belong to, unless that would be a heap of them.
+pub fn characters(text: &str) -> Vec<(usize, Strength)> {
+    let mut found = Vec::new();
+    let (mut start, mut joined) = (0, false);
+    for (at, character) in text.char_indices().skip(1) {
+        if at - start >= 32 || !(joined || extends(character)) {
+            found.push((at, Strength::Character));
+            start = at;
+        }
+        joined = character == '\u{200d}';
+    }
+    found
+}
+
+/// Whether a line goes on in the next one, as lines of wrapped prose do.
+fn is_wrapped(line: &str, next: &str) -> bool {
+    let Some(first) = next.chars().next() else { return false };
+    if line.chars().next_back().is_some_and(|last| is_terminator(last) || is_wide_terminator(last) || last == ':') || is_list_marker(next) {
+        return false;
+    }
+    first.is_lowercase() || (line.len() >= WRAPPED && (first.is_alphabetic() || matches!(first, '(' | '"' | '\u{201c}' | '$')))
+}
+
+fn is_list_marker(line: &str) -> bool {
+    let word = line.split_whitespace().next().unwrap_or_default();
+    matches!(word, "-" | "*" | "+" | "\u{2022}" | "\u{b7}" | "\u{2013}" | "\u{25aa}" | "\u{25cf}" | "o")
+        || word.strip_suffix([')', '.']).map(|number| number.trim_start_matches('(')).is_some_and(|number| {
+            number.len() <= 4 && !number.is_empty() && (number.bytes().all(|b| b.is_ascii_digit()) || number.len() == 1 || is_roman(number))
+        })
+}
+
+fn is_roman(word: &str) -> bool {
+    word.bytes().all(|byte| matches!(byte, b'i' | b'v' | b'x'))
+}
+
+fn within_line(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
+    let mut rest = line.char_indices().peekable();
+    let mut word_start = 0;
+    let mut words = 0;
+    let mut in_word = false;
+    while let Some((at, character)) = rest.next() {
+        if character.is_whitespace() {
+            in_word = false;
+            word_start = at + character.len_utf8();
+            continue;
+        }
+        words += usize::from(!in_word);
+        in_word = true;
+        let wide = is_wide_terminator(character);
+        if !wide && !is_terminator(character) {
+            continue;
+        }
+        let word = line.get(word_start..at).unwrap_or_default();
+        let mut is_stop = character != '.' || !is_abbreviation(word, words == 1);
+        let mut end = at + character.len_utf8();
+        while let Some(&(next_at, next)) = rest.peek()
+            && (is_closing(next) || is_terminator(next) || is_wide_terminator(next))
+        {
+            is_stop = is_stop || is_terminator(next) && next != '.';
+            end = next_at + next.len_utf8();
+            rest.next();
+        }
+        let after = line.get(end..).unwrap_or_default();
+        let next = after.trim_start();
+        let is_apart = wide || next.len() < after.len();
+        // What starts in lower case goes on with the sentence, except where there is no case.
+        if is_stop && is_apart && next.chars().next().is_some_and(|first| !first.is_lowercase()) {
+            found.push((base + line.len() - next.len(), Strength::Sentence));
+        }
+    }
+}
+
+/// Whether the full stop after `word` belongs to it.
+fn is_abbreviation(word: &str, at_line_start: bool) -> bool {
+    if word.len() > 16 {
+        return false;
+    }
+    let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let mut characters = word.chars();
+    match (characters.next(), characters.next()) {
+        (Some(only), None) if only.is_alphabetic() => return true,
+        _ if word.contains('.') && word.len() <= 6 && !word.contains(|c: char| c.is_ascii_digit()) => return true,
+        _ => {}
+    }
+    if at_line_start && word.len() <= 4 && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return true;
+    }
+    word.len() <= 6 && ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+}
+
+fn is_terminator(character: char) -> bool {
+    matches!(character, '.' | '!' | '?' | '\u{2026}' | '\u{61f}' | '\u{6d4}' | '\u{964}' | '\u{965}' | '\u{104b}' | '\u{1362}' | '\u{17d4}')
+}
+
+/// Ends of sentences in scripts that write no space after them.
+fn is_wide_terminator(character: char) -> bool {
+    matches!(character, '\u{3002}' | '\u{ff01}' | '\u{ff1f}' | '\u{ff0e}' | '\u{ff61}')
+}
+
+fn is_closing(character: char) -> bool {
+    matches!(
+        character,
+        '"' | '\'' | ')' | ']' | '}' | '\u{201d}' | '\u{2019}' | '\u{bb}' | '\u{203a}' | '\u{300d}' | '\u{300f}' | '\u{3011}' | '\u{ff09}' | '\u{300b}'
+    )
+}
+
+/// Whether a character belongs to the one before it.
+fn extends(character: char) -> bool {
+    matches!(character,
+        '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5bd}' | '\u{64b}'..='\u{65f}' | '\u{670}'
+        | '\u{900}'..='\u{903}' | '\u{93a}'..='\u{94f}' | '\u{981}'..='\u{983}' | '\u{9bc}'..='\u{9cd}'
+        | '\u{b82}' | '\u{bbe}'..='\u{bcd}' | '\u{c00}'..='\u{c04}' | '\u{c3e}'..='\u{c56}' | '\u{d3e}'..='\u{d4d}'
+        | '\u{e31}' | '\u{e33}'..='\u{e3a}' | '\u{e47}'..='\u{e4e}' | '\u{eb1}' | '\u{eb4}'..='\u{ebc}' | '\u{ec8}'..='\u{ece}'
+        | '\u{102b}'..='\u{103e}' | '\u{17b4}'..='\u{17d3}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{200c}' | '\u{200d}' | '\u{20d0}'..='\u{20f0}' | '\u{302a}'..='\u{302f}' | '\u{3099}' | '\u{309a}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parts<'a>(text: &'a str, cuts: &[(usize, Strength)]) -> Vec<&'a str> {
+        let ends = cuts.iter().map(|(at, _)| *at).chain([text.len()]);
+        let mut start = 0;
+        ends.map(|end| text[std::mem::replace(&mut start, end)..end].trim()).collect()
+    }
+
+    fn check(text: &str, expected: &[&str]) {
+        assert_eq!(parts(text, &sentences(text)), expected, "{text:?}");
+    }
+
+    #[test]
+    fn sentences_end_at_stops() {
+        check("One. Two! Three? \"Four.\" Five", &["One.", "Two!", "Three?", "\"Four.\"", "Five"]);
+        check("It rose 3.5 percent. Costs fell.", &["It rose 3.5 percent.", "Costs fell."]);
+        check("He said so... and left. Then", &["He said so... and left.", "Then"]);
+        check("你好。我很好！再见", &["你好。", "我很好！", "再见"]);
+        check("「はい。」と言った。次", &["「はい。」", "と言った。", "次"]);
+        check("ठीक है। अच्छा", &["ठीक है।", "अच्छा"]);
+    }
+
+    #[test]
+    fn abbreviations_do_not_end_sentences() {
+        check("Mr. Lee of Acme Inc. Delaware met J. P. Ray.", &["Mr. Lee of Acme Inc. Delaware met J. P. Ray."]);
+        check("See e.g. Table 2 in the U.S. Code. It says", &["See e.g. Table 2 in the U.S. Code.", "It says"]);
+        check("12. Leases are listed.", &["12. Leases are listed."]);
+        check("In 2019. Then", &["In 2019.", "Then"]);
+    }
+
+    #[test]
+    fn wrapped_lines_are_one_sentence() {
+        check("a line that is long enough to be wrapped, of\nEnglish prose. And\nmore.", &["a line that is long enough to be wrapped, of\nEnglish prose.", "And\nmore."]);
+        check("Dear Ann\n\nThanks", &["Dear Ann", "Thanks"]);
+        check("Milk\nBread\n- eggs\n1. nuts", &["Milk", "Bread", "- eggs", "1. nuts"]);
+        check("2024-05-01 12:00:00 INFO the server has started\n2024-05-01 12:00:01 INFO done", &[
+            "2024-05-01 12:00:00 INFO the server has started",
+            "2024-05-01 12:00:01 INFO done",
+        ]);
+    }
+
+    #[test]
+    fn words_and_clauses() {
+        let found = words(" one two, three\nfour、五");
+        let strengths: Vec<_> = found.iter().map(|(_, strength)| *strength).collect();
+        assert_eq!(strengths, [Strength::Word, Strength::Word, Strength::Clause, Strength::Line, Strength::Clause]);
+    }
+
+    #[test]
+    fn accents_stay_with_their_letters() {
+        let text = "e\u{301}a👩\u{200d}🚀\u{1f3fd}ก\u{e31}น";
+        assert_eq!(parts(text, &characters(text)), ["e\u{301}", "a", "👩\u{200d}🚀\u{1f3fd}", "ก\u{e31}", "น"]);
+        assert!(characters(&format!("a{}", "\u{301}".repeat(100))).len() >= 5);
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_rise_and_stand_on_characters(text in "([a-c]{1,4}|[ .,!?\n。é]|\u{301}|\u{200d}|Inc\\.|- |1\\. |“|”){0,40}") {
+            let all = [sentences(&text), lines(&text, Strength::Line), words(&text), characters(&text)];
+            for cuts in all {
+                prop_assert!(cuts.iter().all(|(at, _)| *at > 0 && *at < text.len() && text.is_char_boundary(*at)));
+                prop_assert!(cuts.windows(2).all(|two| two[0].0 < two[1].0), "{:?}", cuts);
+            }
+        }
+    }
+}

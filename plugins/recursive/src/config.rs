@@ -1,0 +1,79 @@
+//! The plugin's configuration: `config.schema.json` in Rust.
+
+use serde::Deserialize;
+
+/// How chunks are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Tokens in a full chunk, 16 to 8192.
+    pub target_tokens: u32,
+    /// Tokens that a chunk repeats of the one before it, at most half of `target_tokens`.
+    pub overlap_tokens: u32,
+    /// Tokens in a chunk at least, if that can be had.
+    pub min_tokens: u32,
+    /// What a chunk is given as context.
+    pub context: Context,
+}
+
+/// What a chunk is given as context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Context {
+    /// The headings above it and the header of its table.
+    Headings,
+    /// Nothing.
+    None,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { target_tokens: 200, overlap_tokens: 30, min_tokens: 100, context: Context::Headings }
+    }
+}
+
+impl Config {
+    /// Reads a JSON object; what is absent has its default.
+    ///
+    /// # Errors
+    /// One sentence that names the key that is wrong.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let mut json = serde_json::Deserializer::from_str(json);
+        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))?;
+        if !(16..=8192).contains(&config.target_tokens) {
+            return Err(format!("config: target_tokens is {}, it must be from 16 to 8192", config.target_tokens));
+        }
+        if config.overlap_tokens > config.target_tokens / 2 {
+            let (overlap, target) = (config.overlap_tokens, config.target_tokens);
+            return Err(format!("config: overlap_tokens is {overlap}, it may be at most half of target_tokens, which is {target}"));
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_defaults() {
+        assert_eq!(Config::parse("{}"), Ok(Config::default()));
+        let config = Config::parse(r#"{"target_tokens": 64, "overlap_tokens": 0, "context": "none"}"#).unwrap();
+        assert_eq!((config.target_tokens, config.overlap_tokens, config.context), (64, 0, Context::None));
+    }
+
+    #[test]
+    fn names_the_key_that_is_wrong() {
+        for (json, key) in [
+            (r#"{"target_tokens": 5}"#, "target_tokens"),
+            (r#"{"target_tokens": "many"}"#, "target_tokens"),
+            (r#"{"overlap_tokens": 101}"#, "overlap_tokens"),
+            (r#"{"min_tokens": -1}"#, "min_tokens"),
+            (r#"{"context": "all"}"#, "context"),
+            (r#"{"size": 5}"#, "size"),
+        ] {
+            let error = Config::parse(json).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The document as the chunker sees it: plain data, and the host's functions as a trait.
+
+/// A half-open range of the document's text, in UTF-8 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset of the byte after the last one.
+    pub end: u32,
+}
+
+impl Span {
+    /// Length in bytes.
+    pub fn len(self) -> u32 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Whether it holds no byte.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether `other` lies in it.
+    pub fn contains(self, other: Span) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+}
+
+/// What matters of a unit's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A heading of this level.
+    Heading(u8),
+    /// A row of a table.
+    Row,
+    /// An item of a list.
+    Item,
+    /// Code, where a line is a line.
+    Code,
+    /// Anything else: paragraphs, tables, lists, quotes, captions.
+    Block,
+}
+
+/// A structural part of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit {
+    /// Where it stands.
+    pub at: Span,
+    /// What it is.
+    pub kind: Kind,
+    /// The text that names it: the header of a table's row.
+    pub title: Option<Span>,
+}
+
+/// What the host offers.
+pub trait Document {
+    /// Length of the text in bytes.
+    fn len(&self) -> u32;
+    /// Whether there is no text.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The text at `at`; an end inside a character is moved down to its start.
+    fn text(&self, at: Span) -> String;
+    /// Units that lie wholly or partly in `within`, by start, wider ones first.
+    fn units(&self, within: Span) -> Vec<Unit>;
+    /// Pages that lie wholly or partly in `within`, in order.
+    fn pages(&self, within: Span) -> Vec<Span>;
+    /// Tokens of each span.
+    fn count(&self, spans: &[Span]) -> Vec<u32>;
+}
+
+/// White space, and the byte order mark that some files start with.
+pub fn is_white(character: char) -> bool {
+    character.is_whitespace() || character == '\u{feff}'
+}
+
+/// A part of `text`, from `from` up to `to`, without white space at its ends; none if that is all.
+/// Offsets are bytes of `text`, which stands at `base` in the document.
+pub fn trimmed(text: &str, from: usize, to: usize, base: u32) -> Option<Span> {
+    let part = text.get(from..to)?;
+    let start = from + part.len() - part.trim_start_matches(is_white).len();
+    let len = part.trim_matches(is_white).len();
+    (len > 0).then(|| Span { start: base + start as u32, end: base + (start + len) as u32 })
+}

@@ -1,0 +1,195 @@
+//! Cuts a window of the document into atoms: what a chunk should not cut up.
+//!
+//! Headings and table rows are atoms, lines of code, and sentences of all else.
+
+use crate::boundary::{Strength, lines, sentences};
+use crate::document::{Kind, Span, Unit, trimmed};
+
+/// A part of the text that chunks are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Atom {
+    /// Where it stands, white space at its ends left out. Not empty.
+    pub at: Span,
+    /// The boundary before it.
+    pub before: Strength,
+    /// The level, if it is a heading.
+    pub heading: Option<u8>,
+    /// The header, if it is a table's row.
+    pub title: Option<Span>,
+    /// Tokens, 0 until they are counted.
+    pub tokens: u32,
+}
+
+/// How the text of a stretch between two marks is cut.
+#[derive(Clone, Copy)]
+enum Reading {
+    Prose,
+    Lines,
+    Whole(Unit),
+}
+
+/// The atoms of `text`, which starts at `base` in the document, in order. `before` is the boundary
+/// at the window's start. `units` and `pages` are those of the window.
+pub fn layout(text: &str, base: u32, before: Strength, units: &[Unit], pages: &[Span]) -> Vec<Atom> {
+    let end = base + text.len() as u32;
+    let marks = marks(Span { start: base, end }, units, pages);
+    let mut readings = readings(units);
+    let mut atoms: Vec<Atom> = Vec::new();
+    let mut pending = before;
+    let starts = [base].into_iter().chain(marks.iter().map(|(at, _)| *at));
+    let ends = marks.iter().map(|(at, _)| *at).chain([end]);
+    let strengths = [before].into_iter().chain(marks.iter().map(|(_, strength)| *strength));
+    for ((start, end), strength) in starts.zip(ends).zip(strengths) {
+        pending = pending.max(strength);
+        let (from, to) = ((start - base) as usize, (end - base) as usize);
+        let Some(stretch) = text.get(from..to) else { continue };
+        let reading = readings.at(start);
+        let cuts = match reading {
+            Reading::Prose => sentences(stretch),
+            Reading::Lines => lines(stretch, Strength::Sentence),
+            Reading::Whole(_) => Vec::new(),
+        };
+        let starts = [(0, Strength::Character)].into_iter().chain(cuts.iter().copied());
+        let ends = cuts.iter().map(|(at, _)| *at).chain([stretch.len()]);
+        for ((part, strength), part_end) in starts.zip(ends) {
+            pending = pending.max(strength);
+            let Some(at) = trimmed(stretch, part, part_end, start) else { continue };
+            let gap = atoms.last().map_or("", |last| text.get((last.at.end - base) as usize..(at.start - base) as usize).unwrap_or_default());
+            if gap.bytes().filter(|&byte| byte == b'\n').count() > 1 {
+                pending = pending.max(Strength::Paragraph);
+            }
+            let (heading, title) = match reading {
+                // A page may cut a heading in two: the second part starts no section.
+                Reading::Whole(Unit { kind: Kind::Heading(level), at: unit, .. }) => ((start == unit.start).then_some(level), None),
+                Reading::Whole(unit) => (None, unit.title),
+                _ => (None, None),
+            };
+            atoms.push(Atom { at, before: pending, heading, title, tokens: 0 });
+            pending = Strength::Character;
+        }
+    }
+    // A heading holds fast to what it is above.
+    for index in 1..atoms.len() {
+        let after_heading = atoms.get(index - 1).is_some_and(|atom| atom.heading.is_some());
+        if let Some(atom) = atoms.get_mut(index).filter(|atom| after_heading && atom.before <= Strength::Paragraph) {
+            atom.before = Strength::Word;
+        }
+    }
+    atoms
+}
+
+/// Boundaries that pages and units make inside the window, in order, one an offset.
+fn marks(window: Span, units: &[Unit], pages: &[Span]) -> Vec<(u32, Strength)> {
+    let mut marks: Vec<(u32, Strength)> = Vec::with_capacity(2 * (units.len() + pages.len()));
+    for unit in units {
+        let (start, end) = match unit.kind {
+            Kind::Heading(_) => (Strength::Section, Strength::Sentence),
+            Kind::Row => (Strength::Sentence, Strength::Sentence),
+            Kind::Item => (Strength::Sentence, Strength::Character),
+            Kind::Code | Kind::Block => (Strength::Paragraph, Strength::Paragraph),
+        };
+        marks.push((unit.at.start, start));
+        marks.push((unit.at.end, end));
+    }
+    let mut whole = units.iter().filter(|unit| is_whole(unit)).map(|unit| unit.at).peekable();
+    marks.sort_unstable();
+    // What stands inside of a row or heading does not cut it; only pages do.
+    marks.retain(|(at, _)| {
+        while whole.next_if(|unit| unit.end <= *at).is_some() {}
+        whole.peek().is_none_or(|unit| *at <= unit.start)
+    });
+    marks.extend(pages.iter().flat_map(|page| [(page.start, Strength::Page), (page.end, Strength::Page)]));
+    marks.retain(|(at, _)| window.start <= *at && *at < window.end);
+    // The strongest of several at one offset comes first and stays.
+    marks.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+    marks.dedup_by_key(|(at, _)| *at);
+    marks
+}
+
+fn is_whole(unit: &Unit) -> bool {
+    matches!(unit.kind, Kind::Heading(_) | Kind::Row)
+}
+
+/// Looks up how to read the text at rising offsets.
+struct Readings {
+    units: std::iter::Peekable<std::vec::IntoIter<Unit>>,
+}
+
+fn readings(units: &[Unit]) -> Readings {
+    let special: Vec<Unit> = units.iter().filter(|unit| is_whole(unit) || unit.kind == Kind::Code).copied().collect();
+    Readings { units: special.into_iter().peekable() }
+}
+
+impl Readings {
+    fn at(&mut self, offset: u32) -> Reading {
+        while self.units.next_if(|unit| unit.at.end <= offset).is_some() {}
+        match self.units.peek() {
+            Some(unit) if unit.at.start > offset => Reading::Prose,
+            Some(unit) if unit.kind == Kind::Code => Reading::Lines,
+            Some(unit) => Reading::Whole(*unit),
+            None => Reading::Prose,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(text: &str, part: &str, kind: Kind) -> Unit {
+        let start = text.find(part).unwrap() as u32;
+        Unit { at: Span { start, end: start + part.len() as u32 }, kind, title: None }
+    }
+
+    fn check(text: &str, units: &[Unit], pages: &[Span], expected: &[(&str, Strength)]) {
+        let atoms = layout(text, 0, Strength::Page, units, pages);
+        let found: Vec<_> = atoms.iter().map(|atom| (&text[atom.at.start as usize..atom.at.end as usize], atom.before)).collect();
+        assert_eq!(found, expected, "{text:?}");
+    }
+
+    #[test]
+    fn plain_text_is_sentences() {
+        use Strength::{Page, Paragraph, Sentence};
+        check("One. Two.\n\n Three", &[], &[], &[("One.", Page), ("Two.", Sentence), ("Three", Paragraph)]);
+        check(" \n ", &[], &[], &[]);
+    }
+
+    #[test]
+    fn units_and_pages_are_boundaries() {
+        use Strength::{Page, Paragraph, Section, Sentence, Word};
+        let text = "Intro\n# Title. More\nText here.\n|a. B|\n|c|\nlet a = 1. And\nb\n";
+        let units = [
+            unit(text, "# Title. More", Kind::Heading(1)),
+            unit(text, "Text here.", Kind::Block),
+            unit(text, "|a. B|\n|c|", Kind::Block),
+            unit(text, "|a. B|", Kind::Row),
+            unit(text, "|c|", Kind::Row),
+            unit(text, "let a = 1. And\nb", Kind::Code),
+        ];
+        check(
+            text,
+            &units,
+            &[],
+            &[
+                ("Intro", Page),
+                ("# Title. More", Section),
+                ("Text here.", Word),
+                ("|a. B|", Paragraph),
+                ("|c|", Sentence),
+                ("let a = 1. And", Paragraph),
+                ("b", Sentence),
+            ],
+        );
+        let pages = [Span { start: 0, end: 8 }, Span { start: 8, end: 66 }];
+        check("One two three", &[], &pages, &[("One two", Page), ("three", Page)].map(|(t, s)| (t, s)));
+    }
+
+    #[test]
+    fn pages_cut_even_headings() {
+        let text = "# A heading";
+        let pages = [Span { start: 0, end: 4 }, Span { start: 4, end: 11 }];
+        let atoms = layout(text, 0, Strength::Page, &[unit(text, text, Kind::Heading(2))], &pages);
+        let headings: Vec<_> = atoms.iter().map(|atom| (atom.heading, atom.before)).collect();
+        assert_eq!(headings, [(Some(2), Strength::Page), (None, Strength::Page)]);
+    }
+}

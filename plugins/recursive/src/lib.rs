@@ -1,0 +1,16 @@
+//! Cuts documents into chunks of so many tokens at the strongest boundaries that they have: a chunker.
+//!
+//! [`chunking`] reads the document in windows; [`layout`] cuts a window into atoms (headings, table
+//! rows, sentences) with the strength of the boundary before each; [`refine`] cuts up atoms that are
+//! too long, and counts tokens; [`packing`] fills chunks with atoms.
+
+pub mod boundary;
+pub mod chunking;
+pub mod config;
+pub mod document;
+pub mod layout;
+pub mod packing;
+pub mod refine;
+
+#[cfg(target_arch = "wasm32")]
+mod component;

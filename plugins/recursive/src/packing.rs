@@ -1,0 +1,192 @@
+//! Fills chunks with atoms.
+
+use crate::boundary::Strength;
+use crate::config::{Config, Context};
+use crate::document::Span;
+use crate::layout::Atom;
+use crate::refine::Room;
+use std::rc::Rc;
+
+/// A chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its text. Not empty, no white space at its ends.
+    pub at: Span,
+    /// Headings above it, outermost first, and the headers of its tables.
+    pub context: Vec<Span>,
+}
+
+/// A heading in force: level and text.
+pub type Heading = (u8, Span);
+
+/// Headings that are given as context have at most this many bytes together for each token of a
+/// chunk, the outermost being left out first: about a quarter of the chunk.
+const CONTEXT_BYTES: u32 = 1;
+
+/// Takes atoms in order and makes chunks of them.
+#[derive(Debug)]
+pub struct Packer {
+    room: Room,
+    overlap: u32,
+    least: u32,
+    context: Context,
+    /// Atoms of the chunk in the making, with the headings above each.
+    open: Vec<(Atom, Rc<[Heading]>)>,
+    /// How many of them, at the front, are in the chunk before as well.
+    repeated: usize,
+    /// Tokens of the open atoms.
+    tokens: u32,
+    headings: Rc<[Heading]>,
+    chunks: Vec<Chunk>,
+}
+
+impl Packer {
+    /// A packer at the start of a text that `headings` stand above, outermost first.
+    pub fn new(config: &Config, headings: Vec<Heading>) -> Self {
+        Self {
+            room: Room::for_tokens(config.target_tokens),
+            overlap: config.overlap_tokens,
+            // More than half would leave a chunk hardly any place to end.
+            least: config.min_tokens.min(config.target_tokens / 2),
+            context: config.context,
+            open: Vec::new(),
+            repeated: 0,
+            tokens: 0,
+            headings: headings.into(),
+            chunks: Vec::new(),
+        }
+    }
+
+    /// Adds the next atom; `name` is its text without marks, if it is a heading.
+    pub fn push(&mut self, atom: Atom, name: Option<Span>) {
+        if self.starts_anew(&atom) {
+            self.close(self.open.len(), Strength::Page);
+        }
+        while let Some((first, _)) = self.open.first() {
+            let bytes = atom.at.end.saturating_sub(first.at.start);
+            if self.tokens.saturating_add(atom.tokens) <= self.room.tokens && bytes <= self.room.bytes {
+                break;
+            }
+            if self.repeated == self.open.len() {
+                self.drop_first(1);
+                self.repeated -= 1;
+            } else {
+                let (end, strength) = self.best_end(&atom);
+                self.close(end, strength);
+            }
+        }
+        let above = self.enter(&atom, name);
+        self.tokens = self.tokens.saturating_add(atom.tokens);
+        self.open.push((atom, above));
+    }
+
+    /// Ends the last chunk and returns all.
+    pub fn finish(mut self) -> Vec<Chunk> {
+        self.close(self.open.len(), Strength::Page);
+        self.chunks
+    }
+
+    /// Whether a chunk must start with this atom.
+    fn starts_anew(&self, atom: &Atom) -> bool {
+        if atom.before == Strength::Page {
+            return true;
+        }
+        let (Some(level), Some((_, (above, _)))) = (atom.heading, self.open.last().zip(self.headings.last())) else {
+            return atom.heading.is_some();
+        };
+        // A heading stays with the headings right above it, and with a short introduction above it.
+        let only_headings = self.open.iter().all(|(open, _)| open.heading.is_some());
+        let short = self.tokens < self.least;
+        !(only_headings && level >= *above || short && level > *above)
+    }
+
+    /// Where the open chunk should end, given that `next` does not fit: behind how many atoms, and
+    /// how strong the boundary there is.
+    fn best_end(&self, next: &Atom) -> (usize, Strength) {
+        let boundaries = self.open.iter().map(|(atom, _)| atom.before).chain([next.before]);
+        let mut tokens = 0;
+        let mut best = (self.open.len(), Strength::Character);
+        for (end, strength) in boundaries.enumerate() {
+            let is_last = end == self.open.len();
+            if end > self.repeated && (tokens >= self.least || is_last) && strength >= best.1 {
+                best = (end, strength);
+            }
+            tokens += self.open.get(end).map_or(0, |(atom, _)| atom.tokens);
+        }
+        best
+    }
+
+    /// Makes a chunk of the first `end` open atoms. `strength` is that of the boundary behind them.
+    fn close(&mut self, end: usize, strength: Strength) {
+        if end > self.repeated
+            && let Some((first, above)) = self.open.first()
+            && let Some((last, _)) = self.open.get(end - 1)
+        {
+            let at = Span { start: first.at.start, end: last.at.end };
+            let context = match self.context {
+                Context::Headings => self.context_of(at, above, end),
+                Context::None => Vec::new(),
+            };
+            self.chunks.push(Chunk { at, context });
+        }
+        let start = if strength >= Strength::Section { end } else { self.overlap_start(end, strength) };
+        self.drop_first(start);
+        self.repeated = end - start;
+    }
+
+    /// The first atom that the next chunk repeats: the earliest sentence that is within the overlap;
+    /// if a sentence was cut up, the earliest word.
+    fn overlap_start(&self, end: usize, strength: Strength) -> usize {
+        let mut tokens = 0;
+        let (mut sentence, mut word) = (end, end);
+        for index in (1..end).rev() {
+            let Some((atom, _)) = self.open.get(index) else { break };
+            tokens += atom.tokens;
+            if tokens > self.overlap || atom.heading.is_some() {
+                break;
+            }
+            word = index;
+            if atom.before >= Strength::Sentence {
+                sentence = index;
+            }
+            if atom.before >= Strength::Section {
+                break;
+            }
+        }
+        if sentence == end && strength < Strength::Sentence { word } else { sentence }
+    }
+
+    fn context_of(&self, at: Span, above: &[Heading], end: usize) -> Vec<Span> {
+        let mut left = self.room.tokens.saturating_mul(CONTEXT_BYTES);
+        let mut context: Vec<Span> = Vec::new();
+        for (_, heading) in above.iter().rev() {
+            let Some(rest) = left.checked_sub(heading.len()) else { break };
+            left = rest;
+            context.insert(0, *heading);
+        }
+        let headers = self.open.iter().take(end).filter_map(|(atom, _)| atom.title);
+        let mut left = self.room.tokens.saturating_mul(2 * CONTEXT_BYTES);
+        for header in headers {
+            if context.last() == Some(&header) || at.contains(header) {
+                continue;
+            }
+            let Some(rest) = left.checked_sub(header.len()) else { continue };
+            left = rest;
+            context.push(header);
+        }
+        context
+    }
+
+    /// Notes a heading, and returns those above the atom.
+    fn enter(&mut self, atom: &Atom, name: Option<Span>) -> Rc<[Heading]> {
+        let Some(level) = atom.heading else { return Rc::clone(&self.headings) };
+        let above: Rc<[Heading]> = self.headings.iter().filter(|(other, _)| *other < level).copied().collect();
+        self.headings = above.iter().copied().chain([(level, name.unwrap_or(atom.at))]).collect();
+        above
+    }
+
+    fn drop_first(&mut self, count: usize) {
+        let dropped = self.open.drain(..count).fold(0_u32, |sum, (atom, _)| sum.saturating_add(atom.tokens));
+        self.tokens = self.tokens.saturating_sub(dropped);
+    }
+}

@@ -1,0 +1,114 @@
+//! Counts the tokens of atoms, and cuts up those that are too long for a chunk.
+
+use crate::boundary::{Strength, characters, lines, words};
+use crate::document::{Document, Span, trimmed};
+use crate::layout::Atom;
+
+/// What a chunk may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Tokens at most.
+    pub tokens: u32,
+    /// Bytes at most. An embedder may count a megabyte without a space as one unknown token.
+    pub bytes: u32,
+}
+
+impl Room {
+    /// Room for so many tokens, and for 32 bytes each: real text has about 4.
+    pub fn for_tokens(tokens: u32) -> Self {
+        Self { tokens, bytes: tokens.saturating_mul(32) }
+    }
+
+    /// Whether an atom fits.
+    pub fn holds(self, atom: &Atom) -> bool {
+        atom.tokens <= self.tokens && atom.at.len() <= self.bytes
+    }
+}
+
+/// Ways to cut up an atom, tried one after another until all parts fit.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    Lines,
+    /// Several words each, so that few spans have to be counted.
+    Phrases,
+    Words,
+    /// Several characters each.
+    Pieces,
+    Characters,
+}
+
+/// A chunk is made of this many phrases or pieces at least, so that hardly any of its room is lost.
+const GRAIN: u64 = 16;
+
+/// Counts all atoms and cuts up those that do not fit. `text` is the window, at `base` in the
+/// document. Asks the host at most six times, whatever the number of atoms.
+pub fn refine(document: &impl Document, text: &str, base: u32, mut atoms: Vec<Atom>, room: Room) -> Vec<Atom> {
+    count(document, &mut atoms);
+    for cut in [Cut::Lines, Cut::Phrases, Cut::Words, Cut::Pieces, Cut::Characters] {
+        if atoms.iter().all(|atom| room.holds(atom)) {
+            break;
+        }
+        let mut long: Vec<Atom> = atoms.iter().filter(|atom| !room.holds(atom)).flat_map(|atom| parts(atom, text, base, cut, room)).collect();
+        count(document, &mut long);
+        let mut parts = long.into_iter().peekable();
+        let mut refined = Vec::with_capacity(atoms.len() + parts.len());
+        for atom in atoms {
+            if room.holds(&atom) {
+                refined.push(atom);
+            } else {
+                while let Some(part) = parts.next_if(|part| part.at.start < atom.at.end) {
+                    refined.push(part);
+                }
+            }
+        }
+        atoms = refined;
+    }
+    atoms
+}
+
+fn count(document: &impl Document, atoms: &mut [Atom]) {
+    let spans: Vec<Span> = atoms.iter().map(|atom| atom.at).collect();
+    for (atom, tokens) in atoms.iter_mut().zip(document.count(&spans)) {
+        atom.tokens = tokens;
+    }
+}
+
+/// The parts of one atom, which together hold all of it but white space.
+fn parts(atom: &Atom, text: &str, base: u32, cut: Cut, room: Room) -> Vec<Atom> {
+    let start = (atom.at.start - base) as usize;
+    let Some(part) = text.get(start..(atom.at.end - base) as usize) else { return vec![*atom] };
+    let cuts = match cut {
+        Cut::Lines => lines(part, Strength::Line),
+        Cut::Phrases => grouped(words(part), atom, room),
+        Cut::Words => words(part),
+        Cut::Pieces => grouped(characters(part), atom, room),
+        Cut::Characters => characters(part),
+    };
+    let starts = [(0, atom.before)].into_iter().chain(cuts.iter().copied());
+    let ends = cuts.iter().map(|(at, _)| *at).chain([part.len()]);
+    starts
+        .zip(ends)
+        .filter_map(|((from, before), to)| {
+            let heading = atom.heading.filter(|_| from == 0);
+            trimmed(part, from, to, atom.at.start).map(|at| Atom { at, before, heading, title: atom.title, tokens: 0 })
+        })
+        .collect()
+}
+
+/// Leaves of the cuts only so many that the parts are small beside the room, and those at clauses.
+fn grouped(cuts: Vec<(usize, Strength)>, atom: &Atom, room: Room) -> Vec<(usize, Strength)> {
+    let share = |room: u32, size: u32| u64::from(room) * cuts.len() as u64 / (GRAIN * u64::from(size.max(1)));
+    let each = share(room.tokens, atom.tokens).min(share(room.bytes, atom.at.len())).max(1);
+    let mut since = 0;
+    cuts.iter()
+        .filter(|(_, strength)| {
+            since += 1;
+            let keep = since >= each || *strength >= Strength::Clause;
+            if keep {
+                since = 0;
+            }
+            keep
+        })
+        .copied()
+        .collect()
+}

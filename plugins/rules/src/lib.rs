@@ -1,0 +1,16 @@
+//! Understands questions by rules: an analyzer.
+//!
+//! [`words`] splits a question; [`language`], [`intent`] and [`entities`] say what it is;
+//! [`searches`] plans what to search for. The word lists are in [`lexicon`].
+
+pub mod config;
+pub mod entities;
+pub mod intent;
+pub mod language;
+pub mod lexicon;
+pub mod names;
+pub mod searches;
+pub mod words;
+
+#[cfg(target_arch = "wasm32")]
+mod component;

@@ -1,0 +1,181 @@
+//! Collections: their life, their pipelines, their counts.
+
+use super::rows::{self, count, now};
+use super::{SqliteCatalog, events};
+use crate::catalog::{CatalogError, Collection, CollectionStats, Event, NewEvent, Result, validate};
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+pub(super) async fn create(
+    catalog: &SqliteCatalog,
+    name: &str,
+    pipeline: &Value,
+    lock: &Value,
+    event: NewEvent,
+) -> Result<(Collection, Event)> {
+    validate::collection_name(name)?;
+    let mut tx = catalog.write().await?;
+    let row = sqlx::query(
+        "INSERT INTO collections (id, name, state, pipeline, pipeline_lock, created_at)
+         VALUES (?, ?, 'live', ?, ?, ?) ON CONFLICT (name) WHERE state = 'live' DO NOTHING RETURNING *",
+    )
+    .bind(uuid::Uuid::now_v7().to_string())
+    .bind(name)
+    .bind(rows::json(pipeline)?)
+    .bind(rows::json(lock)?)
+    .bind(now()?)
+    .fetch_optional(&mut *tx)
+    .await?
+    .ok_or_else(|| CatalogError::Conflict(format!("there is a collection {name:?} already")))?;
+    let collection = rows::collection(&row)?;
+    let event = events::append(catalog, &mut tx, &collection.id, None, event).await?;
+    tx.commit().await?;
+    Ok((collection, event))
+}
+
+pub(super) async fn by_name(catalog: &SqliteCatalog, name: &str) -> Result<Collection> {
+    let row = sqlx::query("SELECT * FROM collections WHERE name = ? AND state = 'live'")
+        .bind(name)
+        .fetch_optional(&catalog.reader)
+        .await?;
+    rows::collection(&row.ok_or_else(|| CatalogError::CollectionNotFound(name.to_owned()))?)
+}
+
+pub(super) async fn by_id(catalog: &SqliteCatalog, id: &str) -> Result<Collection> {
+    let row = sqlx::query("SELECT * FROM collections WHERE id = ?")
+        .bind(id)
+        .fetch_optional(&catalog.reader)
+        .await?;
+    rows::collection(&row.ok_or_else(|| CatalogError::CollectionNotFound(id.to_owned()))?)
+}
+
+/// Collections in a state, by name.
+pub(super) async fn in_state(catalog: &SqliteCatalog, state: &str) -> Result<Vec<Collection>> {
+    let found = sqlx::query("SELECT * FROM collections WHERE state = ? ORDER BY name, id")
+        .bind(state)
+        .fetch_all(&catalog.reader)
+        .await?;
+    found.iter().map(rows::collection).collect()
+}
+
+pub(super) async fn set_pipeline(
+    catalog: &SqliteCatalog,
+    id: &str,
+    pipeline: &Value,
+    lock: &Value,
+    event: NewEvent,
+) -> Result<Option<Event>> {
+    let mut tx = catalog.write().await?;
+    let moved = sqlx::query("UPDATE collections SET pipeline = ?, pipeline_lock = ? WHERE id = ? AND state = 'live'")
+        .bind(rows::json(pipeline)?)
+        .bind(rows::json(lock)?)
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let event = events::append(catalog, &mut tx, id, None, event).await?;
+    tx.commit().await?;
+    Ok(Some(event))
+}
+
+pub(super) async fn begin_delete(catalog: &SqliteCatalog, name: &str) -> Result<Collection> {
+    let mut tx = catalog.write().await?;
+    let row = sqlx::query("UPDATE collections SET state = 'deleting' WHERE name = ? AND state = 'live' RETURNING *")
+        .bind(name)
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(|| CatalogError::CollectionNotFound(name.to_owned()))?;
+    let collection = rows::collection(&row)?;
+    let now = now()?;
+    sqlx::query("UPDATE documents SET state = 'deleting', updated_at = ? WHERE collection_id = ?")
+        .bind(&now)
+        .bind(&collection.id)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "UPDATE uploads SET status = 'cancelled', updated_at = ?
+         WHERE collection_id = ? AND status IN ('receiving', 'processing')",
+    )
+    .bind(&now)
+    .bind(&collection.id)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(collection)
+}
+
+pub(super) async fn finish_delete(catalog: &SqliteCatalog, id: &str, event: NewEvent) -> Result<Option<Event>> {
+    let mut tx = catalog.write().await?;
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM documents WHERE collection_id = c.id) AS documents
+         FROM collections c WHERE id = ? AND state = 'deleting'",
+    )
+    .bind(id)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let documents: u64 = count(&row, "documents")?;
+    if documents > 0 {
+        return Err(CatalogError::Conflict(format!(
+            "{documents} documents of the collection are not deleted yet"
+        )));
+    }
+    sqlx::query("DELETE FROM uploads WHERE collection_id = ?")
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
+    events::forget_collection(&mut tx, id).await?;
+    let event = events::append(catalog, &mut tx, id, None, event).await?;
+    sqlx::query("DELETE FROM collections WHERE id = ?")
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
+    events::forget_unused_names(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Some(event))
+}
+
+/// Columns of `CollectionStats`, over documents `d`.
+macro_rules! counts {
+    () => {
+        "COUNT(*) FILTER (WHERE d.state = 'live') AS documents,
+         COALESCE(SUM(d.chunks_total) FILTER (WHERE d.state = 'live'), 0) AS chunks,
+         COALESCE(SUM(d.file_size) FILTER (WHERE d.state = 'live'), 0) AS file_bytes,
+         COALESCE(SUM(d.text_bytes) FILTER (WHERE d.state = 'live'), 0) AS text_bytes,
+         COUNT(*) FILTER (WHERE d.state IN ('received', 'extracted', 'chunked', 'embedded', 'indexed')) AS processing,
+         COUNT(*) FILTER (WHERE d.state = 'failed') AS failed"
+    };
+}
+
+fn stats_of(row: &SqliteRow) -> Result<CollectionStats> {
+    Ok(CollectionStats {
+        documents: count(row, "documents")?,
+        chunks: count(row, "chunks")?,
+        file_bytes: count(row, "file_bytes")?,
+        text_bytes: count(row, "text_bytes")?,
+        processing: count(row, "processing")?,
+        failed: count(row, "failed")?,
+    })
+}
+
+pub(super) async fn stats(catalog: &SqliteCatalog, id: &str) -> Result<CollectionStats> {
+    let row = sqlx::query(concat!("SELECT ", counts!(), " FROM documents d WHERE d.collection_id = ?"))
+        .bind(id)
+        .fetch_one(&catalog.reader)
+        .await?;
+    stats_of(&row)
+}
+
+pub(super) async fn all_stats(catalog: &SqliteCatalog) -> Result<Vec<(String, CollectionStats)>> {
+    let found = sqlx::query(concat!(
+        "SELECT c.id, ",
+        counts!(),
+        " FROM collections c LEFT JOIN documents d ON d.collection_id = c.id WHERE c.state = 'live' GROUP BY c.id"
+    ))
+    .fetch_all(&catalog.reader)
+    .await?;
+    found.iter().map(|row| Ok((row.try_get("id")?, stats_of(row)?))).collect()
+}

@@ -1,0 +1,238 @@
+//! The catalog in SQLite: one writer, several readers, a write-ahead log that is synchronised at
+//! every commit. One file per topic; this one opens the database and joins them to the trait.
+
+mod chunks;
+mod collections;
+mod deletion;
+mod documents;
+mod events;
+mod rows;
+mod uploads;
+
+use super::{
+    Catalog, CatalogError, Chunk, Collection, CollectionStats, Creation, DeletionReceipt, DocumentQuery, DocumentRecord, DocumentState,
+    Event, Extracted, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Result, Upload, UploadResult,
+};
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::path::Path;
+use std::time::Duration;
+
+/// A transaction that may write.
+type Write = sqlx::Transaction<'static, sqlx::Sqlite>;
+
+/// Settings of the catalog in SQLite.
+#[derive(Debug, Clone, Copy)]
+pub struct SqliteOptions {
+    /// Connections that read beside the one that writes; at least 1.
+    pub readers: u32,
+    /// How many numbers back the log of events reaches; at least 1.
+    pub max_events: u64,
+    /// How long a call waits for a connection, or for another process that writes, before it fails.
+    pub wait: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        // A read takes some 50 us, so four of them outrun any query pipeline; 10,000 events are a
+        // few MB and hours of work; a write takes milliseconds, so that ten seconds mean trouble.
+        Self {
+            readers: 4,
+            max_events: 10_000,
+            wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The catalog in a SQLite file.
+pub struct SqliteCatalog {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    max_events: u64,
+}
+
+impl SqliteCatalog {
+    /// Opens the catalog at `path`, makes it (and its directory) if it is not there, and brings its
+    /// schema up to date.
+    pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self> {
+        if let Some(directory) = path.parent() {
+            tokio::fs::create_dir_all(directory).await.map_err(CatalogError::Directory)?;
+        }
+        let connect = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(options.wait)
+            .journal_mode(SqliteJournalMode::Wal)
+            // In WAL mode FULL synchronises the log at each commit: what was acknowledged survives a power cut.
+            .synchronous(SqliteSynchronous::Full);
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(options.wait)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        // One connection that writes: writers then queue here, in order, rather than on SQLite's lock.
+        let writer = pool().max_connections(1).connect_with(connect.clone()).await?;
+        sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+        let reader = pool()
+            .max_connections(options.readers.max(1))
+            .connect_with(connect.create_if_missing(false).pragma("query_only", "ON"))
+            .await?;
+        Ok(Self {
+            writer,
+            reader,
+            max_events: options.max_events.max(1),
+        })
+    }
+
+    /// Begins a transaction that may write; it takes SQLite's lock at once, so it cannot fail half-way for want of it.
+    async fn write(&self) -> Result<Write> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Begins a transaction that sees one moment.
+    async fn read(&self) -> Result<Write> {
+        Ok(self.reader.begin().await?)
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    async fn create_collection(&self, name: &str, pipeline: &Value, lock: &Value, event: NewEvent) -> Result<(Collection, Event)> {
+        collections::create(self, name, pipeline, lock, event).await
+    }
+    async fn collection(&self, name: &str) -> Result<Collection> {
+        collections::by_name(self, name).await
+    }
+    async fn collection_by_id(&self, id: &str) -> Result<Collection> {
+        collections::by_id(self, id).await
+    }
+    async fn collections(&self) -> Result<Vec<Collection>> {
+        collections::in_state(self, "live").await
+    }
+    async fn set_pipeline(&self, id: &str, pipeline: &Value, lock: &Value, event: NewEvent) -> Result<Option<Event>> {
+        collections::set_pipeline(self, id, pipeline, lock, event).await
+    }
+    async fn begin_delete_collection(&self, name: &str) -> Result<Collection> {
+        collections::begin_delete(self, name).await
+    }
+    async fn finish_delete_collection(&self, id: &str, event: NewEvent) -> Result<Option<Event>> {
+        collections::finish_delete(self, id, event).await
+    }
+    async fn deleting_collections(&self) -> Result<Vec<Collection>> {
+        collections::in_state(self, "deleting").await
+    }
+    async fn stats(&self, collection_id: &str) -> Result<CollectionStats> {
+        collections::stats(self, collection_id).await
+    }
+    async fn all_stats(&self) -> Result<Vec<(String, CollectionStats)>> {
+        collections::all_stats(self).await
+    }
+
+    async fn create_document(&self, new: NewDocument) -> Result<Creation> {
+        documents::create(self, new).await
+    }
+    async fn document(&self, id: &str) -> Result<DocumentRecord> {
+        documents::get(self, id).await
+    }
+    async fn live_documents(&self, ids: &[String]) -> Result<Vec<DocumentRecord>> {
+        documents::live(self, ids).await
+    }
+    async fn list_documents(&self, query: &DocumentQuery) -> Result<Listing<DocumentRecord>> {
+        documents::list(self, query).await
+    }
+    async fn begin_attempt(&self, id: &str) -> Result<Option<u32>> {
+        documents::begin_attempt(self, id).await
+    }
+    async fn set_extracted(&self, id: &str, found: &Extracted) -> Result<bool> {
+        documents::set_extracted(self, id, found).await
+    }
+    async fn set_chunked(&self, id: &str, chunks: &[Chunk]) -> Result<bool> {
+        documents::set_chunked(self, id, chunks).await
+    }
+    async fn set_progress(&self, id: &str, chunks_indexed: u32) -> Result<bool> {
+        documents::set_progress(self, id, chunks_indexed).await
+    }
+    async fn set_embedded(&self, id: &str) -> Result<bool> {
+        documents::set_embedded(self, id).await
+    }
+    async fn set_indexed(&self, id: &str) -> Result<bool> {
+        documents::set_indexed(self, id).await
+    }
+    async fn set_live(&self, id: &str, processing_seconds: f64, event: NewEvent) -> Result<Option<Event>> {
+        documents::set_live(self, id, processing_seconds, event).await
+    }
+    async fn reopen(&self, id: &str) -> Result<bool> {
+        documents::reopen(self, id).await
+    }
+    async fn fail(&self, id: &str, code: &str, message: &str) -> Result<bool> {
+        documents::fail(self, id, code, message).await
+    }
+    async fn unfinished(&self) -> Result<Vec<DocumentRecord>> {
+        let states = DocumentState::ALL.iter().copied().filter(|state| state.is_processing());
+        documents::in_states(self, states, None).await
+    }
+    async fn hidden_documents(&self, collection_id: &str) -> Result<Vec<String>> {
+        documents::hidden(self, collection_id).await
+    }
+    async fn live_chunk_counts(&self, collection_id: &str) -> Result<Vec<(String, u32)>> {
+        documents::live_chunk_counts(self, collection_id).await
+    }
+    async fn file_references(&self, sha256: &str) -> Result<u64> {
+        documents::file_references(self, sha256).await
+    }
+
+    async fn begin_delete(&self, id: &str) -> Result<DocumentRecord> {
+        deletion::begin(self, id).await
+    }
+    async fn deleting_documents(&self, collection_id: Option<&str>) -> Result<Vec<DocumentRecord>> {
+        documents::in_states(self, std::iter::once(DocumentState::Deleting), collection_id).await
+    }
+    async fn finish_delete(&self, id: &str, event: Option<NewEvent>) -> Result<Option<(DeletionReceipt, Option<Event>)>> {
+        deletion::finish(self, id, event).await
+    }
+
+    async fn chunks(&self, document_id: &str, from: u32, limit: u32) -> Result<Vec<Chunk>> {
+        chunks::range(self, document_id, from, limit).await
+    }
+    async fn chunks_by_refs(&self, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>> {
+        chunks::by_refs(self, refs).await
+    }
+
+    async fn create_upload(&self, new: NewUpload) -> Result<Upload> {
+        uploads::create(self, new).await
+    }
+    async fn upload(&self, id: &str) -> Result<Upload> {
+        uploads::get(self, id).await
+    }
+    async fn set_upload_received(&self, id: &str, bytes: u64) -> Result<bool> {
+        uploads::set_received(self, id, bytes).await
+    }
+    async fn finish_upload(&self, id: &str, result: &UploadResult) -> Result<bool> {
+        uploads::finish(self, id, result).await
+    }
+    async fn open_uploads(&self) -> Result<Vec<Upload>> {
+        uploads::open(self).await
+    }
+    async fn expire_uploads(&self, before: time::OffsetDateTime) -> Result<Vec<String>> {
+        uploads::expire(self, before).await
+    }
+
+    async fn append_event(&self, collection_id: &str, event: NewEvent) -> Result<Event> {
+        events::append_event(self, collection_id, event).await
+    }
+    async fn events_since(&self, after: u64, collections: Option<&[String]>, limit: u32) -> Result<Replay> {
+        events::since(self, after, collections, limit).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.reader).await?;
+        Ok(())
+    }
+    async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}

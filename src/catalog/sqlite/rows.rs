@@ -1,0 +1,183 @@
+//! Rows to types and back: times, counts, JSON, words.
+
+use super::super::{
+    CatalogError, Chunk, Collection, CollectionState, DocumentError, DocumentRecord, DocumentState, Event, Result, Upload, UploadStatus,
+};
+use crate::document::Span;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
+
+/// A time as it is stored: always six digits of a second, so that text order is time order (RFC
+/// 3339 as `time` writes it drops trailing zeros, and would not sort).
+pub(super) fn time_text(at: OffsetDateTime) -> Result<String> {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+    at.to_offset(UtcOffset::UTC)
+        .format(format)
+        .map_err(|_| CatalogError::Damaged("a time".to_owned()))
+}
+
+/// The time now, as it is stored.
+pub(super) fn now() -> Result<String> {
+    time_text(OffsetDateTime::now_utc())
+}
+
+/// A count or offset for the database, whose integers are signed.
+pub(super) fn to_db(value: u64) -> Result<i64> {
+    i64::try_from(value).map_err(|_| CatalogError::Validation {
+        field: "number",
+        issue: "is beyond 9223372036854775807".to_owned(),
+    })
+}
+
+/// JSON for the database.
+pub(super) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| CatalogError::Damaged(format!("JSON: {e}")))
+}
+
+fn damaged(column: &str) -> CatalogError {
+    CatalogError::Damaged(column.to_owned())
+}
+
+/// A count from the database.
+pub(super) fn count<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Result<T> {
+    T::try_from(row.try_get::<i64, _>(column)?).map_err(|_| damaged(column))
+}
+
+fn count_option<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Result<Option<T>> {
+    row.try_get::<Option<i64>, _>(column)?
+        .map(|value| T::try_from(value).map_err(|_| damaged(column)))
+        .transpose()
+}
+
+fn at(row: &SqliteRow, column: &str) -> Result<OffsetDateTime> {
+    OffsetDateTime::parse(row.try_get::<&str, _>(column)?, &Rfc3339).map_err(|_| damaged(column))
+}
+
+fn at_option(row: &SqliteRow, column: &str) -> Result<Option<OffsetDateTime>> {
+    let text = row.try_get::<Option<&str>, _>(column)?;
+    text.map(|text| OffsetDateTime::parse(text, &Rfc3339).map_err(|_| damaged(column)))
+        .transpose()
+}
+
+fn parsed<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T> {
+    serde_json::from_str(row.try_get::<&str, _>(column)?).map_err(|_| damaged(column))
+}
+
+fn word<T>(row: &SqliteRow, column: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
+    parse(row.try_get::<&str, _>(column)?).ok_or_else(|| damaged(column))
+}
+
+pub(super) fn collection(row: &SqliteRow) -> Result<Collection> {
+    Ok(Collection {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        state: word(row, "state", CollectionState::parse)?,
+        pipeline: parsed(row, "pipeline")?,
+        lock: parsed(row, "pipeline_lock")?,
+        created_at: at(row, "created_at")?,
+    })
+}
+
+/// A row of `select_document!`.
+pub(super) fn document(row: &SqliteRow) -> Result<DocumentRecord> {
+    let error = match row.try_get::<Option<String>, _>("error_code")? {
+        Some(code) => Some(DocumentError {
+            stage: word(row, "error_stage", DocumentState::parse)?,
+            code,
+            message: row.try_get("error_message")?,
+        }),
+        None => None,
+    };
+    Ok(DocumentRecord {
+        id: row.try_get("id")?,
+        collection_id: row.try_get("collection_id")?,
+        collection: row.try_get("collection")?,
+        filename: row.try_get("filename")?,
+        content_type: row.try_get("content_type")?,
+        file_size: count(row, "file_size")?,
+        sha256: row.try_get("sha256")?,
+        state: word(row, "state", DocumentState::parse)?,
+        error,
+        metadata: parsed(row, "metadata")?,
+        user_metadata: parsed(row, "user_metadata")?,
+        pages: count(row, "pages")?,
+        text_bytes: count(row, "text_bytes")?,
+        text_chars: count(row, "text_chars")?,
+        chunks_total: count(row, "chunks_total")?,
+        chunks_indexed: count(row, "chunks_indexed")?,
+        attempts: count(row, "attempts")?,
+        lock: parsed(row, "pipeline_lock")?,
+        created_at: at(row, "created_at")?,
+        updated_at: at(row, "updated_at")?,
+        processed_at: at_option(row, "processed_at")?,
+        processing_seconds: row.try_get("processing_seconds")?,
+    })
+}
+
+pub(super) fn chunk(row: &SqliteRow) -> Result<Chunk> {
+    Ok(Chunk {
+        index: count(row, "chunk_index")?,
+        at: Span::new(count(row, "byte_start")?, count(row, "byte_end")?),
+        char_start: count(row, "char_start")?,
+        char_end: count(row, "char_end")?,
+        page: count_option(row, "page")?,
+        section: parsed(row, "section")?,
+        context: parsed(row, "context")?,
+        attrs: parsed(row, "attrs")?,
+    })
+}
+
+/// A row of `select_upload!`.
+pub(super) fn upload(row: &SqliteRow) -> Result<Upload> {
+    let result = row.try_get::<Option<&str>, _>("result")?;
+    Ok(Upload {
+        id: row.try_get("id")?,
+        collection_id: row.try_get("collection_id")?,
+        collection: row.try_get("collection")?,
+        document_id: row.try_get("document_id")?,
+        filename: row.try_get("filename")?,
+        content_type: row.try_get("content_type")?,
+        file_size: count_option(row, "file_size")?,
+        bytes_received: count(row, "bytes_received")?,
+        status: word(row, "status", UploadStatus::parse)?,
+        options: parsed(row, "options")?,
+        result: result
+            .map(|text| serde_json::from_str(text).map_err(|_| damaged("result")))
+            .transpose()?,
+        created_at: at(row, "created_at")?,
+        updated_at: at(row, "updated_at")?,
+    })
+}
+
+pub(super) fn event(row: &SqliteRow) -> Result<Event> {
+    Ok(Event {
+        seq: count(row, "seq")?,
+        collection_id: row.try_get("collection_id")?,
+        collection: row.try_get("collection")?,
+        kind: row.try_get("kind")?,
+        data: parsed(row, "data")?,
+        at: at(row, "created_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time_text;
+    use time::{Duration, OffsetDateTime};
+
+    #[test]
+    fn times_sort_as_their_texts_do() {
+        // Whole seconds and trailing zeros are where a shorter notation goes wrong.
+        let steps = [0, 1, 10, 100_000, 500_000, 999_999, 1_000_000, 60_000_000];
+        let texts: Vec<_> = steps
+            .iter()
+            .map(|micros| time_text(OffsetDateTime::UNIX_EPOCH + Duration::microseconds(*micros)).unwrap())
+            .collect();
+        assert!(texts.is_sorted(), "{texts:?}");
+        assert_eq!(texts[3], "1970-01-01T00:00:00.100000Z");
+    }
+}

@@ -1,0 +1,429 @@
+//! The commands, their flags, and the help that teaches them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Where client commands look for the server.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
+
+const EXAMPLES: &str = "\
+A first session, with a server in one shell and this in another:
+  ibid ingest report.pdf notes.md         upload two files and wait until they can be asked about
+  ibid ask \"What was the revenue in 2023?\"
+  ibid search \"revenue\" --limit 5         passages only, no answer
+  ibid documents                          what is in there
+  ibid doctor                             when something does not work
+
+Exit codes:
+  0    done
+  1    it failed, or part of it did: the message says what
+  2    wrong usage or wrong settings
+  3    no server answers
+  130  interrupted with Ctrl-C";
+
+const SETTINGS_HELP: &str = "\
+Settings come from, in rising order: built-in values, a TOML file (--config, IBID_CONFIG, or ./ibid.toml),
+IBID_* variables (server.listen is IBID_SERVER_LISTEN), flags. `ibid config` prints what holds.";
+
+/// Ask your documents, and get answers that quote their sources.
+#[derive(Debug, Parser)]
+#[command(name = "ibid", version, about, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Server that client commands talk to
+    #[arg(long, global = true, env = "IBID_SERVER", default_value = DEFAULT_SERVER, value_name = "URL")]
+    pub server: String,
+
+    /// Bearer token for a server that asks for one
+    #[arg(long, global = true, env = "IBID_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    #[command(after_help = SETTINGS_HELP)]
+    Serve(ServeArgs),
+    /// Upload files, and wait until they can be asked about
+    #[command(after_help = "\
+Examples:
+  ibid ingest *.pdf
+  ibid ingest -r ~/papers --collection papers
+
+Exit code 1 if any file failed; the others are in. Uploading the same bytes again changes nothing.")]
+    Ingest(IngestArgs),
+    /// Ask a question: the answer as it is made, then its sources
+    #[command(after_help = "\
+Examples:
+  ibid ask \"What is the gain from the separation?\"
+  ibid ask --mode comprehensive --collection papers \"How do the two methods differ?\"
+  ibid ask --json \"Who signed the contract?\" | jq .citations
+
+Ctrl-C stops the query on the server as well.")]
+    Ask(AskArgs),
+    /// Find passages, without an answer
+    #[command(after_help = "\
+Examples:
+  ibid search \"notice period\"
+  ibid search --type keyword --limit 3 \"ISO 27001\"")]
+    Search(SearchArgs),
+    /// List, make, show and delete collections
+    Collections(CollectionsArgs),
+    /// List, show and delete documents
+    Documents(DocumentsArgs),
+    /// Say what is missing or broken, and the command that mends it
+    #[command(after_help = "Works with and without a running server. Exit code 1 if something is broken.")]
+    Doctor(DoctorArgs),
+    /// Print the effective settings, and where each came from
+    #[command(after_help = SETTINGS_HELP)]
+    Config(ConfigArgs),
+    /// Convert embedding models
+    Model(ModelArgs),
+    /// Build plugins
+    Plugin(PluginArgs),
+}
+
+/// Flags that find and change settings.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SettingsArgs {
+    /// Settings file [default: ./ibid.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where documents, index and catalog live [setting: data_dir]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where lib/, models/ and plugins/ are [setting: share_dir]
+    #[arg(long, value_name = "DIR")]
+    pub share_dir: Option<PathBuf>,
+    /// Address and port of the server [setting: server.listen]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Any other setting, such as log.level=debug; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `ibid serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// `ibid doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Print the checks as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ibid config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Print JSON instead of TOML
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ibid ingest`.
+#[derive(Debug, Args)]
+pub struct IngestArgs {
+    /// Files; with -r also directories
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Take every PDF, Markdown and text file below directories
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Collection they go to; it is made if it is not there
+    #[arg(short, long, env = "IBID_COLLECTION", value_name = "NAME")]
+    pub collection: Option<String>,
+    /// Files that are uploaded at a time
+    #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]
+    pub jobs: u16,
+    /// Print what became of the files as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How much work a question is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Dense search only
+    Speed,
+    /// Dense and keyword search, fused
+    Balanced,
+    /// Several searches and more context
+    Comprehensive,
+}
+
+impl ModeArg {
+    /// As the protocol writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Speed => "speed",
+            Self::Balanced => "balanced",
+            Self::Comprehensive => "comprehensive",
+        }
+    }
+}
+
+/// `ibid ask`.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// The question; several words need no quotes
+    #[arg(required = true, value_name = "QUESTION")]
+    pub question: Vec<String>,
+    /// Collection to ask
+    #[arg(short, long, env = "IBID_COLLECTION", value_name = "NAME")]
+    pub collection: Option<String>,
+    /// How much work to spend [default: the server's, balanced]
+    #[arg(short, long)]
+    pub mode: Option<ModeArg>,
+    /// Passages to look at, 1 to 100 [default: the server's, 10]
+    #[arg(short = 'n', long, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
+    pub max_results: Option<u32>,
+    /// Print answer, citations and summary as JSON, once all is there
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which searches are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SearchTypeArg {
+    /// By meaning
+    Semantic,
+    /// By words (BM25)
+    Keyword,
+    /// Both, fused
+    Hybrid,
+}
+
+impl SearchTypeArg {
+    /// As the protocol writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Semantic => "semantic",
+            Self::Keyword => "keyword",
+            Self::Hybrid => "hybrid",
+        }
+    }
+}
+
+/// `ibid search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// What to search for; several words need no quotes
+    #[arg(required = true, value_name = "QUERY")]
+    pub query: Vec<String>,
+    /// Collection to search
+    #[arg(short, long, env = "IBID_COLLECTION", value_name = "NAME")]
+    pub collection: Option<String>,
+    /// Passages to show, 1 to 100
+    #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
+    pub limit: u32,
+    /// Passages to skip
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000), value_name = "N")]
+    pub offset: u32,
+    /// Which searches to run [default: hybrid]
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
+    pub search_type: Option<SearchTypeArg>,
+    /// How much work to spend [default: the server's, balanced]
+    #[arg(short, long)]
+    pub mode: Option<ModeArg>,
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ibid collections`.
+#[derive(Debug, Args)]
+pub struct CollectionsArgs {
+    /// What to do; without it, list.
+    #[command(subcommand)]
+    pub action: Option<CollectionAction>,
+    /// Print the server's answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with collections.
+#[derive(Debug, Subcommand)]
+pub enum CollectionAction {
+    /// List them (also without a subcommand)
+    List,
+    /// Make one
+    Create {
+        /// 1 to 64 of the characters A-Z a-z 0-9 _ . -, the first a letter or digit
+        name: String,
+        /// What it holds, for people
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+    },
+    /// Show one
+    Info {
+        /// Its name
+        name: String,
+    },
+    /// Delete one with all its documents
+    Delete {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// `ibid documents`.
+#[derive(Debug, Args)]
+pub struct DocumentsArgs {
+    /// What to do; without it, list.
+    #[command(subcommand)]
+    pub action: Option<DocumentAction>,
+    /// Flags of the list.
+    #[command(flatten)]
+    pub list: ListArgs,
+    /// Print the server's answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Which documents to list.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Of this collection only
+    #[arg(short, long, env = "IBID_COLLECTION", value_name = "NAME")]
+    pub collection: Option<String>,
+    /// Of this state only: processing, ready, failed or deleting
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<String>,
+    /// Documents to show
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+    /// Documents to skip
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub offset: u32,
+}
+
+/// What to do with documents.
+#[derive(Debug, Subcommand)]
+pub enum DocumentAction {
+    /// List them (also without a subcommand)
+    List(ListArgs),
+    /// Show one
+    Show {
+        /// Its identifier, as the list shows it
+        id: String,
+    },
+    /// Delete them: file, text, chunks and vectors
+    Delete {
+        /// Identifiers, as the list shows them
+        #[arg(required = true)]
+        id: Vec<String>,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// `ibid model`.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ModelAction,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelAction {
+    /// Make a model directory (ONNX graph and tokenizer) from published sentence-transformers weights
+    #[command(after_help = "\
+Example:
+  ibid model convert target/share/ibid/sources/all-MiniLM-L6-v2 target/share/ibid/models/all-MiniLM-L6-v2
+
+The target's last component becomes the model's name: the setting embedder.model. Nothing is done where
+the target is what the source would give.")]
+    Convert {
+        /// Directory with model.safetensors, config.json, tokenizer.json, ...
+        source: PathBuf,
+        /// Directory to make; replaced if it is there
+        target: PathBuf,
+        /// Convert even if the target is up to date
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// `ibid plugin`.
+#[derive(Debug, Args)]
+pub struct PluginArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: PluginAction,
+}
+
+/// What to do with plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginAction {
+    /// Compile plugins from source to components that the server loads
+    #[command(after_help = "\
+Example:
+  ibid plugin build plugins/rules plugins/numeric --out target/share/ibid/plugins --target-dir target/wasm
+
+Needs Rust with the target wasm32-unknown-unknown. If it is missing, rustup is asked for it, else, as root
+on Debian and Ubuntu, packages are installed; --no-install prevents both.")]
+    Build {
+        /// Plugin directories, each with Cargo.toml and plugin.toml
+        #[arg(required = true, value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+        /// Where the components go, as NAME.wasm
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Where cargo keeps what it compiles [default: cargo's own choice]
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
+        /// Fail rather than install a missing toolchain
+        #[arg(long)]
+        no_install: bool,
+        /// Show only what was built
+        #[arg(short, long)]
+        quiet: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_list_needs_no_subcommand() {
+        let cli = Cli::try_parse_from(["ibid", "documents", "--limit", "3", "--json"]).expect("parses");
+        match cli.command {
+            Command::Documents(args) => {
+                assert!(args.action.is_none() && args.json && args.list.limit == 3)
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(Cli::try_parse_from(["ibid", "ask"]).is_err());
+        assert!(Cli::try_parse_from(["ibid", "ask", "-n", "101", "x"]).is_err());
+    }
+}

@@ -1,0 +1,373 @@
+//! The server as a client meets it: JSON over HTTP, and WebSockets.
+
+use super::CliError;
+use futures_util::{SinkExt, StreamExt};
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::multipart::Form;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde_json::Value;
+use std::error::Error;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long the server may take to answer anything but an upload.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// A server, and the credentials for it. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    base: Url,
+    http: reqwest::Client,
+    authorization: Option<HeaderValue>,
+}
+
+impl Client {
+    /// A client of the server at `address`, such as `http://127.0.0.1:8000`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] where the address or the token cannot be used.
+    pub fn new(address: &str, token: Option<String>) -> Result<Self, CliError> {
+        let unusable = |why: &str| CliError::Usage(format!("--server {address}: {why}; it must be like http://127.0.0.1:8000"));
+        let base = match Url::parse(address) {
+            Ok(url) if url.scheme() == "http" && url.has_host() => url,
+            // `127.0.0.1:8000` and `localhost:8000` are understood as well.
+            _ if !address.contains("://") => Url::parse(&format!("http://{address}")).map_err(|error| unusable(&error.to_string()))?,
+            Ok(url) if url.scheme() == "https" => {
+                return Err(unusable(
+                    "this client does not speak TLS; reach the server directly, or through a tunnel",
+                ));
+            }
+            Ok(_) => return Err(unusable("this is not an http address")),
+            Err(error) => return Err(unusable(&error.to_string())),
+        };
+        let authorization = token
+            .filter(|token| !token.trim().is_empty())
+            .map(|token| HeaderValue::from_str(&format!("Bearer {}", token.trim())))
+            .transpose()
+            .map_err(|_| CliError::Usage("--token: a token has no line breaks or control characters".to_owned()))?
+            .map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .user_agent(concat!("ibid/", env!("CARGO_PKG_VERSION")));
+        if base.host_str().is_some_and(is_loopback) {
+            // A proxy in the environment cannot reach this machine's own loopback.
+            http = http.no_proxy();
+        }
+        let http = http
+            .build()
+            .map_err(|error| CliError::Failed(format!("cannot make an HTTP client: {}", causes(&error))))?;
+        Ok(Self { base, http, authorization })
+    }
+
+    /// The server's address, for messages.
+    pub fn server(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// `GET`; `path` is given by its segments, which are escaped.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or answers with an error.
+    pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, CliError> {
+        self.json(self.request(Method::GET, path, query).timeout(ANSWER)).await
+    }
+
+    /// `POST` with a JSON body. Errors as [`Client::get`].
+    pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
+        self.json(self.request(Method::POST, path, &[]).timeout(ANSWER).json(body)).await
+    }
+
+    /// `DELETE`. Errors as [`Client::get`].
+    pub async fn delete(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, CliError> {
+        self.json(self.request(Method::DELETE, path, query).timeout(ANSWER)).await
+    }
+
+    /// `POST /documents/upload`. However long it takes: the server answers when the documents can be
+    /// found. An answer that lists failed documents is one, whatever its status.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn upload(&self, form: Form) -> Result<Value, CliError> {
+        let response = self
+            .send(self.request(Method::POST, &["documents", "upload"], &[]).multipart(form))
+            .await?;
+        let (status, retry_after, body) = self.body(response).await?;
+        if status.is_success() || body.get("failed_documents").is_some_and(Value::is_array) {
+            return Ok(body);
+        }
+        Err(self.refusal(status, retry_after, &body))
+    }
+
+    /// The answer with its status, also where that is not a success: for `/health`.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or answers something else than JSON.
+    pub async fn probe(&self, path: &[&str]) -> Result<(u16, Value), CliError> {
+        let response = self.send(self.request(Method::GET, path, &[]).timeout(CONNECT)).await?;
+        let (status, _, body) = self.body(response).await?;
+        Ok((status.as_u16(), body))
+    }
+
+    /// Opens the socket at `path`, such as `["ws", "query"]`.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or does not open the socket.
+    pub async fn socket(&self, path: &[&str], query: &[(&str, String)]) -> Result<Socket, CliError> {
+        let mut url = self.url(path, query);
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = self.base.port_or_known_default().unwrap_or(80);
+        // Of an http address the scheme can always be changed to ws: both are special schemes.
+        let _ = url.set_scheme("ws");
+        let mut request = url
+            .as_str()
+            .into_client_request()
+            .map_err(|error| self.foreign(error.to_string()))?;
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
+        let stream = tokio::time::timeout(CONNECT, TcpStream::connect((host.as_str(), port)))
+            .await
+            .map_err(|_| self.unreachable("it does not take the connection"))?
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let handshake = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream));
+        let opened = tokio::time::timeout(CONNECT * 2, handshake)
+            .await
+            .map_err(|_| self.foreign("it does not open a WebSocket".to_owned()))?;
+        match opened {
+            Ok((stream, _)) => Ok(Socket {
+                stream,
+                server: self.server(),
+            }),
+            Err(tungstenite::Error::Http(response)) => {
+                let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
+                let body = response
+                    .body()
+                    .as_deref()
+                    .and_then(|body| serde_json::from_slice(body).ok())
+                    .unwrap_or(Value::Null);
+                let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                Err(self.refusal(status, retry_after, &body))
+            }
+            Err(error) => Err(self.foreign(error.to_string())),
+        }
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
+        let request = self.http.request(method, self.url(path, query));
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
+        request.send().await.map_err(|error| {
+            if error.is_connect() {
+                self.unreachable(&causes(&error))
+            } else if error.is_timeout() {
+                self.broken("it took too long to answer".to_owned())
+            } else {
+                self.broken(causes(&error))
+            }
+        })
+    }
+
+    async fn json(&self, request: RequestBuilder) -> Result<Value, CliError> {
+        let response = self.send(request).await?;
+        let (status, retry_after, body) = self.body(response).await?;
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(self.refusal(status, retry_after, &body))
+        }
+    }
+
+    async fn body(&self, response: Response) -> Result<(StatusCode, Option<u64>, Value), CliError> {
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
+        let bytes = response.bytes().await.map_err(|error| self.broken(causes(&error)))?;
+        if bytes.is_empty() {
+            return Ok((status, retry_after, Value::Null));
+        }
+        let body = serde_json::from_slice(&bytes).map_err(|_| self.foreign(format!("it answered {status}, not in JSON")))?;
+        Ok((status, retry_after, body))
+    }
+
+    fn refusal(&self, status: StatusCode, retry_after: Option<u64>, body: &Value) -> CliError {
+        let error = body.get("error").unwrap_or(&Value::Null);
+        let text = |key: &str| error.get(key).and_then(Value::as_str);
+        match (text("code"), text("message")) {
+            (Some(code), Some(message)) => CliError::Server {
+                code: code.to_owned(),
+                message: super::console::clean(message),
+                retry_after: retry_after.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(2)),
+            },
+            _ => self.foreign(format!("it answered {status}")),
+        }
+    }
+
+    fn unreachable(&self, reason: &str) -> CliError {
+        CliError::Unreachable {
+            server: self.server(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn broken(&self, reason: String) -> CliError {
+        CliError::Broken {
+            server: self.server(),
+            reason,
+        }
+    }
+
+    fn foreign(&self, reason: String) -> CliError {
+        CliError::Foreign {
+            server: self.server(),
+            reason,
+        }
+    }
+}
+
+/// A WebSocket of the server.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    server: String,
+}
+
+impl Socket {
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// [`CliError::Broken`].
+    pub async fn send(&mut self, message: &Value) -> Result<(), CliError> {
+        self.stream
+            .send(Message::text(message.to_string()))
+            .await
+            .map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// The next message; safe to cancel. `auth_error` is an error here.
+    ///
+    /// # Errors
+    /// [`CliError::Broken`] when the connection ends, also if the server closed it properly.
+    pub async fn next(&mut self) -> Result<Value, CliError> {
+        loop {
+            match self.stream.next().await {
+                None => return Err(self.broken("the server closed it".to_owned())),
+                Some(Err(error)) => return Err(self.broken(error.to_string())),
+                Some(Ok(Message::Close(frame))) => {
+                    let why = frame.map(|frame| format!("the server closed it: {} {}", frame.code, super::console::clean(&frame.reason)));
+                    return Err(self.broken(why.unwrap_or_else(|| "the server closed it".to_owned()).trim_end().to_owned()));
+                }
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).map_err(|_| CliError::Foreign {
+                        server: self.server.clone(),
+                        reason: "it sent a message that is not JSON".to_owned(),
+                    })?;
+                    if message.get("type").and_then(Value::as_str) == Some("auth_error") {
+                        let text = |key: &str| {
+                            message
+                                .pointer(&format!("/data/{key}"))
+                                .and_then(Value::as_str)
+                                .unwrap_or_default()
+                                .to_owned()
+                        };
+                        return Err(CliError::Server {
+                            code: text("code"),
+                            message: text("message"),
+                            retry_after: None,
+                        });
+                    }
+                    return Ok(message);
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Says goodbye; the connection is gone either way.
+    pub async fn close(mut self) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.close(None)).await;
+    }
+
+    fn broken(&self, reason: String) -> CliError {
+        CliError::Broken {
+            server: self.server.clone(),
+            reason,
+        }
+    }
+}
+
+fn seconds(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.trim().parse().ok()
+}
+
+/// Whether a host name means this machine.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The innermost cause says what happened; the outer ones repeat the address.
+fn causes(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_understood_or_explained() {
+        for (address, shown) in [
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+            ("localhost:9", "http://localhost:9"),
+            ("http://[::1]:8000/api/v1/", "http://[::1]:8000/api/v1"),
+        ] {
+            assert_eq!(
+                Client::new(address, None).map(|client| client.server()).ok().as_deref(),
+                Some(shown)
+            );
+        }
+        for address in ["https://example.org", "ftp://example.org", "http://", "::"] {
+            assert!(matches!(Client::new(address, None), Err(CliError::Usage(_))), "{address}");
+        }
+    }
+
+    #[test]
+    fn paths_are_escaped_and_kept_below_a_prefix() {
+        let client = Client::new("http://127.0.0.1:8000/api/v1", None).expect("valid");
+        let url = client.url(&["collections", "a/b c?", "info"], &[("q", "ä&b".to_owned())]);
+        assert_eq!(
+            url.as_str(),
+            "http://127.0.0.1:8000/api/v1/collections/a%2Fb%20c%3F/info?q=%C3%A4%26b"
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! `ibid doctor`: looks at everything that serving needs, and at the server if there is one.
+//!
+//! Each check says what it found, and with a finding the command that mends it. Nothing is changed.
+
+mod checks;
+
+use super::args::DoctorArgs;
+use super::client::Client;
+use super::{CliError, console, tools};
+use crate::config::{Effective, Settings};
+use serde::Serialize;
+use serde_json::json;
+use std::fmt::Write;
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As it must be.
+    Ok,
+    /// Worth knowing; serving works without it.
+    Note,
+    /// Serving does not work.
+    Broken,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Check {
+    /// What it is about.
+    name: &'static str,
+    /// What was found.
+    state: State,
+    /// For people.
+    detail: String,
+    /// The command that mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            state: State::Ok,
+            detail: detail.into(),
+            remedy: None,
+        }
+    }
+
+    fn note(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            name,
+            state: State::Note,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
+
+    fn broken(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            name,
+            state: State::Broken,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
+}
+
+/// Runs all checks and prints them. `server` is an address the user named, to look at instead of the
+/// one in the settings.
+pub async fn run(args: DoctorArgs, server: Option<Client>) -> Result<(), CliError> {
+    let mut checks = Vec::new();
+    match tools::settings(&args.settings) {
+        Ok(effective) => {
+            checks.push(settings_check(&effective));
+            checks.extend(look(effective.settings, server).await?);
+        }
+        Err(error) => {
+            let remedy = format!("change it as it says; `{} config` shows what holds then", console::program());
+            checks.push(Check::broken("settings", error.to_string(), remedy));
+        }
+    }
+    if args.json {
+        console::json(&json!({ "checks": checks, "broken": broken(&checks) }))?;
+    } else {
+        console::print(&render(&checks))?;
+    }
+    match broken(&checks) {
+        0 => Ok(()),
+        count => Err(CliError::Incomplete(format!("{} broken", console::count(count as u64, "thing")))),
+    }
+}
+
+async fn look(settings: Settings, server: Option<Client>) -> Result<Vec<Check>, CliError> {
+    // Loading the library, the model and the plugins blocks, and takes a second or two.
+    let local = settings.clone();
+    let files = tokio::task::spawn_blocking(move || checks::share(&local));
+    let data = checks::data_dir(&settings.data_dir);
+    let catalog = checks::catalog(&settings.data_dir).await;
+    let server = checks::server(&settings, server).await;
+    let mut checks = files
+        .await
+        .map_err(|error| CliError::Failed(format!("a check broke off: {error}")))?;
+    checks.extend([data, catalog, server]);
+    Ok(checks)
+}
+
+fn settings_check(effective: &Effective) -> Check {
+    match &effective.file {
+        Some(path) => Check::ok("settings", format!("from {}", path.display())),
+        None => Check::ok("settings", "defaults, variables and flags; no file"),
+    }
+}
+
+fn broken(checks: &[Check]) -> usize {
+    checks.iter().filter(|check| check.state == State::Broken).count()
+}
+
+fn render(checks: &[Check]) -> String {
+    let mut out = String::new();
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    for check in checks {
+        let state = match check.state {
+            State::Ok => "ok",
+            State::Note => "note",
+            State::Broken => "BROKEN",
+        };
+        let indent = " ".repeat(8 + width + 2);
+        let detail = console::clean(&check.detail).replace('\n', &format!("\n{indent}"));
+        let _ = writeln!(out, "{state:<8}{:<width$}  {detail}", check.name);
+        if let Some(remedy) = &check.remedy {
+            let _ = writeln!(out, "{indent}-> {}", remedy.replace('\n', &format!("\n{indent}   ")));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_come_with_their_remedies() {
+        let checks = [
+            Check::ok("runtime", "ONNX Runtime 1.32.0"),
+            Check::broken("model", "it is not there", "make setup"),
+            Check::note("server", "nothing listens", "ibid serve\nor make run"),
+        ];
+        let expected = "\
+ok      runtime  ONNX Runtime 1.32.0
+BROKEN  model    it is not there
+                 -> make setup
+note    server   nothing listens
+                 -> ibid serve
+                    or make run
+";
+        assert_eq!(render(&checks), expected);
+        assert_eq!(broken(&checks), 1);
+    }
+
+    #[tokio::test]
+    async fn an_empty_machine_is_told_what_it_lacks() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let sources = crate::config::Sources {
+            directory: directory.path().to_owned(),
+            ..Default::default()
+        };
+        let mut settings = Effective::load(&sources).expect("valid").settings;
+        settings.data_dir = directory.path().join("data");
+        settings.share_dir = directory.path().join("share");
+        settings.server.listen = "127.0.0.1:0".to_owned();
+        let checks = look(settings, None).await.expect("looked");
+        let state = |name: &str| checks.iter().find(|check| check.name == name).map(|check| check.state);
+        for name in ["runtime", "model", "plugins"] {
+            assert_eq!(state(name), Some(State::Broken), "{name}");
+        }
+        // They are made by the first start.
+        for name in ["data", "catalog"] {
+            assert_eq!(state(name), Some(State::Ok), "{name}");
+        }
+        assert!(
+            checks
+                .iter()
+                .filter(|check| check.state == State::Broken)
+                .all(|check| check.remedy.is_some())
+        );
+        assert!(!directory.path().join("data").exists(), "a doctor changes nothing");
+    }
+}

@@ -1,0 +1,73 @@
+//! The command line: `ibid serve` runs the server, all other commands are its clients or its tools.
+//!
+//! Client commands speak the public protocol and nothing else, so that what they can do any client
+//! can. `serve`, `doctor`, `model` and `plugin` call the modules that they are about. Results go to
+//! standard output, progress and notes to standard error. May depend on every module; none may
+//! depend on it.
+
+mod answer;
+mod args;
+mod ask;
+mod client;
+mod collections;
+mod console;
+mod doctor;
+mod documents;
+mod error;
+mod ingest;
+mod search;
+mod serve;
+mod tools;
+
+pub use error::CliError;
+
+use args::{Cli, Command};
+use clap::Parser;
+use client::Client;
+use std::process::ExitCode;
+
+/// Runs the command that the process was started with, and returns its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(message) = error.report() {
+                console::note(&format!("ibid: {message}"));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CliError> {
+    let connect = || Client::new(&cli.server, cli.token.clone());
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Ingest(args) => wait(async { ingest::run(connect()?, args).await }),
+        Command::Ask(args) => wait(async { ask::run(&connect()?, args).await }),
+        Command::Search(args) => wait(async { search::run(&connect()?, args).await }),
+        Command::Collections(args) => wait(async { collections::run(&connect()?, args).await }),
+        Command::Documents(args) => wait(async { documents::run(&connect()?, args).await }),
+        Command::Doctor(args) => {
+            // Unless the user names a server, the one of the settings is looked at.
+            let named = (cli.server != args::DEFAULT_SERVER).then(connect).transpose()?;
+            wait(doctor::run(args, named))
+        }
+        Command::Config(args) => tools::config(&args),
+        Command::Model(args) => tools::model(args),
+        Command::Plugin(args) => tools::plugin(args),
+    }
+}
+
+/// Runs a client command: it waits for the network and nothing else, so one thread does.
+fn wait(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    let result = runtime.block_on(command);
+    // A name lookup or a file read that hangs must not keep the command from ending.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,272 @@
+//! `ibid serve`: settings, log, engine, server, signals; in this order, and back.
+
+use super::args::ServeArgs;
+use super::{CliError, console, tools};
+use crate::config::{Effective, Settings};
+use crate::pipeline::{Engine, EngineSettings};
+use crate::server::{Server, ServerSettings};
+use crate::telemetry;
+use std::fmt::Write;
+use std::fs::DirBuilder;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long blocking work may go on when all else has ended: a write to disk, at most.
+const LAST_WORK: Duration = Duration::from_secs(5);
+/// What one upload request may hold beside its largest file.
+const REQUEST_ROOM: u64 = 1 << 20;
+
+/// Serves until a signal says stop.
+pub fn run(args: &ServeArgs) -> Result<(), CliError> {
+    let effective = tools::settings(&args.settings)?;
+    telemetry::init(&effective.settings.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    let result = runtime.block_on(serve(&effective));
+    runtime.shutdown_timeout(LAST_WORK);
+    result
+}
+
+async fn serve(effective: &Effective) -> Result<(), CliError> {
+    let settings = &effective.settings;
+    let server_settings = server_settings(settings)?;
+    make_data_dir(&settings.data_dir)?;
+    check_port(server_settings.listen)?;
+    if let Some(file) = &effective.file {
+        tracing::info!(file = %file.display(), "settings");
+    }
+    let mut signals = Signals::new()?;
+    console::note("Starting: loading the model and the plugins ...");
+    let engine = tokio::select! {
+        started = Engine::start(engine_settings(settings)) => started.map_err(|error| cannot_start(&error))?,
+        () = signals.next() => return Err(CliError::Interrupted),
+    };
+    let server = match Server::bind(server_settings, engine.clone()).await {
+        Ok(server) => server,
+        Err(error) => {
+            engine.shutdown().await;
+            return Err(cannot_start(&error));
+        }
+    };
+    let address = server.local_addr();
+    // A closed standard output is no reason not to serve.
+    let _ = console::print(&banner(settings, address, &holdings(&engine).await));
+    let shutdown = CancellationToken::new();
+    let watcher = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            signals.next().await;
+            console::note("Stopping: queries in flight may finish. Once more stops at once; nothing that was accepted is lost.");
+            shutdown.cancel();
+            signals.next().await;
+            tracing::warn!("stopped at once");
+            std::process::exit(130);
+        }
+    });
+    let served = server.run(shutdown).await;
+    engine.shutdown().await;
+    watcher.abort();
+    served.map_err(|error| CliError::Failed(error.to_string()))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn cannot_start(error: &dyn std::error::Error) -> CliError {
+    CliError::Failed(format!(
+        "the server cannot start: {error}\n`{} doctor` looks at everything that it needs",
+        console::program()
+    ))
+}
+
+/// SIGINT (Ctrl-C) and SIGTERM, which say the same.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::Runtime);
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What the engine takes of the settings.
+fn engine_settings(settings: &Settings) -> EngineSettings {
+    EngineSettings {
+        default_collection: settings.default_collection.clone(),
+        model: settings.embedder.model.clone(),
+        embedder_threads: settings.embedder.threads,
+        embedder_queue: settings.embedder.queue,
+        max_upload_bytes: settings.server.max_upload_bytes,
+        max_documents_in_flight: settings.ingest.documents_in_flight,
+        max_concurrent_queries: settings.query.max_concurrent,
+        query_timeout: settings.query.timeout(),
+        ..EngineSettings::new(&settings.data_dir, &settings.share_dir)
+    }
+}
+
+/// What the server takes of the settings.
+///
+/// # Errors
+/// If the name in `server.listen` has no address.
+fn server_settings(settings: &Settings) -> Result<ServerSettings, CliError> {
+    let server = &settings.server;
+    let defaults = ServerSettings::default();
+    Ok(ServerSettings {
+        listen: resolve(&server.listen)?,
+        allow_remote_without_auth: server.allow_remote_without_auth,
+        allowed_origins: server.allowed_origins.clone(),
+        allowed_hosts: server.allowed_hosts.clone(),
+        max_connections: server.max_connections,
+        max_message_bytes: server.max_message_bytes,
+        max_upload_bytes: server.max_upload_bytes,
+        max_upload_request_bytes: defaults
+            .max_upload_request_bytes
+            .max(server.max_upload_bytes.saturating_add(REQUEST_ROOM)),
+        ping_interval: Duration::from_secs(server.ping_interval_seconds),
+        shutdown_deadline: Duration::from_secs(server.shutdown_deadline_seconds),
+        ..defaults
+    })
+}
+
+/// The address of `HOST:PORT`; of a name with several, an IPv4 one, which is what clients try.
+pub fn resolve(listen: &str) -> Result<SocketAddr, CliError> {
+    let unknown = |why: String| CliError::Usage(format!("`server.listen`: there is no address for {listen} ({why})"));
+    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(|error| unknown(error.to_string()))?.collect();
+    let best = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    best.copied().ok_or_else(|| unknown("the name has none".to_owned()))
+}
+
+/// What people upload is nobody else's business: the directory is its owner's.
+fn make_data_dir(path: &Path) -> Result<(), CliError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        CliError::Failed(format!(
+            "the data directory {} cannot be made: {error}. Choose another one with --data-dir DIR",
+            path.display()
+        ))
+    })
+}
+
+/// Loading takes seconds: that the port is taken should be known before. The server takes it for good
+/// later, and would say so then.
+fn check_port(address: SocketAddr) -> Result<(), CliError> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(CliError::Failed(format!(
+            "cannot listen on {address}: {error}. If another Ibid runs there, use it or stop it (`{} doctor` tells); else choose a port with --listen {}",
+            console::program(),
+            SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024))
+        ))),
+    }
+}
+
+/// What is in there already, for people.
+async fn holdings(engine: &Arc<Engine>) -> String {
+    match engine.collections().await {
+        Ok(list) if list.collections.is_empty() => "nothing yet".to_owned(),
+        Ok(list) => {
+            let sum = |part: fn(&crate::protocol::CollectionStats) -> u64| list.collections.iter().map(|c| part(&c.stats)).sum::<u64>();
+            let documents = console::count(sum(|stats| stats.total_documents), "document");
+            let chunks = console::count(sum(|stats| stats.total_chunks), "chunk");
+            format!(
+                "{documents} ({chunks}) in {}",
+                console::count(list.collections.len() as u64, "collection")
+            )
+        }
+        Err(error) => format!("unknown: {error}"),
+    }
+}
+
+/// What is served, where, and what to try next.
+fn banner(settings: &Settings, address: SocketAddr, holdings: &str) -> String {
+    let program = console::program();
+    // A wildcard is no address to connect to.
+    let reachable = match (address.ip().is_unspecified(), address.is_ipv4()) {
+        (false, _) => address,
+        (true, true) => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        (true, false) => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port())),
+    };
+    let url = format!("http://{reachable}");
+    let server = if url == "http://127.0.0.1:8000" {
+        String::new()
+    } else {
+        format!(" --server {url}")
+    };
+    let mut out = String::new();
+    let _ = writeln!(out, "Ibid {} serves {url}", env!("CARGO_PKG_VERSION"));
+    let _ = writeln!(out, "  data   {}", settings.data_dir.display());
+    let _ = writeln!(out, "  holds  {holdings}");
+    let _ = writeln!(out, "\nTry next, in another shell:");
+    let _ = writeln!(out, "  {program} ingest{server} FILE.pdf");
+    let _ = writeln!(out, "  {program} ask{server} \"What does it say about ...?\"");
+    let _ = writeln!(out, "  curl {url}/health");
+    let _ = writeln!(out, "Stop with Ctrl-C.");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn settings() -> Settings {
+        Effective::load(&Sources::default()).expect("the defaults are valid").settings
+    }
+
+    #[test]
+    fn settings_reach_the_server_and_the_engine() {
+        let mut settings = settings();
+        settings.server.listen = "localhost:0".to_owned();
+        settings.server.max_upload_bytes = 4 << 30;
+        settings.server.ping_interval_seconds = 7;
+        settings.query.timeout_seconds = 9;
+        settings.embedder.threads = 3;
+        let server = server_settings(&settings).expect("localhost has an address");
+        assert!(server.listen.ip().is_loopback());
+        assert_eq!(server.ping_interval, Duration::from_secs(7));
+        assert!(server.max_upload_request_bytes > server.max_upload_bytes);
+        let engine = engine_settings(&settings);
+        assert_eq!((engine.query_timeout, engine.embedder_threads), (Duration::from_secs(9), 3));
+        assert_eq!(engine.max_upload_bytes, server.max_upload_bytes);
+        settings.server.listen = "no such host:80".to_owned();
+        assert!(matches!(server_settings(&settings), Err(CliError::Usage(_))));
+    }
+
+    #[test]
+    fn a_taken_port_is_told_with_a_way_out() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("an address");
+        let message = check_port(address).expect_err("taken").to_string();
+        assert!(message.contains("--listen") && message.contains(&address.to_string()), "{message}");
+    }
+
+    #[test]
+    fn the_banner_gives_commands_that_work() {
+        let settings = settings();
+        let shown = banner(&settings, SocketAddr::from(([127, 0, 0, 1], 8000)), "nothing yet");
+        assert!(
+            shown.contains("serves http://127.0.0.1:8000\n") && shown.contains(" ingest FILE.pdf"),
+            "{shown}"
+        );
+        let shown = banner(&settings, SocketAddr::from(([0, 0, 0, 0], 9000)), "nothing yet");
+        assert!(shown.contains(" ask --server http://127.0.0.1:9000 "), "{shown}");
+    }
+}

@@ -1,0 +1,204 @@
+//! The table of settings.
+
+use std::path::PathBuf;
+use toml::Value;
+
+/// What a setting may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text but the empty one.
+    Text,
+    /// A directory. `~/` is the home directory; in a file, relative paths start at the file's directory.
+    Path,
+    /// `HOST:PORT`; the host an IP address or a name.
+    Address,
+    /// A whole number, both ends included.
+    Integer(i64, i64),
+    /// `true` or `false`.
+    Boolean,
+    /// Texts; a variable or flag separates them by commas.
+    Texts,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// A setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// `section.name`, or a name alone.
+    pub path: &'static str,
+    /// What it may be.
+    pub kind: Kind,
+    /// Its value where nobody sets it.
+    default: fn() -> Value,
+    /// One sentence, with the unit.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The value that holds where nobody sets another.
+    pub fn default(&self) -> Value {
+        (self.default)()
+    }
+
+    /// The environment variable that sets it: `server.listen` is `IBID_SERVER_LISTEN`.
+    pub fn variable(&self) -> String {
+        format!("IBID_{}", self.path.replace('.', "_").to_uppercase())
+    }
+
+    /// The key with this path.
+    pub fn find(path: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+}
+
+const GIB: i64 = 1 << 30;
+
+/// All settings, sections together, in the order in which they are printed.
+pub const KEYS: &[Key] = &[
+    Key {
+        path: "data_dir",
+        kind: Kind::Path,
+        default: || path(data_home()),
+        help: "Documents, index and catalog. Ibid owns this directory; back it up as a whole.",
+    },
+    Key {
+        path: "share_dir",
+        kind: Kind::Path,
+        default: || path(share_home()),
+        help: "What ships with Ibid: lib/ (ONNX Runtime), models/, plugins/. `make setup` fills it.",
+    },
+    Key {
+        path: "default_collection",
+        kind: Kind::Text,
+        default: || text("documents"),
+        help: "The collection that is meant where a client names none.",
+    },
+    Key {
+        path: "server.listen",
+        kind: Kind::Address,
+        default: || text("127.0.0.1:8000"),
+        help: "Address and port of the HTTP and WebSocket server. Port 0 takes any free one.",
+    },
+    Key {
+        path: "server.max_connections",
+        kind: Kind::Integer(1, 1_000_000),
+        default: || Value::Integer(2048),
+        help: "Connections at a time; one more is answered 503.",
+    },
+    Key {
+        path: "server.max_message_bytes",
+        kind: Kind::Integer(1024, GIB),
+        default: || Value::Integer(1 << 20),
+        help: "Longest WebSocket text message and JSON body, in bytes.",
+    },
+    Key {
+        path: "server.max_upload_bytes",
+        kind: Kind::Integer(1, 1 << 40),
+        default: || Value::Integer(256 << 20),
+        help: "Largest file that may be uploaded, in bytes.",
+    },
+    Key {
+        path: "server.ping_interval_seconds",
+        kind: Kind::Integer(1, 3600),
+        default: || Value::Integer(20),
+        help: "Seconds between keep-alive pings; a client silent for two of them is disconnected.",
+    },
+    Key {
+        path: "server.shutdown_deadline_seconds",
+        kind: Kind::Integer(0, 3600),
+        default: || Value::Integer(10),
+        help: "Seconds that queries in flight get to finish when the server is stopped.",
+    },
+    Key {
+        path: "server.allow_remote_without_auth",
+        kind: Kind::Boolean,
+        default: || Value::Boolean(false),
+        help: "Whether to listen on addresses that other machines can reach although anyone there may read, write and delete everything.",
+    },
+    Key {
+        path: "server.allowed_hosts",
+        kind: Kind::Texts,
+        default: || Value::Array(Vec::new()),
+        help: "Host names, beside IP addresses and localhost, under which browsers may address the server: those of a reverse proxy.",
+    },
+    Key {
+        path: "server.allowed_origins",
+        kind: Kind::Texts,
+        default: || Value::Array(Vec::new()),
+        help: "Origins, such as \"https://app.example.org\", whose pages may use the server beside its own.",
+    },
+    Key {
+        path: "embedder.model",
+        kind: Kind::Text,
+        default: || text("all-MiniLM-L6-v2"),
+        help: "The embedding model: a directory under models/ of the share directory.",
+    },
+    Key {
+        path: "embedder.threads",
+        kind: Kind::Integer(0, 1024),
+        default: || Value::Integer(0),
+        help: "Threads that embed documents, each on one core; 0 takes as many as there are cores.",
+    },
+    Key {
+        path: "embedder.queue",
+        kind: Kind::Integer(1, 1_000_000),
+        default: || Value::Integer(1024),
+        help: "Texts that may wait for the embedder.",
+    },
+    Key {
+        path: "ingest.documents_in_flight",
+        kind: Kind::Integer(1, 1024),
+        default: || Value::Integer(4),
+        help: "Documents that are processed at a time; others wait on disk.",
+    },
+    Key {
+        path: "query.max_concurrent",
+        kind: Kind::Integer(1, 100_000),
+        default: || Value::Integer(64),
+        help: "Queries that are answered at a time, over all connections.",
+    },
+    Key {
+        path: "query.timeout_seconds",
+        kind: Kind::Integer(1, 3600),
+        default: || Value::Integer(60),
+        help: "Seconds that a query may take.",
+    },
+    Key {
+        path: "log.level",
+        kind: Kind::Text,
+        default: || text("info"),
+        help: "error, warn, info, debug, trace or off; or by module: \"info,ibid::plugin=debug\".",
+    },
+    Key {
+        path: "log.format",
+        kind: Kind::Choice(&["text", "json"]),
+        default: || text("text"),
+        help: "text for people, json for machines; both on standard error.",
+    },
+];
+
+fn text(value: &str) -> Value {
+    Value::String(value.to_owned())
+}
+
+fn path(value: PathBuf) -> Value {
+    Value::String(value.to_string_lossy().into_owned())
+}
+
+/// `$XDG_DATA_HOME/ibid`, else `~/.local/share/ibid`, so that the same data is found from any directory.
+fn data_home() -> PathBuf {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map_or_else(|| PathBuf::from("ibid-data"), |base| base.join("ibid"))
+}
+
+/// `../share/ibid` beside the program: `target/share/ibid` for a build, `/usr/local/share/ibid` once installed.
+fn share_home() -> PathBuf {
+    std::env::current_exe()
+        .and_then(|program| program.canonicalize())
+        .ok()
+        .and_then(|program| Some(program.parent()?.parent()?.join("share/ibid")))
+        .unwrap_or_else(|| PathBuf::from("/usr/local/share/ibid"))
+}

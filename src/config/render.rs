@@ -1,0 +1,48 @@
+//! Prints settings: as TOML that can be used again, and as JSON.
+
+use super::{Effective, KEYS, Origin};
+use serde_json::{Map, json};
+use std::fmt::Write;
+
+impl Effective {
+    /// The settings as a TOML file, each with where it came from as a comment.
+    pub fn to_toml(&self) -> String {
+        let mut out =
+            String::from("# Effective settings of Ibid. Order of layers: default, file, IBID_* variable, flag; the last one wins.\n");
+        match &self.file {
+            Some(path) => _ = writeln!(out, "# Settings file: {}\n", path.display()),
+            None => out.push_str("# Settings file: none (./ibid.toml, --config FILE or IBID_CONFIG)\n\n"),
+        }
+        let width = self.lines().map(|(_, line, _)| line.chars().count()).max().unwrap_or(0).min(60);
+        let mut section = None;
+        for (path, line, origin) in self.lines() {
+            let here = path.split_once('.').map(|(section, _)| section);
+            if here != section {
+                _ = writeln!(out, "\n[{}]", here.unwrap_or_default());
+                section = here;
+            }
+            _ = writeln!(out, "{line:width$}  # {origin}");
+        }
+        out
+    }
+
+    /// The settings as JSON: `{key: {value, origin, variable, help}}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut all = Map::new();
+        for key in KEYS {
+            if let Some((value, origin)) = self.get(key.path) {
+                let entry = json!({ "value": value, "origin": origin.to_string(), "variable": key.variable(), "help": key.help });
+                all.insert(key.path.to_owned(), entry);
+            }
+        }
+        all.into()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&'static str, String, &Origin)> {
+        KEYS.iter().filter_map(|key| {
+            let (value, origin) = self.get(key.path)?;
+            let name = key.path.rsplit('.').next().unwrap_or(key.path);
+            Some((key.path, format!("{name} = {value}"), origin))
+        })
+    }
+}

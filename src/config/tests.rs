@@ -1,0 +1,192 @@
+use super::*;
+use std::fs;
+
+fn sources(file: Option<&str>, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> (tempfile::TempDir, Sources) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    if let Some(content) = file {
+        fs::write(directory.path().join("ibid.toml"), content).expect("the settings file is written");
+    }
+    let sources = Sources {
+        file: None,
+        variables: variables
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect(),
+        directory: directory.path().to_owned(),
+        flags: flags
+            .iter()
+            .map(|(key, value)| Flag {
+                name: "--set".to_owned(),
+                key: key.to_string(),
+                value: value.to_string(),
+            })
+            .collect(),
+    };
+    (directory, sources)
+}
+
+fn refusal(file: Option<&str>, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
+    let (_directory, sources) = sources(file, variables, flags);
+    Effective::load(&sources).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn defaults_fill_every_setting() {
+    let (_directory, sources) = sources(None, &[], &[]);
+    let effective = Effective::load(&sources).expect("the defaults are valid");
+    assert_eq!(effective.settings.server.listen, "127.0.0.1:8000");
+    assert_eq!(effective.settings.default_collection, "documents");
+    assert!(KEYS.iter().all(|key| matches!(effective.get(key.path), Some((_, Origin::Default)))));
+    // What the program reads and what the table lists are the same set.
+    let typed = Table::try_from(&effective.settings).expect("settings serialise");
+    let mut typed: Vec<String> = flatten(typed).into_iter().map(|(path, _)| path).collect();
+    let mut listed: Vec<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
+    typed.sort();
+    listed.sort();
+    assert_eq!(typed, listed);
+}
+
+#[test]
+fn later_layers_win() {
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\nmax_connections = 7\n[log]\nformat = \"json\"\n";
+    let (_directory, sources) = sources(
+        Some(file),
+        &[("IBID_SERVER_LISTEN", "127.0.0.1:2"), ("IBID_LOG_LEVEL", "debug")],
+        &[("server.listen", "127.0.0.1:3")],
+    );
+    let effective = Effective::load(&sources).expect("valid");
+    assert_eq!(effective.settings.server.listen, "127.0.0.1:3");
+    assert_eq!(effective.settings.server.max_connections, 7);
+    assert_eq!(effective.settings.log.level, "debug");
+    let origin = |path: &str| effective.get(path).map(|(_, origin)| origin.clone()).expect("known");
+    assert_eq!(origin("server.listen"), Origin::Flag("--set".to_owned()));
+    assert_eq!(origin("log.level"), Origin::Variable("IBID_LOG_LEVEL".to_owned()));
+    assert!(matches!(origin("log.format"), Origin::File(_)));
+    assert_eq!(origin("query.timeout_seconds"), Origin::Default);
+}
+
+#[test]
+fn unknown_keys_name_what_was_meant() {
+    let message = refusal(Some("[server]\nlisen = \"x:1\"\n"), &[], &[]);
+    assert!(
+        message.contains("`server.lisen`") && message.contains("did you mean `server.listen`?"),
+        "{message}"
+    );
+    let message = refusal(None, &[("IBID_SERVER_LISTENS", "x:1")], &[]);
+    assert!(
+        message.contains("`IBID_SERVER_LISTENS`") && message.contains("`IBID_SERVER_LISTEN`"),
+        "{message}"
+    );
+    let message = refusal(None, &[], &[("datadir", "x")]);
+    assert!(message.contains("`datadir`") && message.contains("`data_dir`"), "{message}");
+    assert!(refusal(Some("[colours]\nsky = 1\n"), &[], &[]).contains("`colours.sky`"));
+    assert!(refusal(Some("[sever]\n"), &[], &[]).contains("did you mean `server`?"));
+}
+
+#[test]
+fn wrong_values_say_what_would_be_right() {
+    for (file, wanted) in [
+        ("[server]\nlisten = \"localhost\"\n", "must be HOST:PORT"),
+        ("[server]\nlisten = \"localhost:99999\"\n", "must be HOST:PORT"),
+        ("[server]\nmax_connections = 0\n", "must be 1 to 1000000, not 0"),
+        ("[server]\nmax_connections = \"many\"\n", "must be a whole number, not a string"),
+        (
+            "[server]\nallow_remote_without_auth = 1\n",
+            "must be `true` or `false`, not an integer",
+        ),
+        ("[log]\nformat = \"xml\"\n", "must be text or json, not `xml`"),
+        ("data_dir = \"\"\n", "must not be empty"),
+        ("server = 3\n", "there is no setting `server`"),
+        ("[server.listen]\nhost = \"x\"\n", "must be a text, not a table"),
+        ("[server\n", "is not valid TOML"),
+    ] {
+        let message = refusal(Some(file), &[], &[]);
+        assert!(message.contains(wanted), "{file} gave: {message}");
+    }
+    assert!(
+        refusal(None, &[("IBID_EMBEDDER_THREADS", "two")], &[])
+            .contains("IBID_EMBEDDER_THREADS: `embedder.threads` must be a whole number")
+    );
+}
+
+#[test]
+fn a_named_file_must_be_there_and_paths_start_at_it() {
+    let (directory, mut sources) = sources(None, &[("HOME", "/home/ada")], &[]);
+    sources.file = Some("etc/other.toml".into());
+    assert!(matches!(Effective::load(&sources), Err(ConfigError::Unreadable { .. })));
+    fs::create_dir(directory.path().join("etc")).expect("made");
+    fs::write(
+        directory.path().join("etc/other.toml"),
+        "data_dir = \"data\"\nshare_dir = \"~/share\"\n",
+    )
+    .expect("written");
+    let effective = Effective::load(&sources).expect("valid");
+    assert_eq!(effective.settings.data_dir, directory.path().join("etc/data"));
+    assert_eq!(effective.settings.share_dir, Path::new("/home/ada/share"));
+    sources.variables.insert("IBID_DATA_DIR".to_owned(), "here".to_owned());
+    assert_eq!(
+        Effective::load(&sources).expect("valid").settings.data_dir,
+        directory.path().join("here")
+    );
+}
+
+#[test]
+fn variables_that_orchestrators_set_are_no_slip() {
+    let variables = [
+        ("IBID_SERVICE_HOST", "10.0.0.1"),
+        ("IBID_SERVICE_PORT", "8000"),
+        ("IBID_PORT", "tcp://10.0.0.1:8000"),
+        ("IBID_PORT_8000_TCP_ADDR", "10.0.0.1"),
+        ("IBID_SERVER", "http://127.0.0.1:8000"),
+    ];
+    let (_directory, sources) = sources(None, &variables, &[]);
+    assert!(Effective::load(&sources).is_ok());
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let (directory, sources) = sources(
+        None,
+        &[("IBID_SERVER_MAX_UPLOAD_BYTES", "1_000")],
+        &[("log.level", "info,ibid=\"x\"")],
+    );
+    let effective = Effective::load(&sources).expect("valid");
+    let printed = effective.to_toml();
+    assert!(printed.contains("# IBID_SERVER_MAX_UPLOAD_BYTES"), "{printed}");
+    fs::write(directory.path().join("ibid.toml"), &printed).expect("written");
+    let again = Sources {
+        variables: BTreeMap::new(),
+        flags: Vec::new(),
+        ..sources
+    };
+    assert_eq!(Effective::load(&again).expect("valid").settings, effective.settings);
+    assert_eq!(effective.to_json()["server.max_upload_bytes"]["value"], 1000);
+}
+
+#[test]
+fn the_example_file_lists_every_setting() {
+    let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/ibid.example.toml")).expect("the example is there");
+    // A `#` with no space after it comments out a setting; uncommented, the file must be valid and complete.
+    let active: Vec<&str> = example
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .collect();
+    let active = active.join("\n");
+    let (directory, sources) = sources(Some(&active), &[("HOME", "/home/ada")], &[]);
+    let effective = Effective::load(&sources).expect("the example is valid");
+    let unset: Vec<_> = KEYS
+        .iter()
+        .filter(|key| matches!(effective.get(key.path), Some((_, Origin::Default))))
+        .map(|key| key.path)
+        .collect();
+    assert!(unset.is_empty(), "not in the example: {unset:?}");
+    for key in KEYS.iter().filter(|key| key.kind != Kind::Path) {
+        assert_eq!(
+            effective.get(key.path).map(|(value, _)| value.clone()),
+            Some(key.default()),
+            "{} in the example is not its default",
+            key.path
+        );
+    }
+    drop(directory);
+}

@@ -1,0 +1,90 @@
+//! What can stand in the way of a conversion.
+
+use std::path::{Path, PathBuf};
+
+/// Why a model could not be converted. Each message names the file, and the key or weight in it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvertError {
+    /// A file is missing, cannot be read, or cannot be written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configuration file is not the JSON that it should be.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// The model asks for something that the converter does not do.
+    #[error("{}: {key} is {value}: {reason}", path.display())]
+    Unsupported {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key in it.
+        key: String,
+        /// Its value, as JSON.
+        value: String,
+        /// What would be supported.
+        reason: String,
+    },
+    /// A weight is missing, or has a shape or type that does not fit the configuration.
+    #[error("{}: weight {name}: {reason}", path.display())]
+    Weight {
+        /// The weights' file.
+        path: PathBuf,
+        /// The weight's name; `*` stands for the file as a whole.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer cannot be used with this model.
+    #[error("{}: {reason}", path.display())]
+    Tokenizer {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The target's last component is not a usable model name.
+    #[error("{}: the target must end in the model's name, in UTF-8", path.display())]
+    Target {
+        /// The target as given.
+        path: PathBuf,
+    },
+}
+
+impl ConvertError {
+    /// A stable name for the kind of failure.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "MODEL_IO",
+            Self::Json { .. } => "MODEL_CONFIG_INVALID",
+            Self::Unsupported { .. } => "MODEL_UNSUPPORTED",
+            Self::Weight { .. } => "MODEL_WEIGHTS_INVALID",
+            Self::Tokenizer { .. } => "MODEL_TOKENIZER_INVALID",
+            Self::Target { .. } => "MODEL_TARGET_INVALID",
+        }
+    }
+
+    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(super) fn weight(path: &Path, name: &str, reason: impl Into<String>) -> Self {
+        Self::Weight {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What can go wrong when texts are embedded.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Why texts were not embedded. Cloned to every request that a failed batch belonged to.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// A file that the embedder cannot do without is not there.
+    #[error("{} is missing: run `make setup` to fetch it, and `ibid doctor` to see what else is amiss", .path.display())]
+    FileMissing {
+        /// Where it should lie.
+        path: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// ONNX Runtime's library is there but cannot be used.
+    #[error("ONNX Runtime in {} cannot be used: {reason}. Run `ibid doctor`; `make setup` fetches one that fits", .path.display())]
+    RuntimeUnusable {
+        /// The library.
+        path: PathBuf,
+        /// What the loader, or the library, said.
+        reason: String,
+    },
+    /// A process holds one ONNX Runtime, and another one is loaded already.
+    #[error("ONNX Runtime was loaded from {} before: {} cannot be loaded beside it", .loaded.display(), .wanted.display())]
+    RuntimeLoaded {
+        /// The library in use.
+        loaded: PathBuf,
+        /// The library asked for.
+        wanted: PathBuf,
+    },
+    /// A file of the model directory is damaged, or not what this program reads.
+    #[error("{} cannot be used: {reason}. `ibid model convert` makes it anew from the model's source", .path.display())]
+    ModelInvalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model failed on a batch of texts.
+    #[error("the embedding model failed: {reason}")]
+    Compute {
+        /// What the runtime, or the tokenizer, said.
+        reason: String,
+    },
+    /// The queue stayed full for as long as the request was allowed to wait.
+    #[error("the embedder's queue stayed full for {} ms", .waited.as_millis())]
+    Busy {
+        /// How long the request waited for a place.
+        waited: Duration,
+    },
+    /// The embedder was shut down.
+    #[error("the embedder was shut down")]
+    Closed,
+}
+
+impl EmbedError {
+    /// The error's code in the protocol.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Busy { .. }
+            | Self::Closed
+            | Self::FileMissing { .. }
+            | Self::Io { .. }
+            | Self::RuntimeUnusable { .. }
+            | Self::RuntimeLoaded { .. }
+            | Self::ModelInvalid { .. } => "SERVICE_UNAVAILABLE",
+            Self::Compute { .. } => "PROCESSING_ERROR",
+        }
+    }
+
+    /// Whether the same request may succeed when it is made again.
+    #[must_use]
+    pub fn recoverable(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+
+    pub(super) fn file(path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::NotFound {
+            Self::FileMissing { path: path.to_owned() }
+        } else {
+            Self::Io {
+                path: path.to_owned(),
+                source: Arc::new(source),
+            }
+        }
+    }
+
+    pub(super) fn compute(reason: impl ToString) -> Self {
+        Self::Compute {
+            reason: reason.to_string(),
+        }
+    }
+}

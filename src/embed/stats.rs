@@ -1,0 +1,77 @@
+//! What the embedder has done so far.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::batch::Batch;
+
+/// Totals since the embedder was opened, and what waits at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct EmbedderStats {
+    /// Query texts that wait or are being computed.
+    pub queued_queries: usize,
+    /// Document texts that wait or are being computed.
+    pub queued_documents: usize,
+    /// Texts embedded.
+    pub texts: u64,
+    /// Tokens in them, special tokens included.
+    pub tokens: u64,
+    /// Padding that was computed beside them, in tokens.
+    pub padding: u64,
+    /// Runs of the model.
+    pub batches: u64,
+    /// Texts dropped uncomputed because their request was given up.
+    pub abandoned: u64,
+    /// Texts that failed.
+    pub failed: u64,
+    /// Time in runs of the model, summed over threads, in milliseconds.
+    pub busy_ms: u64,
+}
+
+/// The running totals; each is right by itself, and no two of them belong together.
+#[derive(Default)]
+pub struct Counters {
+    texts: AtomicU64,
+    tokens: AtomicU64,
+    padding: AtomicU64,
+    batches: AtomicU64,
+    abandoned: AtomicU64,
+    failed: AtomicU64,
+    busy_us: AtomicU64,
+}
+
+impl Counters {
+    pub fn ran(&self, batch: &Batch, time: Duration) {
+        let tokens: usize = batch.rows.iter().map(|row| row.ids.len()).sum();
+        let cells = batch.rows.len() * batch.length;
+        self.texts.fetch_add(batch.rows.len() as u64, Relaxed);
+        self.tokens.fetch_add(tokens as u64, Relaxed);
+        self.padding.fetch_add(cells.saturating_sub(tokens) as u64, Relaxed);
+        self.batches.fetch_add(1, Relaxed);
+        self.busy_us.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub fn abandoned(&self, texts: usize) {
+        self.abandoned.fetch_add(texts as u64, Relaxed);
+    }
+
+    pub fn failed(&self, texts: usize) {
+        self.failed.fetch_add(texts as u64, Relaxed);
+    }
+
+    pub fn read(&self, queued_queries: usize, queued_documents: usize) -> EmbedderStats {
+        EmbedderStats {
+            queued_queries,
+            queued_documents,
+            texts: self.texts.load(Relaxed),
+            tokens: self.tokens.load(Relaxed),
+            padding: self.padding.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            abandoned: self.abandoned.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            busy_ms: self.busy_us.load(Relaxed) / 1000,
+        }
+    }
+}

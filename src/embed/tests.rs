@@ -1,0 +1,405 @@
+//! The embedder with the model that `make setup` fetches, and its parts without one.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{
+    batch::{self, Limits},
+    queue::{Lane, Outcome, Queue, Row, Text, Ticket, Work},
+    session::SharedSession,
+    stats::Counters,
+    tokens::Tokens,
+    worker::Worker,
+    *,
+};
+
+pub(super) fn share() -> PathBuf {
+    std::env::var_os("IBID_SHARE_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/share/ibid"), PathBuf::from)
+}
+
+pub(super) fn runtime() -> Runtime {
+    Runtime::load(&share().join("lib/libonnxruntime.so")).expect("run `make setup` first")
+}
+
+fn model_dir() -> PathBuf {
+    share().join("models/all-MiniLM-L6-v2")
+}
+
+fn open(settings: EmbedderSettings) -> Embedder {
+    Embedder::open(&runtime(), &model_dir(), settings).expect("run `make setup` first")
+}
+
+fn embedder() -> Embedder {
+    open(EmbedderSettings {
+        threads: 2,
+        ..EmbedderSettings::default()
+    })
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Texts of many lengths, the same in every run.
+fn texts(count: usize) -> Vec<String> {
+    let words = [
+        "river",
+        "invoice",
+        "the",
+        "of",
+        "quarterly",
+        "revenue",
+        "citation",
+        "grew",
+        "naïve",
+        "文書",
+        "42",
+        "?",
+    ];
+    (0..count)
+        .map(|text| {
+            (0..1 + text * 7 % 61)
+                .map(|word| words[(text * 5 + word * word) % words.len()])
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn close_meanings_are_close() {
+    let embedder = embedder();
+    let pairs = [
+        (
+            "How many people live in London?",
+            "The population of London is around nine million.",
+            "Cats sleep most of the day.",
+        ),
+        (
+            "a man is eating pasta",
+            "someone eats a plate of noodles",
+            "the stock market fell sharply",
+        ),
+        (
+            "revenue growth in the third quarter",
+            "sales rose 7% in Q3",
+            "how to change a bicycle tyre",
+        ),
+    ];
+    for (text, near, far) in pairs {
+        let vectors = embedder
+            .embed_queries([text, near, far].map(str::to_owned).to_vec())
+            .await
+            .expect("vectors");
+        let [text, near, far] = vectors.as_slice() else {
+            panic!("three vectors for three texts")
+        };
+        assert_eq!(text.len(), embedder.info().dimension);
+        assert!((cosine(text, text) - 1.0).abs() < 1e-5, "vectors are normalised");
+        assert!(cosine(text, near) > 0.45, "{}", cosine(text, near));
+        assert!(cosine(text, far) < 0.2, "{}", cosine(text, far));
+    }
+}
+
+#[tokio::test]
+async fn a_vector_does_not_depend_on_its_batch() {
+    let embedder = embedder();
+    let texts = texts(150);
+    let documents = embedder.embed_texts(texts.clone(), |_| {}).await.expect("vectors");
+    let reversed = embedder
+        .embed_queries(texts.iter().rev().cloned().collect())
+        .await
+        .expect("vectors");
+    for (index, text) in texts.iter().enumerate() {
+        let alone = embedder.embed_query(text).await.expect("a vector");
+        assert_eq!(alone, documents[index], "text {index} as a document's");
+        assert_eq!(alone, reversed[texts.len() - 1 - index], "text {index} among queries");
+    }
+}
+
+#[tokio::test]
+async fn concurrent_requests_get_their_own_vectors() {
+    let embedder = embedder();
+    let texts = texts(24);
+    let expected = embedder.embed_texts(texts.clone(), |_| {}).await.expect("vectors");
+    let mut running = tokio::task::JoinSet::new();
+    for index in 0..texts.len() {
+        let (embedder, text) = (embedder.clone(), texts[index].clone());
+        let part = texts[index..].to_vec();
+        running.spawn(async move {
+            let query = embedder.embed_query(&text).await.expect("a vector");
+            (index, query, embedder.embed_texts(part, |_| {}).await.expect("vectors"))
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        let (index, query, part) = done.expect("no panic");
+        assert_eq!(query, expected[index]);
+        assert_eq!(part, expected[index..]);
+    }
+}
+
+#[tokio::test]
+async fn odd_texts_have_vectors() {
+    let embedder = embedder();
+    let odd = [
+        "",
+        " ",
+        "\0",
+        "\u{feff}",
+        "文書検索",
+        "مرحبا",
+        "👩‍👩‍👧‍👦",
+        &"x".repeat(5_000),
+        &"word ".repeat(200_000),
+    ];
+    for vector in embedder
+        .embed_texts(odd.map(str::to_owned).to_vec(), |_| {})
+        .await
+        .expect("vectors")
+    {
+        assert!((cosine(&vector, &vector) - 1.0).abs() < 1e-5);
+    }
+    assert!(embedder.embed_texts(vec![], |_| {}).await.expect("nothing").is_empty());
+}
+
+#[tokio::test]
+async fn texts_are_read_up_to_the_models_limit() {
+    let embedder = embedder();
+    assert_eq!(embedder.info().max_tokens, 256);
+    let full = "word ".repeat(254);
+    let vectors = embedder
+        .embed_queries(vec![full.clone(), format!("{full} and much more"), "word ".repeat(253)])
+        .await
+        .expect("vectors");
+    assert_eq!(vectors[0], vectors[1], "[CLS], 254 tokens and [SEP] are read");
+    assert_ne!(vectors[0], vectors[2], "not fewer");
+}
+
+#[test]
+fn tokens_are_counted_without_limit() {
+    let embedder = embedder();
+    let check = |text: &str, expected: usize| assert_eq!(embedder.count_tokens(text), expected, "{text:.40}");
+    check("", 0);
+    check("hello world", 2);
+    check("Unbelievably, yes!", 8);
+    check(&"word ".repeat(1_000), 1_000);
+}
+
+#[tokio::test]
+async fn progress_grows_to_the_number_of_texts() {
+    let embedder = open(EmbedderSettings {
+        threads: 1,
+        queue: 16,
+        ..EmbedderSettings::default()
+    });
+    let last = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&last);
+    let progress = move |done| assert!(seen.swap(done, Ordering::Relaxed) < done, "each call says more");
+    let vectors = embedder.embed_texts(texts(50), progress).await.expect("vectors");
+    assert_eq!((vectors.len(), last.load(Ordering::Relaxed)), (50, 50));
+    let stats = embedder.stats();
+    assert_eq!((stats.texts, stats.failed, stats.abandoned), (50, 0, 0));
+    assert!(stats.tokens > 50 && stats.batches > 0);
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_stops() {
+    let embedder = open(EmbedderSettings {
+        threads: 1,
+        queue: 32,
+        ..EmbedderSettings::default()
+    });
+    let (first, mut called) = mpsc::channel(1);
+    let many = embedder.embed_texts(texts(2_000), move |_| {
+        let _ = first.try_send(());
+    });
+    tokio::select! {
+        _ = many => panic!("2,000 texts are not the first batch"),
+        _ = called.recv() => {}
+    }
+    // What was admitted is passed over before this one, which came later.
+    embedder.embed_texts(texts(1), |_| {}).await.expect("a vector");
+    let stats = embedder.stats();
+    assert!(stats.texts < 200, "{stats:?}");
+}
+
+#[tokio::test]
+async fn abandoned_texts_are_not_computed() {
+    let info = ModelInfo::read(&model_dir()).expect("run `make setup` first");
+    let session = SharedSession::open(&runtime(), &model_dir().join("model.onnx"), info.dimension).expect("a session");
+    let queue = Arc::new(Queue::new(64, 256));
+    let counters = Arc::new(Counters::default());
+    let worker = Worker {
+        queue: Arc::clone(&queue),
+        session: Arc::new(session),
+        tokens: Arc::new(Tokens::read(&model_dir().join("tokenizer.json"), &info).expect("a tokenizer")),
+        counters: Arc::clone(&counters),
+        limits: Limits {
+            tokens: 512,
+            rows: 32,
+            length: 256,
+        },
+    };
+    let (abandoned, outcomes) = mpsc::unbounded_channel();
+    queue.push(Lane::Queries, (0..20).map(|place| text(place, &abandoned)));
+    drop(outcomes);
+    let (wanted, mut outcomes) = mpsc::unbounded_channel();
+    queue.push(Lane::Queries, [text(0, &wanted)]);
+    let thread = std::thread::spawn(move || worker.serve(&[Lane::Queries]));
+    let (place, vector) = outcomes.recv().await.expect("an outcome").expect("a vector");
+    assert_eq!((place, vector.len()), (0, 384));
+    queue.close();
+    thread.join().expect("no panic");
+    let stats = counters.read(0, 0);
+    assert_eq!((stats.texts, stats.abandoned, stats.batches), (1, 20, 1));
+}
+
+#[tokio::test]
+async fn a_closed_embedder_refuses() {
+    let embedder = embedder();
+    let waiting = tokio::spawn({
+        let embedder = embedder.clone();
+        async move { embedder.embed_texts(texts(5_000), |_| {}).await }
+    });
+    embedder.embed_query("first").await.expect("a vector");
+    embedder.close().await;
+    assert!(matches!(waiting.await.expect("no panic"), Err(EmbedError::Closed)));
+    let error = embedder.embed_query("second").await.expect_err("it is closed");
+    assert_eq!(error.code(), "SERVICE_UNAVAILABLE");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let empty = tempfile::tempdir().expect("a directory");
+    let error = Embedder::open(&runtime(), empty.path(), EmbedderSettings::default()).expect_err("it is empty");
+    let message = error.to_string();
+    assert!(matches!(error, EmbedError::FileMissing { .. }), "{message}");
+    assert!(message.contains("ibid-model.json") && message.contains("make setup"), "{message}");
+
+    let error = Runtime::load(&empty.path().join("libonnxruntime.so")).expect_err("there is none");
+    assert!(matches!(error, EmbedError::FileMissing { .. }), "{error}");
+    let other = empty.path().join("other.so");
+    std::fs::write(&other, "not a library").expect("written");
+    let error = Runtime::load(&other).expect_err("another is loaded");
+    assert!(matches!(error, EmbedError::RuntimeLoaded { .. }), "{error}");
+    assert!(!runtime().version().is_empty());
+}
+
+#[test]
+fn a_damaged_model_is_refused() {
+    let copy = tempfile::tempdir().expect("a directory");
+    for name in ["ibid-model.json", "tokenizer.json"] {
+        std::fs::copy(model_dir().join(name), copy.path().join(name)).expect("copied");
+    }
+    let check = |file: &str| {
+        let error = Embedder::open(&runtime(), copy.path(), EmbedderSettings::default()).expect_err("it is damaged");
+        assert!(
+            matches!(&error, EmbedError::ModelInvalid { path, .. } if path.ends_with(file)),
+            "{error}"
+        );
+    };
+    std::fs::write(copy.path().join("model.onnx"), "not a model").expect("written");
+    check("model.onnx");
+    std::fs::write(copy.path().join("tokenizer.json"), "{}").expect("written");
+    check("tokenizer.json");
+    std::fs::write(copy.path().join("ibid-model.json"), "{}").expect("written");
+    check("ibid-model.json");
+}
+
+fn ticket(place: usize, outcomes: &mpsc::UnboundedSender<Outcome>) -> Ticket {
+    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a permit");
+    Ticket {
+        place,
+        outcomes: outcomes.clone(),
+        _permit: permit,
+    }
+}
+
+fn text(place: usize, outcomes: &mpsc::UnboundedSender<Outcome>) -> Text {
+    Text {
+        text: format!("text {place}"),
+        ticket: ticket(place, outcomes),
+    }
+}
+
+fn places(work: Option<Work>) -> Vec<usize> {
+    match work {
+        Some(Work::Texts(_, texts)) => texts.iter().map(|text| text.ticket.place).collect(),
+        Some(Work::Run(batch)) => batch.rows.iter().map(|row| row.ticket.place).collect(),
+        None => vec![],
+    }
+}
+
+#[test]
+fn queries_come_together_and_before_documents() {
+    let (sender, outcomes) = mpsc::unbounded_channel();
+    let queue = Queue::new(3, 100);
+    let both = [Lane::Queries, Lane::Documents];
+    queue.push(Lane::Documents, [text(10, &sender)]);
+    for place in 0..4 {
+        queue.push(Lane::Queries, [text(place, &sender)]);
+    }
+    queue.push(Lane::Documents, [text(11, &sender)]);
+    assert_eq!(
+        places(queue.next(&both)),
+        [0, 1, 2],
+        "those that wait are taken together, up to the window"
+    );
+    let batch = batch::Batch {
+        length: 4,
+        rows: vec![Row {
+            ids: vec![1; 4],
+            ticket: ticket(20, &sender),
+        }],
+    };
+    queue.push_batches(Lane::Queries, [batch]);
+    assert_eq!(places(queue.next(&[Lane::Queries])), [20], "what was begun is finished first");
+    assert_eq!(places(queue.next(&both)), [3]);
+    assert_eq!(places(queue.next(&both)), [10, 11]);
+    queue.push(Lane::Documents, [text(12, &sender)]);
+    queue.close();
+    assert!(queue.next(&both).is_none());
+    queue.push(Lane::Documents, [text(13, &sender)]);
+    drop(sender);
+    assert!(outcomes.is_closed(), "nothing waits in a closed queue");
+}
+
+#[test]
+fn batches_hold_one_length_and_stay_in_bounds() {
+    let (sender, _outcomes) = mpsc::unbounded_channel();
+    for (tokens, rows, length) in [(64, 4, 30), (1, 1, 30), (1_000_000, 1_000, 30), (100, 0, 31)] {
+        let limits = Limits { tokens, rows, length };
+        let all: Vec<Row> = (0..200)
+            .map(|place| Row {
+                ids: vec![1; 2 + place * 11 % 29],
+                ticket: ticket(place, &sender),
+            })
+            .collect();
+        let batches = batch::divide(all, limits);
+        let mut seen = Vec::new();
+        for batch in &batches {
+            assert!(batch.length <= length);
+            assert!(batch.rows.len() == 1 || (batch.rows.len() <= rows && batch.rows.len() * batch.length <= tokens));
+            for row in &batch.rows {
+                assert_eq!(batch.length, batch::padded(row.ids.len(), length), "the length is the row's own");
+                seen.push(row.ticket.place);
+            }
+            let input = batch.to_rows();
+            assert_eq!(
+                (input.ids.len(), input.mask.len()),
+                (input.rows * input.length, input.rows * input.length)
+            );
+            let real: usize = batch.rows.iter().map(|row| row.ids.len()).sum();
+            assert_eq!(input.mask.iter().sum::<i64>(), i64::try_from(real).expect("small"));
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..200).collect::<Vec<_>>(), "each row once");
+    }
+}

@@ -1,0 +1,113 @@
+//! What can go wrong in the file store, with the code that clients see.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failed operation of the file store.
+///
+/// `Display` is safe to show to a client; paths and causes are in `Debug` and `source()`, for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// There is no such original, text or upload.
+    #[error("there is no {kind} {id:?}")]
+    NotFound {
+        /// `file`, `text` or `upload`.
+        kind: &'static str,
+        /// As the caller gave it.
+        id: String,
+    },
+    /// More bytes than an upload may have.
+    #[error("the file is larger than the {limit} bytes that are allowed")]
+    TooLarge {
+        /// Bytes that are allowed.
+        limit: u64,
+    },
+    /// Somebody else is writing this upload.
+    #[error("upload {0:?} is being written by another connection")]
+    Busy(String),
+    /// Another process uses the directory.
+    #[error("the data directory is in use by another process")]
+    InUse,
+    /// An identifier that cannot be one.
+    #[error("{0:?} is not a valid identifier")]
+    InvalidId(String),
+    /// A span outside the text, reversed, or cutting a character.
+    #[error("{start}..{end} is not a span of the text")]
+    InvalidSpan {
+        /// First byte.
+        start: u64,
+        /// Byte after the last one.
+        end: u64,
+    },
+    /// A write failed half-way before; what is staged has to be opened again.
+    #[error("an earlier write of this upload failed; resume it")]
+    Broken,
+    /// The disk is full, or a quota is used up.
+    #[error("the file cannot be stored: the disk is full")]
+    StorageFull(#[source] Cause),
+    /// The server may not read or write there.
+    #[error("the server has no permission to access its file store")]
+    Denied(#[source] Cause),
+    /// Stored data is not what was written.
+    #[error("the stored data of {0:?} is damaged")]
+    Damaged(String),
+    /// Another failure of the file system.
+    #[error("the file store could not be read or written")]
+    Io(#[source] Cause),
+    /// The server is shutting down.
+    #[error("the operation was interrupted")]
+    Interrupted,
+}
+
+/// The file system's error and where it happened. For the log only.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {error}")]
+pub struct Cause {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub error: io::Error,
+}
+
+impl FileError {
+    /// The stable code, as in the API's errors.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "RESOURCE_NOT_FOUND",
+            Self::TooLarge { .. } => "PAYLOAD_TOO_LARGE",
+            Self::Busy(_) | Self::InUse | Self::Broken => "CONFLICT",
+            Self::InvalidId(_) | Self::InvalidSpan { .. } => "VALIDATION_ERROR",
+            Self::StorageFull(_) | Self::Interrupted => "SERVICE_UNAVAILABLE",
+            Self::Denied(_) | Self::Damaged(_) | Self::Io(_) => "INTERNAL_ERROR",
+        }
+    }
+
+    /// Whether the same call may succeed later without anything being mended by the client.
+    pub fn is_recoverable(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Broken | Self::StorageFull(_) | Self::Interrupted)
+    }
+
+    /// Sorts an error of the file system.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| {
+            let kind = error.kind();
+            let cause = Cause { path, error };
+            match kind {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::StorageFull(cause),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied(cause),
+                _ => Self::Io(cause),
+            }
+        }
+    }
+
+    /// As `io`, but a file that is not there is `NotFound`.
+    pub(super) fn absent(path: &Path, kind: &'static str, id: &str) -> impl FnOnce(io::Error) -> Self {
+        let other = Self::io(path);
+        let id = id.to_owned();
+        move |error| match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { kind, id },
+            _ => other(error),
+        }
+    }
+}

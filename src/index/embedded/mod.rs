@@ -1,0 +1,276 @@
+//! The index in a directory of this machine, on the engine `qdrant-edge`.
+//!
+//! A collection is a directory. It is opened when first used and stays open. Every call of the engine blocks, so all
+//! run on the runtime's blocking threads, a bounded number at a time; optimizing has a thread of its own.
+
+mod engine;
+mod journal;
+mod optimizer;
+mod recovery;
+mod shard;
+mod store;
+
+use super::error::IndexError;
+use super::types::{CollectionKey, Hit, MAX_BATCH_QUERIES, MAX_LIMIT, Point, Query, Schema};
+use super::{Filter, VectorIndex};
+use optimizer::Optimizer;
+use shard::Shard;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use store::Store;
+use tokio::sync::{Semaphore, watch};
+
+/// How much of the machine the embedded index may use.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// Batches that are searched at the same time, at least 1; more wait their turn. Each takes one core.
+    pub search_threads: usize,
+    /// Other calls that are worked on at the same time, at least 1. They wait for each other within a collection.
+    pub update_threads: usize,
+    /// Threads that build a graph, at least 1. They run for as long as it takes.
+    pub optimizer_threads: usize,
+    /// KiB of dense vectors in a segment from which on a graph is built; below, a search compares all of them, which
+    /// is exact. 20,000 are 13,000 vectors of 384 dimensions.
+    pub indexing_threshold_kib: usize,
+    /// A collection is optimized when it has not changed for so long ...
+    pub optimize_after_quiet: Duration,
+    /// ... or when so many points were stored or deleted.
+    pub optimize_after_points: u64,
+    /// Bytes of the engine's log from which on a collection is closed and reopened after optimizing, to trim it.
+    pub log_limit_bytes: u64,
+    /// How long `close` waits for an optimization. One that takes longer is left to end with the process, and made
+    /// good when the collection is opened again.
+    pub close_wait: Duration,
+}
+
+impl Default for EmbeddedOptions {
+    /// Half the cores for searches, one for optimizing.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            search_threads: cores.div_ceil(2),
+            update_threads: 4,
+            optimizer_threads: 1,
+            indexing_threshold_kib: 20_000,
+            optimize_after_quiet: Duration::from_secs(10),
+            optimize_after_points: 50_000,
+            log_limit_bytes: 512 << 20,
+            close_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The index in a directory. One process at a time may have it open.
+#[derive(Debug)]
+pub struct EmbeddedIndex {
+    store: Arc<Store>,
+    optimizer: Optimizer,
+    searches: Arc<Semaphore>,
+    updates: Arc<Semaphore>,
+    close_wait: Duration,
+}
+
+impl EmbeddedIndex {
+    /// Opens the index in `directory`, and makes it if need be. Collections are opened when they are first used.
+    /// Blocks for a moment.
+    ///
+    /// # Errors
+    /// [`IndexError::Locked`] if it is open already, here or in another process.
+    pub fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self, IndexError> {
+        let searches = Arc::new(Semaphore::new(options.search_threads.max(1)));
+        let updates = Arc::new(Semaphore::new(options.update_threads.max(1)));
+        let close_wait = options.close_wait;
+        let store = Arc::new(Store::open(directory, options)?);
+        let optimizer = Optimizer::start(Arc::clone(&store))?;
+        Ok(Self {
+            store,
+            optimizer,
+            searches,
+            updates,
+            close_wait,
+        })
+    }
+
+    /// Optimizes a collection without waiting for its time to come; whether there was anything to do.
+    pub async fn optimize_now(&self, collection: &CollectionKey) -> Result<bool, IndexError> {
+        self.optimizer.now(collection).await
+    }
+
+    /// How many optimizations have changed something since the index was opened; tells of each.
+    pub fn optimizations(&self) -> watch::Receiver<u64> {
+        self.optimizer.done()
+    }
+
+    /// Runs a blocking call when there is room for it.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        room: &Arc<Semaphore>,
+        what: &'static str,
+        call: impl FnOnce(&Store) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, IndexError> {
+        let permit = Arc::clone(room).acquire_owned().await.map_err(|_| IndexError::Closed)?;
+        let store = Arc::clone(&self.store);
+        let work = tokio::task::spawn_blocking(move || {
+            let result = call(&store);
+            drop(store);
+            drop(permit);
+            result
+        });
+        work.await.map_err(|error| IndexError::engine(what, error))?
+    }
+
+    /// The same with an open collection.
+    async fn with_shard<T: Send + 'static>(
+        &self,
+        room: &Arc<Semaphore>,
+        what: &'static str,
+        key: &CollectionKey,
+        call: impl FnOnce(&Shard) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, IndexError> {
+        let wanted = key.clone();
+        let (result, inherited) = self
+            .blocking(room, what, move |store| {
+                let (shard, opened_now) = store.shard(&wanted)?;
+                // An earlier process may have left something to optimize.
+                let inherited = if opened_now { shard.points() } else { 0 };
+                Ok((call(&shard), inherited))
+            })
+            .await?;
+        self.optimizer.note(key, inherited);
+        result
+    }
+}
+
+#[async_trait::async_trait]
+impl VectorIndex for EmbeddedIndex {
+    async fn create_collection(&self, collection: &CollectionKey, schema: &Schema) -> Result<(), IndexError> {
+        let (key, schema) = (collection.clone(), *schema);
+        self.blocking(&self.updates, "create a collection", move |store| store.create(&key, &schema))
+            .await
+    }
+
+    async fn drop_collection(&self, collection: &CollectionKey) -> Result<(), IndexError> {
+        let key = collection.clone();
+        self.blocking(&self.updates, "drop a collection", move |store| store.drop_collection(&key))
+            .await?;
+        self.optimizer.forget(collection);
+        Ok(())
+    }
+
+    async fn collections(&self) -> Result<Vec<CollectionKey>, IndexError> {
+        self.blocking(&self.updates, "list collections", Store::collections).await
+    }
+
+    async fn upsert(&self, collection: &CollectionKey, points: Vec<Point>) -> Result<(), IndexError> {
+        let what = "store points";
+        let stored = self
+            .with_shard(&self.updates, what, collection, |shard| shard.upsert(points))
+            .await?;
+        self.optimizer.note(collection, stored as u64);
+        Ok(())
+    }
+
+    async fn search(&self, collection: &CollectionKey, queries: Vec<Query>) -> Result<Vec<Vec<Hit>>, IndexError> {
+        if queries.len() > MAX_BATCH_QUERIES {
+            return Err(IndexError::invalid(format!(
+                "a batch holds {MAX_BATCH_QUERIES} queries, not {}",
+                queries.len()
+            )));
+        }
+        // Gone when the caller is: a search that no one waits for ends with the query at hand.
+        let caller = Arc::new(());
+        let waiting = Arc::downgrade(&caller);
+        self.with_shard(&self.searches, "search", collection, move |shard| search(shard, &queries, &waiting))
+            .await
+    }
+
+    async fn delete_document(&self, collection: &CollectionKey, document_id: &str) -> Result<u64, IndexError> {
+        let (what, document) = ("delete a document", document_id.to_owned());
+        let deleted = self
+            .with_shard(&self.updates, what, collection, move |shard| shard.delete_document(&document))
+            .await?;
+        self.optimizer.note(collection, deleted);
+        Ok(deleted)
+    }
+
+    async fn count(&self, collection: &CollectionKey, document_id: Option<&str>) -> Result<u64, IndexError> {
+        let (what, document) = ("count points", document_id.map(str::to_owned));
+        self.with_shard(&self.updates, what, collection, move |shard| shard.count(document.as_deref()))
+            .await
+    }
+
+    async fn documents(&self, collection: &CollectionKey) -> Result<BTreeMap<String, u64>, IndexError> {
+        self.with_shard(&self.updates, "list documents", collection, Shard::documents).await
+    }
+
+    async fn vectors(
+        &self,
+        collection: &CollectionKey,
+        document_id: &str,
+        chunks: Range<u32>,
+    ) -> Result<Vec<Option<Vec<f32>>>, IndexError> {
+        if chunks.len() > MAX_LIMIT {
+            return Err(IndexError::invalid(format!(
+                "vectors of at most {MAX_LIMIT} chunks, not {}",
+                chunks.len()
+            )));
+        }
+        let (what, document) = ("read vectors", document_id.to_owned());
+        self.with_shard(&self.searches, what, collection, move |shard| shard.vectors(&document, chunks))
+            .await
+    }
+
+    async fn flush(&self, collection: &CollectionKey) -> Result<(), IndexError> {
+        self.with_shard(&self.updates, "flush", collection, Shard::flush).await
+    }
+
+    async fn health(&self) -> Result<Duration, IndexError> {
+        let start = Instant::now();
+        self.blocking(&self.searches, "answer", Store::ping).await?;
+        Ok(start.elapsed())
+    }
+
+    async fn storage_bytes(&self, collection: &CollectionKey) -> Result<u64, IndexError> {
+        let (what, key) = ("measure a collection", collection.clone());
+        self.with_shard(&self.updates, what, collection, |_| Ok(())).await?;
+        self.blocking(&self.updates, what, move |store| {
+            recovery::storage_bytes(&store.directory(&key)).map_err(|error| IndexError::engine(what, error))
+        })
+        .await
+    }
+
+    async fn close(&self) -> Result<(), IndexError> {
+        self.searches.close();
+        self.updates.close();
+        self.optimizer.stop();
+        // A collection that is being optimized stays open until that ends; what it acknowledged is durable before.
+        let store = Arc::clone(&self.store);
+        let closed = tokio::task::spawn_blocking(move || store.close());
+        let result = closed.await.map_err(|error| IndexError::engine("close", error))?;
+        if tokio::time::timeout(self.close_wait, self.optimizer.ended()).await.is_err() {
+            tracing::info!("closing the index in the middle of an optimization: it will start over");
+        }
+        result
+    }
+}
+
+fn search(shard: &Shard, queries: &[Query], waiting: &Weak<()>) -> Result<Vec<Vec<Hit>>, IndexError> {
+    let mut results = Vec::with_capacity(queries.len());
+    let mut last: Option<(&Arc<Filter>, Option<qdrant_edge::Filter>)> = None;
+    for query in queries {
+        if waiting.strong_count() == 0 {
+            return Err(IndexError::Closed);
+        }
+        // The queries of a batch mostly share one filter.
+        let filter = match last.take() {
+            Some((same, filter)) if Arc::ptr_eq(same, &query.filter) => filter,
+            _ => engine::filter(&query.filter)?,
+        };
+        results.push(shard.search(query, filter.as_ref())?);
+        last = Some((&query.filter, filter));
+    }
+    Ok(results)
+}

@@ -1,0 +1,20 @@
+//! Ibid: an extensible server for answers with sources.
+//!
+//! `server` speaks HTTP and WebSocket and knows nothing of retrieval; `pipeline` knows the order of
+//! the stages and nothing of HTTP; the stages below it never call one another. ARCHITECTURE.md has
+//! the map and the invariants.
+
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod document;
+pub mod embed;
+pub mod events;
+pub mod files;
+pub mod generate;
+pub mod index;
+pub mod pipeline;
+pub mod plugin;
+pub mod protocol;
+pub mod server;
+pub mod telemetry;

@@ -1,0 +1,181 @@
+//! Collections: made, listed, counted, deleted, and their events.
+
+use super::engine::Engine;
+use super::error::PipelineError;
+use super::spec::Pipeline;
+use super::timestamp;
+use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
+use crate::index::{CollectionKey, Schema};
+use crate::protocol::{ApiError, CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection};
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError};
+use tokio::sync::broadcast;
+
+/// Events that one subscription replays at most; what is older counts as missed.
+const REPLAY: u32 = 1_000;
+
+/// A view of what happens to collections. What is in `replay` may come again in `live`: its `seq`
+/// tells.
+pub struct CollectionSubscription {
+    /// Events after the point asked for that the bounded log has dropped.
+    pub missed: u64,
+    /// Events after the point asked for.
+    pub replay: Vec<Arc<CollectionEvent>>,
+    /// What happens from now on.
+    pub live: broadcast::Receiver<Arc<CollectionEvent>>,
+}
+
+impl Engine {
+    /// Every collection, by name.
+    pub async fn collections(&self) -> Result<CollectionList, ApiError> {
+        let list = async {
+            let collections = self.catalog.collections().await?;
+            let stats: std::collections::HashMap<String, Counts> = self.catalog.all_stats().await?.into_iter().collect();
+            Ok::<_, PipelineError>(collections.into_iter().map(|c| info(&c, stats.get(&c.id).copied().unwrap_or_default(), false)).collect())
+        };
+        list.await.map(|collections| CollectionList { collections }).map_err(|error| error.told(""))
+    }
+
+    /// One collection, with its pipeline.
+    pub async fn collection(&self, name: &str) -> Result<CollectionInfo, ApiError> {
+        let collection = async {
+            let collection = self.catalog.collection(name).await?;
+            let stats = self.catalog.stats(&collection.id).await?;
+            Ok::<_, PipelineError>(info(&collection, stats, true))
+        };
+        collection.await.map_err(|error| error.told(""))
+    }
+
+    /// Makes a collection, once all of its pipeline is known to run.
+    pub async fn create_collection(&self, new: CreateCollection) -> Result<CollectionInfo, ApiError> {
+        let pipeline = Pipeline::parse(new.pipeline.unwrap_or_else(|| json!({})))?;
+        let collection = self.make_collection(&new.name, pipeline).await.map_err(|error| error.told(""))?;
+        Ok(info(&collection, Counts::default(), true))
+    }
+
+    async fn make_collection(&self, name: &str, pipeline: Pipeline) -> Result<Collection, PipelineError> {
+        let resolved = self.resolve("unnamed", name, pipeline)?;
+        let pipeline = serde_json::to_value(&resolved.pipeline).map_err(ser)?;
+        let lock = serde_json::to_value(&resolved.lock).map_err(ser)?;
+        let event = NewEvent::new("collection_created", json!({ "timestamp": timestamp::now() }));
+        let (collection, event) = self.catalog.create_collection(name, &pipeline, &lock, event).await?;
+        self.make_index(&collection.id).await?;
+        self.tell(event);
+        Ok(collection)
+    }
+
+    /// The index of a collection; nothing happens if it is there.
+    pub(super) async fn make_index(&self, collection_id: &str) -> Result<(), PipelineError> {
+        let dimension = u32::try_from(self.embedder.info().dimension).unwrap_or(u32::MAX);
+        Ok(self.index.create_collection(&CollectionKey::new(collection_id)?, &Schema { dimension }).await?)
+    }
+
+    /// The collection that an upload goes to; made with the default pipeline if there is none.
+    pub(super) async fn collection_for_upload(&self, name: &str) -> Result<Collection, PipelineError> {
+        match self.catalog.collection(name).await {
+            Err(CatalogError::CollectionNotFound(_)) => {}
+            other => return Ok(other?),
+        }
+        match self.make_collection(name, Pipeline::default()).await {
+            // Two first uploads at once: the other one made it.
+            Err(PipelineError::Catalog(CatalogError::Conflict(_))) => Ok(self.catalog.collection(name).await?),
+            other => other,
+        }
+    }
+
+    /// Deletes a collection and all that is in it, and tells what that was.
+    pub async fn delete_collection(self: &Arc<Self>, name: &str) -> Result<Value, ApiError> {
+        // Goes on if the caller goes away: half a deletion would only be finished at the next start.
+        let (engine, name) = (self.clone(), name.to_owned());
+        let deletion = self.tasks.spawn(async move {
+            let stats = engine.catalog.stats(&engine.catalog.collection(&name).await?.id).await?;
+            let collection = engine.catalog.begin_delete_collection(&name).await?;
+            engine.finish_deleting_collection(&collection).await?;
+            Ok::<_, PipelineError>(json!({
+                "collection": name,
+                "status": "deleted",
+                "documents_deleted": stats.documents,
+                "chunks_deleted": stats.chunks,
+            }))
+        });
+        deletion.await.map_err(PipelineError::from).and_then(|receipt| receipt).map_err(|error| error.told(""))
+    }
+
+    /// Removes what is left of a collection that is being deleted.
+    pub(super) async fn finish_deleting_collection(&self, collection: &Collection) -> Result<(), PipelineError> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).remove(&collection.id);
+        let documents = self.catalog.deleting_documents(Some(&collection.id)).await?;
+        for document in &documents {
+            self.stop_processing(&document.id).await;
+        }
+        self.index.drop_collection(&CollectionKey::new(&collection.id)?).await?;
+        for document in documents {
+            self.remove_files(&document).await?;
+            self.catalog.finish_delete(&document.id, None).await?;
+            self.visibility.show(&collection.id, &document.id);
+        }
+        let event = NewEvent::new("collection_deleted", json!({ "timestamp": timestamp::now() }));
+        if let Some(event) = self.catalog.finish_delete_collection(&collection.id, event).await? {
+            self.tell(event);
+        }
+        Ok(())
+    }
+
+    /// What happens to collections: after `after`, if that is given, and from now on.
+    pub async fn collection_events(&self, after: Option<i64>) -> Result<CollectionSubscription, ApiError> {
+        let live = self.events.collections_from_now();
+        let Some(after) = after else {
+            return Ok(CollectionSubscription { missed: 0, replay: Vec::new(), live });
+        };
+        let after = u64::try_from(after).map_err(|_| ApiError::validation("after", "must be 0 or more"))?;
+        let replay = self.catalog.events_since(after, None, REPLAY).await.map_err(|error| PipelineError::from(error).told(""))?;
+        Ok(CollectionSubscription { missed: replay.missed, replay: replay.events.into_iter().map(|event| Arc::new(wire(event))).collect(), live })
+    }
+
+    /// Tells subscribers of an event that the catalog has recorded.
+    pub(super) fn tell(&self, event: Event) {
+        self.events.publish_collection(wire(event));
+    }
+
+    /// Records and tells a collection's statistics as they are now.
+    pub(super) async fn tell_statistics_of(&self, collection_id: &str) -> Result<(), PipelineError> {
+        let stats = statistics(&self.catalog.stats(collection_id).await?);
+        let data = serde_json::to_value(&stats).map_err(ser)?;
+        match self.catalog.append_event(collection_id, NewEvent::new("collection_stats", data)).await {
+            Ok(event) => self.tell(event),
+            // Deleted meanwhile: there is nothing to count.
+            Err(CatalogError::CollectionNotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+fn ser(error: serde_json::Error) -> PipelineError {
+    tracing::error!(%error, "a value could not be written as JSON");
+    ApiError::new(crate::protocol::ErrorCode::InternalError, "a value could not be written as JSON").into()
+}
+
+fn wire(event: Event) -> CollectionEvent {
+    CollectionEvent { kind: event.kind, collection: event.collection, seq: i64::try_from(event.seq).unwrap_or(i64::MAX), data: event.data }
+}
+
+fn statistics(counts: &Counts) -> CollectionStats {
+    CollectionStats {
+        total_documents: counts.documents,
+        total_chunks: counts.chunks,
+        storage_size_mb: (counts.file_bytes + counts.text_bytes) as f64 / 1e6,
+        last_updated: timestamp::now(),
+    }
+}
+
+fn info(collection: &Collection, counts: Counts, whole: bool) -> CollectionInfo {
+    CollectionInfo {
+        name: collection.name.clone(),
+        created_at: timestamp::text(collection.created_at),
+        processing_documents: counts.processing,
+        stats: statistics(&counts),
+        pipeline: whole.then(|| collection.pipeline.clone()),
+        lock: whole.then(|| collection.lock.clone()),
+    }
+}

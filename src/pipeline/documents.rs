@@ -1,0 +1,300 @@
+//! Documents: listed, read, deleted.
+
+use super::engine::Engine;
+use super::error::PipelineError;
+use super::retrieve::chunk_id;
+use super::timestamp;
+use crate::catalog::{self, DocumentRecord, DocumentSort, DocumentState, NewEvent};
+use crate::document::Span;
+use crate::files::FileError;
+use crate::index::CollectionKey;
+use crate::protocol::{
+    ApiError, ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDeleted, DocumentDetail, DocumentList, DocumentSummary, ErrorCode, FileInfo, Pagination,
+    ProcessingInfo,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Which documents to list: the query string of `GET /documents`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct DocumentQuery {
+    /// One collection; absent lists all.
+    pub collection_name: Option<String>,
+    /// `processing`, `ready`, `failed` or `deleting`.
+    pub status: Option<String>,
+    /// 1 to 1,000 (default 50).
+    pub limit: Option<u32>,
+    /// Documents to skip.
+    pub offset: u32,
+    /// `upload_date` (default), `filename` or `size`.
+    pub sort_by: Option<String>,
+    /// `desc` (default) or `asc`.
+    pub sort_order: Option<String>,
+}
+
+/// The bytes of a document, as uploaded.
+pub struct DocumentFile {
+    /// Opened for reading.
+    pub file: std::fs::File,
+    /// Bytes.
+    pub size: u64,
+    /// Media type.
+    pub content_type: String,
+    /// As uploaded.
+    pub filename: String,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl Engine {
+    /// A page of documents.
+    pub async fn documents(&self, list: DocumentQuery) -> Result<DocumentList, ApiError> {
+        let limit = list.limit.unwrap_or(50);
+        if !(1..=1_000).contains(&limit) {
+            return Err(ApiError::validation("limit", format!("must be 1 to 1000, not {limit}")));
+        }
+        let states = match list.status.as_deref() {
+            None => Vec::new(),
+            Some("processing") => DocumentState::ALL.iter().copied().filter(|state| state.is_processing()).collect(),
+            Some("ready") => vec![DocumentState::Live],
+            Some("failed") => vec![DocumentState::Failed],
+            Some("deleting") => vec![DocumentState::Deleting],
+            Some(other) => return Err(ApiError::validation("status", format!("must be processing, ready, failed or deleting, not `{other}`"))),
+        };
+        let sort_by = match list.sort_by.as_deref() {
+            None => DocumentSort::UploadDate,
+            Some(word) => DocumentSort::parse(word)
+                .ok_or_else(|| ApiError::validation("sort_by", format!("must be upload_date, filename or size, not `{word}`")))?,
+        };
+        let descending = match list.sort_order.as_deref() {
+            None | Some("desc") => true,
+            Some("asc") => false,
+            Some(other) => return Err(ApiError::validation("sort_order", format!("must be asc or desc, not `{other}`"))),
+        };
+        let page = async {
+            let collection_ids = match &list.collection_name {
+                Some(name) => Some(vec![self.catalog.collection(name).await?.id]),
+                None => None,
+            };
+            let query = catalog::DocumentQuery { collection_ids, states, sort_by, descending, limit, offset: u64::from(list.offset) };
+            self.catalog.list_documents(&query).await
+        };
+        let page = page.await.map_err(|error| PipelineError::from(error).told(""))?;
+        Ok(DocumentList {
+            documents: page.items.iter().map(summary).collect(),
+            pagination: pagination(page.total, u64::from(limit), u64::from(list.offset)),
+        })
+    }
+
+    /// All that is known of a document.
+    pub async fn document(&self, id: &str) -> Result<DocumentDetail, ApiError> {
+        let record = self.shown(id).await?;
+        let DocumentSummary { status, .. } = summary(&record);
+        Ok(DocumentDetail {
+            metadata: all_metadata(&record),
+            statistics: BTreeMap::from([
+                ("pages".to_owned(), u64::from(record.pages)),
+                ("chunks".to_owned(), u64::from(record.chunks_total)),
+                ("characters".to_owned(), record.text_chars),
+                ("bytes_of_text".to_owned(), record.text_bytes),
+            ]),
+            processing_info: ProcessingInfo {
+                state: record.state.as_str().to_owned(),
+                upload_date: timestamp::text(record.created_at),
+                updated_at: timestamp::text(record.updated_at),
+                processing_time: record.processing_seconds,
+                error: record.error.as_ref().map(|error| json!({ "code": error.code, "message": error.message })),
+                pipeline: Some(record.lock).filter(|lock| !lock.is_null()),
+            },
+            file_info: FileInfo { size: record.file_size, content_type: record.content_type, sha256: record.sha256 },
+            status,
+            document_id: record.id,
+            filename: record.filename,
+            collection_name: record.collection,
+        })
+    }
+
+    /// A page of a document's chunks: `limit` 1 to 1,000.
+    pub async fn document_chunks(&self, id: &str, limit: u32, offset: u32, include_embeddings: bool) -> Result<ChunkList, ApiError> {
+        if !(1..=1_000).contains(&limit) {
+            return Err(ApiError::validation("limit", format!("must be 1 to 1000, not {limit}")));
+        }
+        let record = self.shown(id).await?;
+        let page = async {
+            let chunks = self.catalog.chunks(id, offset, limit).await?;
+            let spans: Vec<Span> = chunks.iter().map(|chunk| chunk.at).collect();
+            let mut texts = self.files.read_spans(id, &spans).await?.into_iter();
+            let mut vectors = if include_embeddings && !chunks.is_empty() {
+                let key = CollectionKey::new(&record.collection_id)?;
+                self.index.vectors(&key, id, offset..offset.saturating_add(chunks.len() as u32)).await?
+            } else {
+                Vec::new()
+            }
+            .into_iter();
+            let mut found = Vec::with_capacity(chunks.len());
+            for chunk in chunks {
+                found.push(ChunkInfo {
+                    chunk_id: chunk_id(id, chunk.index),
+                    chunk_index: chunk.index,
+                    content: texts.next().unwrap_or_default(),
+                    start_char: chunk.char_start,
+                    end_char: chunk.char_end,
+                    metadata: ChunkMetadata { page: chunk.page, section: chunk.section },
+                    embedding: vectors.next().flatten(),
+                });
+            }
+            Ok::<_, PipelineError>(found)
+        };
+        let chunks = page.await.map_err(|error| error.told(""))?;
+        let pagination = pagination(u64::from(record.chunks_total), u64::from(limit), u64::from(offset));
+        Ok(ChunkList { document_id: record.id, chunks, pagination })
+    }
+
+    /// The extracted text, or the part of it from code point `start` up to, not including, `end`.
+    pub async fn document_text(&self, id: &str, start: Option<u64>, end: Option<u64>) -> Result<String, ApiError> {
+        let record = self.shown(id).await?;
+        if matches!(record.state, DocumentState::Received | DocumentState::Failed) {
+            let why = record.error.map_or_else(|| "it is still being extracted".to_owned(), |error| error.message);
+            return Err(ApiError::new(ErrorCode::Conflict, format!("the document has no text: {why}")));
+        }
+        let (from, to) = (start.unwrap_or(0), end.unwrap_or(record.text_chars).min(record.text_chars));
+        if from > to {
+            return Err(ApiError::validation("start", format!("must be at most `end` and the text's {} characters", record.text_chars)));
+        }
+        let text = async {
+            let span = if from == 0 && to == record.text_chars {
+                Span::new(0, u32::try_from(record.text_bytes).unwrap_or(u32::MAX))
+            } else {
+                self.files.span_of_chars(id, from..to).await?
+            };
+            self.files.read_text(id, span).await
+        };
+        text.await.map_err(|error| PipelineError::from(error).told(""))
+    }
+
+    /// The original bytes.
+    pub async fn document_file(&self, id: &str) -> Result<DocumentFile, ApiError> {
+        let record = self.shown(id).await?;
+        let file = self.files.open(&record.sha256).await.map_err(|error| {
+            if matches!(error, FileError::NotFound { .. }) && record.state == DocumentState::Failed {
+                ApiError::new(ErrorCode::ResourceNotFound, "the document could not be processed, so its file was not kept")
+            } else {
+                PipelineError::from(error).told("")
+            }
+        })?;
+        Ok(DocumentFile { file, size: record.file_size, content_type: record.content_type, filename: record.filename, sha256: record.sha256 })
+    }
+
+    /// Deletes a document and all that was made of it, and tells what that was.
+    pub async fn delete_document(self: &Arc<Self>, id: &str) -> Result<DeletedDocument, ApiError> {
+        // Goes on if the caller goes away: half a deletion would only be finished at the next start.
+        let (engine, id) = (self.clone(), id.to_owned());
+        let deletion = self.tasks.spawn(async move {
+            let record = engine.catalog.begin_delete(&id).await?;
+            engine.finish_deleting(record).await
+        });
+        deletion.await.map_err(PipelineError::from).and_then(|receipt| receipt).map_err(|error| error.told(""))
+    }
+
+    /// Removes a document that is being deleted: vectors, text and file first, the catalog's rows
+    /// last, so that a crash in between leaves it known as `deleting`.
+    pub(super) async fn finish_deleting(&self, record: DocumentRecord) -> Result<DeletedDocument, PipelineError> {
+        self.visibility.hide(&record.collection_id, &record.id);
+        let vectors_deleted = self.remove_vectors(&record).await?;
+        let files_deleted = self.remove_files(&record).await?;
+        let told = DocumentDeleted {
+            document_id: record.id.clone(),
+            filename: record.filename.clone(),
+            chunks_removed: u64::from(record.chunks_total),
+            timestamp: timestamp::now(),
+        };
+        let event = NewEvent::new("document_deleted", serde_json::to_value(&told).unwrap_or(Value::Null));
+        let receipt = self.catalog.finish_delete(&record.id, Some(event)).await?;
+        self.visibility.show(&record.collection_id, &record.id);
+        self.statistics_changed(&record.collection_id);
+        let chunks_deleted = match receipt {
+            Some((receipt, event)) => {
+                if let Some(event) = event {
+                    self.tell(event);
+                }
+                receipt.chunks
+            }
+            None => 0,
+        };
+        Ok(DeletedDocument { document_id: record.id, filename: record.filename, status: "deleted".to_owned(), chunks_deleted, vectors_deleted, files_deleted })
+    }
+
+    /// Removes a document's vectors; returns how many there were.
+    pub(super) async fn remove_vectors(&self, record: &DocumentRecord) -> Result<u64, PipelineError> {
+        match self.index.delete_document(&CollectionKey::new(&record.collection_id)?, &record.id).await {
+            Ok(removed) => Ok(removed),
+            Err(crate::index::IndexError::CollectionNotFound { .. }) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a document's text, and its file if no other document needs it; returns how many
+    /// files went.
+    pub(super) async fn remove_files(&self, record: &DocumentRecord) -> Result<u64, PipelineError> {
+        self.files.remove_document(&record.id).await?;
+        Ok(u64::from(self.remove_file(&record.sha256).await?))
+    }
+
+    /// Removes a file that no document needs; tells whether it went.
+    pub(super) async fn remove_file(&self, sha256: &str) -> Result<bool, PipelineError> {
+        // Held, so that an upload of the same bytes does not count on a file that is going.
+        let hold = self.files.hold(sha256).await?;
+        if self.catalog.file_references(sha256).await? > 0 {
+            return Ok(false);
+        }
+        Ok(self.files.remove(&hold).await?)
+    }
+
+    /// A document that is not being deleted.
+    async fn shown(&self, id: &str) -> Result<DocumentRecord, ApiError> {
+        let not_found = || ApiError::new(ErrorCode::ResourceNotFound, format!("there is no document `{id}`: GET /documents lists them"));
+        match self.catalog.document(id).await {
+            Ok(record) if record.state == DocumentState::Deleting => Err(not_found()),
+            Ok(record) => Ok(record),
+            Err(catalog::CatalogError::NotFound { .. }) => Err(not_found()),
+            Err(error) => Err(PipelineError::from(error).told("")),
+        }
+    }
+}
+
+/// Metadata from the file and from the client; the client's wins.
+pub fn all_metadata(record: &DocumentRecord) -> BTreeMap<String, String> {
+    let mut metadata = record.metadata.clone();
+    for (key, value) in &record.user_metadata {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        metadata.insert(key.clone(), value);
+    }
+    metadata
+}
+
+fn summary(record: &DocumentRecord) -> DocumentSummary {
+    let status = match record.state {
+        DocumentState::Live => "ready",
+        DocumentState::Failed => "failed",
+        DocumentState::Deleting => "deleting",
+        _ => "processing",
+    };
+    DocumentSummary {
+        document_id: record.id.clone(),
+        filename: record.filename.clone(),
+        collection_name: record.collection.clone(),
+        status: status.to_owned(),
+        content_type: record.content_type.clone(),
+        file_size: record.file_size,
+        upload_date: timestamp::text(record.created_at),
+        pages: (record.pages > 0).then_some(record.pages),
+        chunks: u64::from(record.chunks_total),
+    }
+}
+
+fn pagination(total: u64, limit: u64, offset: u64) -> Pagination {
+    Pagination { total, limit, offset, has_next: offset.saturating_add(limit) < total, has_previous: offset > 0 && total > 0 }
+}

@@ -1,0 +1,340 @@
+//! The engine: everything that answers and ingests, started and stopped as one.
+//!
+//! Knows the order of the stages and nothing of HTTP. The stages never call one another.
+
+use super::error::PipelineError;
+use super::ingest::InProcess;
+use super::resolve::Pipelines;
+use super::spec::Pipeline;
+use super::upload::Pace;
+use super::visibility::Visibility;
+use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
+use crate::embed::{Embedder, EmbedderSettings, Runtime};
+use crate::events::Events;
+use crate::files::{DirectoryStore, FileStore};
+use crate::generate::{Extractive, Generator};
+use crate::index::{EmbeddedIndex, EmbeddedOptions, VectorIndex};
+use crate::plugin::{Host, HostSettings, Registry, TokenCounter};
+use crate::protocol::ApiError;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How the engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Where all that is uploaded lives.
+    pub data_dir: PathBuf,
+    /// Where `lib/`, `models/` and `plugins/` are.
+    pub share_dir: PathBuf,
+    /// Collection that is meant where none is named.
+    pub default_collection: String,
+    /// Name of the embedding model: a directory under `models/`.
+    pub model: String,
+    /// Threads that embed; 0 takes one for each core.
+    pub embedder_threads: usize,
+    /// Texts that may wait for the embedder, for questions and for documents each.
+    pub embedder_queue: usize,
+    /// Largest file, in bytes.
+    pub max_upload_bytes: u64,
+    /// Documents that are processed at once.
+    pub max_documents_in_flight: usize,
+    /// Uploads that may be received, or wait to be processed, at once.
+    pub max_open_uploads: usize,
+    /// Queries that run at once; others wait.
+    pub max_concurrent_queries: usize,
+    /// Longest time for any stage of a query.
+    pub query_timeout: Duration,
+}
+
+impl EngineSettings {
+    /// Defaults for a data directory and a share directory.
+    pub fn new(data_dir: impl Into<PathBuf>, share_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            share_dir: share_dir.into(),
+            default_collection: "documents".to_owned(),
+            model: "all-MiniLM-L6-v2".to_owned(),
+            embedder_threads: 0,
+            // About four documents' windows, so that the embedder never starves between them.
+            embedder_queue: 1_024,
+            max_upload_bytes: 512 * 1024 * 1024,
+            // One document's extraction overlaps another's embedding; more would only hold memory.
+            max_documents_in_flight: 4,
+            max_open_uploads: 1_000,
+            max_concurrent_queries: 64,
+            query_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The embedder.
+    #[error(transparent)]
+    Embed(#[from] crate::embed::EmbedError),
+    /// The plugin host.
+    #[error(transparent)]
+    Plugin(#[from] crate::plugin::PluginError),
+    /// The catalog.
+    #[error("the catalog in {directory} cannot be opened: {cause}")]
+    Catalog {
+        /// Where it is.
+        directory: String,
+        /// Why it cannot be opened.
+        #[source]
+        cause: crate::catalog::CatalogError,
+    },
+    /// The vector index.
+    #[error("the vector index cannot be opened: {}", .0.detail())]
+    Index(#[from] crate::index::IndexError),
+    /// The file store.
+    #[error("the file store in {directory} cannot be opened: {cause}")]
+    Files {
+        /// Where it is.
+        directory: String,
+        /// Why it cannot be opened.
+        #[source]
+        cause: crate::files::FileError,
+    },
+    /// The default pipeline does not fit what is installed.
+    #[error("the default pipeline cannot run: {0}. `ibid doctor` says what is missing")]
+    Pipeline(ApiError),
+    /// What was unfinished at the last stop cannot be taken up.
+    #[error("unfinished work cannot be taken up: {0}")]
+    Resume(ApiError),
+    /// A worker thread failed.
+    #[error("a worker thread failed: {0}")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// Whether the parts work.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    /// `healthy`, `degraded` or `unhealthy`.
+    pub status: String,
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    /// Of the server.
+    pub version: String,
+    /// By part.
+    pub services: Services,
+}
+
+/// The parts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Services {
+    /// The vector index.
+    pub vector_db: ServiceHealth,
+    /// The embedder.
+    pub embedding_service: ServiceHealth,
+    /// What makes answers.
+    pub llm_service: ServiceHealth,
+}
+
+/// Whether a part works.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceHealth {
+    /// `healthy` or `unhealthy`.
+    pub status: String,
+    /// Milliseconds that it took to answer.
+    pub response_time: f64,
+    /// More, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The engine. Held as `Arc<Engine>`.
+pub struct Engine {
+    pub(super) settings: EngineSettings,
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) files: Arc<dyn FileStore>,
+    pub(super) index: Arc<dyn VectorIndex>,
+    pub(super) embedder: Embedder,
+    pub(super) plugin_host: Host,
+    pub(super) plugins: Registry,
+    pub(super) tokens: Arc<dyn TokenCounter>,
+    pub(super) generator: Arc<dyn Generator>,
+    pub(super) events: Arc<Events>,
+    pub(super) visibility: Visibility,
+    pub(super) pipelines: Pipelines,
+    /// Places for queries.
+    pub(super) queries: Semaphore,
+    /// Places for documents in processing.
+    pub(super) ingests: Arc<Semaphore>,
+    /// Places for uploads, from their first byte to their end.
+    pub(super) open_uploads: Arc<Semaphore>,
+    /// Documents in processing.
+    pub(super) in_process: InProcess,
+    /// How fast uploads are processed.
+    pub(super) pace: Pace,
+    /// Collections whose statistics changed and have not been told.
+    pub(super) changed: Mutex<BTreeSet<String>>,
+    pub(super) changed_notify: Notify,
+    /// Cancelled when the engine stops.
+    pub(super) stopping: CancellationToken,
+    /// Everything that runs.
+    pub(super) tasks: TaskTracker,
+}
+
+struct ModelTokens(Embedder);
+
+impl TokenCounter for ModelTokens {
+    fn count(&self, text: &str) -> u32 {
+        u32::try_from(self.0.count_tokens(text)).unwrap_or(u32::MAX)
+    }
+}
+
+impl Engine {
+    /// Opens everything, and takes up what was unfinished.
+    pub async fn start(settings: EngineSettings) -> Result<Arc<Self>, StartError> {
+        let share = settings.share_dir.clone();
+        let data = settings.data_dir.clone();
+        let (model, threads, queue) = (settings.model.clone(), settings.embedder_threads, settings.embedder_queue);
+        let cache = data.join("cache");
+        // The model and the plugins load side by side; both are blocking work.
+        let embedder = tokio::task::spawn_blocking({
+            let share = share.clone();
+            move || {
+                let runtime = Runtime::load(&share.join("lib").join("libonnxruntime.so"))?;
+                let mut settings = EmbedderSettings { queue, ..EmbedderSettings::default() };
+                if threads > 0 {
+                    settings.threads = threads;
+                }
+                Embedder::open(&runtime, &share.join("models").join(model), settings)
+            }
+        });
+        let plugins = tokio::task::spawn_blocking(move || {
+            let host = Host::new(HostSettings { cache_dir: Some(cache), ..HostSettings::default() })?;
+            let registry = Registry::new();
+            let directory = share.join("plugins");
+            for failure in registry.load_dir(&host, &directory)? {
+                tracing::error!(file = %failure.path.display(), error = %failure.error, "a plugin was left out");
+            }
+            Ok::<_, StartError>((host, registry))
+        });
+        let catalog = SqliteCatalog::open(&data.join("catalog"), SqliteOptions::default())
+            .await
+            .map_err(|cause| StartError::Catalog { directory: data.display().to_string(), cause })?;
+        let files = DirectoryStore::open(&data.join("files"))
+            .await
+            .map_err(|cause| StartError::Files { directory: data.display().to_string(), cause })?;
+        let index = tokio::task::spawn_blocking({
+            let directory = data.join("index");
+            move || EmbeddedIndex::open(&directory, EmbeddedOptions::default())
+        })
+        .await??;
+        let embedder = embedder.await??;
+        let (plugin_host, plugins) = plugins.await??;
+
+        let engine = Arc::new(Self {
+            catalog: Arc::new(catalog),
+            files: Arc::new(files),
+            index: Arc::new(index),
+            tokens: Arc::new(ModelTokens(embedder.clone())),
+            generator: Arc::new(Extractive::new(embedder.clone())),
+            embedder,
+            plugin_host,
+            plugins,
+            events: Arc::default(),
+            visibility: Visibility::default(),
+            pipelines: Pipelines::default(),
+            queries: Semaphore::new(settings.max_concurrent_queries.max(1)),
+            ingests: Arc::new(Semaphore::new(settings.max_documents_in_flight.max(1))),
+            open_uploads: Arc::new(Semaphore::new(settings.max_open_uploads.max(1))),
+            in_process: InProcess::default(),
+            pace: Pace::default(),
+            changed: Mutex::default(),
+            changed_notify: Notify::new(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            settings,
+        });
+        // A server that could not answer the simplest question should say so now.
+        engine.resolve("check", "check", Pipeline::default()).map_err(|error| StartError::Pipeline(error.told("")))?;
+        engine.take_up().await.map_err(|error: PipelineError| StartError::Resume(error.told("")))?;
+        engine.tasks.spawn(engine.clone().tell_statistics());
+        Ok(engine)
+    }
+
+    /// Stops queries, parks documents at their last step, and makes everything durable. Does
+    /// nothing the second time.
+    pub async fn shutdown(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.embedder.close().await;
+        if let Err(error) = self.index.close().await {
+            tracing::error!(error = error.detail(), "the index was not closed cleanly");
+        }
+        self.catalog.close().await;
+    }
+
+    /// Asks every part something real.
+    pub async fn health(&self) -> Health {
+        let vector_db = match tokio::time::timeout(HEALTH_TIMEOUT, self.index.health()).await {
+            Ok(Ok(time)) => healthy(time),
+            Ok(Err(error)) => unhealthy(error.to_string()),
+            Err(_) => unhealthy("does not answer"),
+        };
+        let start = std::time::Instant::now();
+        let embedding_service = match tokio::time::timeout(HEALTH_TIMEOUT, self.embedder.embed_query("health")).await {
+            Ok(Ok(_)) => healthy(start.elapsed()),
+            Ok(Err(error)) => unhealthy(error.to_string()),
+            Err(_) => unhealthy("does not answer"),
+        };
+        // The extractive generator is part of this process: it works if the embedder does.
+        let llm_service = ServiceHealth { message: Some("built-in extractive generator".to_owned()), ..embedding_service.clone() };
+        let services = Services { vector_db, embedding_service, llm_service };
+        let well = [&services.vector_db, &services.embedding_service].iter().all(|service| service.status == "healthy");
+        Health {
+            status: if well { "healthy" } else { "unhealthy" }.to_owned(),
+            timestamp: super::timestamp::now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            services,
+        }
+    }
+
+    /// Notes that a collection's statistics changed: subscribers are told within a second.
+    pub(super) fn statistics_changed(&self, collection_id: &str) {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(collection_id.to_owned());
+        self.changed_notify.notify_one();
+    }
+
+    /// Tells changed statistics, each collection's at most once a second.
+    async fn tell_statistics(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = self.changed_notify.notified() => {}
+            }
+            let changed = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+            for collection_id in changed {
+                if let Err(error) = self.tell_statistics_of(&collection_id).await {
+                    tracing::warn!(collection_id, %error, "statistics were not told");
+                }
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+}
+
+/// A part that takes longer is down, for whoever waits on it.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn healthy(time: Duration) -> ServiceHealth {
+    ServiceHealth { status: "healthy".to_owned(), response_time: time.as_secs_f64() * 1e3, message: None }
+}
+
+fn unhealthy(message: impl Into<String>) -> ServiceHealth {
+    ServiceHealth { status: "unhealthy".to_owned(), response_time: 0.0, message: Some(message.into()) }
+}

@@ -1,0 +1,122 @@
+//! What can go wrong in a pipeline, and the one table that says what a client is told of it.
+//!
+//! Details that are not for clients (paths, causes) are logged here, where the error is told.
+
+use crate::catalog::CatalogError;
+use crate::embed::EmbedError;
+use crate::files::FileError;
+use crate::generate::GenerateError;
+use crate::index::IndexError;
+use crate::plugin::{Kind, PluginError, Reason};
+use crate::protocol::{ApiError, ErrorCode};
+
+/// A failed stage.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Already in the client's terms.
+    #[error("{0}")]
+    Api(#[from] ApiError),
+    /// A plugin.
+    #[error("{0}")]
+    Plugin(#[from] PluginError),
+    /// The embedder.
+    #[error("{0}")]
+    Embed(#[from] EmbedError),
+    /// The vector index.
+    #[error("{0}")]
+    Index(#[from] IndexError),
+    /// The catalog.
+    #[error("{0}")]
+    Catalog(#[from] CatalogError),
+    /// The file store.
+    #[error("{0}")]
+    Files(#[from] FileError),
+    /// The generator.
+    #[error("{0}")]
+    Generate(#[from] GenerateError),
+    /// The reader is gone.
+    #[error("nobody waits for the answer any more")]
+    Abandoned,
+    /// Work on a thread of its own did not come back.
+    #[error("a worker thread failed")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+impl PipelineError {
+    /// What a client is told. `stage` is named in the details, unless it is empty; the rest goes
+    /// to the log.
+    pub fn told(self, stage: &str) -> ApiError {
+        let error = match self {
+            Self::Api(error) => error,
+            Self::Plugin(error) => plugin(&error),
+            Self::Embed(error) => coded(error.code(), error.to_string()),
+            Self::Index(error) => {
+                tracing::error!(stage, error = error.detail(), "vector index");
+                coded(error.code(), error.to_string())
+            }
+            Self::Catalog(error) => {
+                log(stage, &error);
+                match error {
+                    CatalogError::CollectionNotFound(name) => ApiError::collection_not_found(&name),
+                    CatalogError::Validation { field, issue } => ApiError::validation(field, issue),
+                    other => coded(other.code(), other.to_string()),
+                }
+            }
+            Self::Files(error) => {
+                log(stage, &error);
+                coded(error.code(), error.to_string())
+            }
+            Self::Generate(error) => ApiError::new(error.code(), error.to_string()),
+            Self::Abandoned => ApiError::new(ErrorCode::ServiceUnavailable, "the request was given up"),
+            Self::Worker(error) => {
+                tracing::error!(stage, %error, "worker thread");
+                ApiError::new(ErrorCode::InternalError, "a defect of the server: its log says more")
+            }
+        };
+        if stage.is_empty() || error.code == ErrorCode::CollectionNotFound || error.code == ErrorCode::ValidationError {
+            error
+        } else {
+            error.with("stage", stage)
+        }
+    }
+
+    /// Whether the same work may succeed later without anyone's doing.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Index(error) => !matches!(error, IndexError::Invalid { .. } | IndexError::SchemaMismatch { .. }),
+            Self::Embed(error) => error.code() == "SERVICE_UNAVAILABLE",
+            Self::Catalog(CatalogError::Storage(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+fn plugin(error: &PluginError) -> ApiError {
+    let told = match (&error.reason, error.stage()) {
+        // What an extractor says of a file is about the file, not about the extractor.
+        (Reason::Failure { code, message, .. }, Some(Kind::Extractor)) => {
+            ApiError::new(ErrorCode::ProcessingError, message.clone()).with("failure", code.as_str())
+        }
+        (Reason::Failure { code, .. }, _) => ApiError::new(ErrorCode::PluginError, error.to_string()).with("failure", code.as_str()),
+        (Reason::Busy(_), _) => ApiError::new(ErrorCode::ServiceUnavailable, error.to_string()),
+        _ => ApiError::new(ErrorCode::PluginError, error.to_string()),
+    };
+    let name = error.plugin.as_ref().map(|plugin| format!("{}@{}", plugin.name, plugin.version)).unwrap_or_default();
+    told.with("plugin", name).with("reason", error.reason.name())
+}
+
+/// The code by its name; what this table does not know is a defect.
+fn coded(code: &str, message: String) -> ApiError {
+    let code = serde_json::from_value(serde_json::Value::String(code.to_owned())).unwrap_or(ErrorCode::InternalError);
+    ApiError::new(code, message)
+}
+
+fn log(stage: &str, error: &(dyn std::error::Error + 'static)) {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        causes.push(next.to_string());
+        cause = next.source();
+    }
+    tracing::error!(stage, %error, causes = causes.join(": "), "storage");
+}

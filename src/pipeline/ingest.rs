@@ -1,0 +1,350 @@
+//! Documents from `received` to `live`: extract, chunk, embed, index, commit.
+//!
+//! Every step is recorded before the next begins, and a step begins only where the catalog agrees
+//! that the document stands there: so a restart goes on at the last step, and work on a document
+//! that was deleted meanwhile ends by itself.
+
+use super::engine::Engine;
+use super::error::PipelineError;
+use super::resolve::{Resolved, locked};
+use super::retrieve::{moment, page_break};
+use super::timestamp;
+use super::upload::{Ending, Reporter};
+use crate::catalog::{Chunk, DocumentRecord, DocumentState, Extracted, NewEvent};
+use crate::document::{CodePoints, Document, Sections, Span};
+use crate::index::{Payload, Point};
+use crate::plugin::{Blob, FileBlob, Piece};
+use crate::protocol::{ApiError, DocumentAdded, ErrorCode};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+/// Chunks that are embedded and indexed at a time: what is redone after a crash, and the memory
+/// that a document's vectors take (128 of 384 numbers are 200 KB).
+const WINDOW: u32 = 128;
+/// A document whose processing was begun this often without an end has taken the server down with
+/// it more than once: it is given up.
+const MAX_ATTEMPTS: u32 = 10;
+/// Tries of a step that failed for a reason that may pass, with pauses of 0.5 s, 1 s, 2 s, ...
+const MAX_TRIES: u32 = 6;
+
+/// A document to process.
+pub(super) struct Job {
+    /// As the catalog has it.
+    pub document: DocumentRecord,
+    /// Tells of its progress and its end.
+    pub reporter: Reporter,
+    /// The place of its upload, given back at the end.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
+/// Work on a document that others may have to stop.
+pub(super) struct Processing {
+    cancel: CancellationToken,
+    ended: CancellationToken,
+}
+
+/// Documents in processing, by identifier.
+pub(super) type InProcess = std::sync::Mutex<std::collections::HashMap<String, Processing>>;
+
+/// How work on a document ended.
+enum End {
+    Live(Box<DocumentRecord>),
+    /// Deleted meanwhile, or the server stops.
+    Parked,
+}
+
+impl Engine {
+    /// Processes a document in the background.
+    pub(super) fn ingest(self: &Arc<Self>, job: Job) {
+        let engine = self.clone();
+        let cancel = self.stopping.child_token();
+        let ended = CancellationToken::new();
+        let id = job.document.id.clone();
+        let processing = Processing { cancel: cancel.clone(), ended: ended.clone() };
+        self.in_process.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), processing);
+        self.tasks.spawn(async move {
+            // Runs also if the work panics.
+            let _ended = ended.drop_guard();
+            engine.run(job, cancel).await;
+            engine.in_process.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        });
+    }
+
+    /// Stops work on a document and waits until it has ended.
+    pub(super) async fn stop_processing(&self, document_id: &str) {
+        let ended = {
+            let processing = self.in_process.lock().unwrap_or_else(PoisonError::into_inner);
+            processing.get(document_id).map(|processing| {
+                processing.cancel.cancel();
+                processing.ended.clone()
+            })
+        };
+        if let Some(ended) = ended {
+            ended.cancelled().await;
+        }
+    }
+
+    async fn run(self: &Arc<Self>, job: Job, cancel: CancellationToken) {
+        let Job { document, reporter, place } = job;
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Ok(End::Parked),
+            outcome = self.process_with_tries(&document, &reporter) => outcome,
+        };
+        let ending = match outcome {
+            Ok(End::Live(record)) => Ending::Live(record),
+            Ok(End::Parked) if self.stopping.is_cancelled() => {
+                tracing::info!(document = document.id, "parked: goes on at the next start");
+                return;
+            }
+            Ok(End::Parked) => Ending::Cancelled,
+            Err(error) => Ending::Failed(self.give_up(&document, error).await),
+        };
+        self.statistics_changed(&document.collection_id);
+        self.end_upload(reporter, ending).await;
+        drop(place);
+    }
+
+    /// Marks a document as failed and removes what was made of it.
+    async fn give_up(&self, document: &DocumentRecord, error: PipelineError) -> ApiError {
+        let told = error.told("document_processing");
+        tracing::warn!(document = document.id, filename = document.filename, code = ?told.code, error = %told, "document failed");
+        let code = serde_json::to_value(told.code).ok().and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default();
+        let clean = async {
+            self.remove_vectors(document).await?;
+            if self.catalog.fail(&document.id, &code, &told.message).await? {
+                self.remove_files(document).await?;
+            }
+            Ok::<_, PipelineError>(())
+        };
+        if let Err(error) = clean.await {
+            // The next start finds the rest: files that no document needs are removed there.
+            tracing::error!(document = document.id, %error, "what was made of a failed document was not removed");
+        }
+        told
+    }
+
+    async fn process_with_tries(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter) -> Result<End, PipelineError> {
+        // One of few documents in memory at a time; the others wait as rows of the catalog.
+        let Ok(_place) = self.ingests.clone().acquire_owned().await else { return Ok(End::Parked) };
+        match self.catalog.begin_attempt(&document.id).await? {
+            None => return Ok(End::Parked),
+            Some(attempts) if attempts > MAX_ATTEMPTS => {
+                let message = format!("given up after {MAX_ATTEMPTS} attempts that did not end; the server's log may say why");
+                return Err(ApiError::new(ErrorCode::ProcessingError, message).into());
+            }
+            Some(_) => {}
+        }
+        let mut pause = Duration::from_millis(500);
+        for _ in 1..MAX_TRIES {
+            match self.process(&document.id, reporter).await {
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(document = document.id, %error, ?pause, "trying again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.process(&document.id, reporter).await
+    }
+
+    /// Does step after step until the document is live.
+    async fn process(self: &Arc<Self>, id: &str, reporter: &Reporter) -> Result<End, PipelineError> {
+        loop {
+            let document = self.catalog.document(id).await?;
+            let collection = self.catalog.collection_by_id(&document.collection_id).await?;
+            let resolved = self.resolve_collection(&collection)?;
+            let moved = match document.state {
+                DocumentState::Received => self.extract(&document, &resolved, reporter).await?,
+                DocumentState::Extracted => self.chunk(&document, &resolved, reporter).await?,
+                DocumentState::Chunked => self.embed_and_index(&document, &resolved, reporter).await?,
+                DocumentState::Embedded => self.catalog.set_indexed(id).await?,
+                DocumentState::Indexed => self.publish(&document, reporter.started).await?,
+                DocumentState::Live => return Ok(End::Live(Box::new(document))),
+                DocumentState::Failed | DocumentState::Deleting => return Ok(End::Parked),
+            };
+            if !moved {
+                return Ok(End::Parked);
+            }
+        }
+    }
+
+    async fn extract(self: &Arc<Self>, document: &DocumentRecord, resolved: &Resolved, reporter: &Reporter) -> Result<bool, PipelineError> {
+        reporter.extracting(0.0);
+        let stage = self.extractor(&resolved.pipeline, &document.content_type)?;
+        let source: Arc<dyn Blob> = Arc::new(FileBlob::new(self.files.open(&document.sha256).await?).map_err(unreadable)?);
+        let progress = reporter.clone();
+        let mut extracted =
+            self.plugin_host.extract(&stage.plugin, &stage.config, source, &stage.budget, move |done| progress.extracting(f64::from(done))).await?;
+        extracted.attrs.push(("extractor".to_owned(), format!("{}@{}", locked(&stage.plugin).name, locked(&stage.plugin).version)));
+        let needs_ocr = extracted.attr("needs-ocr") == Some("true");
+        if extracted.text.trim().is_empty() && !needs_ocr {
+            return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` holds no text", document.filename)).into());
+        }
+        let found = Extracted {
+            metadata: extracted.metadata(),
+            pages: u32::try_from(extracted.pages.len()).unwrap_or(u32::MAX),
+            text_bytes: extracted.text.len() as u64,
+            text_chars: extracted.text.chars().count() as u64,
+        };
+        self.files.write_document(&document.id, Arc::new(extracted)).await?;
+        reporter.extracted(needs_ocr);
+        Ok(self.catalog.set_extracted(&document.id, &found).await?)
+    }
+
+    async fn chunk(&self, record: &DocumentRecord, resolved: &Resolved, reporter: &Reporter) -> Result<bool, PipelineError> {
+        let mut document = self.files.read_document(&record.id).await?;
+        // What a chunker may want to know of the file, beside what the file says of itself.
+        document.attrs.push(("filename".to_owned(), record.filename.clone()));
+        document.attrs.push(("media-type".to_owned(), record.content_type.clone()));
+        let document = Arc::new(document);
+        let stage = &resolved.chunker;
+        let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
+        let pieces = self.plugin_host.chunk(&stage.plugin, &stage.config, &document, whole, self.tokens.clone(), &stage.budget).await?;
+        let chunks = tokio::task::spawn_blocking(move || locate(&document, pieces)).await?;
+        let total = chunks.len() as u64;
+        let moved = self.catalog.set_chunked(&record.id, &chunks).await?;
+        reporter.chunked(total);
+        Ok(moved)
+    }
+
+    async fn embed_and_index(self: &Arc<Self>, record: &DocumentRecord, resolved: &Arc<Resolved>, reporter: &Reporter) -> Result<bool, PipelineError> {
+        self.visibility.hide(&record.collection_id, &record.id);
+        let total = record.chunks_total;
+        reporter.embedded(record.chunks_indexed, total);
+        let payload = payload(record);
+        let mut done = record.chunks_indexed;
+        while done < total {
+            let chunks = self.catalog.chunks(&record.id, done, WINDOW).await?;
+            if chunks.is_empty() {
+                return Ok(false);
+            }
+            let texts = self.texts_to_embed(&record.id, &chunks).await?;
+            let (progress, before) = (reporter.clone(), done);
+            let vectors = self.embedder.embed_texts(texts.clone(), move |n| progress.embedded(before.saturating_add(n as u32), total)).await?;
+            let resolved_for_terms = resolved.clone();
+            let terms = tokio::task::spawn_blocking(move || texts.iter().map(|text| resolved_for_terms.bm25.document(text)).collect::<Vec<_>>()).await?;
+            let points = chunks
+                .iter()
+                .zip(vectors)
+                .zip(terms)
+                .map(|((chunk, dense), sparse)| Point {
+                    document_id: record.id.clone(),
+                    chunk_index: chunk.index,
+                    dense,
+                    sparse,
+                    payload: payload.clone(),
+                })
+                .collect();
+            self.index.upsert(&resolved.key, points).await?;
+            self.index.flush(&resolved.key).await?;
+            done = done.saturating_add(chunks.len() as u32);
+            if !self.catalog.set_progress(&record.id, done).await? {
+                return Ok(false);
+            }
+        }
+        reporter.embedded(total, total);
+        Ok(self.catalog.set_embedded(&record.id).await?)
+    }
+
+    /// What the embedder and BM25 read of each chunk: its context, then the chunk.
+    async fn texts_to_embed(&self, document_id: &str, chunks: &[Chunk]) -> Result<Vec<String>, PipelineError> {
+        let spans: Vec<Span> = chunks.iter().flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at])).collect();
+        let mut parts = self.files.read_spans(document_id, &spans).await?.into_iter();
+        Ok(chunks
+            .iter()
+            .map(|chunk| {
+                let parts: Vec<String> = parts.by_ref().take(chunk.context.len() + 1).collect();
+                parts.iter().map(|part| part.trim()).collect::<Vec<_>>().join("\n")
+            })
+            .collect())
+    }
+
+    /// Lets queries see the document, then tells of it.
+    async fn publish(&self, record: &DocumentRecord, started: Instant) -> Result<bool, PipelineError> {
+        let added = DocumentAdded {
+            document_id: record.id.clone(),
+            filename: record.filename.clone(),
+            chunks_added: u64::from(record.chunks_total),
+            timestamp: timestamp::now(),
+        };
+        let event = NewEvent::new("document_added", serde_json::to_value(&added).unwrap_or_default());
+        let Some(event) = self.catalog.set_live(&record.id, started.elapsed().as_secs_f64(), event).await? else { return Ok(false) };
+        self.visibility.show(&record.collection_id, &record.id);
+        self.tell(event);
+        Ok(true)
+    }
+}
+
+fn unreadable(error: std::io::Error) -> PipelineError {
+    tracing::error!(%error, "a stored file cannot be read");
+    ApiError::new(ErrorCode::InternalError, "the stored file cannot be read").into()
+}
+
+/// The chunks as the catalog and the API have them: with code points, pages and headings.
+fn locate(document: &Document, pieces: Vec<Piece>) -> Vec<Chunk> {
+    let mut starts = CodePoints::new(&document.text);
+    let mut sections = Sections::new(document);
+    pieces
+        .into_iter()
+        .zip(0..)
+        .map(|(piece, index)| {
+            let char_start = starts.before(piece.at.start);
+            let length = piece.at.of(&document.text).map_or(0, |text| text.chars().count() as u64);
+            let first = document.pages.partition_point(|page| page.at.start <= piece.at.start);
+            let breaks = document.pages.iter().skip(first).take_while(|page| page.at.start < piece.at.end);
+            let mut attrs = piece.attrs;
+            attrs.extend(breaks.map(|page| page_break(page.number, page.at.start)));
+            Chunk {
+                index,
+                at: piece.at,
+                char_start,
+                char_end: char_start + length,
+                page: document.page_at(piece.at.start).map(|page| page.number),
+                section: sections.at(piece.at.start),
+                context: piece.context,
+                attrs,
+            }
+        })
+        .collect()
+}
+
+/// What filters can ask of a document's chunks.
+fn payload(record: &DocumentRecord) -> Payload {
+    let metadata = super::documents::all_metadata(record);
+    let extension = record.filename.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default();
+    let authors = metadata.get("author").map(|authors| authors.split(';').map(|author| author.trim().to_owned()).collect()).unwrap_or_default();
+    let created = metadata.get("created").and_then(|created| moment(created, false));
+    Payload { source: record.filename.clone(), document_type: extension, authors, created, metadata }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Page, Unit};
+
+    #[test]
+    fn chunks_are_located_in_code_points_with_page_and_section() {
+        let text = "Ä title\nFirst page.\nSecond page.";
+        let second = text.find("Second").unwrap() as u32;
+        let end = text.len() as u32;
+        let document = Document {
+            text: text.to_owned(),
+            units: vec![Unit { at: Span::new(0, 8), kind: "heading".into(), level: 1, title: None }],
+            pages: vec![
+                Page { at: Span::new(0, second), number: 1, label: None },
+                Page { at: Span::new(second, end), number: 2, label: None },
+            ],
+            attrs: Vec::new(),
+        };
+        let piece = |start, end| Piece { at: Span::new(start, end), context: Vec::new(), attrs: Vec::new() };
+        let chunks = locate(&document, vec![piece(9, second - 1), piece(9, end), piece(second, end)]);
+        assert_eq!((chunks[0].char_start, chunks[0].char_end, chunks[0].page), (8, 19, Some(1)));
+        assert_eq!(chunks[0].section, ["Ä title"]);
+        assert_eq!(chunks[1].attrs, [page_break(2, second)]);
+        assert_eq!((chunks[2].char_start, chunks[2].char_end, chunks[2].page), (20, 32, Some(2)));
+    }
+}

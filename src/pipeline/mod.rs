@@ -1,0 +1,29 @@
+//! The two pipelines. Ingest: extract, chunk, embed, index, commit. Query: analyze, embed,
+//! retrieve, generate, cite.
+//!
+//! Knows the order of the stages and nothing of HTTP: the server speaks to [`Engine`] alone.
+
+mod collections;
+mod documents;
+mod engine;
+mod error;
+mod fusion;
+mod ingest;
+mod query;
+mod reconcile;
+mod resolve;
+mod retrieve;
+mod spec;
+mod stream;
+mod timestamp;
+mod upload;
+mod visibility;
+
+pub use collections::CollectionSubscription;
+pub use documents::{DocumentFile, DocumentQuery};
+pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
+pub use query::QueryHandle;
+pub use spec::{EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice, Retrieval};
+pub use upload::{NewUpload, PendingIngest, Upload};
+
+pub use crate::events::{UploadNotice, UploadSubscription};

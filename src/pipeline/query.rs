@@ -1,0 +1,343 @@
+//! Questions: analyze, embed, retrieve, generate, cite.
+//!
+//! Cancelling is dropping: the work is one future, and whatever it waits for is dropped with it.
+
+use super::engine::Engine;
+use super::error::PipelineError;
+use super::resolve::Resolved;
+use super::retrieve::{Retrieval, Timings};
+use super::stream::{AnswerWriter, Delivery, Written};
+use crate::document::Attrs;
+use crate::generate::{Request, Sink};
+use crate::plugin::{Plan, Search};
+use crate::protocol::{
+    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, Mode, ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions,
+    ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType, Source, Stage, Status,
+};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Events that may wait for a slow client before the generator does.
+const EVENTS_AHEAD: usize = 32;
+
+/// A query that runs.
+pub struct QueryHandle {
+    /// The server's name for it.
+    pub query_id: String,
+    /// What happens, ending with exactly one `Complete` or `Error`. Not reading holds the generator.
+    pub events: mpsc::Receiver<QueryEvent>,
+    /// Stops it; `Complete` with status `cancelled` follows.
+    pub cancel: CancellationToken,
+    _cancel_on_drop: DropGuard,
+}
+
+/// A query with every default filled in.
+struct Question {
+    text: String,
+    collection: String,
+    mode: Option<Mode>,
+    limit: Option<usize>,
+    delivery: Delivery,
+    /// The whole answer goes into `complete`.
+    whole: bool,
+    options: QueryOptions,
+}
+
+/// What is known by the time that a query ends, however it ends.
+#[derive(Default)]
+struct Progress {
+    analysis: QueryAnalysis,
+    mode: Mode,
+    timings: Timings,
+    pipeline: Option<serde_json::Value>,
+}
+
+impl Engine {
+    /// Starts a query. Checks its values before anything else happens.
+    pub fn query(self: &Arc<Self>, options: QueryOptions) -> Result<QueryHandle, ApiError> {
+        let question = self.question(options)?;
+        let (sender, events) = mpsc::channel(EVENTS_AHEAD);
+        let cancel = self.stopping.child_token();
+        let query_id = format!("query_{}", uuid::Uuid::new_v4().simple());
+        let engine = self.clone();
+        let (token, id) = (cancel.clone(), query_id.clone());
+        self.tasks.spawn(async move { engine.run_query(question, id, token, sender).await });
+        Ok(QueryHandle { query_id, events, _cancel_on_drop: cancel.clone().drop_guard(), cancel })
+    }
+
+    /// Answers a query at once.
+    pub async fn answer(self: &Arc<Self>, options: QueryOptions) -> Result<Answer, ApiError> {
+        let mut query = self.query(QueryOptions { stream: Some(false), ..options })?;
+        let mut citations: Vec<Citation> = Vec::new();
+        while let Some(event) = query.events.recv().await {
+            match event {
+                QueryEvent::Citation(citation) => citations.push(citation),
+                QueryEvent::Error(error) => {
+                    return Err(ApiError { code: error.code, message: error.message, details: error.details });
+                }
+                QueryEvent::Complete(complete) if complete.status == CompletionStatus::Cancelled => break,
+                QueryEvent::Complete(complete) => {
+                    return Ok(Answer {
+                        query_id: complete.query_id,
+                        response: complete.response.unwrap_or_default(),
+                        sources: citations.into_iter().map(Source::from).collect(),
+                        query_analysis: complete.query_analysis,
+                        processing_metadata: ProcessingMetadata {
+                            status: complete.status,
+                            total_time: complete.total_time,
+                            tokens_generated: complete.tokens_generated,
+                            sources_used: complete.sources_used,
+                            processing_mode: complete.processing_mode,
+                            timings: complete.timings,
+                            pipeline: complete.pipeline,
+                        },
+                    });
+                }
+                QueryEvent::Status(_) | QueryEvent::Token(_) => {}
+            }
+        }
+        Err(ApiError::new(ErrorCode::ServiceUnavailable, "the server is shutting down: send the query again"))
+    }
+
+    /// Finds passages without making an answer.
+    pub async fn search(&self, request: SearchRequest) -> Result<SearchResponse, ApiError> {
+        request.validate()?;
+        let start = Instant::now();
+        let collection = request.collection_name.as_deref().unwrap_or(&self.settings.default_collection);
+        let resolved = self.resolved(collection).await.map_err(|error| error.told("document_retrieval"))?;
+        let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
+        let question = request.query.trim().to_owned();
+        let _permit = self.admit().await?;
+        let plan = self.in_time("query_analysis", self.analyze(&resolved, &question, mode, None)).await?;
+        let search_type = request.search_type.unwrap_or(default_search(mode));
+        let wanted = Retrieval {
+            searches: searches(&question, &plan, mode),
+            search_type,
+            mode,
+            limit: (request.offset + request.limit) as usize,
+            score_threshold: request.score_threshold,
+            filters: request.filters.clone().unwrap_or_default(),
+        };
+        let found = self.in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut Timings::default())).await?;
+        let results: Vec<SearchHit> = found
+            .0
+            .into_iter()
+            .enumerate()
+            .skip(request.offset as usize)
+            .map(|(n, hit)| SearchHit {
+                content: hit.text.to_string(),
+                relevance_score: f64::from(hit.relevance),
+                rank: n as u32 + 1,
+                metadata: SearchHitMetadata {
+                    chunk_id: hit.chunk_id(),
+                    chunk_index: hit.chunk.index,
+                    page: hit.chunk.page,
+                    start_char: hit.chunk.char_start,
+                    end_char: hit.chunk.char_end,
+                    section: hit.chunk.section,
+                    document: (*hit.metadata).clone(),
+                    document_id: hit.document_id,
+                    source: hit.source,
+                },
+            })
+            .collect();
+        Ok(SearchResponse {
+            total_results: results.len(),
+            results,
+            search_type,
+            processing_mode: mode,
+            processing_time: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn question(&self, options: QueryOptions) -> Result<Question, ApiError> {
+        let text = options.question()?.to_owned();
+        options.validate()?;
+        let stream = options.stream.unwrap_or(true);
+        let format = options.response_format.unwrap_or(ResponseFormat::WithCitations);
+        Ok(Question {
+            text,
+            collection: options.collection_name.clone().unwrap_or_else(|| self.settings.default_collection.clone()),
+            mode: options.mode,
+            limit: options.max_results.map(|n| n as usize),
+            delivery: Delivery::new(stream, options.include_sources.unwrap_or(true), format),
+            whole: !stream,
+            options,
+        })
+    }
+
+    async fn run_query(self: Arc<Self>, question: Question, query_id: String, cancel: CancellationToken, events: mpsc::Sender<QueryEvent>) {
+        let start = Instant::now();
+        let mut progress = Progress { mode: question.mode.unwrap_or_default(), ..Progress::default() };
+        let outcome = {
+            let work = self.answer_question(&question, &events, &mut progress);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => None,
+                outcome = work => Some(outcome),
+            }
+        };
+        let (status, written) = match outcome {
+            Some(Ok(written)) => (CompletionStatus::Completed, written),
+            Some(Err(error)) => {
+                tracing::warn!(query_id, code = ?error.code, error = %error, "query failed");
+                let _ = events.send(QueryEvent::Error(error.into())).await;
+                return;
+            }
+            None => (CompletionStatus::Cancelled, Written::default()),
+        };
+        let total_time = start.elapsed().as_secs_f64();
+        tracing::info!(query_id, collection = question.collection, ?status, total_time, sources = written.citations, "query");
+        let complete = Complete {
+            status,
+            query_id,
+            total_time,
+            tokens_generated: written.tokens,
+            sources_used: written.citations,
+            processing_mode: progress.mode,
+            query_analysis: progress.analysis,
+            timings: progress.timings.0,
+            response: question.whole.then_some(written.response),
+            pipeline: progress.pipeline,
+        };
+        // An error only says that nobody reads any more.
+        let _ = events.send(QueryEvent::Complete(Box::new(complete))).await;
+    }
+
+    async fn answer_question(&self, question: &Question, events: &mpsc::Sender<QueryEvent>, progress: &mut Progress) -> Result<Written, ApiError> {
+        status(events, Stage::AnalyzingQuery, 0.1, "Analyzing the question").await?;
+        let _permit = self.admit().await?;
+        let resolved = self.resolved(&question.collection).await.map_err(|error| error.told("query_analysis"))?;
+        let mode = question.mode.unwrap_or(resolved.pipeline.retrieval.mode);
+        progress.mode = mode;
+        progress.pipeline = serde_json::to_value(&resolved.lock).ok();
+        let plan = progress
+            .timings
+            .time("analysis", self.in_time("query_analysis", self.analyze(&resolved, &question.text, mode, question.options.language.as_deref())))
+            .await?;
+        progress.analysis = analysis(&plan);
+
+        status(events, Stage::RetrievingDocuments, 0.3, "Searching the documents").await?;
+        let wanted = Retrieval {
+            searches: searches(&question.text, &plan, mode),
+            search_type: default_search(mode),
+            mode,
+            limit: question.limit.unwrap_or(resolved.pipeline.retrieval.limit as usize),
+            score_threshold: question.options.score_threshold,
+            filters: question.options.filters.clone().unwrap_or_default(),
+        };
+        let passages = self.in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut progress.timings)).await?;
+
+        let message = match passages.0.len() {
+            0 => "Found no passage".to_owned(),
+            1 => "Answering from 1 passage".to_owned(),
+            n => format!("Answering from {n} passages"),
+        };
+        status(events, Stage::GeneratingResponse, 0.6, &message).await?;
+        let request = Request {
+            question: question.text.clone(),
+            intent: progress.analysis.intent.clone(),
+            entities: progress.analysis.entities.clone(),
+            collection: question.collection.clone(),
+            mode,
+            language: question.options.language.clone(),
+            temperature: question.options.temperature,
+            passages: passages.for_generator(),
+        };
+        let written = async {
+            let formatter = self.plugin_host.formatter(&resolved.formatter.plugin, &resolved.formatter.config, &resolved.formatter.budget).await?;
+            let mut writer = AnswerWriter::new(events, formatter, &passages, question.delivery);
+            let (sink, mut pieces) = Sink::new();
+            let write = async {
+                // Only the generator is timed: how long a client holds the answer (by a pause, or
+                // by reading slowly) is its session's affair.
+                let slow = |_| PipelineError::Api(self.too_slow("response_generation"));
+                while let Some(piece) = tokio::time::timeout(self.settings.query_timeout, pieces.recv()).await.map_err(slow)? {
+                    writer.write(piece).await?;
+                }
+                writer.finish().await
+            };
+            let generate = async { self.generator.generate(request, sink).await.map_err(PipelineError::from) };
+            let ((), written) = tokio::try_join!(generate, write)?;
+            Ok::<_, PipelineError>(written)
+        };
+        progress.timings.time("generation", written).await.map_err(|error| error.told("response_generation"))
+    }
+
+    /// Asks the analyzer. It runs in every mode: what it understood belongs to the answer.
+    async fn analyze(&self, resolved: &Resolved, question: &str, mode: Mode, language: Option<&str>) -> Result<Plan, PipelineError> {
+        let mode = serde_json::to_value(mode).ok().and_then(|mode| mode.as_str().map(str::to_owned)).unwrap_or_default();
+        let mut attrs: Attrs = vec![("mode".to_owned(), mode), ("collection".to_owned(), resolved.collection.clone())];
+        attrs.extend(language.map(|language| ("language".to_owned(), language.to_owned())));
+        let stage = &resolved.analyzer;
+        Ok(self.plugin_host.analyze(&stage.plugin, &stage.config, question, &attrs, &stage.budget).await?)
+    }
+
+    /// Waits for one of the places for queries that run at once.
+    async fn admit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ApiError> {
+        let full = || ApiError::new(ErrorCode::ServiceUnavailable, "too many queries at once: send it again in a moment");
+        match tokio::time::timeout(self.settings.query_timeout, self.queries.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(full()),
+        }
+    }
+
+    /// Runs a stage, which may take as long as a query may.
+    async fn in_time<T>(&self, stage: &str, work: impl Future<Output = Result<T, PipelineError>>) -> Result<T, ApiError> {
+        match tokio::time::timeout(self.settings.query_timeout, work).await {
+            Ok(outcome) => outcome.map_err(|error| error.told(stage)),
+            Err(_) => Err(self.too_slow(stage)),
+        }
+    }
+
+    fn too_slow(&self, stage: &str) -> ApiError {
+        let seconds = self.settings.query_timeout.as_secs();
+        ApiError::new(ErrorCode::TimeoutError, format!("the query took longer than {seconds} s")).with("stage", stage)
+    }
+}
+
+fn default_search(mode: Mode) -> SearchType {
+    match mode {
+        Mode::Speed => SearchType::Semantic,
+        Mode::Balanced | Mode::Comprehensive => SearchType::Hybrid,
+    }
+}
+
+/// What is searched for: in `comprehensive` all that the analyzer proposes, else the question.
+fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
+    let own = || Search { text: question.to_owned(), weight: 1.0, filter: None, limit: None };
+    match mode {
+        Mode::Speed => vec![own()],
+        Mode::Balanced => plan.searches.first().cloned().map_or_else(|| vec![own()], |first| vec![first]),
+        Mode::Comprehensive if plan.searches.is_empty() => vec![own()],
+        Mode::Comprehensive => plan.searches.clone(),
+    }
+}
+
+/// What the analyzer understood, in the client's terms.
+fn analysis(plan: &Plan) -> QueryAnalysis {
+    let mut analysis = QueryAnalysis { intent: "factual".to_owned(), ..QueryAnalysis::default() };
+    let mut detail = AnalysisDetail { searches: plan.searches.iter().map(|search| search.text.clone()).collect(), ..AnalysisDetail::default() };
+    for (key, value) in &plan.attrs {
+        match (key.as_str(), key.strip_prefix("entity.")) {
+            ("intent", _) => analysis.intent.clone_from(value),
+            ("language", _) => detail.language = Some(value.clone()),
+            (_, Some(kind)) => {
+                analysis.entities.push(value.clone());
+                detail.entities.push(Entity { text: value.clone(), kind: kind.to_owned() });
+            }
+            _ => {
+                detail.attributes.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    analysis.detail = detail;
+    analysis
+}
+
+async fn status(events: &mpsc::Sender<QueryEvent>, stage: Stage, progress: f64, message: &str) -> Result<(), ApiError> {
+    let event = QueryEvent::Status(Status { stage, progress, message: message.to_owned() });
+    events.send(event).await.map_err(|_| PipelineError::Abandoned.told(""))
+}

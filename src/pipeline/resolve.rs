@@ -1,0 +1,170 @@
+//! From a pipeline to what runs it: plugins by digest, the stemmer, the budgets.
+//!
+//! May depend on `plugin`, `index`, `catalog` and `protocol`.
+
+use super::engine::Engine;
+use super::error::PipelineError;
+use super::spec::{Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice};
+use crate::catalog::Collection;
+use crate::index::{Bm25, CollectionKey};
+use crate::plugin::{Budget, Kind, Plugin};
+use crate::protocol::ApiError;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// A plugin that a stage runs, with its configuration and budget.
+#[derive(Clone)]
+pub struct Stage {
+    /// The plugin.
+    pub plugin: Arc<Plugin>,
+    /// Its configuration, as JSON text.
+    pub config: String,
+    /// Its budget.
+    pub budget: Budget,
+}
+
+/// A collection's pipeline, ready to run.
+pub struct Resolved {
+    /// The collection's identifier.
+    pub collection_id: String,
+    /// The same, as the index knows it.
+    pub key: CollectionKey,
+    /// The collection's name.
+    pub collection: String,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Cuts documents into chunks.
+    pub chunker: Stage,
+    /// Understands questions.
+    pub analyzer: Stage,
+    /// Writes citations.
+    pub formatter: Stage,
+    /// Makes sparse vectors.
+    pub bm25: Bm25,
+    /// What all of it resolved to.
+    pub lock: Lock,
+}
+
+impl Engine {
+    /// The pipeline of a live collection.
+    pub(super) async fn resolved(&self, collection: &str) -> Result<Arc<Resolved>, PipelineError> {
+        let collection = self.catalog.collection(collection).await?;
+        self.resolve_collection(&collection)
+    }
+
+    /// The pipeline of a collection. It is kept while the collection is as it was.
+    pub(super) fn resolve_collection(&self, collection: &Collection) -> Result<Arc<Resolved>, PipelineError> {
+        if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&collection.id) {
+            return Ok(known.clone());
+        }
+        let pipeline = Pipeline::parse(collection.pipeline.clone())?;
+        let resolved = Arc::new(self.resolve(&collection.id, &collection.name, pipeline)?);
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(collection.id.clone(), resolved.clone());
+        Ok(resolved)
+    }
+
+    /// Checks a pipeline against what is installed, naming the key that is wrong.
+    pub(super) fn resolve(&self, collection_id: &str, collection: &str, pipeline: Pipeline) -> Result<Resolved, PipelineError> {
+        let model = self.embedder.info();
+        if pipeline.embedder.model != model.name {
+            let issue = format!("this server has the model `{}`, not `{}`", model.name, pipeline.embedder.model);
+            return Err(ApiError::validation("pipeline.embedder.model", issue).into());
+        }
+        let chunker = self.stage(Kind::Chunker, "pipeline.chunker", &pipeline.chunker, &pipeline)?;
+        let analyzer = self.stage(Kind::Analyzer, "pipeline.analyzer", &pipeline.analyzer, &pipeline)?;
+        let formatter = self.stage(Kind::Formatter, "pipeline.citations", &pipeline.citations, &pipeline)?;
+        for (media_type, extractor) in &pipeline.extractors {
+            self.stage(Kind::Extractor, &format!("pipeline.extractors.{media_type}"), &extractor.choice(), &pipeline)?;
+        }
+        let bm25 = Bm25::new(&pipeline.retrieval.language)
+            .map_err(|error| ApiError::validation("pipeline.retrieval.language", error.to_string()))?;
+        let plugins = [("chunker", &chunker), ("analyzer", &analyzer), ("citations", &formatter)]
+            .into_iter()
+            .map(|(stage, Stage { plugin, .. })| (stage.to_owned(), locked(plugin)))
+            .collect();
+        let lock = Lock {
+            plugins,
+            model: LockedModel { name: model.name.clone(), sha256: model.model_sha256.clone(), dimension: model.dimension },
+            pipeline: pipeline.clone(),
+        };
+        Ok(Resolved {
+            collection_id: collection_id.to_owned(),
+            key: CollectionKey::new(collection_id)?,
+            collection: collection.to_owned(),
+            pipeline,
+            chunker,
+            analyzer,
+            formatter,
+            bm25,
+            lock,
+        })
+    }
+
+    /// The extractor for a media type: the pipeline's own choice, else the installed one.
+    pub(super) fn extractor(&self, pipeline: &Pipeline, media_type: &str) -> Result<Stage, PipelineError> {
+        match pipeline.extractors.get(media_type) {
+            Some(extractor) => self.stage(Kind::Extractor, &format!("pipeline.extractors.{media_type}"), &extractor.choice(), pipeline),
+            None => {
+                let plugin = self.plugins.extractor_for(media_type).ok_or_else(|| self.unsupported(media_type))?;
+                Ok(Stage { budget: budget(Kind::Extractor, pipeline), plugin, config: "{}".to_owned() })
+            }
+        }
+    }
+
+    fn unsupported(&self, media_type: &str) -> ApiError {
+        let mut known: Vec<String> = self.plugins.list().iter().flat_map(|plugin| plugin.manifest().media_types.clone()).collect();
+        known.sort();
+        known.dedup();
+        let known = known.join(", ");
+        ApiError::new(
+            crate::protocol::ErrorCode::UnsupportedMediaType,
+            format!("no extractor is installed for {media_type}; files of these types can be read: {known}"),
+        )
+        .with("content_type", media_type)
+    }
+
+    fn stage(&self, kind: Kind, key: &str, choice: &PluginChoice, pipeline: &Pipeline) -> Result<Stage, PipelineError> {
+        let plugin = self
+            .plugins
+            .resolve(kind, &choice.plugin)
+            .map_err(|error| ApiError::validation(&format!("{key}.plugin"), error.to_string()))?;
+        check_config(&plugin, key, &choice.config)?;
+        Ok(Stage { plugin, config: choice.config.to_string(), budget: budget(kind, pipeline) })
+    }
+}
+
+/// Checks a configuration against the plugin's JSON Schema, naming the key that is wrong.
+fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), PipelineError> {
+    let schema = &plugin.manifest().config_schema;
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| ApiError::validation(&format!("{key}.plugin"), format!("the plugin's configuration schema is broken: {error}")))?;
+    match validator.iter_errors(config).next() {
+        None => Ok(()),
+        Some(error) => {
+            let path = error.instance_path.to_string().replace('/', ".");
+            Err(ApiError::validation(&format!("{key}.config{path}"), error.to_string()).into())
+        }
+    }
+}
+
+/// How a plugin stands in a lock.
+pub fn locked(plugin: &Plugin) -> LockedPlugin {
+    let manifest = plugin.manifest();
+    LockedPlugin { name: manifest.name.clone(), version: manifest.version.to_string(), digest: plugin.digest().to_owned() }
+}
+
+fn budget(kind: Kind, pipeline: &Pipeline) -> Budget {
+    let mut budget = Budget::of(kind);
+    if let Some(memory) = pipeline.limits.memory_mb {
+        budget.memory_bytes = u64::from(memory) * 1024 * 1024;
+    }
+    if let Some(deadline) = pipeline.limits.deadline_ms {
+        budget.deadline = Duration::from_millis(deadline);
+    }
+    budget
+}
+
+/// Pipelines in use, by the collection's identifier.
+pub type Pipelines = std::sync::Mutex<BTreeMap<String, Arc<Resolved>>>;

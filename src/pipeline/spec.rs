@@ -1,0 +1,238 @@
+//! The pipeline of a collection, as data, and the lock that it resolves to.
+//!
+//! May depend on `protocol` only.
+
+use crate::protocol::{ApiError, Mode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A plugin and its configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginChoice {
+    /// `name`, `name@^1` or `name@sha256:...`.
+    pub plugin: String,
+    /// As the plugin's schema admits.
+    #[serde(default = "empty_object")]
+    pub config: Value,
+}
+
+impl PluginChoice {
+    fn named(plugin: &str) -> Self {
+        Self { plugin: plugin.to_owned(), config: empty_object() }
+    }
+}
+
+fn empty_object() -> Value {
+    json!({})
+}
+
+/// An extractor, by its name alone or with a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ExtractorChoice {
+    /// `"pdf@^1"`.
+    Name(String),
+    /// `{ plugin = "pdf@^1", config = { ... } }`.
+    Configured(PluginChoice),
+}
+
+impl ExtractorChoice {
+    /// The plugin and its configuration.
+    pub fn choice(&self) -> PluginChoice {
+        match self {
+            Self::Name(name) => PluginChoice::named(name),
+            Self::Configured(choice) => choice.clone(),
+        }
+    }
+}
+
+/// The embedding model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedderChoice {
+    /// Name of a directory under `models/`.
+    pub model: String,
+}
+
+/// How passages are found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retrieval {
+    /// What a query spends that does not say.
+    pub mode: Mode,
+    /// Passages that a query takes that does not say: 1 to 100.
+    pub limit: u32,
+    /// Weight of dense search in the fusion: 0 or more.
+    pub dense_weight: f32,
+    /// Weight of BM25 search in the fusion: 0 or more.
+    pub sparse_weight: f32,
+    /// Language of the BM25 search's stemmer and stop words (English name, lower case).
+    pub language: String,
+}
+
+impl Default for Retrieval {
+    fn default() -> Self {
+        Self { mode: Mode::Balanced, limit: 10, dense_weight: 1.0, sparse_weight: 1.0, language: "english".to_owned() }
+    }
+}
+
+/// What makes answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum GeneratorChoice {
+    /// The built-in one: statements of the documents.
+    #[default]
+    Extractive,
+}
+
+/// Budgets that differ from the defaults.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Memory of one plugin call, in MiB: 1 to 1,024.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u32>,
+    /// Time for one plugin call, in milliseconds: 1 to 600,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+}
+
+/// Every stage of a collection's pipeline. What is left out takes the default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pipeline {
+    /// By media type; types that are not named go to the installed extractor for them.
+    pub extractors: BTreeMap<String, ExtractorChoice>,
+    /// Cuts documents into chunks.
+    pub chunker: PluginChoice,
+    /// Turns chunks and questions into vectors.
+    pub embedder: EmbedderChoice,
+    /// Understands questions.
+    pub analyzer: PluginChoice,
+    /// Finds passages.
+    pub retrieval: Retrieval,
+    /// Makes answers.
+    pub generator: GeneratorChoice,
+    /// Writes citations.
+    pub citations: PluginChoice,
+    /// Budgets of the plugins.
+    pub limits: Limits,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self {
+            extractors: BTreeMap::new(),
+            chunker: PluginChoice::named("recursive@^1"),
+            embedder: EmbedderChoice { model: "all-MiniLM-L6-v2".to_owned() },
+            analyzer: PluginChoice::named("rules@^1"),
+            retrieval: Retrieval::default(),
+            generator: GeneratorChoice::default(),
+            citations: PluginChoice::named("numeric@^1"),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Pipeline {
+    /// Reads a pipeline, naming the key that is wrong (`pipeline.chunker.plugin`).
+    pub fn parse(value: Value) -> Result<Self, ApiError> {
+        let pipeline: Self = crate::protocol::parse(json!({ "pipeline": value })).map(|Wrapper { pipeline }| pipeline)?;
+        pipeline.validate()?;
+        Ok(pipeline)
+    }
+
+    fn validate(&self) -> Result<(), ApiError> {
+        let r = &self.retrieval;
+        if !(1..=100).contains(&r.limit) {
+            return Err(ApiError::validation("pipeline.retrieval.limit", format!("must be 1 to 100, not {}", r.limit)));
+        }
+        for (key, weight) in [("dense_weight", r.dense_weight), ("sparse_weight", r.sparse_weight)] {
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(ApiError::validation(&format!("pipeline.retrieval.{key}"), format!("must be 0 or more, not {weight}")));
+            }
+        }
+        if r.dense_weight == 0.0 && r.sparse_weight == 0.0 {
+            return Err(ApiError::validation("pipeline.retrieval.dense_weight", "must not be 0 together with `sparse_weight`"));
+        }
+        if let Some(memory) = self.limits.memory_mb && !(1..=1_024).contains(&memory) {
+            return Err(ApiError::validation("pipeline.limits.memory_mb", format!("must be 1 to 1024, not {memory}")));
+        }
+        if let Some(deadline) = self.limits.deadline_ms && !(1..=600_000).contains(&deadline) {
+            return Err(ApiError::validation("pipeline.limits.deadline_ms", format!("must be 1 to 600000, not {deadline}")));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Wrapper {
+    pipeline: Pipeline,
+}
+
+/// What a pipeline resolved to: enough to say what made an answer, and what a change must redo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Plugins by stage: `chunker`, `analyzer`, `citations`, `extractor` (of a document).
+    pub plugins: BTreeMap<String, LockedPlugin>,
+    /// The embedding model.
+    pub model: LockedModel,
+    /// The pipeline itself.
+    pub pipeline: Pipeline,
+}
+
+/// A plugin in a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedPlugin {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// `sha256:` and the component's hash.
+    pub digest: String,
+}
+
+/// A model in a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedModel {
+    /// Its name.
+    pub name: String,
+    /// Hash of its ONNX file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Length of its vectors.
+    pub dimension: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_takes_the_default() {
+        let pipeline = Pipeline::parse(json!({"chunker": {"plugin": "recursive@^1", "config": {"target_tokens": 100}}})).unwrap();
+        assert_eq!(pipeline.chunker.config, json!({"target_tokens": 100}));
+        assert_eq!(pipeline.analyzer, Pipeline::default().analyzer);
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        for (value, field) in [
+            (json!({"chunker": {"plugn": "x"}}), "pipeline.chunker.plugn"),
+            (json!({"retrieval": {"limit": 0}}), "pipeline.retrieval.limit"),
+            (json!({"retrieval": {"limit": "many"}}), "pipeline.retrieval.limit"),
+            (json!({"retrieval": {"dense_weight": -1.0}}), "pipeline.retrieval.dense_weight"),
+            (json!({"limits": {"memory_mb": 0}}), "pipeline.limits.memory_mb"),
+        ] {
+            let error = Pipeline::parse(value).unwrap_err();
+            assert_eq!(error.details["field"], field, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pipeline_survives_being_written_and_read() {
+        let pipeline = Pipeline::default();
+        assert_eq!(Pipeline::parse(serde_json::to_value(&pipeline).unwrap()).unwrap(), pipeline);
+    }
+}

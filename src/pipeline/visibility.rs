@@ -1,0 +1,36 @@
+//! Which documents queries must not see: those that are not whole. The catalog's word is final;
+//! this spares searches from asking it first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{PoisonError, RwLock};
+
+/// Documents on their way in or out, by collection.
+#[derive(Default)]
+pub struct Visibility {
+    hidden: RwLock<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Visibility {
+    /// Hides a document: before its first chunk is indexed, and before its first is removed.
+    pub fn hide(&self, collection_id: &str, document_id: &str) {
+        let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
+        hidden.entry(collection_id.to_owned()).or_default().insert(document_id.to_owned());
+    }
+
+    /// Shows a document that is wholly there, or forgets one that is wholly gone.
+    pub fn show(&self, collection_id: &str, document_id: &str) {
+        let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(documents) = hidden.get_mut(collection_id) {
+            documents.remove(document_id);
+            if documents.is_empty() {
+                hidden.remove(collection_id);
+            }
+        }
+    }
+
+    /// The hidden documents of a collection, in order.
+    pub fn hidden(&self, collection_id: &str) -> Vec<String> {
+        let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
+        hidden.get(collection_id).map(|documents| documents.iter().cloned().collect()).unwrap_or_default()
+    }
+}

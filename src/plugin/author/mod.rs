@@ -1,0 +1,19 @@
+//! Builds plugins from source: what `ibid plugin build` does.
+//!
+//! A plugin is a cargo package of crate type `cdylib` that uses `wit-bindgen`, with a
+//! `plugin.toml` beside its `Cargo.toml`. It is compiled for `wasm32-unknown-unknown`, which offers
+//! no system at all, then made a component, and its manifest is embedded.
+//!
+//! Blocks for as long as cargo does. Depends on the manifest and the inspection, not on the host.
+
+mod build;
+mod component;
+mod error;
+mod source;
+mod toolchain;
+
+pub use build::{BuildOptions, Built, build};
+pub use component::package;
+pub use error::AuthorError;
+pub use source::{SOURCE_FILE, read_manifest};
+pub use toolchain::Toolchain;

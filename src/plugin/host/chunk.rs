@@ -1,0 +1,109 @@
+//! Chunkers: from a document to the pieces that are embedded, found and quoted.
+
+use super::bindings::chunker::exports::ibid::plugin::chunking;
+use super::call::{Runner, check_config};
+use super::imports::{TokenCounter, View};
+use super::plugin::Pre;
+use super::state::Offered;
+use super::{Budget, Host, Plugin, check};
+use crate::document::{Attrs, Document, Span};
+use crate::plugin::{Kind, PluginError, Reason};
+use std::sync::Arc;
+use wasmtime::component::Resource;
+
+/// One chunk of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its text; not empty.
+    pub at: Span,
+    /// Other text that helps to understand it (headings above it, a table's header): for the
+    /// embedder, never quoted.
+    pub context: Vec<Span>,
+    /// Kept with the chunk.
+    pub attrs: Attrs,
+}
+
+impl Host {
+    /// Cuts the part of a document that lies in `within` into chunks, ordered by their start.
+    /// `config` is a JSON object that the plugin's schema admits.
+    ///
+    /// # Errors
+    /// Among others `Reason::InvalidResult` where a span lies outside `within` or cuts a character.
+    pub async fn chunk(
+        &self,
+        plugin: &Plugin,
+        config: &str,
+        document: &Arc<Document>,
+        within: Span,
+        tokens: Arc<dyn TokenCounter>,
+        budget: &Budget,
+    ) -> Result<Vec<Piece>, PluginError> {
+        check_config(config).map_err(|reason| plugin.error(reason))?;
+        check::span(within, &document.text).map_err(|why| plugin.error(Reason::Host(format!("the part to be cut is not valid: {why}"))))?;
+        let runner = Arc::new(Runner::admit(self, plugin, budget).await?);
+        let (worker, config, document) = (runner.clone(), config.to_owned(), document.clone());
+        let work = move |cancelled| {
+            let Pre::Chunker(pre) = worker.pre() else {
+                return Err(worker.is_not(Kind::Chunker));
+            };
+            let view = View::new(document.clone(), tokens);
+            let mut store = worker.store(Offered::Document(view), cancelled);
+            worker.guest(&mut store, |store| {
+                let instance = pre.instantiate(&mut *store)?;
+                let guest = instance.ibid_plugin_chunking().chunker();
+                let chunker = guest.call_open(&mut *store, &config)??;
+                let pieces = guest.call_chunk(&mut *store, chunker, Resource::new_borrow(0), within.into())??;
+                Ok(checked(pieces, &document, within, worker.budget())?)
+            })
+        };
+        runner.run(work).await
+    }
+}
+
+fn checked(given: Vec<chunking::Piece>, document: &Document, within: Span, budget: &Budget) -> Result<Vec<Piece>, Reason> {
+    if given.len() > budget.output_items {
+        return Err(Reason::Limit(format!(
+            "{} pieces, of {} that are allowed",
+            given.len(),
+            budget.output_items
+        )));
+    }
+    let mut last = 0;
+    let mut bytes = 0_usize;
+    let mut pieces = Vec::with_capacity(given.len());
+    for (number, piece) in given.into_iter().enumerate() {
+        let invalid = |why: String| Reason::InvalidResult(format!("piece {number} {why}"));
+        let at = Span::from(piece.at);
+        check::span(at, &document.text).map_err(|why| invalid(format!("is not in the text: {why}")))?;
+        if at.is_empty() {
+            return Err(invalid(format!("is empty ({}..{})", at.start, at.end)));
+        }
+        if at.start < within.start || at.end > within.end {
+            let (start, end) = (within.start, within.end);
+            return Err(invalid(format!(
+                "({}..{}) is not in {start}..{end}, which was to be cut",
+                at.start, at.end
+            )));
+        }
+        if at.start < last {
+            return Err(invalid(format!("starts at {}, before the one ahead of it at {last}", at.start)));
+        }
+        last = at.start;
+        let context: Vec<Span> = piece.context.into_iter().map(Span::from).collect();
+        for span in &context {
+            check::span(*span, &document.text).map_err(|why| invalid(format!("has context that is not in the text: {why}")))?;
+        }
+        let attrs = check::attrs(piece.attrs).map_err(|why| invalid(format!("has attributes of which {why}")))?;
+        bytes = bytes
+            .saturating_add(check::size(&attrs))
+            .saturating_add(context.len() * size_of::<Span>());
+        if bytes > budget.output_bytes {
+            return Err(Reason::Limit(format!(
+                "the pieces' context and attributes may have {} bytes",
+                budget.output_bytes
+            )));
+        }
+        pieces.push(Piece { at, context, attrs });
+    }
+    Ok(pieces)
+}

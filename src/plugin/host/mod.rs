@@ -1,0 +1,34 @@
+//! Compiles components and runs their calls in a sandbox.
+//!
+//! `plugin` loads, `call` runs one call on a blocking thread, and one file per kind states what
+//! that kind is given and checks what it gives. Guests reach `imports` and `intake`, nothing else.
+//! Depends on `document`, the manifest and the inspection.
+
+mod analyze;
+mod bindings;
+mod budget;
+mod cache;
+mod call;
+mod check;
+mod chunk;
+mod cite;
+mod engine;
+mod extract;
+mod imports;
+mod intake;
+mod plugin;
+mod settings;
+mod state;
+mod stats;
+mod ticker;
+
+pub use analyze::{Plan, Search};
+pub use budget::Budget;
+pub use chunk::Piece;
+pub use cite::{Formatter, Source};
+pub use engine::Host;
+pub use imports::TokenCounter;
+pub use intake::{Blob, FileBlob};
+pub use plugin::{MAX_COMPONENT_BYTES, Plugin};
+pub use settings::HostSettings;
+pub use stats::Stats;

@@ -1,0 +1,197 @@
+//! What a store holds: the call's limits, and what the guest may reach through its imports.
+
+use super::super::error::PluginRef;
+use super::imports::View;
+use super::intake::Intake;
+use super::{Budget, bindings::cut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use wasmtime::ResourceLimiter;
+
+/// Most elements of a guest's table of functions. The shipped plugins have a few thousand at most.
+pub const MAX_TABLE_ELEMENTS: usize = 50_000;
+/// Longest line of a guest's log, in bytes.
+const MAX_LOG_BYTES: usize = 2_000;
+
+/// Why the host ends a guest. Travels through the guest's frames as the error of a trap.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    #[error("the deadline has passed")]
+    Deadline,
+    #[error("the call was cancelled")]
+    Cancelled,
+    #[error("output limit: {0}")]
+    Limit(String),
+    #[error("invalid result: {0}")]
+    Invalid(String),
+    #[error("host failure: {0}")]
+    Host(String),
+}
+
+/// How long a call may still run.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    end: Instant,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start(allowed: Duration, cancelled: Arc<AtomicBool>) -> Self {
+        let now = Instant::now();
+        // A deadline past what the clock can tell is a year away.
+        let end = now.checked_add(allowed).unwrap_or_else(|| now + Duration::from_secs(365 * 86_400));
+        Self { end, cancelled }
+    }
+
+    /// Whether the call may go on.
+    pub fn check(&self) -> Result<(), Stop> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Stop::Cancelled);
+        }
+        if Instant::now() >= self.end {
+            return Err(Stop::Deadline);
+        }
+        Ok(())
+    }
+}
+
+/// Bounds an instance's memory, and remembers that it did: to the guest a denial is a failed
+/// allocation, which it ends with a trap that says nothing of memory.
+#[derive(Debug)]
+pub struct Memory {
+    limit: usize,
+    used: usize,
+    peak: usize,
+    denied: bool,
+}
+
+impl Memory {
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            used: 0,
+            peak: 0,
+            denied: false,
+        }
+    }
+
+    /// The limit in bytes, if the guest ran into it.
+    pub fn denied(&self) -> Option<u64> {
+        self.denied.then_some(self.limit as u64)
+    }
+
+    /// The most memory the instance had, in bytes.
+    pub fn peak(&self) -> u64 {
+        self.peak as u64
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.used.saturating_sub(current).saturating_add(desired);
+        let granted = total <= self.limit;
+        if granted {
+            self.used = total;
+            self.peak = self.peak.max(total);
+        } else {
+            self.denied = true;
+        }
+        Ok(granted)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.denied = true;
+        Ok(())
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+/// A guest's way into the server's log: so many lines, each so long.
+#[derive(Debug)]
+pub struct Log {
+    plugin: PluginRef,
+    left: u32,
+    dropped: u64,
+}
+
+impl Log {
+    pub fn write(&mut self, level: &str, message: String) {
+        let Some(left) = self.left.checked_sub(1) else {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        };
+        self.left = left;
+        // A guest must not be able to forge lines of the server's log.
+        let message = cut(message, MAX_LOG_BYTES).replace(char::is_control, " ");
+        let plugin = &self.plugin;
+        match level {
+            "error" => tracing::error!(target: "ibid::plugin::guest", %plugin, "{message}"),
+            "warn" => tracing::warn!(target: "ibid::plugin::guest", %plugin, "{message}"),
+            "debug" => tracing::debug!(target: "ibid::plugin::guest", %plugin, "{message}"),
+            _ => tracing::info!(target: "ibid::plugin::guest", %plugin, "{message}"),
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.dropped > 0 {
+            let (plugin, dropped) = (&self.plugin, self.dropped);
+            tracing::warn!(target: "ibid::plugin::guest", %plugin, dropped, "log lines past the limit were dropped");
+        }
+    }
+}
+
+/// The data of a store.
+pub struct State {
+    pub clock: Clock,
+    pub memory: Memory,
+    pub log: Log,
+    pub offered: Offered,
+}
+
+/// What a kind's imports lead to.
+pub enum Offered {
+    /// Analyzers and formatters have nothing but the log.
+    Nothing,
+    /// A chunker reads a document.
+    Document(View),
+    /// An extractor reads an upload and writes a draft.
+    Intake(Box<Intake>),
+}
+
+impl State {
+    pub fn new(plugin: PluginRef, budget: &Budget, memory_limit: u64, clock: Clock, offered: Offered) -> Self {
+        Self {
+            clock,
+            memory: Memory::new(memory_limit),
+            log: Log {
+                plugin,
+                left: budget.log_lines,
+                dropped: 0,
+            },
+            offered,
+        }
+    }
+
+    /// The document of a chunker's call.
+    pub fn view(&mut self) -> Result<&mut View, Stop> {
+        match &mut self.offered {
+            Offered::Document(view) => Ok(view),
+            _ => Err(Stop::Host("no document is offered to this kind of plugin".into())),
+        }
+    }
+
+    /// The upload and draft of an extractor's call.
+    pub fn intake(&mut self) -> Result<&mut Intake, Stop> {
+        match &mut self.offered {
+            Offered::Intake(intake) => Ok(intake),
+            _ => Err(Stop::Host("no upload is offered to this kind of plugin".into())),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Which interfaces a component imports and exports, read without compiling it, and whether this
+//! server's contract covers them. Says what is wrong in a sentence, where a linker would name a type.
+
+use super::manifest::Kind;
+use semver::Version;
+use std::fmt;
+use wasmparser::{Encoding, Parser, Payload};
+
+/// Version of the contract in `wit/` that this server offers.
+pub const CONTRACT_VERSION: Version = Version::new(0, 9, 0);
+
+/// Package of the contract.
+const PACKAGE: &str = "ibid:plugin";
+
+/// An import or export of a component, such as `ibid:plugin/document@0.9.0`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// `namespace:package`; empty for a name that belongs to no package.
+    pub package: String,
+    /// Name within the package.
+    pub name: String,
+    /// The package's version, where one is given.
+    pub version: Option<Version>,
+}
+
+impl Interface {
+    /// Reads `namespace:package/name@version`; other names keep their whole text as `name`.
+    pub fn parse(text: &str) -> Interface {
+        let (path, version) = match text.split_once('@') {
+            Some((path, version)) => (path, Version::parse(version).ok()),
+            None => (text, None),
+        };
+        match path.rsplit_once('/') {
+            Some((package, name)) => Interface {
+                package: package.into(),
+                name: name.into(),
+                version,
+            },
+            None => Interface {
+                package: String::new(),
+                name: path.into(),
+                version,
+            },
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.package == PACKAGE
+    }
+
+    /// Whether what was built against this version of the contract runs on [`CONTRACT_VERSION`]:
+    /// below 1.0 the minor version must be equal, from 1.0 on the major one, and in both cases
+    /// nothing newer than what is offered may be asked for.
+    fn is_covered(&self) -> bool {
+        self.version.as_ref().is_some_and(|wanted| {
+            let offered = CONTRACT_VERSION;
+            let same_line = match offered.major {
+                0 => wanted.major == 0 && wanted.minor == offered.minor,
+                major => wanted.major == major,
+            };
+            same_line && *wanted <= offered
+        })
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.package.is_empty() {
+            write!(f, "{}/", self.package)?;
+        }
+        f.write_str(&self.name)?;
+        match &self.version {
+            Some(version) => write!(f, "@{version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a component asks for and what it gives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contract {
+    /// Interfaces that the host must provide.
+    pub imports: Vec<Interface>,
+    /// Interfaces that the component provides.
+    pub exports: Vec<Interface>,
+}
+
+/// Reads the imports and exports of a component.
+///
+/// # Errors
+/// A sentence that says why the bytes are no component.
+pub fn inspect(bytes: &[u8]) -> Result<Contract, String> {
+    let mut contract = Contract::default();
+    let mut depth = 0_usize;
+    let broken = |error: wasmparser::BinaryReaderError| format!("it is not a WebAssembly component ({})", error.message());
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(broken)? {
+            Payload::Version { encoding, .. } => {
+                if depth == 0 && encoding != Encoding::Component {
+                    return Err("it is a core WebAssembly module, not a component".into());
+                }
+                depth += 1;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    contract.imports.push(Interface::parse(import.map_err(broken)?.name.name));
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    contract.exports.push(Interface::parse(export.map_err(broken)?.name.name));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(contract)
+}
+
+impl Contract {
+    /// Whether a plugin that calls itself a `kind` gives what that kind must and asks for nothing
+    /// that the kind is not given.
+    ///
+    /// # Errors
+    /// A sentence that says what does not fit, and what would.
+    pub fn check(&self, kind: Kind) -> Result<(), String> {
+        let offered = CONTRACT_VERSION;
+        for import in &self.imports {
+            if !import.is_ours() {
+                return Err(format!(
+                    "it needs {import}, but plugins get no files, network, clock or environment; \
+                     build it for wasm32-unknown-unknown, or without WASI"
+                ));
+            }
+            if !kind.imports().contains(&import.name.as_str()) {
+                return Err(format!(
+                    "it needs {import}, which this server does not offer to {}; it offers {PACKAGE}/{{{}}}@{offered}",
+                    kind.with_article(),
+                    kind.imports().join(", ")
+                ));
+            }
+            if !import.is_covered() {
+                return Err(format!("it needs {import}, this server offers {PACKAGE}/{}@{offered}", import.name));
+            }
+        }
+        let ours = |wanted: Kind| {
+            self.exports
+                .iter()
+                .find(move |export| export.is_ours() && export.name == wanted.export())
+        };
+        match ours(kind) {
+            Some(export) if export.is_covered() => {}
+            Some(export) => {
+                return Err(format!(
+                    "it was built for {export}, this server takes {PACKAGE}/{}@{offered}",
+                    export.name
+                ));
+            }
+            None => {
+                return Err(match Kind::ALL.into_iter().find(|other| ours(*other).is_some()) {
+                    Some(other) => format!(
+                        "its manifest says that it is {}, but it exports what {} does ({PACKAGE}/{})",
+                        kind.with_article(),
+                        other.with_article(),
+                        other.export()
+                    ),
+                    None => format!(
+                        "it exports no interface that this server knows; {} exports {PACKAGE}/{}@{offered}",
+                        kind.with_article(),
+                        kind.export()
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: Kind, imports: &[&str], exports: &[&str], expected: Result<(), &str>) {
+        let all = |names: &[&str]| names.iter().map(|name| Interface::parse(name)).collect();
+        let contract = Contract {
+            imports: all(imports),
+            exports: all(exports),
+        };
+        match (contract.check(kind), expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(message), Err(part)) if message.contains(part) => {}
+            (got, expected) => panic!("{got:?} is not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn imports_must_be_what_the_kind_is_offered() {
+        let exports = ["ibid:plugin/chunking@0.9.0"];
+        check(
+            Kind::Chunker,
+            &["ibid:plugin/types@0.9.0", "ibid:plugin/tokens@0.9.0"],
+            &exports,
+            Ok(()),
+        );
+        check(
+            Kind::Chunker,
+            &["wasi:cli/environment@0.2.0"],
+            &exports,
+            Err("needs wasi:cli/environment@0.2.0, but plugins get no files"),
+        );
+        check(
+            Kind::Chunker,
+            &["ibid:plugin/embed@1.2.0"],
+            &exports,
+            Err("needs ibid:plugin/embed@1.2.0, which this server does not offer to a chunker"),
+        );
+        check(
+            Kind::Chunker,
+            &["ibid:plugin/intake@0.9.0"],
+            &exports,
+            Err("does not offer to a chunker"),
+        );
+        check(
+            Kind::Chunker,
+            &["ibid:plugin/log@0.9.1"],
+            &exports,
+            Err("needs ibid:plugin/log@0.9.1, this server offers ibid:plugin/log@0.9.0"),
+        );
+        check(
+            Kind::Chunker,
+            &["ibid:plugin/log@0.8.0"],
+            &exports,
+            Err("needs ibid:plugin/log@0.8.0"),
+        );
+        check(Kind::Chunker, &["ibid:plugin/log"], &exports, Err("needs ibid:plugin/log,"));
+        check(Kind::Chunker, &["env"], &exports, Err("needs env, but"));
+    }
+
+    #[test]
+    fn the_export_must_be_that_of_the_kind() {
+        check(Kind::Analyzer, &[], &["ibid:plugin/analysis@0.9.0"], Ok(()));
+        check(
+            Kind::Analyzer,
+            &[],
+            &["ibid:plugin/citing@0.9.0"],
+            Err("it exports what a formatter does"),
+        );
+        check(
+            Kind::Analyzer,
+            &[],
+            &["ibid:plugin/analysis@1.0.0"],
+            Err("was built for ibid:plugin/analysis@1.0.0"),
+        );
+        check(
+            Kind::Analyzer,
+            &[],
+            &["other:package/analysis@0.9.0"],
+            Err("exports no interface that this server knows"),
+        );
+        check(Kind::Analyzer, &[], &[], Err("exports no interface"));
+    }
+}

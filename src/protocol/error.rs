@@ -1,0 +1,187 @@
+//! Error codes, and the two shapes in which clients meet them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The stable code of an error. The one table that maps errors to HTTP is [`ErrorCode::http_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// Not JSON, not an object, or without the fields that every message has.
+    InvalidMessage,
+    /// Well-formed, but a value is wrong: `details` has `field` and `issue`.
+    ValidationError,
+    /// A query with this `request_id` is in flight on this connection.
+    DuplicateRequest,
+    /// No query in flight is meant by this control message.
+    UnknownRequest,
+    /// No collection of that name.
+    CollectionNotFound,
+    /// Too many requests: `details.retry_after` seconds.
+    RateLimitExceeded,
+    /// A plugin failed: `details` has `plugin` and `stage`.
+    PluginError,
+    /// A stage failed: `details.stage` names it.
+    ProcessingError,
+    /// The language model cannot be reached or broke off.
+    LlmConnectionError,
+    /// The vector index failed.
+    VectorStoreError,
+    /// A stage took longer than it may.
+    TimeoutError,
+    /// The server is starting, stopping or full.
+    ServiceUnavailable,
+    /// The token lacks the scope.
+    InsufficientScope,
+    /// A defect of the server; the log has more under the request's id.
+    InternalError,
+    /// No credentials.
+    AuthenticationRequired,
+    /// The credentials do not allow this.
+    AuthorizationFailed,
+    /// No such document, upload, plugin or path.
+    ResourceNotFound,
+    /// The method is not one that the path has.
+    MethodNotAllowed,
+    /// The resource's state does not allow this now.
+    Conflict,
+    /// Larger than the server takes.
+    PayloadTooLarge,
+    /// No extractor for this type of file.
+    UnsupportedMediaType,
+    /// The requested byte range lies outside the file.
+    RangeNotSatisfiable,
+}
+
+impl ErrorCode {
+    /// The HTTP status that goes with the code.
+    pub fn http_status(self) -> u16 {
+        use ErrorCode::*;
+        match self {
+            InvalidMessage | ValidationError | DuplicateRequest | UnknownRequest => 400,
+            AuthenticationRequired => 401,
+            InsufficientScope | AuthorizationFailed => 403,
+            CollectionNotFound | ResourceNotFound => 404,
+            MethodNotAllowed => 405,
+            Conflict => 409,
+            PayloadTooLarge => 413,
+            UnsupportedMediaType => 415,
+            RangeNotSatisfiable => 416,
+            RateLimitExceeded => 429,
+            PluginError | ProcessingError | InternalError => 500,
+            LlmConnectionError => 502,
+            VectorStoreError | ServiceUnavailable => 503,
+            TimeoutError => 504,
+        }
+    }
+
+    /// Whether the same request may succeed if it is sent again.
+    pub fn recoverable(self) -> bool {
+        use ErrorCode::*;
+        matches!(
+            self,
+            RateLimitExceeded | ProcessingError | LlmConnectionError | VectorStoreError | TimeoutError | ServiceUnavailable
+        )
+    }
+}
+
+/// An error as it is told to a client. It holds no paths, addresses or backtraces: those are logged
+/// where the error is made.
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// Stable code.
+    pub code: ErrorCode,
+    /// What went wrong and what to do, for people.
+    pub message: String,
+    /// More, for programs: an object.
+    pub details: Value,
+}
+
+impl ApiError {
+    /// An error without details.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            details: json!({}),
+        }
+    }
+
+    /// A wrong value in `field`.
+    pub fn validation(field: &str, issue: impl Into<String>) -> Self {
+        let issue = issue.into();
+        Self {
+            code: ErrorCode::ValidationError,
+            message: format!("`{field}`: {issue}"),
+            details: json!({ "field": field, "issue": issue }),
+        }
+    }
+
+    /// No collection called `name`.
+    pub fn collection_not_found(name: &str) -> Self {
+        Self::new(
+            ErrorCode::CollectionNotFound,
+            format!("There is no collection `{name}`. GET /collections lists them; uploading to a name creates it."),
+        )
+        .with("collection_name", name)
+    }
+
+    /// The same error with `details.key` set.
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        if let Some(details) = self.details.as_object_mut() {
+            details.insert(key.to_owned(), value.into());
+        }
+        self
+    }
+}
+
+/// `data` of an `error` message on `/ws/query`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ErrorData {
+    /// Stable code.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+    /// For programs: an object.
+    pub details: Value,
+    /// Whether the same request may succeed if it is sent again.
+    pub recoverable: bool,
+}
+
+impl From<ApiError> for ErrorData {
+    fn from(error: ApiError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+            recoverable: error.code.recoverable(),
+            details: error.details,
+        }
+    }
+}
+
+/// Body of every REST error.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestErrorBody {
+    /// The error.
+    pub error: RestError,
+}
+
+/// An error of the REST surface.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestError {
+    /// Stable code.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+    /// For programs: an object.
+    pub details: Value,
+    /// As in the `X-Request-Id` header.
+    pub request_id: String,
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    /// Path that was asked for.
+    pub path: String,
+    /// HTTP method.
+    pub method: String,
+}

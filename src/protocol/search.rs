@@ -1,0 +1,123 @@
+//! `POST /search`: retrieval without generation.
+
+use super::{ApiError, Filters, Mode};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Which searches are run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchType {
+    /// Dense vectors.
+    Semantic,
+    /// BM25.
+    Keyword,
+    /// Both, fused.
+    #[default]
+    Hybrid,
+}
+
+/// Body of `POST /search`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchRequest {
+    /// What to search for: 1 to 8,192 characters after trimming.
+    pub query: String,
+    /// Default from the settings.
+    #[serde(default)]
+    pub collection_name: Option<String>,
+    /// 1 to 100 (default 10).
+    #[serde(default = "default_limit")]
+    pub limit: u32,
+    /// 0 to 1,000.
+    #[serde(default)]
+    pub offset: u32,
+    /// Results below it, in [0,1], are left out.
+    #[serde(default)]
+    pub score_threshold: Option<f32>,
+    /// Absent: what the mode says (`speed`: semantic, else hybrid).
+    #[serde(default)]
+    pub search_type: Option<SearchType>,
+    /// What to spend.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Restricts the search.
+    #[serde(default)]
+    pub filters: Option<Filters>,
+}
+
+fn default_limit() -> u32 {
+    10
+}
+
+impl SearchRequest {
+    /// Checks every value.
+    pub fn validate(&self) -> Result<(), ApiError> {
+        let options = super::QueryOptions {
+            query: Some(self.query.clone()),
+            score_threshold: self.score_threshold,
+            filters: self.filters.clone(),
+            ..Default::default()
+        };
+        options.question()?;
+        options.validate()?;
+        if !(1..=100).contains(&self.limit) {
+            return Err(ApiError::validation("limit", format!("must be 1 to 100, not {}", self.limit)));
+        }
+        if self.offset > 1_000 {
+            return Err(ApiError::validation("offset", format!("must be at most 1000, not {}", self.offset)));
+        }
+        Ok(())
+    }
+}
+
+/// Answer of `POST /search`.
+#[derive(Debug, Clone, Serialize)]
+pub struct SearchResponse {
+    /// Most relevant first.
+    pub results: Vec<SearchHit>,
+    /// Results in this answer.
+    pub total_results: usize,
+    /// As used.
+    pub search_type: SearchType,
+    /// As used.
+    pub processing_mode: Mode,
+    /// Seconds.
+    pub processing_time: f64,
+}
+
+/// A chunk that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct SearchHit {
+    /// The chunk's text, exactly as in the document.
+    pub content: String,
+    /// Where it stands.
+    pub metadata: SearchHitMetadata,
+    /// In [0,1], higher is better.
+    pub relevance_score: f64,
+    /// From 1.
+    pub rank: u32,
+}
+
+/// Where a chunk stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct SearchHitMetadata {
+    /// The document.
+    pub document_id: String,
+    /// The chunk.
+    pub chunk_id: String,
+    /// Position among the document's chunks, from 0.
+    pub chunk_index: u32,
+    /// File name.
+    pub source: String,
+    /// From 1; absent where the format has no pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
+    /// Offset of the first character, in Unicode code points.
+    pub start_char: u64,
+    /// Offset after the last character.
+    pub end_char: u64,
+    /// Headings above it.
+    pub section: Vec<String>,
+    /// The document's metadata.
+    pub document: BTreeMap<String, String>,
+}

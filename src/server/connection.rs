@@ -1,0 +1,61 @@
+//! One TCP connection: HTTP/1.1 over it, and its orderly end.
+//!
+//! HTTP/2 is deliberately absent: browsers speak it over TLS only, and a WebSocket begins as an HTTP/1.1 upgrade.
+
+use super::context::{Place, Shared};
+use super::http;
+use super::stall::StallGuard;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// Bytes of a request's head, and of what is read ahead of a body.
+const READ_BUFFER: usize = 64 << 10;
+
+/// Header fields of a request.
+const MAX_HEADERS: usize = 100;
+
+/// Serves `stream` until either side ends it. Without a place every request is refused with 503, the first being the last.
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Option<Place>) {
+    let refused = place.is_none();
+    let service = {
+        let shared = shared.clone();
+        service_fn(move |request| {
+            let (shared, place) = (shared.clone(), place.clone());
+            async move { Ok::<_, Infallible>(http::respond(shared, place, peer, request).await) }
+        })
+    };
+    let guarded = StallGuard::new(stream, shared.settings.write_timeout);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.settings.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(READ_BUFFER)
+        .keep_alive(!refused)
+        .serve_connection(TokioIo::new(guarded), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        biased;
+        result = connection.as_mut() => result,
+        () = shared.stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => result,
+                () = shared.deadline.cancelled() => {
+                    tracing::debug!(%peer, "cut off at the shutdown deadline");
+                    return;
+                }
+            }
+        }
+    };
+    if let Err(error) = result {
+        // Slow, malformed or vanished peers: their doing, and common.
+        tracing::debug!(%peer, %error, "the connection ended badly");
+    }
+}

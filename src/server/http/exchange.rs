@@ -1,0 +1,173 @@
+//! One request and its answer: the name it gets, who may make it, what happens if its handler fails or panics.
+
+use super::call::Call;
+use super::respond::{About, Failure, Reply, nothing};
+use super::{body, router};
+use crate::protocol::{ApiError, ErrorCode};
+use crate::server::access::AccessRules;
+use crate::server::context::{Place, Shared};
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, HeaderName, HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{HeaderMap, Method, Request};
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::Instrument;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Characters of a request's name that a client chooses.
+const MAX_REQUEST_ID: usize = 128;
+
+/// Answers `request`. Without a place it is refused: the server is full.
+pub(in crate::server) async fn respond(shared: Arc<Shared>, place: Option<Place>, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+    let about = About {
+        request_id: request_id(&request),
+        path: request.uri().path().to_owned(),
+        method: request.method().to_string(),
+    };
+    let span = tracing::info_span!("request", id = %about.request_id, method = %about.method, path = %about.path, %peer);
+    let head = request.method() == Method::HEAD;
+    async move {
+        let begun = Instant::now();
+        let name = HeaderValue::from_str(&about.request_id);
+        let mut reply = match place {
+            Some(place) => {
+                answer(Call {
+                    shared,
+                    place,
+                    about,
+                    request,
+                    body_was_read: false,
+                })
+                .await
+            }
+            None => full(&about),
+        };
+        if let Ok(name) = name {
+            reply.headers_mut().insert(REQUEST_ID, name);
+        }
+        reply
+            .headers_mut()
+            .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if head {
+            *reply.body_mut() = nothing();
+        }
+        tracing::debug!(
+            status = reply.status().as_u16(),
+            milliseconds = begun.elapsed().as_millis() as u64,
+            "answered"
+        );
+        reply
+    }
+    .instrument(span)
+    .await
+}
+
+async fn answer(mut call: Call) -> Reply {
+    let page = allowed_page(&call);
+    let mut reply = answer_or_refuse(&mut call).await;
+    if let Some(origin) = page {
+        share(reply.headers_mut(), origin);
+    }
+    reply
+}
+
+async fn answer_or_refuse(call: &mut Call) -> Reply {
+    let result = AssertUnwindSafe(checked(call)).catch_unwind().await.unwrap_or_else(|panic| {
+        tracing::error!(panic = panic_text(panic.as_ref()), "a handler panicked");
+        Err(ApiError::new(
+            ErrorCode::InternalError,
+            "The server failed on this request. Its log has more under the request's id.",
+        )
+        .into())
+    });
+    match result {
+        Ok(reply) => reply,
+        Err(failure) => {
+            tracing::debug!(code = ?failure.error().code, "refused");
+            body::drain(call).await;
+            failure.into_reply(&call.about)
+        }
+    }
+}
+
+fn rules(shared: &Shared) -> AccessRules<'_> {
+    AccessRules {
+        local: shared.local,
+        hosts: &shared.settings.allowed_hosts,
+        origins: &shared.settings.allowed_origins,
+    }
+}
+
+async fn checked(call: &mut Call) -> Result<Reply, Failure> {
+    let rules = rules(&call.shared);
+    let headers = call.request.headers();
+    rules.check_host(headers)?;
+    // A page of another origin cannot read what a safe method answers; a socket it could read.
+    if !call.request.method().is_safe() || fastwebsockets::upgrade::is_upgrade_request(&call.request) {
+        rules.check_origin(headers)?;
+    }
+    router::dispatch(call).await
+}
+
+/// The origin of the page that asks, if it may.
+fn allowed_page(call: &Call) -> Option<HeaderValue> {
+    let headers = call.request.headers();
+    let origin = headers.get(ORIGIN)?;
+    rules(&call.shared).check_origin(headers).ok().map(|()| origin.clone())
+}
+
+/// Lets the page at `origin` read the answer, and send what it asked to send (CORS).
+fn share(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("X-Request-Id, Retry-After, ETag, Content-Range, Content-Disposition"),
+    );
+    if let Some(methods) = headers.get(ALLOW).cloned() {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Content-Type, Authorization, X-API-Key, X-Request-Id, Range"),
+        );
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+}
+
+/// The refusal when every connection is taken. Liveness is still told: a full server is alive.
+fn full(about: &About) -> Reply {
+    let mut reply = if router::is_liveness(&about.method, &about.path) {
+        super::health::live()
+    } else {
+        let error = ApiError::new(ErrorCode::ServiceUnavailable, "All connections of this server are taken.").with("retry_after", 2);
+        Failure::from(error).into_reply(about)
+    };
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
+/// The name that the client gave the request, if it can be one, else a new one.
+fn request_id(request: &Request<Incoming>) -> String {
+    request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
+        .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// What a panic said.
+pub(in crate::server) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,20 @@
+//! HTTP: routes, bodies and errors of the REST surface.
+
+mod body;
+mod call;
+mod collections;
+mod documents;
+mod exchange;
+mod file;
+mod health;
+mod multipart;
+mod params;
+mod query;
+mod range;
+mod respond;
+mod router;
+
+pub(super) use call::Call;
+pub(super) use exchange::respond;
+pub(super) use query::broke_off;
+pub(super) use respond::{Failure, Reply, empty};

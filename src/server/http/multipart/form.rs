@@ -1,0 +1,256 @@
+//! The parts of an upload form that are not files, and what a part's header says.
+
+use super::malformed;
+use crate::protocol::{ApiError, ErrorCode};
+use crate::server::http::body::too_slow;
+use crate::server::http::params::flag;
+use crate::server::http::respond::Failure;
+use hyper::HeaderMap;
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH};
+use multer::Field;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Bytes of a field that is not a file.
+const MAX_FIELD_BYTES: usize = 64 << 10;
+
+/// Entries of `metadata`.
+const MAX_METADATA: usize = 64;
+
+/// Characters of a file name.
+const MAX_FILENAME: usize = 255;
+
+/// What the form says beside the files.
+#[derive(Debug)]
+pub(super) struct Fields {
+    /// Where the files go; the engine's default if it is absent.
+    pub collection_name: Option<String>,
+    /// Of every file.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether to answer only when the files are processed.
+    pub wait: bool,
+}
+
+impl Fields {
+    /// What the URL says.
+    pub fn new(collection_name: Option<String>, wait: Option<bool>) -> Self {
+        Self {
+            collection_name,
+            metadata: BTreeMap::new(),
+            wait: wait.unwrap_or(true),
+        }
+    }
+
+    /// Takes a field that stands after `files` files. One that nobody knows is ignored.
+    pub fn set(&mut self, name: &str, value: String, files: usize) -> Result<(), ApiError> {
+        let value = value.trim();
+        match name {
+            "collection_name" if !value.is_empty() && self.collection_name.as_deref() != Some(value) => {
+                before_files(name, files)?;
+                self.collection_name = Some(value.to_owned());
+            }
+            "metadata" if !value.is_empty() => {
+                before_files(name, files)?;
+                self.metadata = metadata(value)?;
+            }
+            "wait" if !value.is_empty() => self.wait = flag(name, value)?,
+            // Ignoring them would make other chunks than were asked for.
+            "chunk_size" | "chunk_overlap" if !value.is_empty() => {
+                return Err(ApiError::validation(
+                    name,
+                    "cannot be set for one upload: it belongs to the collection's pipeline (the chunker's `config`)",
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The files are on their way to the disk, under what was known when they came: a field that says more must stand before them.
+fn before_files(name: &str, files: usize) -> Result<(), ApiError> {
+    if files == 0 {
+        return Ok(());
+    }
+    Err(ApiError::validation(
+        name,
+        "must stand before the files in the form: put it first, or into the URL (`?collection_name=...`)",
+    ))
+}
+
+fn metadata(text: &str) -> Result<BTreeMap<String, String>, ApiError> {
+    let wrong = |issue: &str| ApiError::validation("metadata", issue);
+    let Ok(Value::Object(object)) = serde_json::from_str(text) else {
+        return Err(wrong("must be a JSON object"));
+    };
+    if object.len() > MAX_METADATA {
+        return Err(wrong(&format!("must have at most {MAX_METADATA} entries")));
+    }
+    let mut entries = BTreeMap::new();
+    for (key, value) in object {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text,
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(ApiError::validation(
+                    &format!("metadata.{key}"),
+                    "must be a string, a number or a boolean",
+                ));
+            }
+        };
+        entries.insert(key, text);
+    }
+    Ok(entries)
+}
+
+/// The text of a field that is not a file.
+pub(super) async fn value(mut field: Field<'_>, name: &str, pause: Duration, limit: u64) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = timeout(pause, field.chunk())
+        .await
+        .map_err(|_| too_slow())?
+        .map_err(|error| malformed(error, limit))?
+    {
+        if bytes.len() + piece.len() > MAX_FIELD_BYTES {
+            return Err(ApiError::new(
+                ErrorCode::PayloadTooLarge,
+                format!("The form field has more than {MAX_FIELD_BYTES} bytes."),
+            )
+            .with("max_bytes", MAX_FIELD_BYTES)
+            .into());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    String::from_utf8(bytes).map_err(|_| ApiError::validation(name, "is not UTF-8").into())
+}
+
+/// Reads a part to its end, for the sake of those after it.
+pub(super) async fn skip(mut field: Field<'_>, pause: Duration, limit: u64) -> Result<(), Failure> {
+    while timeout(pause, field.chunk())
+        .await
+        .map_err(|_| too_slow())?
+        .map_err(|error| malformed(error, limit))?
+        .is_some()
+    {}
+    Ok(())
+}
+
+/// The size that the part's header tells, if it does. Most clients do not.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The name of the file that a part is, without folders and control characters; `None` if the part is not a file.
+/// `plain` is the `filename` parameter; `filename*` goes before it, which some clients send for names that are not ASCII.
+pub(super) fn filename(headers: &HeaderMap, plain: Option<&str>) -> Option<String> {
+    let disposition = headers
+        .get(CONTENT_DISPOSITION)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let extended = disposition.as_deref().and_then(extended_filename);
+    let name = extended.as_deref().or(plain)?;
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let clean: String = last.chars().filter(|c| !c.is_control()).collect();
+    let clean = clean.trim();
+    if clean.is_empty() || clean == "." || clean == ".." {
+        return None;
+    }
+    Some(shorten(clean))
+}
+
+/// Keeps the end of a name that is too long: the extension is what tells the type.
+fn shorten(name: &str) -> String {
+    let excess = name.chars().count().saturating_sub(MAX_FILENAME);
+    name.chars().skip(excess).collect()
+}
+
+/// The `filename*=UTF-8''...` parameter.
+fn extended_filename(disposition: &str) -> Option<String> {
+    // Quoted values may hold anything: look outside of them only.
+    let mut outside = disposition.split('"').step_by(2).flat_map(|part| part.split(';'));
+    let value = outside.find_map(|parameter| {
+        let (name, value) = parameter.trim().split_once('=')?;
+        name.trim().eq_ignore_ascii_case("filename*").then(|| value.trim().to_owned())
+    })?;
+    let (charset, rest) = value.split_once('\'')?;
+    let (_, encoded) = rest.split_once('\'')?;
+    if !charset.eq_ignore_ascii_case("utf-8") {
+        return None;
+    }
+    percent_decode_str(encoded).decode_utf8().ok().map(|name| name.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+    use proptest::prelude::*;
+
+    fn name(disposition: &str, plain: Option<&str>) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CONTENT_DISPOSITION,
+            HeaderValue::from_bytes(disposition.as_bytes()).expect("header"),
+        );
+        filename(&headers, plain)
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(name("form-data; name=\"files\"", None), None);
+        assert_eq!(name("form-data; filename=\"a.pdf\"", Some("a.pdf")).as_deref(), Some("a.pdf"));
+        assert_eq!(name("form-data", Some("C:\\docs\\a.pdf")).as_deref(), Some("a.pdf"));
+        assert_eq!(name("form-data", Some("../../etc/passwd")).as_deref(), Some("passwd"));
+        assert_eq!(name("form-data", Some("..")), None);
+        assert_eq!(
+            name("form-data; name=\"files\"; filename*=utf-8''na%C3%AFve.txt", None).as_deref(),
+            Some("naïve.txt")
+        );
+        assert_eq!(
+            name("form-data; name=\"; filename*=utf-8''x\"; filename=\"a\"", Some("a")).as_deref(),
+            Some("a")
+        );
+        let long = format!("{}.pdf", "x".repeat(400));
+        assert!(name("form-data", Some(&long)).is_some_and(|n| n.ends_with(".pdf") && n.chars().count() == MAX_FILENAME));
+    }
+
+    #[test]
+    fn fields_that_come_too_late() {
+        let mut fields = Fields::new(None, None);
+        fields.set("collection_name", "a".into(), 0).expect("first");
+        fields.set("collection_name", "a".into(), 1).expect("says nothing new");
+        assert!(fields.set("collection_name", "b".into(), 1).is_err());
+        assert!(fields.set("metadata", "{}".into(), 1).is_err());
+        fields.set("wait", "false".into(), 1).expect("any time");
+        assert!(!fields.wait);
+    }
+
+    #[test]
+    fn metadata_is_flat() {
+        let mut fields = Fields::new(None, None);
+        fields
+            .set("metadata", r#"{"a": "x", "b": 2, "c": true, "d": null}"#.into(), 0)
+            .expect("flat");
+        let expected = [("a", "x"), ("b", "2"), ("c", "true")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(fields.metadata, expected.into());
+        assert!(fields.set("metadata", r#"{"a": []}"#.into(), 0).is_err());
+        assert!(fields.set("metadata", "[]".into(), 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_never_a_path(given in ".{0,300}") {
+            if let Some(name) = name("form-data", Some(&given)) {
+                prop_assert!(!name.is_empty() && !name.contains(['/', '\\', '\0']) && name.chars().count() <= MAX_FILENAME);
+            }
+        }
+
+        #[test]
+        fn no_disposition_panics(text in "[ -~]{0,80}") {
+            let _ = extended_filename(&text);
+        }
+    }
+}

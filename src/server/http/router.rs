@@ -1,0 +1,176 @@
+//! Which handler a path and a method mean.
+
+use super::call::Call;
+use super::respond::{Failure, Reply, empty};
+use super::{collections, documents, file, health, multipart, query};
+use crate::protocol::{ApiError, ErrorCode};
+use crate::server::ws::{self, Socket};
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+
+/// What a path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Route {
+    Health,
+    Live,
+    Ready,
+    Upload,
+    Documents,
+    Document(String),
+    Chunks(String),
+    Text(String),
+    File(String),
+    Query,
+    QueryStream,
+    Search,
+    Collections,
+    Collection(String),
+    CollectionInfo(String),
+    Socket(Socket),
+}
+
+impl Route {
+    /// The route of a path, bare or under `/api/v1`; `None` if there is none.
+    fn of(path: &str) -> Result<Option<Self>, ApiError> {
+        let path = path.strip_prefix("/api/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let Some(path) = path.strip_prefix('/') else { return Ok(None) };
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut segments = Vec::with_capacity(4);
+        for segment in path.split('/') {
+            if segments.len() == 4 {
+                return Ok(None);
+            }
+            let decoded = percent_decode_str(segment).decode_utf8();
+            segments.push(
+                decoded.map_err(|_| ApiError::new(ErrorCode::InvalidMessage, "The path is not UTF-8 when its %-escapes are decoded."))?,
+            );
+        }
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        let name = |text: &str| text.to_owned();
+        Ok(match segments.as_slice() {
+            ["health"] => Some(Self::Health),
+            ["health", "live"] => Some(Self::Live),
+            ["health", "ready"] => Some(Self::Ready),
+            ["documents"] => Some(Self::Documents),
+            ["documents", "upload"] => Some(Self::Upload),
+            ["documents", ""] | ["documents", "", _] | ["collections", ""] | ["collections", "", _] => None,
+            ["documents", id] => Some(Self::Document(name(id))),
+            ["documents", id, "chunks"] => Some(Self::Chunks(name(id))),
+            ["documents", id, "text"] => Some(Self::Text(name(id))),
+            ["documents", id, "file"] => Some(Self::File(name(id))),
+            ["query"] => Some(Self::Query),
+            ["query", "stream"] => Some(Self::QueryStream),
+            ["search"] => Some(Self::Search),
+            ["collections"] => Some(Self::Collections),
+            ["collections", id] => Some(Self::Collection(name(id))),
+            ["collections", id, "info"] => Some(Self::CollectionInfo(name(id))),
+            ["ws", socket] => Socket::of(socket).map(Self::Socket),
+            _ => None,
+        })
+    }
+
+    /// The methods that it has, as `Allow` lists them.
+    fn allow(&self) -> &'static str {
+        match self {
+            Self::Document(_) | Self::Collection(_) => "GET, HEAD, DELETE, OPTIONS",
+            Self::Collections => "GET, HEAD, POST, OPTIONS",
+            Self::Upload | Self::Query | Self::QueryStream | Self::Search => "POST, OPTIONS",
+            Self::Socket(_) => "GET, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    fn has(&self, method: &Method) -> bool {
+        self.allow().split(", ").any(|allowed| allowed == method.as_str())
+    }
+}
+
+/// Answers the call by its route's handler.
+pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
+    let route = Route::of(call.request.uri().path())?.ok_or_else(|| {
+        ApiError::new(ErrorCode::ResourceNotFound, "There is nothing at this path.").with("path", call.about.path.as_str())
+    })?;
+    let method = call.request.method().clone();
+    let allow = HeaderValue::from_static(route.allow());
+    if !route.has(&method) {
+        let error = ApiError::new(ErrorCode::MethodNotAllowed, format!("This path has {}.", route.allow()));
+        return Err(Failure::from(error).header(ALLOW, allow));
+    }
+    if method == Method::OPTIONS {
+        let mut reply = empty(StatusCode::NO_CONTENT);
+        reply.headers_mut().insert(ALLOW, allow);
+        return Ok(reply);
+    }
+    let deletes = method == Method::DELETE;
+    match route {
+        Route::Health => health::report(call).await,
+        Route::Live => Ok(health::live()),
+        Route::Ready => health::ready(call).await,
+        Route::Upload => multipart::upload(call).await,
+        Route::Documents => documents::list(call).await,
+        Route::Document(id) if deletes => documents::delete(call, id).await,
+        Route::Document(id) => documents::get(call, &id).await,
+        Route::Chunks(id) => documents::chunks(call, &id).await,
+        Route::Text(id) => documents::text(call, &id).await,
+        Route::File(id) => file::get(call, &id).await,
+        Route::Query => query::answer(call).await,
+        Route::QueryStream => query::stream(call).await,
+        Route::Search => query::search(call).await,
+        Route::Collections if method == Method::POST => collections::create(call).await,
+        Route::Collections => collections::list(call).await,
+        Route::Collection(name) if deletes => collections::delete(call, name).await,
+        Route::Collection(name) | Route::CollectionInfo(name) => collections::get(call, &name).await,
+        Route::Socket(socket) => ws::upgrade(call, socket).await,
+    }
+}
+
+/// Whether a request only asks if the server is alive.
+pub(super) fn is_liveness(method: &str, path: &str) -> bool {
+    matches!(method, "GET" | "HEAD") && matches!(Route::of(path), Ok(Some(Route::Live)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn routes() {
+        let route = |path| Route::of(path).expect("UTF-8");
+        assert_eq!(route("/health"), Some(Route::Health));
+        assert_eq!(route("/api/v1/health/"), Some(Route::Health));
+        assert_eq!(route("/documents/upload"), Some(Route::Upload));
+        assert_eq!(route("/documents/a%20b/text"), Some(Route::Text("a b".into())));
+        assert_eq!(route("/documents/a%2Fb"), Some(Route::Document("a/b".into())));
+        assert_eq!(route("/api/v1/collections/x/info"), Some(Route::CollectionInfo("x".into())));
+        for nothing in [
+            "/",
+            "",
+            "*",
+            "/api/v1",
+            "/api/v1x/health",
+            "/ws/monitors",
+            "/documents//text",
+            "/health/live/now/and/then",
+            "/API/v1/health",
+        ] {
+            assert_eq!(route(nothing), None, "{nothing}");
+        }
+        assert!(Route::of("/documents/%ff").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_identifier_arrives_as_it_was(id in "[^/]{1,30}") {
+            prop_assume!(id != "upload");
+            let path = format!("/documents/{}", percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC));
+            prop_assert_eq!(Route::of(&path), Ok(Some(Route::Document(id))));
+        }
+
+        #[test]
+        fn no_path_panics(path in ".{0,80}") {
+            let _ = Route::of(&path);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The network face: the accept loop, HTTP routes and WebSocket sessions.
+//!
+//! It knows HTTP and frames and nothing of retrieval: everything else is [`crate::pipeline::Engine`], spoken to in the
+//! plain data of [`crate::protocol`]. It depends on those two and on nothing else of Ibid's.
+
+mod access;
+mod connection;
+mod context;
+mod http;
+mod listen;
+mod settings;
+mod stall;
+mod ws;
+
+pub use listen::{ServeError, Server};
+pub use settings::ServerSettings;

@@ -1,0 +1,14 @@
+//! WebSocket sessions: the upgrade, frames, and what each socket says.
+
+mod collections;
+mod events;
+mod frames;
+mod message;
+mod outbox;
+mod query;
+mod running;
+mod session;
+mod upgrade;
+mod upload;
+
+pub(super) use upgrade::{Socket, upgrade};

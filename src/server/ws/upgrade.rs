@@ -1,0 +1,136 @@
+//! From an HTTP request to a WebSocket session.
+
+use super::collections::CollectionEvents;
+use super::query::Queries;
+use super::session;
+use super::upload::UploadEvents;
+use crate::protocol::{ApiError, ErrorCode};
+use crate::server::http::{Call, Failure, Reply, empty};
+use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
+use hyper::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::{HeaderMap, StatusCode, Version};
+use std::time::Duration;
+use tracing::Instrument;
+
+/// How long the connection may take to be handed over once the answer is written.
+const HAND_OVER: Duration = Duration::from_secs(10);
+
+/// The sockets that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Socket {
+    /// `/ws/query`
+    Query,
+    /// `/ws/upload`
+    Upload,
+    /// `/ws/collections`
+    Collections,
+}
+
+impl Socket {
+    /// The socket at `/ws/{name}`.
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "query" => Some(Self::Query),
+            "upload" => Some(Self::Upload),
+            "collections" => Some(Self::Collections),
+            _ => None,
+        }
+    }
+}
+
+/// What a socket has ready when the session begins. Subscriptions are made before the client is answered, so that it
+/// misses nothing that happens after.
+enum Opening {
+    Query,
+    Upload(UploadEvents),
+    Collections(CollectionEvents),
+}
+
+/// Answers the handshake, and starts the session.
+pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Result<Reply, Failure> {
+    check_handshake(call)?;
+    if call.shared.stopping.is_cancelled() {
+        return Err(ApiError::new(ErrorCode::ServiceUnavailable, "The server is stopping.").into());
+    }
+    let opening = match socket {
+        Socket::Query => Opening::Query,
+        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, &call.shared.engine)),
+        Socket::Collections => Opening::Collections(CollectionEvents::subscribe(call.params()?, &call.shared.engine).await?),
+    };
+    let (answer, upgraded) = fastwebsockets::upgrade::upgrade(&mut call.request)
+        .map_err(|_| bad_handshake("the handshake's header fields are not as they must be"))?;
+    let (shared, place) = (call.shared.clone(), call.place.clone());
+    let session = async move {
+        begin(&shared, upgraded, opening).await;
+        drop(place);
+    };
+    call.shared
+        .tasks
+        .spawn(session.instrument(tracing::info_span!("session", socket = ?socket, id = %call.about.request_id)));
+
+    let mut reply = empty(StatusCode::SWITCHING_PROTOCOLS);
+    *reply.headers_mut() = answer.headers().clone();
+    if offers_bearer(call.request.headers()) {
+        // A browser that sends its token so gives up unless one of its protocols is chosen.
+        reply
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bearer"));
+    }
+    Ok(reply)
+}
+
+async fn begin(shared: &std::sync::Arc<crate::server::context::Shared>, upgraded: UpgradeFut, opening: Opening) {
+    let stream = match tokio::time::timeout(HAND_OVER, upgraded).await {
+        Ok(Ok(socket)) => socket.into_inner(),
+        Ok(Err(error)) => return tracing::debug!(%error, "the peer left during the handshake"),
+        Err(_) => return tracing::debug!("the handshake took too long"),
+    };
+    tracing::debug!("opened");
+    match opening {
+        Opening::Query => session::run(stream, shared, |outbox| Queries::new(shared.clone(), outbox)).await,
+        Opening::Upload(events) => session::run(stream, shared, |outbox| events.tell(outbox)).await,
+        Opening::Collections(events) => session::run(stream, shared, |outbox| events.tell(outbox)).await,
+    }
+    tracing::debug!("closed");
+}
+
+fn check_handshake(call: &Call) -> Result<(), Failure> {
+    let request = &call.request;
+    if !is_upgrade_request(request) || request.version() != Version::HTTP_11 {
+        return Err(upgrade_required(
+            "This path is a WebSocket: connect with `Connection: Upgrade` and `Upgrade: websocket` over HTTP/1.1.",
+        ));
+    }
+    let headers = request.headers();
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(upgrade_required("Only version 13 of the WebSocket protocol is spoken here.")
+            .header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+    }
+    // 16 bytes in base64.
+    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).unwrap_or_default();
+    let encoded = key.strip_suffix("==").unwrap_or_default();
+    if encoded.len() != 22 || !encoded.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) {
+        return Err(bad_handshake("`Sec-WebSocket-Key` must be 16 bytes in base64"));
+    }
+    Ok(())
+}
+
+fn upgrade_required(message: &str) -> Failure {
+    let error = ApiError::new(ErrorCode::InvalidMessage, message);
+    Failure::with_status(error, StatusCode::UPGRADE_REQUIRED)
+        .header(UPGRADE, HeaderValue::from_static("websocket"))
+        .header(HeaderName::from_static("connection"), HeaderValue::from_static("Upgrade"))
+}
+
+fn bad_handshake(issue: &str) -> Failure {
+    ApiError::new(ErrorCode::InvalidMessage, format!("The WebSocket handshake is malformed: {issue}.")).into()
+}
+
+fn offers_bearer(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|protocol| protocol.trim() == "bearer")
+}

@@ -1,0 +1,83 @@
+//! The log: what is written, and how it looks.
+//!
+//! Lines go to standard error, so that a command's output stays clean. What is logged is chosen where
+//! it is logged; credentials and the text of documents and questions are never among it. May depend on
+//! `config` alone.
+
+use crate::config::{LogFormat, LogSettings};
+use std::io::IsTerminal;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Libraries whose `info` is noise to an operator: they say when a session or a segment is made.
+const QUIET: &[&str] = &[
+    "ort",
+    "segment",
+    "shard",
+    "edge",
+    "wasmtime",
+    "cranelift",
+    "hyper",
+    "h2",
+    "sqlx",
+    "reqwest",
+];
+
+/// Why the log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.level` is neither a level nor directives.
+    #[error("`log.level` must be error, warn, info, debug, trace or off, or directives such as \"info,ibid::plugin=debug\": {0}")]
+    Level(String),
+    /// Another subscriber is there already.
+    #[error("the log is set up already")]
+    AlreadySet,
+}
+
+/// Starts logging for the whole process. Call it once, before threads are started.
+///
+/// # Errors
+/// If the level cannot be understood, or a log has been set up before.
+pub fn init(settings: &LogSettings) -> Result<(), TelemetryError> {
+    let filter = filter(&settings.level)?;
+    let base = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let set = match settings.format {
+        LogFormat::Text => base.with_ansi(colours).with_target(false).try_init(),
+        LogFormat::Json => base.json().flatten_event(true).try_init(),
+    };
+    set.map_err(|_| TelemetryError::AlreadySet)
+}
+
+/// The filter that a level means. A plain level quiets libraries; directives are taken as they are.
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    let level = level.trim();
+    let directives = match level.to_ascii_lowercase().as_str() {
+        "info" | "debug" => QUIET.iter().fold(level.to_ascii_lowercase(), |directives, library| {
+            format!("{directives},{library}=warn")
+        }),
+        "error" | "warn" | "trace" | "off" => level.to_ascii_lowercase(),
+        // A lone word is taken by the filter for the name of a module: a mistyped level would silence everything.
+        word if !word.contains(['=', ',']) => {
+            return Err(TelemetryError::Level(format!("`{level}` is none of these")));
+        }
+        _ => level.to_owned(),
+    };
+    EnvFilter::builder()
+        .parse(&directives)
+        .map_err(|error| TelemetryError::Level(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn levels_and_directives_are_understood_and_slips_are_not() {
+        for level in ["info", "WARN", "off", "trace", "info,ibid::plugin=debug"] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        for level in ["inof", "verbose", "info,ibid=loud"] {
+            assert!(filter(level).is_err(), "{level}");
+        }
+    }
+}

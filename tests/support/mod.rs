@@ -1,0 +1,30 @@
+//! What the tests of the whole server share: a real server process, clients that know nothing of the
+//! server's code, and files of known content.
+
+pub mod api;
+pub mod files;
+pub mod process;
+pub mod query;
+pub mod raw;
+pub mod shape;
+pub mod socket;
+
+pub use api::{Api, Reply};
+pub use process::Server;
+pub use query::{Answered, answered};
+pub use shape::{Is, has};
+pub use socket::Socket;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Nothing that a test waits for takes this long, however busy the machine is: a wait that does has failed.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits for `work`; fails the test, naming `what` it waited for, if that never comes.
+pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited {} s in vain for {what}", PATIENCE.as_secs()),
+    }
+}

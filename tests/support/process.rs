@@ -1,0 +1,218 @@
+//! A server process: `ibid serve` on a free port, with a data directory of its own.
+//!
+//! `IBID_TEST_BINARY` names another program to test than the one that cargo built (an installed one, say);
+//! `IBID_TEST_SHARE` another share directory than `target/share/ibid`. What a server logs stays in
+//! `target/tmp/NAME.log` after the tests.
+
+use super::{Api, PATIENCE, Socket};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use tempfile::TempDir;
+
+/// Ends the server and removes its files when the tests' process is gone, however that ended: statics are not dropped.
+const WATCHDOG: &str = r#"read -r _; kill -9 "$1"; for _ in 1 2 3 4 5; do rm -rf "$2" && break; sleep 1; done"#;
+
+/// The program under test.
+pub fn binary() -> PathBuf {
+    let built = option_env!("CARGO_BIN_EXE_ibid").map(PathBuf::from);
+    let path = std::env::var_os("IBID_TEST_BINARY").map(PathBuf::from).or(built).expect("no program to test: set IBID_TEST_BINARY");
+    assert!(path.is_file(), "{} is missing: run `make setup`", path.display());
+    path
+}
+
+/// Where the library, the model and the plugins are. Fails the test if they are not there.
+pub fn share() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/share/ibid");
+    let share = std::env::var_os("IBID_TEST_SHARE").map_or(own, PathBuf::from);
+    let plugins = ["text", "markdown", "pdf", "recursive", "rules", "numeric"].map(|name| format!("plugins/{name}.wasm"));
+    let others = ["lib/libonnxruntime.so", "models/all-MiniLM-L6-v2/model.onnx", "models/all-MiniLM-L6-v2/tokenizer.json"];
+    for part in plugins.iter().map(String::as_str).chain(others) {
+        assert!(share.join(part).exists(), "{} is missing: run `make setup`, which fetches and builds all that these tests need", share.join(part).display());
+    }
+    share
+}
+
+/// The program, with nothing of this process's settings in its environment.
+pub fn program(home: &Path) -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("IBID_")) {
+        command.env_remove(name);
+    }
+    // From any directory, and whatever is in the user's: it must work the same.
+    command.current_dir(home).env("HOME", home).env_remove("XDG_DATA_HOME").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// A server. Dropping it kills it and removes its data.
+pub struct Server {
+    process: Option<Process>,
+    home: TempDir,
+    name: &'static str,
+    settings: Vec<String>,
+}
+
+struct Process {
+    server: Child,
+    watchdog: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts a server with these settings (`KEY=VALUE`); returns when it listens. `name` names its log.
+    pub fn start(name: &'static str, settings: &[&str]) -> Self {
+        let home = tempfile::Builder::new().prefix("ibid-test-").tempdir().expect("a temporary directory");
+        let mut server = Self { process: None, home, name, settings: settings.iter().map(|setting| (*setting).to_owned()).collect() };
+        let _ = std::fs::remove_file(server.log_path());
+        server.launch();
+        server
+    }
+
+    /// The server that tests share which keep to collections of their own. It takes files of up to 4 MiB.
+    pub fn shared() -> &'static Server {
+        static SHARED: OnceLock<Result<Server, String>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| {
+            let started = std::panic::catch_unwind(|| Server::start("shared", &["server.max_upload_bytes=4194304"]));
+            // So that every test says why, not only the first.
+            started.map_err(|why| why.downcast_ref::<String>().cloned().unwrap_or_else(|| "the server did not start".to_owned()))
+        });
+        shared.as_ref().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Starts it again, on the same data.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "the server still runs");
+        self.launch();
+    }
+
+    /// Ends it as a power cut would: no warning, no time.
+    pub fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.server.kill().expect("killing the server");
+            process.server.wait().expect("the server's end");
+            process.dismiss();
+        }
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        let pid = self.process.as_ref().expect("a running server").server.id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status().expect("sh");
+        assert!(sent.success(), "the server has ended already\n{}", self.log());
+    }
+
+    /// Waits until it has stopped by itself.
+    pub async fn stopped(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("a running server");
+        let ended = super::within("the server to stop", tokio::task::spawn_blocking(move || {
+            let status = process.server.wait().expect("the server's end");
+            process.dismiss();
+            status
+        }));
+        ended.await.expect("waiting")
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.process.as_ref().expect("a running server").url
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        self.url().trim_start_matches("http://")
+    }
+
+    /// An HTTP client of it.
+    pub fn api(&self) -> Api {
+        Api::new(self.url())
+    }
+
+    /// A WebSocket at `/ws/...`, open.
+    pub async fn socket(&self, path: &str) -> Socket {
+        Socket::connect(&format!("ws://{}{path}", self.address())).await
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// What it logged last.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.log_path()).unwrap_or_default();
+        let tail = log.len().saturating_sub(6_000);
+        String::from_utf8_lossy(&log[tail..]).into_owned()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/tmp")).join(format!("{}.log", self.name))
+    }
+
+    fn launch(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
+        let mut command = program(self.home.path());
+        command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--data-dir").arg(self.data_dir()).arg("--share-dir").arg(share());
+        for setting in self.settings.iter().map(String::as_str).chain(["log.level=debug"]) {
+            command.args(["--set", setting]);
+        }
+        let mut server = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starting the server");
+        let watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "sh", &server.id().to_string()])
+            .arg(self.home.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh");
+        let output = server.stdout.take().expect("a pipe");
+        // Kept even if the server fails to start, so that it is ended.
+        self.process = Some(Process { server, watchdog, url: String::new() });
+        let (found, url) = mpsc::channel();
+        thread::spawn(move || {
+            // Read to the end: a server must not be held by a pipe that is full.
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some((_, url)) = line.split_once(" serves ") {
+                    let _ = found.send(url.trim().to_owned());
+                }
+            }
+        });
+        // The channel also ends when the server does.
+        match url.recv_timeout(PATIENCE) {
+            Ok(url) => {
+                if let Some(process) = &mut self.process {
+                    process.url = url;
+                }
+            }
+            Err(_) => panic!("the server did not start:\n{}", self.log()),
+        }
+    }
+}
+
+impl Process {
+    /// The server is gone and its number may be another's soon: the watchdog must not act any more.
+    fn dismiss(&mut self) {
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        self.dismiss();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the end of the log of the server `{}`:\n{}", self.name, self.log());
+        }
+        // Before its data is removed.
+        self.process = None;
+    }
+}
