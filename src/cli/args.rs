@@ -27,7 +27,7 @@ IBID_* variables (server.listen is IBID_SERVER_LISTEN), flags. `ibid config` pri
 
 /// Ask your documents, and get answers that quote their sources.
 #[derive(Debug, Parser)]
-#[command(name = "ibid", version, about, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "ibid", version, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

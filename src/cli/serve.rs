@@ -79,10 +79,12 @@ async fn serve(effective: &Effective) -> Result<(), CliError> {
 }
 
 fn cannot_start(error: &dyn std::error::Error) -> CliError {
-    CliError::Failed(format!(
-        "the server cannot start: {error}\n`{} doctor` looks at everything that it needs",
-        console::program()
-    ))
+    let mut message = format!("the server cannot start: {error}");
+    // Some of these messages send the reader there themselves.
+    if !message.contains("ibid doctor") {
+        message.push_str(&format!("\n`{} doctor` looks at everything that it needs", console::program()));
+    }
+    CliError::Failed(message)
 }
 
 /// SIGINT (Ctrl-C) and SIGTERM, which say the same.

@@ -75,6 +75,7 @@ impl Raw {
         assert!(payload.len() >= 2, "closed without a code");
         // The other half of the closing handshake.
         self.send(&frame(true, CLOSE, &payload[..2])).await;
+        let _ = self.0.shutdown().await;
         let mut rest = Vec::new();
         let _ = within("the end of the connection", self.0.read_to_end(&mut rest)).await;
         assert_eq!(rest, b"", "bytes after the close frame");

@@ -36,19 +36,20 @@ impl Intent {
 /// Phrases that give an intent away, each with the intent and how sure it makes (0 to 1). A `^`
 /// means the question's start. Of several the surest counts, of equally sure ones the first.
 #[rustfmt::skip]
-const CUES: [(Intent, f32, &str); 12] = [
+const CUES: [(Intent, f32, &str); 13] = [
     (Intent::Comparative, 0.95, "compare|compared to|compared with|comparison|versus|vs|difference between|differences between|differ from|differ|similarities between|vergleiche|vergleich|unterschied zwischen|unterschiede zwischen|comparer|comparez|diff\u{e9}rence entre|compara|comparar|diferencia entre|confronta|differenza tra|verschil tussen|diferen\u{e7}a entre|сравни|сравните|разница между"),
     (Intent::Procedural, 0.9, "how to|how do i|how do we|how do you|how can i|how can we|how can one|how should i|how should we|^how does one|steps to|steps for|step by step|instructions|instructions for|procedure for|walk me through|guide to|wie kann ich|wie kann man|wie mache ich|wie richte ich|schritte|comment faire|comment puis-je|c\u{f3}mo puedo|c\u{f3}mo se|come posso|come si fa|hoe kan ik|como posso|как сделать|как мне"),
     (Intent::Verification, 0.9, "is it true|true or false|is it correct|verify|verify that|confirm that|confirm whether|check whether|stimmt es|est-il vrai|es cierto|\u{e8} vero|klopt het|\u{e9} verdade|правда ли"),
     (Intent::Analytical, 0.85, "why|explain why|explain how|what caused|what causes|what drove|what drives|what explains|reason for|reasons for|impact of|effect of|effects of|affect|implications|analyze|analyse|analysis of|evaluate|assess|how did|root cause|trade-offs|warum|weshalb|wieso|analysiere|pourquoi|analysez|por qu\u{e9}|analiza|perch\u{e9}|analizza|waarom|por que|почему|зачем"),
     (Intent::Exploratory, 0.85, "tell me about|overview|summarize|summarise|summary|describe|discuss|explore|introduction to|what are the main|what are the key|key themes|main topics|what do you know about|learn about|everything about|give me an idea|\u{fc}berblick|fasse|zusammenfassung|beschreibe|r\u{e9}sum\u{e9}|r\u{e9}sumez|d\u{e9}crivez|parlez-moi|resumen|resume|describe|riassumi|descrivi|overzicht|samenvatting|resumo|descreva|расскажи|расскажите|опиши"),
+    (Intent::Factual, 0.82, "^was ist|^was sind|^was war|^was waren|^was kostet"),
     (Intent::Verification, 0.8, "^is|^are|^was|^were|^does|^do|^did|^has|^have|^had|^can|^could|^will|^would|^should|^isn't|^doesn't|^didn't|^ist|^sind|^war|^hat|^haben|^gibt es|^kann|^est-ce|^est-ce que|^heeft"),
     (Intent::Factual, 0.8, "how many|how much|^who|^when|^where|^which|what year|what date|^wer|^wann|^wo|wie viel|wie viele|wie hoch|combien|^qui|^quand|cu\u{e1}nto|cu\u{e1}ntos|^qui\u{e9}n|quanto|quanti|^chi|hoeveel|^wie is|quantos|^quem|сколько|^кто|^когда|^где"),
     (Intent::Comparative, 0.75, "better than|worse than|higher than|lower than|larger than|smaller than|more than|less than|which of|pros and cons|besser als|h\u{f6}her als|mejor que|mieux que"),
-    (Intent::Exploratory, 0.75, "list|outline|what are"),
+    (Intent::Exploratory, 0.75, "list|outline"),
     (Intent::Analytical, 0.7, "explain|trend|trends|outlook|risks|what does it mean|how does|how is|how has|how have|interpret|erkl\u{e4}re|expliquez|explica|spiega|leg uit|explique|объясни"),
     (Intent::Factual, 0.7, "^what|^what's|^was|^welche|^welcher|^quel|^quelle|^cu\u{e1}l|^qual|^quale|^wat|^welk|^какой|^какова|^что"),
-    (Intent::Procedural, 0.65, "set up|install|configure|troubleshoot|^how"),
+    (Intent::Procedural, 0.65, "set up|install|configure|troubleshoot"),
 ];
 
 /// Phrases of scripts that do not put spaces between words, or are agglutinated: found anywhere.

@@ -1,0 +1,18 @@
+//! The whole server through its public faces: the real program with the real model, index and plugins, over real sockets.
+//!
+//! These tests share no code with the server. They fail, and say so, where `make setup` has not been run.
+//! See `tests/support/process.rs` for how to point them at another program.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod collections;
+mod control;
+mod documents;
+mod faults;
+mod frames;
+mod messages;
+mod query;
+mod rest;
+mod uploads;
