@@ -8,19 +8,9 @@ use crate::config::{LogFormat, LogSettings};
 use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Libraries whose `info` is noise to an operator: they say when a session or a segment is made.
-const QUIET: &[&str] = &[
-    "ort",
-    "segment",
-    "shard",
-    "edge",
-    "wasmtime",
-    "cranelift",
-    "hyper",
-    "h2",
-    "sqlx",
-    "reqwest",
-];
+/// Libraries whose `info` is noise to an operator: they say when a session or a segment is made. The flags
+/// of the vector engine belong to its server, and warning of them means nothing here.
+const QUIET: &str = "ort=warn,qdrant_edge=warn,qdrant_edge::common::flags=error,wasmtime=warn,cranelift=warn,hyper=warn,h2=warn,sqlx=warn";
 
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +42,8 @@ pub fn init(settings: &LogSettings) -> Result<(), TelemetryError> {
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     let level = level.trim();
     let directives = match level.to_ascii_lowercase().as_str() {
-        "info" | "debug" => QUIET.iter().fold(level.to_ascii_lowercase(), |directives, library| {
-            format!("{directives},{library}=warn")
-        }),
-        "error" | "warn" | "trace" | "off" => level.to_ascii_lowercase(),
+        plain @ ("info" | "debug" | "warn") => format!("{plain},{QUIET}"),
+        plain @ ("error" | "trace" | "off") => plain.to_owned(),
         // A lone word is taken by the filter for the name of a module: a mistyped level would silence everything.
         word if !word.contains(['=', ',']) => {
             return Err(TelemetryError::Level(format!("`{level}` is none of these")));

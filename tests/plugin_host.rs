@@ -777,7 +777,7 @@ async fn compiled_code_is_kept_and_damage_to_it_is_noticed() {
         let host = start();
         let plugin = host.load(&GUESTS[0]).unwrap();
         chunk(&host, &plugin, "", &Budget::of(Kind::Chunker)).await.unwrap();
-        assert_eq!(entries(), [entry.clone()]);
+        assert_eq!(entries().len(), 1);
         assert_eq!(fs::read(entry).unwrap().len(), whole.len());
     }
     // Another engine's code is another entry.

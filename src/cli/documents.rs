@@ -37,6 +37,7 @@ pub async fn run(client: &Client, args: DocumentsArgs) -> Result<(), CliError> {
 }
 
 async fn list(client: &Client, list: ListArgs, as_json: bool) -> Result<(), CliError> {
+    let narrowed = list.collection.is_some() || list.status.is_some() || list.offset > 0;
     let mut query = vec![("limit", list.limit.to_string()), ("offset", list.offset.to_string())];
     query.extend(list.collection.map(|name| ("collection_name", name)));
     query.extend(list.status.map(|status| ("status", status)));
@@ -50,7 +51,10 @@ async fn list(client: &Client, list: ListArgs, as_json: bool) -> Result<(), CliE
         .map(Vec::as_slice)
         .unwrap_or_default();
     if documents.is_empty() {
-        console::note(&format!("No documents. Add some: {} ingest FILE", console::program()));
+        console::note(&match narrowed {
+            true => "No such documents.".to_owned(),
+            false => format!("No documents. Add some: {} ingest FILE", console::program()),
+        });
         return Ok(());
     }
     let rows: Vec<_> = documents.iter().map(row).collect();
@@ -90,7 +94,7 @@ fn details(document: &Value) -> String {
     let mut out = String::new();
     let mut put = |name: &str, value: String| {
         if !value.is_empty() {
-            out.push_str(&format!("{name:<13}{value}\n"));
+            out.push_str(&format!("{name:<15}{value}\n"));
         }
     };
     put("id", text(document, "/document_id"));
@@ -167,12 +171,12 @@ mod tests {
         });
         let shown = details(&document);
         for line in [
-            "id           d1",
-            "status       failed\n",
-            "error        broken [PLUGIN_ERROR]",
-            "size         1.2 kB",
-            "pages        3",
-            "title        A",
+            "id             d1",
+            "status         failed\n",
+            "error          broken [PLUGIN_ERROR]",
+            "size           1.2 kB",
+            "pages          3",
+            "title          A",
         ] {
             assert!(shown.contains(line), "{line} not in\n{shown}");
         }

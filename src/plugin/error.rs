@@ -6,6 +6,7 @@ use super::manifest::Kind;
 use crate::document::Span;
 use semver::Version;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Which plugin it was.
@@ -114,7 +115,7 @@ impl fmt::Display for Reason {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginError {
     /// The plugin; absent where there is none, or its manifest cannot be read.
-    pub plugin: Option<PluginRef>,
+    pub plugin: Option<Arc<PluginRef>>,
     /// Why.
     pub reason: Reason,
 }
@@ -185,11 +186,11 @@ mod tests {
 
     #[test]
     fn errors_read_as_sentences() {
-        let plugin = PluginRef {
+        let plugin = Arc::new(PluginRef {
             name: "recursive".into(),
             version: Version::new(0, 1, 0),
             kind: Kind::Chunker,
-        };
+        });
         let check = |reason: Reason, expected: &str| {
             let error = PluginError {
                 plugin: Some(plugin.clone()),

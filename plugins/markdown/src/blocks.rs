@@ -32,7 +32,14 @@ pub fn blocks(text: &str) -> (Vec<Block>, Option<String>) {
     let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES;
     for (event, at) in Parser::new_ext(text, options).into_offset_iter() {
         let at = trim(text, at);
-        let block = |kind, level, title| Some(Block { at: at.clone(), kind, level, title });
+        let block = |kind, level, title| {
+            Some(Block {
+                at: at.clone(),
+                kind,
+                level,
+                title,
+            })
+        };
         let block = match event {
             Event::Start(Tag::Heading { level, .. }) => {
                 in_title = level as u8 == 1 && title.is_none();
@@ -103,14 +110,19 @@ mod tests {
     /// Compares the blocks as lines of `kind level: text`.
     fn check(text: &str, expected: &[&str]) {
         let found = blocks(text).0;
-        let lines: Vec<String> =
-            found.iter().map(|b| format!("{} {}: {}", b.kind, b.level, &text[b.at.clone()])).collect();
+        let lines: Vec<String> = found
+            .iter()
+            .map(|b| format!("{} {}: {}", b.kind, b.level, &text[b.at.clone()]))
+            .collect();
         assert_eq!(lines, expected, "{text}");
     }
 
     #[test]
     fn headings_of_both_kinds() {
-        check("# One #\n\nTwo\n---\n### Three", &["heading 1: # One #", "heading 2: Two\n---", "heading 3: ### Three"]);
+        check(
+            "# One #\n\nTwo\n---\n### Three",
+            &["heading 1: # One #", "heading 2: Two\n---", "heading 3: ### Three"],
+        );
         check("```\n# no heading\n```\n", &["code 0: ```\n# no heading\n```"]);
         check("#hashtag", &["paragraph 0: #hashtag"]);
     }
@@ -119,13 +131,22 @@ mod tests {
     fn lists_nest() {
         check(
             "- one\n  - two\n- three\n",
-            &["list 0: - one\n  - two\n- three", "list-item 1: - one\n  - two", "list 0: - two", "list-item 2: - two", "list-item 1: - three"],
+            &[
+                "list 0: - one\n  - two\n- three",
+                "list-item 1: - one\n  - two",
+                "list 0: - two",
+                "list-item 2: - two",
+                "list-item 1: - three",
+            ],
         );
     }
 
     #[test]
     fn quotes_and_paragraphs() {
-        check("> said\n\nwritten\non", &["quote 0: > said", "paragraph 0: said", "paragraph 0: written\non"]);
+        check(
+            "> said\n\nwritten\non",
+            &["quote 0: > said", "paragraph 0: said", "paragraph 0: written\non"],
+        );
     }
 
     #[test]
@@ -134,7 +155,10 @@ mod tests {
         let found = blocks(text).0;
         let kinds: Vec<_> = found.iter().map(|b| (b.kind, b.title.clone().map(|at| &text[at]))).collect();
         let header = Some("| a | b |");
-        assert_eq!(kinds, [("table", header), ("table-row", None), ("table-row", header), ("table-row", header)]);
+        assert_eq!(
+            kinds,
+            [("table", header), ("table-row", None), ("table-row", header), ("table-row", header)]
+        );
         assert_eq!(&text[found[2].at.clone()], "| 1 | 2 |");
     }
 

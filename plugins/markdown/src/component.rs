@@ -46,15 +46,27 @@ impl GuestExtractor for Markdown {
             true
         })
         .map_err(|refused| match refused {
-            Refused::Binary => failure("UNSUPPORTED", "This looks like a binary file, not Markdown: upload it with its own file type."),
+            Refused::Binary => failure(
+                "UNSUPPORTED",
+                "This looks like a binary file, not Markdown: upload it with its own file type.",
+            ),
             Refused::Stopped => failure("LIMIT_EXCEEDED", "The text is longer than 4 GiB: split it."),
             Refused::Changed => failure("MALFORMED", "The file changed while it was read."),
         })?;
         let (last, attrs) = reader.finish();
         target.add_units(&units(last));
-        let mut attrs: Vec<Attr> = attrs.into_iter().map(|(key, value)| Attr { key: key.to_owned(), value }).collect();
+        let mut attrs: Vec<Attr> = attrs
+            .into_iter()
+            .map(|(key, value)| Attr {
+                key: key.to_owned(),
+                value,
+            })
+            .collect();
         if encoding != Encoding::Utf8 {
-            attrs.push(Attr { key: "encoding".to_owned(), value: encoding.name().to_owned() });
+            attrs.push(Attr {
+                key: "encoding".to_owned(),
+                value: encoding.name().to_owned(),
+            });
         }
         target.add_attrs(&attrs);
         Ok(())
@@ -62,14 +74,26 @@ impl GuestExtractor for Markdown {
 }
 
 fn units(blocks: Vec<Block>) -> Vec<Unit> {
-    let unit = |block: Block| Unit { at: span(block.at), kind: block.kind.to_owned(), level: block.level, title: block.title.map(span) };
+    let unit = |block: Block| Unit {
+        at: span(block.at),
+        kind: block.kind.to_owned(),
+        level: block.level,
+        title: block.title.map(span),
+    };
     blocks.into_iter().map(unit).collect()
 }
 
 fn span(at: Range<usize>) -> Span {
-    Span { start: at.start as u32, end: at.end as u32 }
+    Span {
+        start: at.start as u32,
+        end: at.end as u32,
+    }
 }
 
 fn failure(code: &str, message: &str) -> Failure {
-    Failure { code: code.to_owned(), message: message.to_owned(), at: None }
+    Failure {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        at: None,
+    }
 }

@@ -64,7 +64,12 @@ pub fn front_matter(text: &str) -> FrontMatter {
 
 /// A scalar without its quotes or comment; none if it is empty or no plain scalar.
 fn unquote(value: &str) -> Option<String> {
-    let inner = |quote| value.strip_prefix(quote).and_then(|rest: &str| rest.split_once(quote)).map(|(inner, _)| inner);
+    let inner = |quote| {
+        value
+            .strip_prefix(quote)
+            .and_then(|rest: &str| rest.split_once(quote))
+            .map(|(inner, _)| inner)
+    };
     let plain = match value.chars().next()? {
         '"' => inner('"')?,
         '\'' => inner('\'')?,
@@ -88,7 +93,11 @@ mod tests {
     #[test]
     fn reads_scalars() {
         let text = "---\ntitle: \"A: title\"\nauthor: Ann Lee # me\ntags:\n  - one\ndate: 2024-05-01\n---\nText";
-        check(text, text.len() - 4, &[("title", "A: title"), ("author", "Ann Lee"), ("created", "2024-05-01")]);
+        check(
+            text,
+            text.len() - 4,
+            &[("title", "A: title"), ("author", "Ann Lee"), ("created", "2024-05-01")],
+        );
         check("---\r\ntitle: 'One'\r\n...\r\n", 24, &[("title", "One")]);
         let nothing = "---\ntitle: [no, scalar]\ntitle:\n---";
         check(nothing, nothing.len(), &[]);

@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn monotonous_files_are_no_trouble() {
-        for part in ["\n", "a", "#", "|", ">", "[", "*", "`", "<", "- ", "![", "|-\n", "a\n|-\n", "1. ", "&", "\\", "  \n>", "_a"] {
+        for part in [
+            "\n", "a", "#", "|", ">", "[", "*", "`", "<", "- ", "![", "|-\n", "a\n|-\n", "1. ", "&", "\\", "  \n>", "_a",
+        ] {
             let (found, _) = read(&part.repeat((5 << 20) / part.len()));
             assert!(found.len() < 3_000_000, "{part}");
         }

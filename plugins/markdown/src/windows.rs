@@ -66,11 +66,19 @@ fn starts_anew(line: &str) -> bool {
 fn fence_after(line: &str, open: Option<(u8, usize)>) -> Option<(u8, usize)> {
     let content = line.trim_start_matches(' ');
     let mark = content.bytes().next().filter(|byte| matches!(byte, b'`' | b'~'));
-    let Some(mark) = mark.filter(|_| line.len() - content.len() <= 3) else { return open };
+    let Some(mark) = mark.filter(|_| line.len() - content.len() <= 3) else {
+        return open;
+    };
     let info = content.trim_start_matches(char::from(mark));
     let len = content.len() - info.len();
     match open {
-        Some((byte, least)) => if byte == mark && len >= least && info.trim().is_empty() { None } else { open },
+        Some((byte, least)) => {
+            if byte == mark && len >= least && info.trim().is_empty() {
+                None
+            } else {
+                open
+            }
+        }
         None => (len >= 3 && !(mark == b'`' && info.contains('`'))).then_some((mark, len)),
     }
 }
@@ -104,7 +112,11 @@ mod tests {
         let text = "# Heading\n\nA paragraph.\n\n- an item\n\n  more of it\n\n```\n\nA line of code\n```\n\n".repeat(20_000);
         let found = windows(&text);
         assert!(found.len() > 3);
-        assert!(found.iter().all(|window| window.starts_with("# Heading") || window.starts_with("A paragraph")));
+        assert!(
+            found
+                .iter()
+                .all(|window| window.starts_with("# Heading") || window.starts_with("A paragraph"))
+        );
     }
 
     #[test]

@@ -52,8 +52,12 @@ pub fn entry(source: &Source, style: Style) -> String {
     if let Some(page) = source.page {
         text.push_str(&format!(", p. {page}"));
     }
-    let section: Vec<String> =
-        source.section.iter().map(|part| one_line(part)).filter(|part| !part.is_empty()).collect();
+    let section: Vec<String> = source
+        .section
+        .iter()
+        .map(|part| one_line(part))
+        .filter(|part| !part.is_empty())
+        .collect();
     if !section.is_empty() {
         text.push_str(", ");
         text.push_str(&section.join(" > "));
@@ -63,8 +67,7 @@ pub fn entry(source: &Source, style: Style) -> String {
 
 /// A list of all sources to end an answer with, line breaks before it included; empty for none.
 pub fn list<'a>(sources: impl IntoIterator<Item = Source<'a>>, style: Style) -> String {
-    let lines: String =
-        sources.into_iter().map(|source| format!("\n{}", entry(&source, style))).collect();
+    let lines: String = sources.into_iter().map(|source| format!("\n{}", entry(&source, style))).collect();
     if lines.is_empty() { lines } else { format!("\n\nSources:{lines}") }
 }
 
@@ -93,7 +96,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SOURCE: Source = Source { number: 1, name: "report.pdf", title: None, page: None, section: &[] };
+    const SOURCE: Source = Source {
+        number: 1,
+        name: "report.pdf",
+        title: None,
+        page: None,
+        section: &[],
+    };
 
     #[test]
     fn marks() {
@@ -108,16 +117,31 @@ mod tests {
     fn entries_say_what_is_known() {
         assert_eq!(entry(&SOURCE, Style::Brackets), "[1] report.pdf");
         let section = ["Results".to_owned(), " ".to_owned(), "Net\n revenue".to_owned()];
-        let full = Source { title: Some("Annual report"), page: Some(15), section: &section, ..SOURCE };
+        let full = Source {
+            title: Some("Annual report"),
+            page: Some(15),
+            section: &section,
+            ..SOURCE
+        };
         let expected = "[1] Annual report (report.pdf), p. 15, Results > Net revenue";
         assert_eq!(entry(&full, Style::Brackets), expected);
-        let named = Source { title: Some(" report.pdf"), ..SOURCE };
+        let named = Source {
+            title: Some(" report.pdf"),
+            ..SOURCE
+        };
         assert_eq!(entry(&named, Style::Superscript), "\u{b9} report.pdf");
     }
 
     #[test]
     fn lists_stand_apart_from_the_answer() {
-        let two = [SOURCE, Source { number: 2, name: "b.md", ..SOURCE }];
+        let two = [
+            SOURCE,
+            Source {
+                number: 2,
+                name: "b.md",
+                ..SOURCE
+            },
+        ];
         assert_eq!(list(two, Style::Brackets), "\n\nSources:\n[1] report.pdf\n[2] b.md");
         assert_eq!(list([], Style::Brackets), "");
     }

@@ -40,9 +40,15 @@ mod tests {
 
     #[test]
     fn reads_and_defaults() {
-        let plain = Config { style: Style::Brackets, list: false };
+        let plain = Config {
+            style: Style::Brackets,
+            list: false,
+        };
         assert_eq!(Config::parse("{}"), Ok(plain));
-        let other = Config { style: Style::Superscript, list: true };
+        let other = Config {
+            style: Style::Superscript,
+            list: true,
+        };
         assert_eq!(Config::parse(r#"{"style": "superscript", "list": true}"#), Ok(other));
     }
 

@@ -71,8 +71,7 @@ fn run(path: &str) -> Result<(Collected, f64), String> {
     let started = Instant::now();
     let before = clock(started);
     let mut collected = Collected::default();
-    extract(&bytes, &Config::default(), &mut collected)
-        .map_err(|failure| format!("{} {failure}", failure.code()))?;
+    extract(&bytes, &Config::default(), &mut collected).map_err(|failure| format!("{} {failure}", failure.code()))?;
     Ok((collected, clock(started) - before))
 }
 
@@ -140,10 +139,7 @@ fn table(paths: &[&str]) {
         let (mut scores, mut pairs) = (Vec::new(), Vec::new());
         for (at, theirs) in reference.iter().enumerate() {
             let theirs = plain(theirs);
-            let (ours, theirs) = (
-                words(collected.page_text(at).unwrap_or_default()),
-                words(&theirs),
-            );
+            let (ours, theirs) = (words(collected.page_text(at).unwrap_or_default()), words(&theirs));
             if ours.is_empty() && theirs.is_empty() {
                 continue;
             }
@@ -156,11 +152,7 @@ fn table(paths: &[&str]) {
         let good = values.iter().filter(|v| **v >= 0.97).count();
         let mut worst = scores.clone();
         worst.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let worst: Vec<String> = worst
-            .iter()
-            .take(3)
-            .map(|(score, page)| format!("{page}:{score:.3}"))
-            .collect();
+        let worst: Vec<String> = worst.iter().take(3).map(|(score, page)| format!("{page}:{score:.3}")).collect();
         println!(
             "{pages:5}  {:.4}  {:.3}   {:.3}  {:8.2}  {}  {name}",
             mean(&values),

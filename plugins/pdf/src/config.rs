@@ -51,22 +51,17 @@ impl Config {
     /// [`Failure::InvalidConfig`] for what `config.schema.json` does not admit.
     pub fn from_json(json: &str) -> Result<Config, Failure> {
         let json = if json.trim().is_empty() { "{}" } else { json };
-        let options: Options =
-            serde_json::from_str(json).map_err(|error| Failure::InvalidConfig(error.to_string()))?;
+        let options: Options = serde_json::from_str(json).map_err(|error| Failure::InvalidConfig(error.to_string()))?;
         let mut config = Config::default();
         if let Some(mb) = options.max_file_mb {
             if !(1..=2048).contains(&mb) {
-                return Err(Failure::InvalidConfig(
-                    "max_file_mb must be from 1 to 2048".into(),
-                ));
+                return Err(Failure::InvalidConfig("max_file_mb must be from 1 to 2048".into()));
             }
             config.limits.file_bytes = mb << 20;
         }
         if let Some(pages) = options.max_pages {
             if !(1..=1_000_000).contains(&pages) {
-                return Err(Failure::InvalidConfig(
-                    "max_pages must be from 1 to 1000000".into(),
-                ));
+                return Err(Failure::InvalidConfig("max_pages must be from 1 to 1000000".into()));
             }
             config.limits.pages = pages;
         }
@@ -84,12 +79,8 @@ mod tests {
 
     #[test]
     fn options_are_checked() {
-        assert_eq!(
-            Config::from_json("").expect("empty").limits.pages,
-            Limits::default().pages
-        );
-        let config = Config::from_json(r#"{"cell_separator": "tab", "max_file_mb": 1}"#)
-            .expect("valid options");
+        assert_eq!(Config::from_json("").expect("empty").limits.pages, Limits::default().pages);
+        let config = Config::from_json(r#"{"cell_separator": "tab", "max_file_mb": 1}"#).expect("valid options");
         assert_eq!(config.cell_separator, CellSeparator::Tab);
         assert_eq!(config.limits.file_bytes, 1 << 20);
         for bad in [r#"{"colour": 1}"#, r#"{"max_pages": 0}"#, "[]", "{"] {

@@ -10,14 +10,10 @@ pub enum Failure {
     #[error("The configuration of the PDF extractor is not valid: {0}")]
     InvalidConfig(String),
     /// The file opens only with a password.
-    #[error(
-        "The PDF is protected with a password. Save a copy without the password and upload that."
-    )]
+    #[error("The PDF is protected with a password. Save a copy without the password and upload that.")]
     Encrypted,
     /// The file is no PDF, or too damaged to be read.
-    #[error(
-        "The file cannot be read as a PDF: {0}. Open it in a PDF viewer and save or print it to a new PDF."
-    )]
+    #[error("The file cannot be read as a PDF: {0}. Open it in a PDF viewer and save or print it to a new PDF.")]
     Malformed(String),
     /// The file asks for more work or memory than is allowed.
     #[error("The PDF exceeds a limit: {0}. Split the file or ask for a higher limit.")]
@@ -49,22 +45,14 @@ impl From<Error> for Failure {
         match error {
             Error::InvalidPassword => Failure::Encrypted,
             Error::Decompress(DecompressError::MemoryLimitExceeded { limit }) => {
-                Failure::LimitExceeded(format!(
-                    "a part of it decompresses to more than {} MiB",
-                    limit >> 20
-                ))
+                Failure::LimitExceeded(format!("a part of it decompresses to more than {} MiB", limit >> 20))
             }
             Error::Decompress(DecompressError::TooManyFilters { .. }) => {
                 Failure::LimitExceeded("a part of it is compressed too many times over".into())
             }
-            Error::UnsupportedSecurityHandler(name) => Failure::Unsupported(format!(
-                "encryption by {}",
-                String::from_utf8_lossy(&name)
-            )),
+            Error::UnsupportedSecurityHandler(name) => Failure::Unsupported(format!("encryption by {}", String::from_utf8_lossy(&name))),
             Error::Decryption(error) => Failure::Unsupported(format!("its encryption ({error})")),
-            Error::Parse(lopdf::ParseError::InvalidFileHeader) => {
-                Failure::Malformed("it does not start with a PDF header".into())
-            }
+            Error::Parse(lopdf::ParseError::InvalidFileHeader) => Failure::Malformed("it does not start with a PDF header".into()),
             other => Failure::Malformed(other.to_string()),
         }
     }

@@ -28,9 +28,7 @@ pub(crate) struct Page<'a> {
 /// Drops what is never read (images, attached files), so that a big scan costs little memory.
 fn keep_readable(id: ObjectId, object: &mut Object) -> Option<(ObjectId, Object)> {
     if let Object::Stream(stream) = object {
-        let named = |key: &[u8], name: &[u8]| {
-            matches!(stream.dict.get(key), Ok(Object::Name(found)) if found == name)
-        };
+        let named = |key: &[u8], name: &[u8]| matches!(stream.dict.get(key), Ok(Object::Name(found)) if found == name);
         if named(b"Subtype", b"Image") || named(b"Type", b"EmbeddedFile") {
             *object = Object::Dictionary(std::mem::take(&mut stream.dict));
         }
@@ -89,10 +87,7 @@ fn locked(document: &Document) -> Failure {
         .and_then(object::as_dict)
         .and_then(|encrypt| object::name(document, encrypt, b"Filter"));
     match handler {
-        Some(handler) if handler != b"Standard" => Failure::Unsupported(format!(
-            "encryption by {}",
-            String::from_utf8_lossy(handler)
-        )),
+        Some(handler) if handler != b"Standard" => Failure::Unsupported(format!("encryption by {}", String::from_utf8_lossy(handler))),
         _ => Failure::Encrypted,
     }
 }
@@ -139,8 +134,7 @@ pub(crate) fn rectangle(doc: &Document, dict: &Dictionary, key: &[u8]) -> Option
 /// All pages in order. A tree that is circular or broken gives the pages that can be reached; one
 /// that gives none is searched for among all objects.
 pub(crate) fn pages<'a>(doc: &'a Document, limits: &Limits) -> Result<Vec<Page<'a>>, Failure> {
-    let too_many =
-        || Failure::LimitExceeded(format!("the file has more than {} pages", limits.pages));
+    let too_many = || Failure::LimitExceeded(format!("the file has more than {} pages", limits.pages));
     let mut pages = Vec::new();
     let mut seen = HashSet::new();
     // Depth first, in order: children are pushed in reverse.
@@ -211,10 +205,7 @@ fn page<'a>(id: Option<ObjectId>, dict: &'a Dictionary, inherited: Inherited<'a>
 }
 
 /// A stream's decoded bytes; `None` where its filter is not one for text or its data is damaged.
-pub(crate) fn stream_bytes(
-    stream: &Stream,
-    budget: &mut Budget,
-) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn stream_bytes(stream: &Stream, budget: &mut Budget) -> Result<Option<Vec<u8>>, Failure> {
     match stream.decompressed_content_with_limit(budget.stream_allowance()) {
         Ok(bytes) => {
             budget.decompressed(bytes.len())?;
@@ -222,22 +213,14 @@ pub(crate) fn stream_bytes(
         }
         Err(error @ Error::Decompress(_)) => {
             let failure = Failure::from(error);
-            if failure.is_limit() {
-                Err(failure)
-            } else {
-                Ok(None)
-            }
+            if failure.is_limit() { Err(failure) } else { Ok(None) }
         }
         Err(_) => Ok(None),
     }
 }
 
 /// A page's content: its streams joined, as the standard says, by white space.
-pub(crate) fn page_content(
-    doc: &Document,
-    page: &Page,
-    budget: &mut Budget,
-) -> Result<Vec<u8>, Failure> {
+pub(crate) fn page_content(doc: &Document, page: &Page, budget: &mut Budget) -> Result<Vec<u8>, Failure> {
     let mut content = Vec::new();
     let mut append = |object: &Object, budget: &mut Budget| -> Result<(), Failure> {
         if let Some(Object::Stream(stream)) = object::resolve(doc, object)

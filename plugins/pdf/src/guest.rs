@@ -14,7 +14,7 @@ mod bindings {
     });
 }
 
-use bindings::exports::ibid::plugin::extraction::{self, BlobBorrow, DraftBorrow, Guest, GuestExtractor};
+use bindings::exports::ibid::plugin::extraction::{self, Guest, GuestExtractor};
 use bindings::ibid::plugin::intake::{Blob, Draft};
 use bindings::ibid::plugin::types;
 
@@ -35,10 +35,10 @@ impl GuestExtractor for Extractor {
         Ok(extraction::Extractor::new(Extractor(RefCell::new(config))))
     }
 
-    fn extract(&self, source: BlobBorrow<'_>, target: DraftBorrow<'_>) -> Result<(), types::Failure> {
+    fn extract(&self, source: &Blob, target: &Draft) -> Result<(), types::Failure> {
         let config = self.0.borrow().clone();
-        let bytes = read(source.get(), config.limits.file_bytes).map_err(told)?;
-        crate::extract(&bytes, &config, &mut Target(target.get())).map_err(told)
+        let bytes = read(source, config.limits.file_bytes).map_err(told)?;
+        crate::extract(&bytes, &config, &mut Target(target)).map_err(told)
     }
 }
 
@@ -56,10 +56,7 @@ fn told(failure: Failure) -> types::Failure {
 fn read(source: &Blob, limit: u64) -> Result<Vec<u8>, Failure> {
     let length = source.len();
     if length > limit {
-        return Err(Failure::LimitExceeded(format!(
-            "the file is larger than {} MiB",
-            limit >> 20
-        )));
+        return Err(Failure::LimitExceeded(format!("the file is larger than {} MiB", limit >> 20)));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     loop {
@@ -118,9 +115,6 @@ impl Sink for Target<'_> {
 /// lopdf draws random bytes only to write encrypted files, never to read them. The sandbox has no
 /// source of them, so there is nothing to seed with and nothing secret to protect: any call fails.
 #[unsafe(no_mangle)]
-unsafe extern "Rust" fn __getrandom_v03_custom(
-    _destination: *mut u8,
-    _length: usize,
-) -> Result<(), getrandom::Error> {
+unsafe extern "Rust" fn __getrandom_v03_custom(_destination: *mut u8, _length: usize) -> Result<(), getrandom::Error> {
     Err(getrandom::Error::UNSUPPORTED)
 }

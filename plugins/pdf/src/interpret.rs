@@ -58,9 +58,7 @@ pub(crate) struct PageGlyphs {
 impl PageGlyphs {
     pub(crate) fn text_of(&self, glyph: &Glyph) -> &str {
         let start = glyph.start as usize;
-        self.text
-            .get(start..start + usize::from(glyph.len))
-            .unwrap_or_default()
+        self.text.get(start..start + usize::from(glyph.len)).unwrap_or_default()
     }
 }
 
@@ -136,12 +134,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// The glyphs of a page, in the order in which they are drawn.
-    pub(crate) fn page(
-        &mut self,
-        page: &Page<'a>,
-        annotations: bool,
-        budget: &mut Budget,
-    ) -> Result<PageGlyphs, Failure> {
+    pub(crate) fn page(&mut self, page: &Page<'a>, annotations: bool, budget: &mut Budget) -> Result<PageGlyphs, Failure> {
         budget.start_page();
         let mut out = PageGlyphs::default();
         let content = file::page_content(self.doc, page, budget)?;
@@ -182,13 +175,7 @@ impl<'a> Interpreter<'a> {
         Ok(out)
     }
 
-    fn content(
-        &mut self,
-        run: &mut Run<'_, 'a>,
-        content: &[u8],
-        resources: Option<&'a Dictionary>,
-        depth: u32,
-    ) -> Result<(), Failure> {
+    fn content(&mut self, run: &mut Run<'_, 'a>, content: &[u8], resources: Option<&'a Dictionary>, depth: u32) -> Result<(), Failure> {
         let mut operands: Vec<Operand> = Vec::new();
         let mut lexer = Lexer::new(content);
         while let Some(token) = lexer.next() {
@@ -211,9 +198,7 @@ impl<'a> Interpreter<'a> {
                             lexer.skip_inline_image();
                         }
                         b"Tf" => {
-                            if let [.., Operand::Name(name), Operand::Number(size)] =
-                                operands.as_slice()
-                            {
+                            if let [.., Operand::Name(name), Operand::Number(size)] = operands.as_slice() {
                                 let font = resources
                                     .and_then(|r| object::dict(self.doc, r, b"Font"))
                                     .and_then(|fonts| object::dict(self.doc, fonts, name));
@@ -242,11 +227,7 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
-    fn font(
-        &mut self,
-        dict: Option<&'a Dictionary>,
-        budget: &mut Budget,
-    ) -> Result<Rc<Font>, Failure> {
+    fn font(&mut self, dict: Option<&'a Dictionary>, budget: &mut Budget) -> Result<Rc<Font>, Failure> {
         let Some(dict) = dict else {
             return Ok(Rc::clone(&self.fallback));
         };
@@ -258,12 +239,7 @@ impl<'a> Interpreter<'a> {
         Ok(font)
     }
 
-    fn graphics_state(
-        &mut self,
-        run: &mut Run<'_, 'a>,
-        name: &[u8],
-        resources: Option<&'a Dictionary>,
-    ) -> Result<(), Failure> {
+    fn graphics_state(&mut self, run: &mut Run<'_, 'a>, name: &[u8], resources: Option<&'a Dictionary>) -> Result<(), Failure> {
         let font = resources
             .and_then(|r| object::dict(self.doc, r, b"ExtGState"))
             .and_then(|states| object::dict(self.doc, states, name))
@@ -278,12 +254,7 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
-    fn begin_marked(
-        &self,
-        run: &mut Run<'_, 'a>,
-        operands: &[Operand],
-        resources: Option<&'a Dictionary>,
-    ) {
+    fn begin_marked(&self, run: &mut Run<'_, 'a>, operands: &[Operand], resources: Option<&'a Dictionary>) {
         let properties = |name: &[u8]| {
             resources
                 .and_then(|r| object::dict(self.doc, r, b"Properties"))
@@ -335,21 +306,15 @@ impl<'a> Interpreter<'a> {
             Some(Object::Reference(group)) => self.hidden.contains(group),
             Some(Object::Array(groups)) => {
                 !groups.is_empty()
-                    && groups.iter().all(|group| {
-                        matches!(group, Object::Reference(id) if self.hidden.contains(id))
-                    })
+                    && groups
+                        .iter()
+                        .all(|group| matches!(group, Object::Reference(id) if self.hidden.contains(id)))
             }
             _ => false,
         }
     }
 
-    fn draw(
-        &mut self,
-        run: &mut Run<'_, 'a>,
-        name: &[u8],
-        resources: Option<&'a Dictionary>,
-        depth: u32,
-    ) -> Result<(), Failure> {
+    fn draw(&mut self, run: &mut Run<'_, 'a>, name: &[u8], resources: Option<&'a Dictionary>, depth: u32) -> Result<(), Failure> {
         let object = resources
             .and_then(|r| object::dict(self.doc, r, b"XObject"))
             .and_then(|objects| object::get(self.doc, objects, name));
@@ -390,8 +355,7 @@ impl<'a> Interpreter<'a> {
                 let content: Rc<[u8]> = bytes.into();
                 if self.forms_bytes + content.len() <= FORM_CACHE_BYTES {
                     self.forms_bytes += content.len();
-                    self.forms
-                        .insert(std::ptr::from_ref(form), Rc::clone(&content));
+                    self.forms.insert(std::ptr::from_ref(form), Rc::clone(&content));
                 }
                 content
             }
@@ -422,18 +386,14 @@ impl<'a> Interpreter<'a> {
         };
         const HIDDEN_OR_NO_VIEW: i64 = 1 << 1 | 1 << 5;
         for annotation in annotations {
-            let Some(annotation) = object::resolve(doc, annotation).and_then(object::as_dict)
-            else {
+            let Some(annotation) = object::resolve(doc, annotation).and_then(object::as_dict) else {
                 continue;
             };
             let flags = object::integer(doc, annotation, b"F").unwrap_or(0);
-            if flags & HIDDEN_OR_NO_VIEW != 0
-                || object::name(doc, annotation, b"Subtype") == Some(b"Popup")
-            {
+            if flags & HIDDEN_OR_NO_VIEW != 0 || object::name(doc, annotation, b"Subtype") == Some(b"Popup") {
                 continue;
             }
-            let appearance = object::dict(doc, annotation, b"AP")
-                .and_then(|appearance| object::get(doc, appearance, b"N"));
+            let appearance = object::dict(doc, annotation, b"AP").and_then(|appearance| object::get(doc, appearance, b"N"));
             let form = match appearance {
                 Some(Object::Stream(form)) => form,
                 Some(Object::Dictionary(states)) => {
@@ -469,25 +429,14 @@ fn fit(bbox: [f32; 4], matrix: &Matrix, rect: [f32; 4]) -> Option<Matrix> {
         matrix.apply(left, top),
         matrix.apply(right, top),
     ];
-    let min = corners.iter().fold((f32::MAX, f32::MAX), |m, c| {
-        (m.0.min(c.0), m.1.min(c.1))
-    });
-    let max = corners.iter().fold((f32::MIN, f32::MIN), |m, c| {
-        (m.0.max(c.0), m.1.max(c.1))
-    });
+    let min = corners.iter().fold((f32::MAX, f32::MAX), |m, c| (m.0.min(c.0), m.1.min(c.1)));
+    let max = corners.iter().fold((f32::MIN, f32::MIN), |m, c| (m.0.max(c.0), m.1.max(c.1)));
     let (width, height) = (max.0 - min.0, max.1 - min.1);
     if width < 1e-3 || height < 1e-3 {
         return None;
     }
     let (sx, sy) = ((rect[2] - rect[0]) / width, (rect[3] - rect[1]) / height);
-    Some(Matrix::new(
-        sx,
-        0.0,
-        0.0,
-        sy,
-        rect[0] - min.0 * sx,
-        rect[1] - min.1 * sy,
-    ))
+    Some(Matrix::new(sx, 0.0, 0.0, sy, rect[0] - min.0 * sx, rect[1] - min.1 * sy))
 }
 
 /// Groups that the default configuration switches off.
@@ -545,16 +494,7 @@ impl Run<'_, '_> {
                     _ => 0.0,
                 })
         };
-        let matrix = || {
-            Some(Matrix::new(
-                number(6)?,
-                number(5)?,
-                number(4)?,
-                number(3)?,
-                number(2)?,
-                number(1)?,
-            ))
-        };
+        let matrix = || Some(Matrix::new(number(6)?, number(5)?, number(4)?, number(3)?, number(2)?, number(1)?));
         match word {
             b"q" => {
                 if self.saved.len() < MAX_SAVED {
@@ -667,22 +607,14 @@ impl Run<'_, '_> {
         let result = font.decode(bytes, &mut decoded, |code, text| {
             self.budget.glyph()?;
             let advance = code.advance * state.size;
-            let spacing = state.char_space
-                + if code.word_space {
-                    state.word_space
-                } else {
-                    0.0
-                };
+            let spacing = state.char_space + if code.word_space { state.word_space } else { 0.0 };
             let (x, y, dx, dy) = if vertical {
                 (ux * pen, uy * pen, ux * advance, uy * advance)
             } else {
                 (ax * pen, ay * pen, ax * advance, ay * advance)
             };
             let (x, y) = (base.e + x + rise_x, base.f + y + rise_y);
-            let on_page = x.max(x + dx) >= 0.0
-                && x.min(x + dx) <= width
-                && y + size >= 0.0
-                && y - size <= height;
+            let on_page = x.max(x + dx) >= 0.0 && x.min(x + dx) <= width && y + size >= 0.0 && y - size <= height;
             if visible && on_page && x.is_finite() && y.is_finite() {
                 let glyph = Glyph {
                     x,

@@ -28,16 +28,11 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn is_delimiter(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%'
-    )
+    matches!(byte, b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%')
 }
 
 fn hex(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 impl<'a> Lexer<'a> {
@@ -191,10 +186,7 @@ impl<'a> Lexer<'a> {
             let before = found == 0 || rest.get(found - 1).copied().is_some_and(is_space);
             let after = rest.get(found + 2..).unwrap_or_default();
             // Image data may hold "EI" by chance; what follows the real one reads as text.
-            let readable = after
-                .iter()
-                .take(12)
-                .all(|&byte| is_space(byte) || (32..127).contains(&byte));
+            let readable = after.iter().take(12).all(|&byte| is_space(byte) || (32..127).contains(&byte));
             let ends = after.first().is_none_or(|&byte| is_space(byte));
             self.at += found + 2;
             if before && ends && readable {
@@ -280,9 +272,7 @@ impl<'a> Iterator for Lexer<'a> {
                 _ => {
                     let word = self.word();
                     return Some(match byte {
-                        b'0'..=b'9' | b'+' | b'-' | b'.' => {
-                            number(word).map_or(Token::Word(word), Token::Number)
-                        }
+                        b'0'..=b'9' | b'+' | b'-' | b'.' => number(word).map_or(Token::Word(word), Token::Number),
                         _ => Token::Word(word),
                     });
                 }

@@ -84,9 +84,7 @@ impl Budget {
     /// Most bytes that the next stream may decompress to.
     pub(crate) fn stream_allowance(&self) -> usize {
         let left = self.limits.decompressed_bytes - self.decompressed;
-        usize::try_from(left).map_or(self.limits.stream_bytes, |left| {
-            left.min(self.limits.stream_bytes)
-        })
+        usize::try_from(left).map_or(self.limits.stream_bytes, |left| left.min(self.limits.stream_bytes))
     }
 
     pub(crate) fn decompressed(&mut self, bytes: usize) -> Result<(), Failure> {
@@ -104,9 +102,7 @@ impl Budget {
     pub(crate) fn operator(&mut self) -> Result<(), Failure> {
         self.page_operators += 1;
         self.operators += 1;
-        if self.page_operators > self.limits.page_operators
-            || self.operators > self.limits.operators
-        {
+        if self.page_operators > self.limits.page_operators || self.operators > self.limits.operators {
             return Err(Failure::LimitExceeded(format!(
                 "more than {} drawing operators on a page or {} in all",
                 self.limits.page_operators, self.limits.operators

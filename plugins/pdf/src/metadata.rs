@@ -21,17 +21,13 @@ pub(crate) fn attrs(doc: &Document) -> Vec<(&'static str, String)> {
                 attrs.push((key, value));
             }
         }
-        if let Some(created) =
-            object::text(doc, info, b"CreationDate").and_then(|date| rfc3339(&date))
-        {
+        if let Some(created) = object::text(doc, info, b"CreationDate").and_then(|date| rfc3339(&date)) {
             attrs.push(("created", created));
         }
     }
     if let Some(language) = file::catalog(doc)
         .and_then(|catalog| object::text(doc, catalog, b"Lang"))
-        .filter(|tag| {
-            tag.len() <= 35 && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-        })
+        .filter(|tag| tag.len() <= 35 && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
     {
         attrs.push(("language", language));
     }
@@ -76,9 +72,7 @@ fn rfc3339(date: &str) -> Option<String> {
         }
         _ => "Z".to_owned(),
     };
-    Some(format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{zone}"
-    ))
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{zone}"))
 }
 
 /// Most nodes of a number tree that are visited.
@@ -108,24 +102,15 @@ impl Labels {
                     stack.push(kid);
                 }
             }
-            for pair in object::array(doc, node, b"Nums")
-                .unwrap_or_default()
-                .chunks_exact(2)
-            {
+            for pair in object::array(doc, node, b"Nums").unwrap_or_default().chunks_exact(2) {
                 if let [Object::Integer(page), label] = pair
                     && let Ok(page) = usize::try_from(*page)
                     && let Some(label) = object::resolve(doc, label).and_then(object::as_dict)
                     && labels.ranges.len() < MAX_NODES
                 {
                     let style = object::name(doc, label, b"S").and_then(|s| s.first().copied());
-                    let prefix = object::text(doc, label, b"P")
-                        .unwrap_or_default()
-                        .chars()
-                        .take(64)
-                        .collect();
-                    let first = object::integer(doc, label, b"St")
-                        .and_then(|n| u32::try_from(n).ok())
-                        .unwrap_or(1);
+                    let prefix = object::text(doc, label, b"P").unwrap_or_default().chars().take(64).collect();
+                    let first = object::integer(doc, label, b"St").and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
                     labels.ranges.push((page, style, prefix, first));
                 }
             }

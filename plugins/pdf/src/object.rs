@@ -14,11 +14,7 @@ pub(crate) fn get<'a>(doc: &'a Document, dict: &'a Dictionary, key: &[u8]) -> Op
 }
 
 /// The dictionary at a key; of a stream, its dictionary.
-pub(crate) fn dict<'a>(
-    doc: &'a Document,
-    dict: &'a Dictionary,
-    key: &[u8],
-) -> Option<&'a Dictionary> {
+pub(crate) fn dict<'a>(doc: &'a Document, dict: &'a Dictionary, key: &[u8]) -> Option<&'a Dictionary> {
     as_dict(get(doc, dict, key)?)
 }
 
@@ -31,11 +27,7 @@ pub(crate) fn as_dict(object: &Object) -> Option<&Dictionary> {
     }
 }
 
-pub(crate) fn array<'a>(
-    doc: &'a Document,
-    dict: &'a Dictionary,
-    key: &[u8],
-) -> Option<&'a [Object]> {
+pub(crate) fn array<'a>(doc: &'a Document, dict: &'a Dictionary, key: &[u8]) -> Option<&'a [Object]> {
     match get(doc, dict, key)? {
         Object::Array(array) => Some(array),
         _ => None,

@@ -21,10 +21,7 @@ pub(crate) struct Outline {
 
 /// Letters and digits in lower case: what of a title survives typesetting.
 fn normalized(text: &str) -> String {
-    text.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 impl Outline {
@@ -36,17 +33,10 @@ impl Outline {
         let Some(root) = object::dict(doc, catalog, b"Outlines") else {
             return outline;
         };
-        let index: HashMap<ObjectId, usize> = pages
-            .iter()
-            .enumerate()
-            .filter_map(|(at, page)| Some((page.id?, at)))
-            .collect();
+        let index: HashMap<ObjectId, usize> = pages.iter().enumerate().filter_map(|(at, page)| Some((page.id?, at))).collect();
         let names = Names::load(doc, catalog);
         let mut seen = HashSet::new();
-        let mut stack: Vec<(&Dictionary, u8)> = object::dict(doc, root, b"First")
-            .map(|first| (first, 1))
-            .into_iter()
-            .collect();
+        let mut stack: Vec<(&Dictionary, u8)> = object::dict(doc, root, b"First").map(|first| (first, 1)).into_iter().collect();
         while let Some((entry, level)) = stack.pop() {
             if seen.len() >= MAX_ENTRIES || !seen.insert(std::ptr::from_ref(entry)) {
                 continue;
@@ -63,18 +53,13 @@ impl Outline {
             if title.chars().count() < 3 {
                 continue;
             }
-            let destination = object::get(doc, entry, b"Dest").or_else(|| {
-                object::dict(doc, entry, b"A").and_then(|action| object::get(doc, action, b"D"))
-            });
+            let destination = object::get(doc, entry, b"Dest")
+                .or_else(|| object::dict(doc, entry, b"A").and_then(|action| object::get(doc, action, b"D")));
             let page = destination
                 .and_then(|destination| names.page(doc, destination))
                 .and_then(|id| index.get(&id));
             if let Some(page) = page {
-                outline
-                    .titles
-                    .entry(*page)
-                    .or_default()
-                    .push((title, level.clamp(1, 6)));
+                outline.titles.entry(*page).or_default().push((title, level.clamp(1, 6)));
             }
         }
         outline
@@ -84,10 +69,7 @@ impl Outline {
     pub(crate) fn level(&self, page: usize, text: &str) -> Option<u8> {
         let titles = self.titles.get(&page)?;
         let text = normalized(text);
-        titles
-            .iter()
-            .find(|(title, _)| *title == text)
-            .map(|(_, level)| *level)
+        titles.iter().find(|(title, _)| *title == text).map(|(_, level)| *level)
     }
 }
 
@@ -105,8 +87,7 @@ impl<'a> Names<'a> {
                 names.by_name.insert(name, destination);
             }
         }
-        let tree = object::dict(doc, catalog, b"Names")
-            .and_then(|names| object::dict(doc, names, b"Dests"));
+        let tree = object::dict(doc, catalog, b"Names").and_then(|names| object::dict(doc, names, b"Dests"));
         let mut seen = HashSet::new();
         let mut stack: Vec<&Dictionary> = tree.into_iter().collect();
         while let Some(node) = stack.pop() {
@@ -120,10 +101,7 @@ impl<'a> Names<'a> {
                     stack.push(kid);
                 }
             }
-            for pair in object::array(doc, node, b"Names")
-                .unwrap_or_default()
-                .chunks_exact(2)
-            {
+            for pair in object::array(doc, node, b"Names").unwrap_or_default().chunks_exact(2) {
                 if let [Object::String(name, _), destination] = pair
                     && names.by_name.len() < MAX_NAMES
                 {
@@ -137,9 +115,7 @@ impl<'a> Names<'a> {
     /// The page that a destination leads to.
     fn page(&self, doc: &Document, destination: &Object) -> Option<ObjectId> {
         let explicit = match destination {
-            Object::String(name, _) | Object::Name(name) => {
-                object::resolve(doc, self.by_name.get(name.as_slice())?)?
-            }
+            Object::String(name, _) | Object::Name(name) => object::resolve(doc, self.by_name.get(name.as_slice())?)?,
             other => other,
         };
         let array = match explicit {

@@ -65,10 +65,7 @@ impl Collected {
     /// The text of the page with this position, counted from 0.
     pub fn page_text(&self, index: usize) -> Option<&str> {
         let start = self.pages.get(index)?.start as usize;
-        let end = self
-            .pages
-            .get(index + 1)
-            .map_or(self.text.len(), |next| next.start as usize);
+        let end = self.pages.get(index + 1).map_or(self.text.len(), |next| next.start as usize);
         self.text.get(start..end)
     }
 
@@ -79,10 +76,7 @@ impl Collected {
 
     /// The value of a metadata key.
     pub fn attr(&self, key: &str) -> Option<&str> {
-        self.attrs
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value.as_str())
+        self.attrs.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
     }
 }
 

@@ -50,13 +50,7 @@ fn tenths(size: f32) -> u32 {
 }
 
 /// Writes the blocks of one page and their units. Returns whether anything was written.
-pub(crate) fn write_page(
-    blocks: &[Block],
-    page: usize,
-    body: &Body,
-    outline: &Outline,
-    sink: &mut dyn Sink,
-) -> bool {
+pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &Outline, sink: &mut dyn Sink) -> bool {
     let (body_size, body_bold) = (body.size(), body.is_bold());
     let mut text = String::new();
     let mut units: Vec<(usize, usize, &'static str, u8, Option<(usize, usize)>)> = Vec::new();
@@ -77,10 +71,7 @@ pub(crate) fn write_page(
         let end = text.len();
         match block.kind {
             BlockKind::Table { header } => {
-                let title = header
-                    .checked_sub(1)
-                    .and_then(|last| spans.get(last))
-                    .map(|last| (start, last.1));
+                let title = header.checked_sub(1).and_then(|last| spans.get(last)).map(|last| (start, last.1));
                 units.push((start, end, "table", 0, title));
                 for (index, (from, to)) in spans.into_iter().enumerate() {
                     let title = title.filter(|_| index >= header);
@@ -124,23 +115,12 @@ pub(crate) fn write_page(
 
 /// The level of a heading; `None` for running text. In doubt, running text: a wrong heading
 /// stands above every chunk that follows it.
-fn heading(
-    block: &Block,
-    page: usize,
-    body_size: f32,
-    body_bold: bool,
-    outline: &Outline,
-) -> Option<u8> {
+fn heading(block: &Block, page: usize, body_size: f32, body_bold: bool, outline: &Outline) -> Option<u8> {
     if block.lines.len() > MAX_HEADING_LINES {
         return None;
     }
     let first = block.lines.first()?;
-    let text = block
-        .lines
-        .iter()
-        .map(|line| line.text.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let text = block.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join(" ");
     let chars = text.chars().count();
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     if chars > MAX_HEADING_CHARS || letters < 3 || letters * 2 < chars {
@@ -149,12 +129,7 @@ fn heading(
     if let Some(level) = outline.level(page, &text) {
         return Some(level);
     }
-    let ratio = block
-        .lines
-        .iter()
-        .map(|line| line.size)
-        .fold(f32::MAX, f32::min)
-        / body_size.max(0.1);
+    let ratio = block.lines.iter().map(|line| line.size).fold(f32::MAX, f32::min) / body_size.max(0.1);
     let bold = block.lines.iter().all(|line: &Line| line.bold);
     let sentence = text.ends_with(['.', ',', ';', ':']) && text.split(' ').count() > 6
         || text.ends_with([',', ';'])
@@ -167,9 +142,7 @@ fn heading(
         r if r >= 1.7 => Some(1),
         r if r >= 1.35 => Some(2),
         r if r >= 1.14 => Some(3),
-        r if r >= 0.97 && bold && !body_bold && first.chars >= 4 => {
-            Some(if upper { 3 } else { 4 })
-        }
+        r if r >= 0.97 && bold && !body_bold && first.chars >= 4 => Some(if upper { 3 } else { 4 }),
         _ => None,
     }
 }

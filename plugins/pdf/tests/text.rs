@@ -37,10 +37,7 @@ fn forms_are_drawn_where_they_are_placed() {
     pdf.xobjects.set("X1", inner);
     pdf.page(&format!(
         "{} q 1 0 0 1 72 600 cm /X1 Do Q",
-        shows(&[
-            ("F1", 10.0, 72.0, 500.0, "below"),
-            ("F1", 10.0, 72.0, 700.0, "above"),
-        ])
+        shows(&[("F1", 10.0, 72.0, 500.0, "below"), ("F1", 10.0, 72.0, 700.0, "above"),])
     ));
     let read = read(&pdf.bytes()).expect("readable");
     assert_eq!(read.text, "above\n\nfrom the form\n\nbelow\n\n");
@@ -118,7 +115,13 @@ fn differences_name_the_codes() {
 
 #[test]
 fn columns_of_prose_are_read_one_after_the_other() {
-    let mut lines = vec![("F1", 10.0, 72.0, 740.0, "A title over both of the columns of this page here and further on to the right".to_owned())];
+    let mut lines = vec![(
+        "F1",
+        10.0,
+        72.0,
+        740.0,
+        "A title over both of the columns of this page here and further on to the right".to_owned(),
+    )];
     for i in 0..12 {
         let y = 700.0 - 12.0 * i as f32;
         lines.push(("F1", 10.0, 72.0, y, format!("left column text goes on in line {i}")));
@@ -146,7 +149,13 @@ fn a_row_of_a_table_stays_one_line() {
             ("F1", 10.0, 500.0, y, b),
         ]
     };
-    let mut lines = vec![("F1", 10.0, 72.0, 740.0, "This paragraph stands above the table and says what it is about, at length.")];
+    let mut lines = vec![(
+        "F1",
+        10.0,
+        72.0,
+        740.0,
+        "This paragraph stands above the table and says what it is about, at length.",
+    )];
     lines.extend([("F2", 10.0, 420.0, 700.0, "2023"), ("F2", 10.0, 500.0, 700.0, "2022")]);
     lines.extend(row(688.0, "Net sales", "1,234", "1,100"));
     lines.extend(row(676.0, "Cost of sales", "(800)", "(750)"));
@@ -179,7 +188,9 @@ fn headings_are_larger_or_bold_or_in_the_outline() {
         "Parent" => outlines,
         "Dest" => vec![page.into(), "Fit".into()],
     });
-    pdf.doc.objects.insert(outlines, dictionary! { "First" => entry, "Last" => entry }.into());
+    pdf.doc
+        .objects
+        .insert(outlines, dictionary! { "First" => entry, "Last" => entry }.into());
     let bytes = save(&mut pdf.finish(dictionary! { "Outlines" => outlines }));
     let read = read(&bytes).expect("readable");
     assert_eq!(units(&read, "heading"), ["Annual Report", "Risk factors", "Plain title"]);

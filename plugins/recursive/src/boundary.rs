@@ -28,9 +28,9 @@ const WRAPPED: usize = 40;
 
 /// Words that a full stop follows without ending a sentence, in lower case.
 const ABBREVIATIONS: [&str; 48] = [
-    "al", "approx", "art", "aug", "bzw", "ca", "cf", "ch", "co", "corp", "dec", "dept", "dr", "ed", "eq", "est", "etc", "feb", "fig", "figs",
-    "gen", "hr", "inc", "jan", "jr", "ltd", "max", "min", "mr", "mrs", "ms", "no", "nos", "nov", "nr", "oct", "pp", "prof", "sec", "sect",
-    "sep", "sept", "sr", "st", "tel", "usw", "vol", "vs",
+    "al", "approx", "art", "aug", "bzw", "ca", "cf", "ch", "co", "corp", "dec", "dept", "dr", "ed", "eq", "est", "etc", "feb", "fig",
+    "figs", "gen", "hr", "inc", "jan", "jr", "ltd", "max", "min", "mr", "mrs", "ms", "no", "nos", "nov", "nr", "oct", "pp", "prof", "sec",
+    "sect", "sep", "sept", "sr", "st", "tel", "usw", "vol", "vs",
 ];
 
 /// The places in prose where a sentence or a line that stands for itself starts, and how strong the
@@ -117,7 +117,12 @@ pub fn characters(text: &str) -> Vec<(usize, Strength)> {
 /// Whether a line goes on in the next one, as lines of wrapped prose do.
 fn is_wrapped(line: &str, next: &str) -> bool {
     let Some(first) = next.chars().next() else { return false };
-    if line.chars().next_back().is_some_and(|last| is_terminator(last) || is_wide_terminator(last) || last == ':') || is_list_marker(next) {
+    if line
+        .chars()
+        .next_back()
+        .is_some_and(|last| is_terminator(last) || is_wide_terminator(last) || last == ':')
+        || is_list_marker(next)
+    {
         return false;
     }
     first.is_lowercase() || (line.len() >= WRAPPED && (first.is_alphabetic() || matches!(first, '(' | '"' | '\u{201c}' | '$')))
@@ -125,8 +130,13 @@ fn is_wrapped(line: &str, next: &str) -> bool {
 
 fn is_list_marker(line: &str) -> bool {
     let word = line.split_whitespace().next().unwrap_or_default();
-    matches!(word, "-" | "*" | "+" | "\u{2022}" | "\u{b7}" | "\u{2013}" | "\u{25aa}" | "\u{25cf}" | "o")
-        || word.strip_suffix([')', '.']).map(|number| number.trim_start_matches('(')).is_some_and(|number| {
+    matches!(
+        word,
+        "-" | "*" | "+" | "\u{2022}" | "\u{b7}" | "\u{2013}" | "\u{25aa}" | "\u{25cf}" | "o"
+    ) || word
+        .strip_suffix([')', '.'])
+        .map(|number| number.trim_start_matches('('))
+        .is_some_and(|number| {
             number.len() <= 4 && !number.is_empty() && (number.bytes().all(|b| b.is_ascii_digit()) || number.len() == 1 || is_roman(number))
         })
 }
@@ -191,7 +201,10 @@ fn is_abbreviation(word: &str, at_line_start: bool) -> bool {
 }
 
 fn is_terminator(character: char) -> bool {
-    matches!(character, '.' | '!' | '?' | '\u{2026}' | '\u{61f}' | '\u{6d4}' | '\u{964}' | '\u{965}' | '\u{104b}' | '\u{1362}' | '\u{17d4}')
+    matches!(
+        character,
+        '.' | '!' | '?' | '\u{2026}' | '\u{61f}' | '\u{6d4}' | '\u{964}' | '\u{965}' | '\u{104b}' | '\u{1362}' | '\u{17d4}'
+    )
 }
 
 /// Ends of sentences in scripts that write no space after them.
@@ -202,7 +215,19 @@ fn is_wide_terminator(character: char) -> bool {
 fn is_closing(character: char) -> bool {
     matches!(
         character,
-        '"' | '\'' | ')' | ']' | '}' | '\u{201d}' | '\u{2019}' | '\u{bb}' | '\u{203a}' | '\u{300d}' | '\u{300f}' | '\u{3011}' | '\u{ff09}' | '\u{300b}'
+        '"' | '\''
+            | ')'
+            | ']'
+            | '}'
+            | '\u{201d}'
+            | '\u{2019}'
+            | '\u{bb}'
+            | '\u{203a}'
+            | '\u{300d}'
+            | '\u{300f}'
+            | '\u{3011}'
+            | '\u{ff09}'
+            | '\u{300b}'
     )
 }
 
@@ -245,34 +270,49 @@ mod tests {
 
     #[test]
     fn abbreviations_do_not_end_sentences() {
-        check("Mr. Lee of Acme Inc. Delaware met J. P. Ray.", &["Mr. Lee of Acme Inc. Delaware met J. P. Ray."]);
-        check("See e.g. Table 2 in the U.S. Code. It says", &["See e.g. Table 2 in the U.S. Code.", "It says"]);
+        check(
+            "Mr. Lee of Acme Inc. Delaware met J. P. Ray.",
+            &["Mr. Lee of Acme Inc. Delaware met J. P. Ray."],
+        );
+        check(
+            "See e.g. Table 2 in the U.S. Code. It says",
+            &["See e.g. Table 2 in the U.S. Code.", "It says"],
+        );
         check("12. Leases are listed.", &["12. Leases are listed."]);
         check("In 2019. Then", &["In 2019.", "Then"]);
     }
 
     #[test]
     fn wrapped_lines_are_one_sentence() {
-        check("a line that is long enough to be wrapped, of\nEnglish prose. And\nmore.", &["a line that is long enough to be wrapped, of\nEnglish prose.", "And\nmore."]);
+        check(
+            "a line that is long enough to be wrapped, of\nEnglish prose. And\nmore.",
+            &["a line that is long enough to be wrapped, of\nEnglish prose.", "And\nmore."],
+        );
         check("Dear Ann\n\nThanks", &["Dear Ann", "Thanks"]);
         check("Milk\nBread\n- eggs\n1. nuts", &["Milk", "Bread", "- eggs", "1. nuts"]);
-        check("2024-05-01 12:00:00 INFO the server has started\n2024-05-01 12:00:01 INFO done", &[
-            "2024-05-01 12:00:00 INFO the server has started",
-            "2024-05-01 12:00:01 INFO done",
-        ]);
+        check(
+            "2024-05-01 12:00:00 INFO the server has started\n2024-05-01 12:00:01 INFO done",
+            &["2024-05-01 12:00:00 INFO the server has started", "2024-05-01 12:00:01 INFO done"],
+        );
     }
 
     #[test]
     fn words_and_clauses() {
         let found = words(" one two, three\nfour、五");
         let strengths: Vec<_> = found.iter().map(|(_, strength)| *strength).collect();
-        assert_eq!(strengths, [Strength::Word, Strength::Word, Strength::Clause, Strength::Line, Strength::Clause]);
+        assert_eq!(
+            strengths,
+            [Strength::Word, Strength::Word, Strength::Clause, Strength::Line, Strength::Clause]
+        );
     }
 
     #[test]
     fn accents_stay_with_their_letters() {
         let text = "e\u{301}a👩\u{200d}🚀\u{1f3fd}ก\u{e31}น";
-        assert_eq!(parts(text, &characters(text)), ["e\u{301}", "a", "👩\u{200d}🚀\u{1f3fd}", "ก\u{e31}", "น"]);
+        assert_eq!(
+            parts(text, &characters(text)),
+            ["e\u{301}", "a", "👩\u{200d}🚀\u{1f3fd}", "ก\u{e31}", "น"]
+        );
         assert!(characters(&format!("a{}", "\u{301}".repeat(100))).len() >= 5);
     }
 

@@ -19,7 +19,10 @@ pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Ch
     let mut before = Strength::Page;
     let mut after_heading = false;
     while start < end {
-        let mut text = document.text(Span { start, end: start.saturating_add(WINDOW).min(end) });
+        let mut text = document.text(Span {
+            start,
+            end: start.saturating_add(WINDOW).min(end),
+        });
         if text.is_empty() {
             break;
         }
@@ -27,7 +30,10 @@ pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Ch
         if !is_last && let Some(space) = text.rfind(is_white).filter(|space| *space > text.len() / 2) {
             text.truncate(space);
         }
-        let window = Span { start, end: start + text.len() as u32 };
+        let window = Span {
+            start,
+            end: start + text.len() as u32,
+        };
         let (units, pages) = (document.units(window), document.pages(window));
         let mut atoms = layout(&text, start, before, &units, &pages);
         if after_heading && let Some(first) = atoms.first_mut().filter(|atom| atom.before <= Strength::Paragraph) {

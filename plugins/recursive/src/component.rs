@@ -22,7 +22,11 @@ struct Recursive(Config);
 
 impl GuestChunker for Recursive {
     fn open(config: String) -> Result<Chunker, Failure> {
-        let config = Config::parse(&config).map_err(|message| Failure { code: "INVALID_CONFIG".to_owned(), message, at: None })?;
+        let config = Config::parse(&config).map_err(|message| Failure {
+            code: "INVALID_CONFIG".to_owned(),
+            message,
+            at: None,
+        })?;
         Ok(Chunker::new(Self(config)))
     }
 
@@ -51,7 +55,14 @@ impl document::Document for Host<'_> {
 
     fn units(&self, within: document::Span) -> Vec<document::Unit> {
         let units = self.0.units(theirs(within));
-        units.into_iter().map(|unit| document::Unit { at: ours(unit.at), kind: kind(&unit.kind, unit.level), title: unit.title.map(ours) }).collect()
+        units
+            .into_iter()
+            .map(|unit| document::Unit {
+                at: ours(unit.at),
+                kind: kind(&unit.kind, unit.level),
+                title: unit.title.map(ours),
+            })
+            .collect()
     }
 
     fn pages(&self, within: document::Span) -> Vec<document::Span> {
@@ -75,9 +86,15 @@ fn kind(name: &str, level: u8) -> document::Kind {
 }
 
 fn ours(at: Span) -> document::Span {
-    document::Span { start: at.start, end: at.end }
+    document::Span {
+        start: at.start,
+        end: at.end,
+    }
 }
 
 fn theirs(at: document::Span) -> Span {
-    Span { start: at.start, end: at.end }
+    Span {
+        start: at.start,
+        end: at.end,
+    }
 }

@@ -28,7 +28,12 @@ pub enum Context {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { target_tokens: 200, overlap_tokens: 30, min_tokens: 100, context: Context::Headings }
+        Self {
+            target_tokens: 200,
+            overlap_tokens: 30,
+            min_tokens: 100,
+            context: Context::Headings,
+        }
     }
 }
 
@@ -41,11 +46,16 @@ impl Config {
         let mut json = serde_json::Deserializer::from_str(json);
         let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))?;
         if !(16..=8192).contains(&config.target_tokens) {
-            return Err(format!("config: target_tokens is {}, it must be from 16 to 8192", config.target_tokens));
+            return Err(format!(
+                "config: target_tokens is {}, it must be from 16 to 8192",
+                config.target_tokens
+            ));
         }
         if config.overlap_tokens > config.target_tokens / 2 {
             let (overlap, target) = (config.overlap_tokens, config.target_tokens);
-            return Err(format!("config: overlap_tokens is {overlap}, it may be at most half of target_tokens, which is {target}"));
+            return Err(format!(
+                "config: overlap_tokens is {overlap}, it may be at most half of target_tokens, which is {target}"
+            ));
         }
         Ok(config)
     }
@@ -59,7 +69,10 @@ mod tests {
     fn reads_and_defaults() {
         assert_eq!(Config::parse("{}"), Ok(Config::default()));
         let config = Config::parse(r#"{"target_tokens": 64, "overlap_tokens": 0, "context": "none"}"#).unwrap();
-        assert_eq!((config.target_tokens, config.overlap_tokens, config.context), (64, 0, Context::None));
+        assert_eq!(
+            (config.target_tokens, config.overlap_tokens, config.context),
+            (64, 0, Context::None)
+        );
     }
 
     #[test]

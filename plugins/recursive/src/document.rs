@@ -81,5 +81,8 @@ pub fn trimmed(text: &str, from: usize, to: usize, base: u32) -> Option<Span> {
     let part = text.get(from..to)?;
     let start = from + part.len() - part.trim_start_matches(is_white).len();
     let len = part.trim_matches(is_white).len();
-    (len > 0).then(|| Span { start: base + start as u32, end: base + (start + len) as u32 })
+    (len > 0).then(|| Span {
+        start: base + start as u32,
+        end: base + (start + len) as u32,
+    })
 }

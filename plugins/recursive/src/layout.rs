@@ -53,25 +53,43 @@ pub fn layout(text: &str, base: u32, before: Strength, units: &[Unit], pages: &[
         let ends = cuts.iter().map(|(at, _)| *at).chain([stretch.len()]);
         for ((part, strength), part_end) in starts.zip(ends) {
             pending = pending.max(strength);
-            let Some(at) = trimmed(stretch, part, part_end, start) else { continue };
-            let gap = atoms.last().map_or("", |last| text.get((last.at.end - base) as usize..(at.start - base) as usize).unwrap_or_default());
+            let Some(at) = trimmed(stretch, part, part_end, start) else {
+                continue;
+            };
+            let gap = atoms.last().map_or("", |last| {
+                text.get((last.at.end - base) as usize..(at.start - base) as usize)
+                    .unwrap_or_default()
+            });
             if gap.bytes().filter(|&byte| byte == b'\n').count() > 1 {
                 pending = pending.max(Strength::Paragraph);
             }
             let (heading, title) = match reading {
                 // A page may cut a heading in two: the second part starts no section.
-                Reading::Whole(Unit { kind: Kind::Heading(level), at: unit, .. }) => ((start == unit.start).then_some(level), None),
+                Reading::Whole(Unit {
+                    kind: Kind::Heading(level),
+                    at: unit,
+                    ..
+                }) => ((start == unit.start).then_some(level), None),
                 Reading::Whole(unit) => (None, unit.title),
                 _ => (None, None),
             };
-            atoms.push(Atom { at, before: pending, heading, title, tokens: 0 });
+            atoms.push(Atom {
+                at,
+                before: pending,
+                heading,
+                title,
+                tokens: 0,
+            });
             pending = Strength::Character;
         }
     }
     // A heading holds fast to what it is above.
     for index in 1..atoms.len() {
         let after_heading = atoms.get(index - 1).is_some_and(|atom| atom.heading.is_some());
-        if let Some(atom) = atoms.get_mut(index).filter(|atom| after_heading && atom.before <= Strength::Paragraph) {
+        if let Some(atom) = atoms
+            .get_mut(index)
+            .filter(|atom| after_heading && atom.before <= Strength::Paragraph)
+        {
             atom.before = Strength::Word;
         }
     }
@@ -98,7 +116,11 @@ fn marks(window: Span, units: &[Unit], pages: &[Span]) -> Vec<(u32, Strength)> {
         while whole.next_if(|unit| unit.end <= *at).is_some() {}
         whole.peek().is_none_or(|unit| *at <= unit.start)
     });
-    marks.extend(pages.iter().flat_map(|page| [(page.start, Strength::Page), (page.end, Strength::Page)]));
+    marks.extend(
+        pages
+            .iter()
+            .flat_map(|page| [(page.start, Strength::Page), (page.end, Strength::Page)]),
+    );
     marks.retain(|(at, _)| window.start <= *at && *at < window.end);
     // The strongest of several at one offset comes first and stays.
     marks.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
@@ -116,8 +138,14 @@ struct Readings {
 }
 
 fn readings(units: &[Unit]) -> Readings {
-    let special: Vec<Unit> = units.iter().filter(|unit| is_whole(unit) || unit.kind == Kind::Code).copied().collect();
-    Readings { units: special.into_iter().peekable() }
+    let special: Vec<Unit> = units
+        .iter()
+        .filter(|unit| is_whole(unit) || unit.kind == Kind::Code)
+        .copied()
+        .collect();
+    Readings {
+        units: special.into_iter().peekable(),
+    }
 }
 
 impl Readings {
@@ -138,19 +166,34 @@ mod tests {
 
     fn unit(text: &str, part: &str, kind: Kind) -> Unit {
         let start = text.find(part).unwrap() as u32;
-        Unit { at: Span { start, end: start + part.len() as u32 }, kind, title: None }
+        Unit {
+            at: Span {
+                start,
+                end: start + part.len() as u32,
+            },
+            kind,
+            title: None,
+        }
     }
 
     fn check(text: &str, units: &[Unit], pages: &[Span], expected: &[(&str, Strength)]) {
         let atoms = layout(text, 0, Strength::Page, units, pages);
-        let found: Vec<_> = atoms.iter().map(|atom| (&text[atom.at.start as usize..atom.at.end as usize], atom.before)).collect();
+        let found: Vec<_> = atoms
+            .iter()
+            .map(|atom| (&text[atom.at.start as usize..atom.at.end as usize], atom.before))
+            .collect();
         assert_eq!(found, expected, "{text:?}");
     }
 
     #[test]
     fn plain_text_is_sentences() {
         use Strength::{Page, Paragraph, Sentence};
-        check("One. Two.\n\n Three", &[], &[], &[("One.", Page), ("Two.", Sentence), ("Three", Paragraph)]);
+        check(
+            "One. Two.\n\n Three",
+            &[],
+            &[],
+            &[("One.", Page), ("Two.", Sentence), ("Three", Paragraph)],
+        );
         check(" \n ", &[], &[], &[]);
     }
 
@@ -181,7 +224,12 @@ mod tests {
             ],
         );
         let pages = [Span { start: 0, end: 8 }, Span { start: 8, end: 66 }];
-        check("One two three", &[], &pages, &[("One two", Page), ("three", Page)].map(|(t, s)| (t, s)));
+        check(
+            "One two three",
+            &[],
+            &pages,
+            &[("One two", Page), ("three", Page)].map(|(t, s)| (t, s)),
+        );
     }
 
     #[test]

@@ -122,14 +122,21 @@ impl Packer {
             && let Some((first, above)) = self.open.first()
             && let Some((last, _)) = self.open.get(end - 1)
         {
-            let at = Span { start: first.at.start, end: last.at.end };
+            let at = Span {
+                start: first.at.start,
+                end: last.at.end,
+            };
             let context = match self.context {
                 Context::Headings => self.context_of(at, above, end),
                 Context::None => Vec::new(),
             };
             self.chunks.push(Chunk { at, context });
         }
-        let start = if strength >= Strength::Section { end } else { self.overlap_start(end, strength) };
+        let start = if strength >= Strength::Section {
+            end
+        } else {
+            self.overlap_start(end, strength)
+        };
         self.drop_first(start);
         self.repeated = end - start;
     }
@@ -153,7 +160,11 @@ impl Packer {
                 break;
             }
         }
-        if sentence == end && strength < Strength::Sentence { word } else { sentence }
+        if sentence == end && strength < Strength::Sentence {
+            word
+        } else {
+            sentence
+        }
     }
 
     fn context_of(&self, at: Span, above: &[Heading], end: usize) -> Vec<Span> {
@@ -179,14 +190,19 @@ impl Packer {
 
     /// Notes a heading, and returns those above the atom.
     fn enter(&mut self, atom: &Atom, name: Option<Span>) -> Rc<[Heading]> {
-        let Some(level) = atom.heading else { return Rc::clone(&self.headings) };
+        let Some(level) = atom.heading else {
+            return Rc::clone(&self.headings);
+        };
         let above: Rc<[Heading]> = self.headings.iter().filter(|(other, _)| *other < level).copied().collect();
         self.headings = above.iter().copied().chain([(level, name.unwrap_or(atom.at))]).collect();
         above
     }
 
     fn drop_first(&mut self, count: usize) {
-        let dropped = self.open.drain(..count).fold(0_u32, |sum, (atom, _)| sum.saturating_add(atom.tokens));
+        let dropped = self
+            .open
+            .drain(..count)
+            .fold(0_u32, |sum, (atom, _)| sum.saturating_add(atom.tokens));
         self.tokens = self.tokens.saturating_sub(dropped);
     }
 }

@@ -16,7 +16,10 @@ pub struct Room {
 impl Room {
     /// Room for so many tokens, and for 32 bytes each: real text has about 4.
     pub fn for_tokens(tokens: u32) -> Self {
-        Self { tokens, bytes: tokens.saturating_mul(32) }
+        Self {
+            tokens,
+            bytes: tokens.saturating_mul(32),
+        }
     }
 
     /// Whether an atom fits.
@@ -48,7 +51,11 @@ pub fn refine(document: &impl Document, text: &str, base: u32, mut atoms: Vec<At
         if atoms.iter().all(|atom| room.holds(atom)) {
             break;
         }
-        let mut long: Vec<Atom> = atoms.iter().filter(|atom| !room.holds(atom)).flat_map(|atom| parts(atom, text, base, cut, room)).collect();
+        let mut long: Vec<Atom> = atoms
+            .iter()
+            .filter(|atom| !room.holds(atom))
+            .flat_map(|atom| parts(atom, text, base, cut, room))
+            .collect();
         count(document, &mut long);
         let mut parts = long.into_iter().peekable();
         let mut refined = Vec::with_capacity(atoms.len() + parts.len());
@@ -76,7 +83,9 @@ fn count(document: &impl Document, atoms: &mut [Atom]) {
 /// The parts of one atom, which together hold all of it but white space.
 fn parts(atom: &Atom, text: &str, base: u32, cut: Cut, room: Room) -> Vec<Atom> {
     let start = (atom.at.start - base) as usize;
-    let Some(part) = text.get(start..(atom.at.end - base) as usize) else { return vec![*atom] };
+    let Some(part) = text.get(start..(atom.at.end - base) as usize) else {
+        return vec![*atom];
+    };
     let cuts = match cut {
         Cut::Lines => lines(part, Strength::Line),
         Cut::Phrases => grouped(words(part), atom, room),
@@ -90,7 +99,13 @@ fn parts(atom: &Atom, text: &str, base: u32, cut: Cut, room: Room) -> Vec<Atom> 
         .zip(ends)
         .filter_map(|((from, before), to)| {
             let heading = atom.heading.filter(|_| from == 0);
-            trimmed(part, from, to, atom.at.start).map(|at| Atom { at, before, heading, title: atom.title, tokens: 0 })
+            trimmed(part, from, to, atom.at.start).map(|at| Atom {
+                at,
+                before,
+                heading,
+                title: atom.title,
+                tokens: 0,
+            })
         })
         .collect()
 }

@@ -17,12 +17,22 @@ struct Memory {
 
 impl Memory {
     fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), ..Self::default() }
+        Self {
+            text: text.to_owned(),
+            ..Self::default()
+        }
     }
 
     fn unit(mut self, part: &str, kind: Kind) -> Self {
         let start = self.text.find(part).unwrap() as u32;
-        self.units.push(Unit { at: Span { start, end: start + part.len() as u32 }, kind, title: None });
+        self.units.push(Unit {
+            at: Span {
+                start,
+                end: start + part.len() as u32,
+            },
+            kind,
+            title: None,
+        });
         self.units.sort_by_key(|unit| (unit.at.start, u32::MAX - unit.at.end));
         self
     }
@@ -65,10 +75,18 @@ impl Document for Memory {
         self.text[at.start as usize..end].to_owned()
     }
     fn units(&self, within: Span) -> Vec<Unit> {
-        self.units.iter().filter(|unit| unit.at.start < within.end && within.start < unit.at.end).copied().collect()
+        self.units
+            .iter()
+            .filter(|unit| unit.at.start < within.end && within.start < unit.at.end)
+            .copied()
+            .collect()
     }
     fn pages(&self, within: Span) -> Vec<Span> {
-        self.pages.iter().filter(|page| page.start < within.end && within.start < page.end).copied().collect()
+        self.pages
+            .iter()
+            .filter(|page| page.start < within.end && within.start < page.end)
+            .copied()
+            .collect()
     }
     fn count(&self, spans: &[Span]) -> Vec<u32> {
         self.calls.set(self.calls.get() + 1);
@@ -77,7 +95,12 @@ impl Document for Memory {
 }
 
 fn config(target_tokens: u32, overlap_tokens: u32) -> Config {
-    Config { target_tokens, overlap_tokens, min_tokens: target_tokens / 2, context: Context::Headings }
+    Config {
+        target_tokens,
+        overlap_tokens,
+        min_tokens: target_tokens / 2,
+        context: Context::Headings,
+    }
 }
 
 #[test]
@@ -89,12 +112,17 @@ fn a_short_document_is_one_chunk() {
 
 #[test]
 fn chunks_end_at_paragraphs_then_sentences() {
-    let text = "One two three four five six. One two three four five six.\n\nUno dos tres cuatro. Uno dos tres cuatro. Uno dos tres cuatro.";
+    let text =
+        "One two three four five six. One two three four five six.\n\nUno dos tres cuatro. Uno dos tres cuatro. Uno dos tres cuatro.";
     let document = Memory::new(text);
     let found = document.texts(&config(17, 0));
     assert_eq!(
         found,
-        ["One two three four five six. One two three four five six.", "Uno dos tres cuatro. Uno dos tres cuatro.", "Uno dos tres cuatro."]
+        [
+            "One two three four five six. One two three four five six.",
+            "Uno dos tres cuatro. Uno dos tres cuatro.",
+            "Uno dos tres cuatro."
+        ]
     );
 }
 
@@ -105,23 +133,37 @@ fn chunks_repeat_the_last_sentence() {
     let found = document.texts(&config(16, 8));
     assert_eq!(
         found,
-        ["Aa bb cc dd ee ff. Gg hh ii jj kk ll.", "Gg hh ii jj kk ll. Mm nn oo pp qq rr.", "Mm nn oo pp qq rr. Ss tt uu vv ww xx."]
+        [
+            "Aa bb cc dd ee ff. Gg hh ii jj kk ll.",
+            "Gg hh ii jj kk ll. Mm nn oo pp qq rr.",
+            "Mm nn oo pp qq rr. Ss tt uu vv ww xx."
+        ]
     );
 }
 
 #[test]
 fn headings_start_chunks_and_are_context() {
     let text = "# Top\n\nIntro to it all, which is rather long as such things go.\n\n## Sub\n\nBody.\n\n## Next\n\nMore.";
-    let document = Memory::new(text).unit("# Top", Kind::Heading(1)).unit("## Sub", Kind::Heading(2)).unit("## Next", Kind::Heading(2));
+    let document = Memory::new(text)
+        .unit("# Top", Kind::Heading(1))
+        .unit("## Sub", Kind::Heading(2))
+        .unit("## Next", Kind::Heading(2));
     let config = config(24, 8);
     assert_eq!(
         document.texts(&config),
-        ["# Top\n\nIntro to it all, which is rather long as such things go.", "## Sub\n\nBody.", "## Next\n\nMore."]
+        [
+            "# Top\n\nIntro to it all, which is rather long as such things go.",
+            "## Sub\n\nBody.",
+            "## Next\n\nMore."
+        ]
     );
     let found = document.chunks(&config);
     let context = |index: usize| found[index].context.iter().map(|at| document.get(*at)).collect::<Vec<_>>();
     assert_eq!((context(0), context(1), context(2)), (vec![], vec!["Top"], vec!["Top"]));
-    let none = Config { context: Context::None, ..config };
+    let none = Config {
+        context: Context::None,
+        ..config
+    };
     assert!(document.chunks(&none).iter().all(|chunk| chunk.context.is_empty()));
 }
 
@@ -130,7 +172,14 @@ fn a_part_of_a_document_knows_the_headings_above() {
     let text = "# Top #\n\nIntro.\n\nThe part.";
     let document = Memory::new(text).unit("# Top #", Kind::Heading(1));
     let start = text.find("The part").unwrap() as u32;
-    let found = chunks(&document, Span { start, end: document.len() }, &Config::default());
+    let found = chunks(
+        &document,
+        Span {
+            start,
+            end: document.len(),
+        },
+        &Config::default(),
+    );
     assert_eq!(found.len(), 1);
     assert_eq!((document.get(found[0].at), document.get(found[0].context[0])), ("The part.", "Top"));
 }
@@ -138,8 +187,14 @@ fn a_part_of_a_document_knows_the_headings_above() {
 #[test]
 fn a_short_introduction_stays_with_its_first_subsection() {
     let text = "# Top\nShort.\n## Sub\nBody.\n# Other\nText.";
-    let document = Memory::new(text).unit("# Top", Kind::Heading(1)).unit("## Sub", Kind::Heading(2)).unit("# Other", Kind::Heading(1));
-    assert_eq!(document.texts(&Config::default()), ["# Top\nShort.\n## Sub\nBody.", "# Other\nText."]);
+    let document = Memory::new(text)
+        .unit("# Top", Kind::Heading(1))
+        .unit("## Sub", Kind::Heading(2))
+        .unit("# Other", Kind::Heading(1));
+    assert_eq!(
+        document.texts(&Config::default()),
+        ["# Top\nShort.\n## Sub\nBody.", "# Other\nText."]
+    );
 }
 
 #[test]
@@ -155,7 +210,12 @@ fn table_rows_are_whole_and_know_their_header() {
     let found = document.chunks(&config(40, 0));
     assert!(found.len() > 4);
     for (index, chunk) in found.iter().enumerate() {
-        assert!(document.get(chunk.at).lines().all(|line| line.starts_with('|') && line.ends_with('|')));
+        assert!(
+            document
+                .get(chunk.at)
+                .lines()
+                .all(|line| line.starts_with('|') && line.ends_with('|'))
+        );
         assert_eq!(chunk.context, if index == 0 { vec![] } else { vec![header] });
     }
 }
@@ -164,14 +224,20 @@ fn table_rows_are_whole_and_know_their_header() {
 fn chunks_stay_on_their_page() {
     let mut document = Memory::new("A sentence that goes on to the next page and ends there.");
     document.pages = vec![Span { start: 0, end: 30 }, Span { start: 30, end: 57 }];
-    assert_eq!(document.texts(&Config::default()), ["A sentence that goes on to the", "next page and ends there."]);
+    assert_eq!(
+        document.texts(&Config::default()),
+        ["A sentence that goes on to the", "next page and ends there."]
+    );
 }
 
 #[test]
 fn text_without_spaces_is_cut() {
     let document = Memory::new(&"没有空格的文字".repeat(100));
     let found = document.texts(&config(50, 10));
-    assert!(found.iter().rev().skip(1).all(|chunk| (40..=50).contains(&tokens(chunk))), "{found:?}");
+    assert!(
+        found.iter().rev().skip(1).all(|chunk| (40..=50).contains(&tokens(chunk))),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -186,7 +252,9 @@ fn large_documents_need_few_calls() {
 
 #[test]
 fn monotonous_documents_are_no_trouble() {
-    for part in ["\n", "a", "#", "|", " ", "a ", "a\n", "a.", ". ", "好", "\u{301}", "\u{200d}", "a, ", "(.", "a\n\n"] {
+    for part in [
+        "\n", "a", "#", "|", " ", "a ", "a\n", "a.", ". ", "好", "\u{301}", "\u{200d}", "a, ", "(.", "a\n\n",
+    ] {
         let document = Memory::new(&part.repeat((5 << 20) / part.len()));
         let found = document.chunks(&Config::default());
         let longest = found.iter().map(|chunk| chunk.at.len()).max().unwrap_or(0);
@@ -200,18 +268,33 @@ fn check(document: &Memory, found: &[Chunk], config: &Config) {
     let mut covered = 0_usize;
     let mut last = None;
     for chunk in found {
-        let text = document.text.get(chunk.at.start as usize..chunk.at.end as usize).expect("on characters");
+        let text = document
+            .text
+            .get(chunk.at.start as usize..chunk.at.end as usize)
+            .expect("on characters");
         assert!(!text.is_empty() && text.trim_matches(is_white) == text, "{text:?}");
         assert!(tokens(text) <= config.target_tokens, "{} tokens", tokens(text));
-        assert!(last.is_none_or(|(start, end)| start < chunk.at.start && end < chunk.at.end), "out of order");
+        assert!(
+            last.is_none_or(|(start, end)| start < chunk.at.start && end < chunk.at.end),
+            "out of order"
+        );
         last = Some((chunk.at.start, chunk.at.end));
         if let Some(left_out) = document.text.get(covered..chunk.at.start as usize) {
             assert!(left_out.chars().all(is_white), "left out: {left_out:?}");
         }
         covered = covered.max(chunk.at.end as usize);
-        let pages = document.pages.iter().filter(|page| page.start < chunk.at.end && chunk.at.start < page.end).count();
+        let pages = document
+            .pages
+            .iter()
+            .filter(|page| page.start < chunk.at.end && chunk.at.start < page.end)
+            .count();
         assert!(pages <= 1, "on {pages} pages");
-        assert!(chunk.context.iter().all(|at| document.text.get(at.start as usize..at.end as usize).is_some_and(|text| !text.is_empty())));
+        assert!(chunk.context.iter().all(|at| {
+            document
+                .text
+                .get(at.start as usize..at.end as usize)
+                .is_some_and(|text| !text.is_empty())
+        }));
     }
     assert!(document.text[covered..].chars().all(is_white), "left out at the end");
 }
@@ -232,15 +315,25 @@ fn document() -> impl Strategy<Value = Memory> {
         for (part, kind, titled, page) in parts {
             let start = document.text.len() as u32;
             document.text.push_str(&part);
-            let at = Span { start, end: document.text.len() as u32 };
+            let at = Span {
+                start,
+                end: document.text.len() as u32,
+            };
             if page && !part.is_empty() {
                 page_starts.push(start);
             }
             let title = document.units.first().map(|unit: &Unit| unit.at).filter(|_| titled);
-            document.units.extend(kind.filter(|_| !part.is_empty()).map(|kind| Unit { at, kind, title }));
+            document
+                .units
+                .extend(kind.filter(|_| !part.is_empty()).map(|kind| Unit { at, kind, title }));
         }
         let ends = page_starts.iter().skip(1).copied().chain([document.text.len() as u32]);
-        document.pages = page_starts.iter().copied().zip(ends).map(|(start, end)| Span { start, end }).collect();
+        document.pages = page_starts
+            .iter()
+            .copied()
+            .zip(ends)
+            .map(|(start, end)| Span { start, end })
+            .collect();
         document
     })
 }

@@ -20,7 +20,11 @@ struct Rules(Config);
 
 impl GuestAnalyzer for Rules {
     fn open(config: String) -> Result<Analyzer, Failure> {
-        let config = Config::parse(&config).map_err(|message| Failure { code: "INVALID_CONFIG".to_owned(), message, at: None })?;
+        let config = Config::parse(&config).map_err(|message| Failure {
+            code: "INVALID_CONFIG".to_owned(),
+            message,
+            at: None,
+        })?;
         Ok(Analyzer::new(Self(config)))
     }
 
@@ -38,11 +42,22 @@ impl GuestAnalyzer for Rules {
             attrs.push(attr(&format!("entity.{}", entity.kind), text));
         }
         let searches = searches(&query, &words, intent, &entities, language, &self.0);
-        let search = |(text, weight)| Search { text, weight, filter: None, limit: None };
-        Ok(Plan { searches: searches.into_iter().map(search).collect(), attrs })
+        let search = |(text, weight)| Search {
+            text,
+            weight,
+            filter: None,
+            limit: None,
+        };
+        Ok(Plan {
+            searches: searches.into_iter().map(search).collect(),
+            attrs,
+        })
     }
 }
 
 fn attr(key: &str, value: &str) -> Attr {
-    Attr { key: key.to_owned(), value: value.to_owned() }
+    Attr {
+        key: key.to_owned(),
+        value: value.to_owned(),
+    }
 }

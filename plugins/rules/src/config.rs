@@ -14,7 +14,10 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_searches: 3, expansion: true }
+        Self {
+            max_searches: 3,
+            expansion: true,
+        }
     }
 }
 
@@ -39,13 +42,29 @@ mod tests {
 
     #[test]
     fn reads_and_defaults() {
-        assert_eq!(Config::parse("{}"), Ok(Config { max_searches: 3, expansion: true }));
-        assert_eq!(Config::parse(r#"{"max_searches": 1, "expansion": false}"#), Ok(Config { max_searches: 1, expansion: false }));
+        assert_eq!(
+            Config::parse("{}"),
+            Ok(Config {
+                max_searches: 3,
+                expansion: true
+            })
+        );
+        assert_eq!(
+            Config::parse(r#"{"max_searches": 1, "expansion": false}"#),
+            Ok(Config {
+                max_searches: 1,
+                expansion: false
+            })
+        );
     }
 
     #[test]
     fn names_the_key_that_is_wrong() {
-        for (json, key) in [(r#"{"max_searches": 0}"#, "max_searches"), (r#"{"expansion": "no"}"#, "expansion"), (r#"{"max": 1}"#, "max")] {
+        for (json, key) in [
+            (r#"{"max_searches": 0}"#, "max_searches"),
+            (r#"{"expansion": "no"}"#, "expansion"),
+            (r#"{"max": 1}"#, "max"),
+        ] {
             let error = Config::parse(json).unwrap_err();
             assert!(error.contains(key), "{error}");
         }

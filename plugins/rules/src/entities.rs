@@ -16,14 +16,22 @@ pub struct Entity {
     pub words: Range<usize>,
 }
 
+/// Tells how many words at the start are an entity of its kind.
+type Length = fn(&[Word]) -> usize;
+
+/// The kinds that are told by their form. A word is of the first that takes it.
+const FORMS: [(&str, Length); 4] = [("percentage", percentage), ("money", money), ("date", date), ("identifier", identifier)];
+
 /// What the question names, in order and without overlaps.
 pub fn entities(words: &[Word], language: Option<&str>) -> Vec<Entity> {
     let casing = Casing::of(words, language);
     let mut found = Vec::new();
     let mut index = 0;
     while let Some(rest) = words.get(index..).filter(|rest| !rest.is_empty()) {
-        let by_form: [(&str, fn(&[Word]) -> usize); 4] = [("percentage", percentage), ("money", money), ("date", date), ("identifier", identifier)];
-        let formed = by_form.iter().map(|(kind, length)| (*kind, length(rest))).find(|(_, length)| *length > 0);
+        let formed = FORMS
+            .iter()
+            .map(|(kind, length)| (*kind, length(rest)))
+            .find(|(_, length)| *length > 0);
         let (kind, length) = match formed.or_else(|| name(words, index, casing)) {
             Some(entity) => entity,
             None => {
@@ -32,7 +40,11 @@ pub fn entities(words: &[Word], language: Option<&str>) -> Vec<Entity> {
             }
         };
         if let (Some(first), Some(last)) = (rest.first(), rest.get(length - 1)) {
-            found.push(Entity { kind, at: first.start..last.end(), words: index..index + length });
+            found.push(Entity {
+                kind,
+                at: first.start..last.end(),
+                words: index..index + length,
+            });
         }
         index += length;
     }
@@ -48,7 +60,13 @@ fn percentage(words: &[Word]) -> usize {
     let (second, third) = (lower(words, 1), lower(words, 2));
     match is_number(first) {
         true if holds("% percent pct bps pp prozent procent", second) => 2,
-        true if matches!((second, third), ("per", "cent") | ("percentage", "points" | "point") | ("basis", "points" | "point") | ("por", "ciento")) => 3,
+        true if matches!(
+            (second, third),
+            ("per", "cent") | ("percentage", "points" | "point") | ("basis", "points" | "point") | ("por", "ciento")
+        ) =>
+        {
+            3
+        }
         _ => 0,
     }
 }
@@ -65,16 +83,26 @@ fn money(words: &[Word]) -> usize {
     if (is_code || amount == Some("")) && is_amount(text(words, 1)) {
         return 2 + scale(words, 2);
     }
-    let suffixed = ["\u{20ac}", "$", "\u{a3}"].iter().any(|symbol| first.strip_suffix(symbol).is_some_and(is_amount));
+    let suffixed = ["\u{20ac}", "$", "\u{a3}"]
+        .iter()
+        .any(|symbol| first.strip_suffix(symbol).is_some_and(is_amount));
     if suffixed {
         return 1;
     }
     let length = 1 + scale(words, 1);
-    if is_amount(first) && (holds(CURRENCIES, lower(words, length)) || matches!(text(words, length), "\u{20ac}" | "$" | "\u{a3}")) { length + 1 } else { 0 }
+    if is_amount(first) && (holds(CURRENCIES, lower(words, length)) || matches!(text(words, length), "\u{20ac}" | "$" | "\u{a3}")) {
+        length + 1
+    } else {
+        0
+    }
 }
 
 fn scale(words: &[Word], index: usize) -> usize {
-    usize::from(words.get(index).is_some_and(|word| holds(SCALES, &word.lower) && !(word.lower.len() == 1 && word.is_capitalized())))
+    usize::from(
+        words
+            .get(index)
+            .is_some_and(|word| holds(SCALES, &word.lower) && !(word.lower.len() == 1 && word.is_capitalized())),
+    )
 }
 
 /// How many words at the start of `words` are a date or a period.
@@ -90,7 +118,10 @@ fn date(words: &[Word]) -> usize {
         // `March 31, 2022`, `March 2022`
         let length = if is_day(lower(words, 1)) { 2 } else { 1 };
         let with_year = length + usize::from(is_year(lower(words, length)));
-        let is_surely_a_month = !matches!(first, "may" | "march" | "mars" | "mar" | "mai" | "jun" | "jan" | "sep" | "dec" | "marzo");
+        let is_surely_a_month = !matches!(
+            first,
+            "may" | "march" | "mars" | "mar" | "mai" | "jun" | "jan" | "sep" | "dec" | "marzo"
+        );
         return if with_year > 1 || is_surely_a_month { with_year } else { 0 };
     }
     if is_day(first) && words.get(1..).is_some_and(|rest| is_month(rest)) {
@@ -114,22 +145,34 @@ fn fiscal(words: &[Word]) -> Option<usize> {
     if is_fiscal_year(first) {
         return Some(1);
     }
-    let is_period = |word: &str| matches!(word, "q1" | "q2" | "q3" | "q4" | "h1" | "h2" | "1q" | "2q" | "3q" | "4q" | "1h" | "2h");
+    let is_period = |word: &str| {
+        matches!(
+            word,
+            "q1" | "q2" | "q3" | "q4" | "h1" | "h2" | "1q" | "2q" | "3q" | "4q" | "1h" | "2h"
+        )
+    };
     if is_period(first) {
         let of = usize::from(matches!(lower(words, 1), "of" | "fy" | "fiscal"));
         let year = year_at(1 + of);
         return Some(if year > 0 { 1 + of + year } else { 1 });
     }
     if first.get(..2).is_some_and(is_period) {
-        let year = first.get(2..).unwrap_or_default().trim_start_matches(['-', '/', '\'', '\u{2019}', 'f', 'y']);
+        let year = first
+            .get(2..)
+            .unwrap_or_default()
+            .trim_start_matches(['-', '/', '\'', '\u{2019}', 'f', 'y']);
         return (is_year(year) || year.len() == 2 && year.bytes().all(|byte| byte.is_ascii_digit())).then_some(1);
     }
     if matches!(first, "fy" | "fiscal" | "calendar") {
         let year_word = usize::from(matches!(lower(words, 1), "year" | "years"));
         return (year_at(1 + year_word) > 0).then_some(2 + year_word);
     }
-    if matches!(first, "first" | "second" | "third" | "fourth" | "1st" | "2nd" | "3rd" | "4th") && matches!(lower(words, 1), "quarter" | "half") {
-        let fill = (2..5).take_while(|index| matches!(lower(words, *index), "of" | "the" | "fiscal" | "year")).count();
+    if matches!(first, "first" | "second" | "third" | "fourth" | "1st" | "2nd" | "3rd" | "4th")
+        && matches!(lower(words, 1), "quarter" | "half")
+    {
+        let fill = (2..5)
+            .take_while(|index| matches!(lower(words, *index), "of" | "the" | "fiscal" | "year"))
+            .count();
         return Some(2 + if year_at(2 + fill) > 0 { fill + 1 } else { 0 });
     }
     None
@@ -160,7 +203,10 @@ fn identifier(words: &[Word]) -> usize {
         && bytes().any(|byte| byte.is_ascii_uppercase())
         && !bytes().any(|byte| byte.is_ascii_lowercase())
         && bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'.' | b'_' | b':'));
-    let is_number_sign = first.text.strip_prefix('#').is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_number_sign = first
+        .text
+        .strip_prefix('#')
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
     usize::from(is_number_sign || is_code && first.text.len() >= 3 && !is_common_code(&first.lower))
 }
 
@@ -194,17 +240,25 @@ fn is_year(word: &str) -> bool {
 }
 
 fn is_fiscal_year(word: &str) -> bool {
-    let year = ["fy", "cy"].iter().find_map(|prefix| word.strip_prefix(prefix)).map(|year| year.trim_start_matches(['\'', '\u{2019}', '-']));
+    let year = ["fy", "cy"]
+        .iter()
+        .find_map(|prefix| word.strip_prefix(prefix))
+        .map(|year| year.trim_start_matches(['\'', '\u{2019}', '-']));
     year.is_some_and(|year| is_year(year) || year.len() == 2 && year.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn is_day(word: &str) -> bool {
-    let number = ["st", "nd", "rd", "th"].iter().find_map(|ending| word.strip_suffix(ending)).unwrap_or(word);
+    let number = ["st", "nd", "rd", "th"]
+        .iter()
+        .find_map(|ending| word.strip_suffix(ending))
+        .unwrap_or(word);
     number.len() <= 2 && number.parse::<u8>().is_ok_and(|day| (1..=31).contains(&day))
 }
 
 fn is_month(words: &[Word]) -> bool {
-    words.first().is_some_and(|word| holds(MONTHS, &word.lower) && (word.is_capitalized() || word.lower.len() > 4))
+    words
+        .first()
+        .is_some_and(|word| holds(MONTHS, &word.lower) && (word.is_capitalized() || word.lower.len() > 4))
 }
 
 #[cfg(test)]
@@ -223,36 +277,88 @@ mod tests {
 
     #[test]
     fn money_and_percentages() {
-        check("Did it cost $12.5 million or \u{20ac}3bn, or USD 1,000?", &[("money", "$12.5 million"), ("money", "\u{20ac}3bn"), ("money", "USD 1,000")]);
-        check("is 1.2 billion dollars more than 5 euros", &[("money", "1.2 billion dollars"), ("money", "5 euros")]);
-        check("grew by 12%, 3.5 percent or 25 basis points", &[("percentage", "12%"), ("percentage", "3.5 percent"), ("percentage", "25 basis points")]);
+        check(
+            "Did it cost $12.5 million or \u{20ac}3bn, or USD 1,000?",
+            &[("money", "$12.5 million"), ("money", "\u{20ac}3bn"), ("money", "USD 1,000")],
+        );
+        check(
+            "is 1.2 billion dollars more than 5 euros",
+            &[("money", "1.2 billion dollars"), ("money", "5 euros")],
+        );
+        check(
+            "grew by 12%, 3.5 percent or 25 basis points",
+            &[
+                ("percentage", "12%"),
+                ("percentage", "3.5 percent"),
+                ("percentage", "25 basis points"),
+            ],
+        );
     }
 
     #[test]
     fn dates_and_periods() {
-        check("between March 31, 2022 and 1 April 2023", &[("date", "March 31, 2022"), ("date", "1 April 2023")]);
-        check("in FY2022, FY22, Q2 2023 and 2Q23", &[("date", "FY2022"), ("date", "FY22"), ("date", "Q2 2023"), ("date", "2Q23")]);
-        check("the second quarter of 2023 or fiscal year 2021", &[("date", "second quarter of 2023"), ("date", "fiscal year 2021")]);
-        check("on 2022-03-31, in 2019-2021, in December", &[("date", "2022-03-31"), ("date", "2019-2021"), ("date", "December")]);
+        check(
+            "between March 31, 2022 and 1 April 2023",
+            &[("date", "March 31, 2022"), ("date", "1 April 2023")],
+        );
+        check(
+            "in FY2022, FY22, Q2 2023 and 2Q23",
+            &[("date", "FY2022"), ("date", "FY22"), ("date", "Q2 2023"), ("date", "2Q23")],
+        );
+        check(
+            "the second quarter of 2023 or fiscal year 2021",
+            &[("date", "second quarter of 2023"), ("date", "fiscal year 2021")],
+        );
+        check(
+            "on 2022-03-31, in 2019-2021, in December",
+            &[("date", "2022-03-31"), ("date", "2019-2021"), ("date", "December")],
+        );
         check("may we march on 1500 items", &[]);
     }
 
     #[test]
     fn identifiers() {
-        check("does the 10-K mention ISO 9001 or SKU-123?", &[("identifier", "10-K"), ("identifier", "ISO 9001"), ("identifier", "SKU-123")]);
-        check("what is CVE-2024-1234, NYSE: ABC and $XYZ", &[("identifier", "CVE-2024-1234"), ("identifier", "NYSE: ABC"), ("identifier", "$XYZ")]);
+        check(
+            "does the 10-K mention ISO 9001 or SKU-123?",
+            &[("identifier", "10-K"), ("identifier", "ISO 9001"), ("identifier", "SKU-123")],
+        );
+        check(
+            "what is CVE-2024-1234, NYSE: ABC and $XYZ",
+            &[("identifier", "CVE-2024-1234"), ("identifier", "NYSE: ABC"), ("identifier", "$XYZ")],
+        );
         check("the effect of COVID-19 on it", &[]);
     }
 
     #[test]
     fn names() {
         check("What is Acme's revenue?", &[("organization", "Acme")]);
-        check("Does Johnson & Johnson own Bank of Utopia?", &[("organization", "Johnson & Johnson"), ("organization", "Bank of Utopia")]);
-        check("Was Ann Lee paid by Acme Widgets, Inc. in Germany?", &[("person", "Ann Lee"), ("organization", "Acme Widgets, Inc"), ("location", "Germany")]);
+        check(
+            "Does Johnson & Johnson own Bank of Utopia?",
+            &[("organization", "Johnson & Johnson"), ("organization", "Bank of Utopia")],
+        );
+        check(
+            "Was Ann Lee paid by Acme Widgets, Inc. in Germany?",
+            &[
+                ("person", "Ann Lee"),
+                ("organization", "Acme Widgets, Inc"),
+                ("location", "Germany"),
+            ],
+        );
         check("Who is Zeb Quux?", &[("person", "Zeb Quux")]);
-        check("Which of PepsiCo, 3M and IBM has offices in New York?", &[("organization", "PepsiCo"), ("organization", "3M"), ("organization", "IBM"), ("location", "New York")]);
+        check(
+            "Which of PepsiCo, 3M and IBM has offices in New York?",
+            &[
+                ("organization", "PepsiCo"),
+                ("organization", "3M"),
+                ("organization", "IBM"),
+                ("location", "New York"),
+            ],
+        );
         check("Revenue of the IT department", &[]);
-        check("Wie hoch ist der Umsatz der Deutschen Bank im Jahr 2022?", &[("organization", "Deutschen Bank"), ("date", "2022")]);
+        check(
+            "Wie hoch ist der Umsatz der Deutschen Bank im Jahr 2022?",
+            &[("organization", "Deutschen Bank"), ("date", "2022")],
+        );
         check("What Was The Total Revenue Growth Last Year", &[]);
     }
 

@@ -54,18 +54,73 @@ const CUES: [(Intent, f32, &str); 13] = [
 
 /// Phrases of scripts that do not put spaces between words, or are agglutinated: found anywhere.
 const ANYWHERE: [(Intent, &[&str]); 5] = [
-    (Intent::Comparative, &["\u{6bd4}\u{8f83}", "\u{533a}\u{522b}", "\u{6bd4}\u{8f03}", "\u{9055}\u{3044}", "\u{be44}\u{ad50}", "\u{cc28}\u{c774}", "\u{642}\u{627}\u{631}\u{646}", "\u{627}\u{644}\u{641}\u{631}\u{642}"]),
-    (Intent::Procedural, &["\u{5982}\u{4f55}", "\u{600e}\u{4e48}\u{505a}", "\u{65b9}\u{6cd5}", "\u{3084}\u{308a}\u{65b9}", "\u{65b9}\u{bc95}", "\u{bc29}\u{bc95}", "\u{643}\u{64a}\u{641} \u{64a}\u{645}\u{643}\u{646}"]),
-    (Intent::Analytical, &["\u{4e3a}\u{4ec0}\u{4e48}", "\u{70ba}\u{4ec0}\u{9ebc}", "\u{306a}\u{305c}", "\u{539f}\u{56e0}", "\u{c65c}", "\u{644}\u{645}\u{627}\u{630}\u{627}"]),
-    (Intent::Exploratory, &["\u{4ecb}\u{7ecd}", "\u{6982}\u{8ff0}", "\u{8981}\u{7d04}", "\u{6982}\u{8981}", "\u{c694}\u{c57d}", "\u{644}\u{62e}\u{635}"]),
-    (Intent::Verification, &["\u{662f}\u{5426}", "\u{5417}", "\u{672c}\u{5f53}", "\u{5b9f}\u{969b}", "\u{647}\u{644} "]),
+    (
+        Intent::Comparative,
+        &[
+            "\u{6bd4}\u{8f83}",
+            "\u{533a}\u{522b}",
+            "\u{6bd4}\u{8f03}",
+            "\u{9055}\u{3044}",
+            "\u{be44}\u{ad50}",
+            "\u{cc28}\u{c774}",
+            "\u{642}\u{627}\u{631}\u{646}",
+            "\u{627}\u{644}\u{641}\u{631}\u{642}",
+        ],
+    ),
+    (
+        Intent::Procedural,
+        &[
+            "\u{5982}\u{4f55}",
+            "\u{600e}\u{4e48}\u{505a}",
+            "\u{65b9}\u{6cd5}",
+            "\u{3084}\u{308a}\u{65b9}",
+            "\u{65b9}\u{bc95}",
+            "\u{bc29}\u{bc95}",
+            "\u{643}\u{64a}\u{641} \u{64a}\u{645}\u{643}\u{646}",
+        ],
+    ),
+    (
+        Intent::Analytical,
+        &[
+            "\u{4e3a}\u{4ec0}\u{4e48}",
+            "\u{70ba}\u{4ec0}\u{9ebc}",
+            "\u{306a}\u{305c}",
+            "\u{539f}\u{56e0}",
+            "\u{c65c}",
+            "\u{644}\u{645}\u{627}\u{630}\u{627}",
+        ],
+    ),
+    (
+        Intent::Exploratory,
+        &[
+            "\u{4ecb}\u{7ecd}",
+            "\u{6982}\u{8ff0}",
+            "\u{8981}\u{7d04}",
+            "\u{6982}\u{8981}",
+            "\u{c694}\u{c57d}",
+            "\u{644}\u{62e}\u{635}",
+        ],
+    ),
+    (
+        Intent::Verification,
+        &[
+            "\u{662f}\u{5426}",
+            "\u{5417}",
+            "\u{672c}\u{5f53}",
+            "\u{5b9f}\u{969b}",
+            "\u{647}\u{644} ",
+        ],
+    ),
 ];
 
 /// What a question asks for, and how sure that is (0 to 1).
 pub fn intent(query: &str, words: &[Word]) -> (Intent, f32) {
     let text: String = words.iter().flat_map(|word| [" ", word.lower.as_str()]).chain([" "]).collect();
     let holds = |cue: &str| match cue.strip_prefix('^') {
-        Some(start) => text.strip_prefix(' ').and_then(|text| text.strip_prefix(start)).is_some_and(|rest| rest.starts_with(' ')),
+        Some(start) => text
+            .strip_prefix(' ')
+            .and_then(|text| text.strip_prefix(start))
+            .is_some_and(|rest| rest.starts_with(' ')),
         None => text.match_indices(cue).any(|(at, _)| {
             let is_space = |byte: Option<&u8>| byte == Some(&b' ');
             at.checked_sub(1).is_some_and(|before| is_space(text.as_bytes().get(before))) && is_space(text.as_bytes().get(at + cue.len()))

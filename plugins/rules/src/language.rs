@@ -4,13 +4,34 @@ use crate::words::Word;
 
 /// Common words by language. They differ enough that a question of a few words is told apart.
 const COMMON: [(&str, &str); 7] = [
-    ("en", "the of and is are was were what which who how why when where does do did in to for from with by on a an this that have has can should would"),
-    ("de", "der die das und ist sind war waren was welche welcher wer wie warum wann wo im in zu f\u{fc}r von mit auf ein eine einen den dem des nicht hat haben gibt zwischen"),
-    ("fr", "le la les de du des et est sont \u{e9}tait quel quelle quels quelles qui que comment pourquoi quand o\u{f9} dans pour avec sur un une au aux entre l'entreprise"),
-    ("es", "el la los las de del y es son fue cu\u{e1}l cu\u{e1}les qu\u{e9} qui\u{e9}n c\u{f3}mo por para cu\u{e1}ndo d\u{f3}nde en con un una entre cu\u{e1}nto cu\u{e1}ntos su"),
-    ("it", "il lo la gli le di del della dei e \u{e8} sono era qual quale quali chi che come perch\u{e9} quando dove in per con un una tra nel nella quanto"),
-    ("nl", "de het een en is zijn was waren wat welke wie hoe waarom wanneer waar in voor van met op tot niet heeft hebben tussen hoeveel"),
-    ("pt", "o a os as de do da dos das e \u{e9} s\u{e3}o foi qual quais quem que como por para quando onde em no na com um uma entre quanto"),
+    (
+        "en",
+        "the of and is are was were what which who how why when where does do did in to for from with by on a an this that have has can should would",
+    ),
+    (
+        "de",
+        "der die das und ist sind war waren was welche welcher wer wie warum wann wo im in zu f\u{fc}r von mit auf ein eine einen den dem des nicht hat haben gibt zwischen",
+    ),
+    (
+        "fr",
+        "le la les de du des et est sont \u{e9}tait quel quelle quels quelles qui que comment pourquoi quand o\u{f9} dans pour avec sur un une au aux entre l'entreprise",
+    ),
+    (
+        "es",
+        "el la los las de del y es son fue cu\u{e1}l cu\u{e1}les qu\u{e9} qui\u{e9}n c\u{f3}mo por para cu\u{e1}ndo d\u{f3}nde en con un una entre cu\u{e1}nto cu\u{e1}ntos su",
+    ),
+    (
+        "it",
+        "il lo la gli le di del della dei e \u{e8} sono era qual quale quali chi che come perch\u{e9} quando dove in per con un una tra nel nella quanto",
+    ),
+    (
+        "nl",
+        "de het een en is zijn was waren wat welke wie hoe waarom wanneer waar in voor van met op tot niet heeft hebben tussen hoeveel",
+    ),
+    (
+        "pt",
+        "o a os as de do da dos das e \u{e9} s\u{e3}o foi qual quais quem que como por para quando onde em no na com um uma entre quanto",
+    ),
 ];
 
 /// The BCP 47 tag of the question's language, if there is enough to tell by.
@@ -36,7 +57,10 @@ fn by_script(query: &str) -> Option<&'static str> {
     if is_main(kana + han) {
         return Some(if kana > 0 { "ja" } else { "zh" });
     }
-    [("ko", hangul), ("ar", arabic), ("ru", cyrillic)].into_iter().find(|(_, count)| is_main(*count)).map(|(tag, _)| tag)
+    [("ko", hangul), ("ar", arabic), ("ru", cyrillic)]
+        .into_iter()
+        .find(|(_, count)| is_main(*count))
+        .map(|(tag, _)| tag)
 }
 
 fn by_words(words: &[Word]) -> Option<&'static str> {

@@ -52,13 +52,15 @@ pub const MONTHS: &str = "january february march april may june july august sept
     enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre";
 
 /// Words for large numbers.
-pub const SCALES: &str = "hundred thousand million millions billion billions trillion m mm mn mio mrd b bn tn k millionen milliarden millones";
+pub const SCALES: &str =
+    "hundred thousand million millions billion billions trillion m mm mn mio mrd b bn tn k millionen milliarden millones";
 
 /// Words for money after a number.
 pub const CURRENCIES: &str = "dollar dollars usd eur euro euros gbp pound pounds sterling chf franc francs yen jpy yuan rmb cny inr rupee rupees cad aud cent cents sek nok dkk krw won brl real reais";
 
 /// Bodies whose documents have numbers.
-pub const STANDARDS: &str = "iso iec iso/iec ieee rfc din en ansi nist astm ifrs ias asc asu sfas pep cve cwe fips itu iso/iec/ieee bs iatf sox soc";
+pub const STANDARDS: &str =
+    "iso iec iso/iec ieee rfc din en ansi nist astm ifrs ias asc asu sfas pep cve cwe fips itu iso/iec/ieee bs iatf sox soc";
 
 /// Abbreviations and what they stand for.
 pub const ABBREVIATIONS: [(&str, &str); 46] = [

@@ -16,8 +16,14 @@ impl Casing {
     /// What a capital tells in this question.
     pub fn of(words: &[Word], language: Option<&str>) -> Self {
         let others = words.iter().skip(1).filter(|word| word.text.starts_with(char::is_alphabetic));
-        let (capital, all) = others.fold((0, 0), |(capital, all), word| (capital + usize::from(word.is_capitalized()), all + 1));
-        if language == Some("de") || (all >= 5 && capital * 5 >= all * 4) { Self::Untelling } else { Self::Telling }
+        let (capital, all) = others.fold((0, 0), |(capital, all), word| {
+            (capital + usize::from(word.is_capitalized()), all + 1)
+        });
+        if language == Some("de") || (all >= 5 && capital * 5 >= all * 4) {
+            Self::Untelling
+        } else {
+            Self::Telling
+        }
     }
 }
 
@@ -93,14 +99,20 @@ fn is_odd(word: &Word) -> bool {
     let letters = || word.text.chars().filter(|character| character.is_alphabetic());
     let capitals = letters().filter(|letter| letter.is_uppercase()).count();
     let inner = word.text.chars().skip(1).any(char::is_uppercase);
-    let plain = word.text.chars().all(|character| character.is_alphanumeric() || matches!(character, '&' | '-' | '.'));
+    let plain = word
+        .text
+        .chars()
+        .all(|character| character.is_alphanumeric() || matches!(character, '&' | '-' | '.'));
     plain && inner && capitals > 0 && word.text.len() >= 2 && word.text.len() <= 20 && !is_common(word)
 }
 
 /// How many words at the start of `words` are a place.
 fn place(words: &[Word]) -> Option<usize> {
     let first = words.first()?;
-    let two = words.get(1).filter(|_| !first.ends_clause()).map(|second| format!("{}_{}", first.lower, second.lower));
+    let two = words
+        .get(1)
+        .filter(|_| !first.ends_clause())
+        .map(|second| format!("{}_{}", first.lower, second.lower));
     if two.is_some_and(|two| holds(PLACES, &two)) {
         return Some(2);
     }

@@ -18,7 +18,14 @@ const LONG: usize = 12;
 
 /// The searches for a question, the most important first, each with its weight. The first is the
 /// question as it is.
-pub fn searches(query: &str, words: &[Word], intent: Intent, entities: &[Entity], language: Option<&str>, config: &Config) -> Vec<(String, f32)> {
+pub fn searches(
+    query: &str,
+    words: &[Word],
+    intent: Intent,
+    entities: &[Entity],
+    language: Option<&str>,
+    config: &Config,
+) -> Vec<(String, f32)> {
     let mut found = vec![(query.to_owned(), 1.0)];
     if intent == Intent::Comparative {
         let mut sides = named_sides(words, entities);
@@ -46,7 +53,9 @@ pub fn searches(query: &str, words: &[Word], intent: Intent, entities: &[Entity]
 fn named_sides(words: &[Word], entities: &[Entity]) -> Vec<String> {
     let of_kind = |kind: &str| entities.iter().filter(|entity| entity.kind == kind).collect::<Vec<_>>();
     let kinds = ["organization", "person", "location", "identifier", "date"];
-    let Some(group) = kinds.iter().map(|kind| of_kind(kind)).find(|group| group.len() > 1) else { return Vec::new() };
+    let Some(group) = kinds.iter().map(|kind| of_kind(kind)).find(|group| group.len() > 1) else {
+        return Vec::new();
+    };
     let side = |one: &Entity| {
         let kept = words.iter().enumerate().filter(|(index, word)| {
             let in_group = group.iter().find(|entity| entity.words.contains(index));
@@ -61,7 +70,9 @@ fn named_sides(words: &[Word], entities: &[Entity]) -> Vec<String> {
 fn spoken_sides(words: &[Word]) -> Vec<String> {
     let position = |from: usize, wanted: &[&str]| {
         let tail = words.iter().enumerate().skip(from);
-        tail.into_iter().find(|(_, word)| wanted.contains(&word.lower.as_str())).map(|(index, _)| index)
+        tail.into_iter()
+            .find(|(_, word)| wanted.contains(&word.lower.as_str()))
+            .map(|(index, _)| index)
     };
     let split = if let Some(middle) = position(0, &["vs", "versus"]) {
         Some((0..middle, middle + 1))
@@ -73,7 +84,11 @@ fn spoken_sides(words: &[Word]) -> Vec<String> {
     };
     let Some((left, right)) = split else { return Vec::new() };
     let sides = [phrase(words, left), phrase(words, right..words.len())];
-    if sides.iter().any(String::is_empty) { Vec::new() } else { sides.into() }
+    if sides.iter().any(String::is_empty) {
+        Vec::new()
+    } else {
+        sides.into()
+    }
 }
 
 /// Words as they are written, without those that only ask or compare.
@@ -85,7 +100,10 @@ fn phrase(words: &[Word], range: Range<usize>) -> String {
 }
 
 fn is_comparing(word: &Word) -> bool {
-    holds("compare compared comparison comparing between versus vs and or difference differences differ which better worse higher lower both", &word.lower)
+    holds(
+        "compare compared comparison comparing between versus vs and or difference differences differ which better worse higher lower both",
+        &word.lower,
+    )
 }
 
 /// The question with its abbreviations spelled out, if it has any.
@@ -152,7 +170,14 @@ mod tests {
     fn plan(query: &str, config: &Config) -> Vec<(String, f32)> {
         let words = words(query);
         let language = language(query, &words);
-        searches(query, &words, intent(query, &words).0, &entities(&words, language), language, config)
+        searches(
+            query,
+            &words,
+            intent(query, &words).0,
+            &entities(&words, language),
+            language,
+            config,
+        )
     }
 
     fn check(query: &str, others: &[(&str, f32)]) {
@@ -170,16 +195,28 @@ mod tests {
 
     #[test]
     fn comparisons_search_for_each_side() {
-        check("Compare the revenue of Acme and Bolt in 2022", &[("the revenue of Acme in 2022", SIDE), ("the revenue of Bolt in 2022", SIDE)]);
-        check("What is the difference between a lease and a rental?", &[("lease", SIDE), ("rental", SIDE)]);
+        check(
+            "Compare the revenue of Acme and Bolt in 2022",
+            &[("the revenue of Acme in 2022", SIDE), ("the revenue of Bolt in 2022", SIDE)],
+        );
+        check(
+            "What is the difference between a lease and a rental?",
+            &[("lease", SIDE), ("rental", SIDE)],
+        );
         check("postgres vs sqlite", &[("postgres", SIDE), ("sqlite", SIDE)]);
     }
 
     #[test]
     fn abbreviations_are_spelled_out() {
-        check("What was the capex in FY22?", &[("What was the capital expenditures in fiscal year 2022?", SPELLED_OUT)]);
+        check(
+            "What was the capex in FY22?",
+            &[("What was the capital expenditures in fiscal year 2022?", SPELLED_OUT)],
+        );
         check("EPS of 2Q23", &[("earnings per share of second quarter 2023", SPELLED_OUT)]);
-        let plain = Config { expansion: false, ..Config::default() };
+        let plain = Config {
+            expansion: false,
+            ..Config::default()
+        };
         assert_eq!(plan("What was the capex?", &plain).len(), 1);
     }
 
@@ -193,9 +230,15 @@ mod tests {
 
     #[test]
     fn there_are_never_too_many() {
-        let one = Config { max_searches: 1, ..Config::default() };
+        let one = Config {
+            max_searches: 1,
+            ..Config::default()
+        };
         assert_eq!(plan("Compare the capex of Acme and Bolt", &one).len(), 1);
-        assert_eq!(plan("Compare the capex of Acme, Bolt, Cog, Dent and Elk", &Config::default()).len(), 3);
+        assert_eq!(
+            plan("Compare the capex of Acme, Bolt, Cog, Dent and Elk", &Config::default()).len(),
+            3
+        );
     }
 
     proptest! {

@@ -50,7 +50,13 @@ pub fn words(query: &str) -> Vec<Word<'_>> {
         text = ["'s", "\u{2019}s"].iter().find_map(|mark| text.strip_suffix(mark)).unwrap_or(text);
         let after = rest.get(text.len()..).unwrap_or_default();
         if !text.is_empty() {
-            found.push(Word { text, lower: text.to_lowercase(), start: offset + opening, before, after });
+            found.push(Word {
+                text,
+                lower: text.to_lowercase(),
+                start: offset + opening,
+                before,
+                after,
+            });
         }
         offset += part.len();
     }
@@ -58,13 +64,31 @@ pub fn words(query: &str) -> Vec<Word<'_>> {
 }
 
 fn is_opening(character: char) -> bool {
-    matches!(character, '(' | '[' | '{' | '"' | '\'' | '\u{201c}' | '\u{2018}' | '\u{201e}' | '\u{ab}' | '\u{bf}' | '\u{a1}')
+    matches!(
+        character,
+        '(' | '[' | '{' | '"' | '\'' | '\u{201c}' | '\u{2018}' | '\u{201e}' | '\u{ab}' | '\u{bf}' | '\u{a1}'
+    )
 }
 
 fn is_closing(character: char) -> bool {
     matches!(
         character,
-        ')' | ']' | '}' | '"' | '\'' | '\u{201d}' | '\u{2019}' | '\u{bb}' | '.' | ',' | ';' | ':' | '?' | '!' | '\u{2026}' | '\u{3002}' | '\u{ff1f}'
+        ')' | ']'
+            | '}'
+            | '"'
+            | '\''
+            | '\u{201d}'
+            | '\u{2019}'
+            | '\u{bb}'
+            | '.'
+            | ','
+            | ';'
+            | ':'
+            | '?'
+            | '!'
+            | '\u{2026}'
+            | '\u{3002}'
+            | '\u{ff1f}'
     )
 }
 

@@ -56,7 +56,10 @@ impl GuestExtractor for Text {
         target.add_units(&units(paragraphs.finish()));
         if encoding != Encoding::Utf8 {
             let value = encoding.name().to_owned();
-            target.add_attrs(&[Attr { key: "encoding".to_owned(), value }]);
+            target.add_attrs(&[Attr {
+                key: "encoding".to_owned(),
+                value,
+            }]);
         }
         Ok(())
     }
@@ -66,7 +69,10 @@ fn units(paragraphs: impl IntoIterator<Item = Range<u32>>) -> Vec<Unit> {
     paragraphs
         .into_iter()
         .map(|at| Unit {
-            at: Span { start: at.start, end: at.end },
+            at: Span {
+                start: at.start,
+                end: at.end,
+            },
             kind: "paragraph".to_owned(),
             level: 0,
             title: None,
@@ -75,5 +81,9 @@ fn units(paragraphs: impl IntoIterator<Item = Range<u32>>) -> Vec<Unit> {
 }
 
 fn failure(code: &str, message: &str) -> Failure {
-    Failure { code: code.to_owned(), message: message.to_owned(), at: None }
+    Failure {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        at: None,
+    }
 }

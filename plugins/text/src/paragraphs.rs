@@ -70,8 +70,7 @@ mod tests {
 
     fn check(text: &str, expected: &[&str]) {
         let found = paragraphs(text, 3);
-        let found: Vec<&str> =
-            found.iter().map(|at| &text[at.start as usize..at.end as usize]).collect();
+        let found: Vec<&str> = found.iter().map(|at| &text[at.start as usize..at.end as usize]).collect();
         assert_eq!(found, expected, "{text:?}");
     }
 
@@ -106,6 +105,6 @@ mod tests {
     #[test]
     fn large_and_monotonous_texts_are_no_trouble() {
         assert!(paragraphs(&"\n".repeat(5 << 20), 1 << 18).is_empty());
-        assert_eq!(paragraphs(&"a".repeat(5 << 20), 1 << 18), [0..5 << 20]);
+        assert_eq!(paragraphs(&"a".repeat(5 << 20), 1 << 18), vec![0..5 << 20]);
     }
 }

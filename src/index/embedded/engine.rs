@@ -36,7 +36,7 @@ const HNSW_EDGES: usize = 16;
 const HNSW_BUILD_BEAM: usize = 100;
 
 /// Smallest beam of a search through the graph; never below the number of hits wanted.
-const HNSW_SEARCH_BEAM: usize = 128;
+const HNSW_SEARCH_BEAM: usize = 256;
 
 /// Vectors of less than this many KiB are compared one by one, also when a graph is there: as fast, and exact.
 const FULL_SCAN_KIB: usize = 10_000;

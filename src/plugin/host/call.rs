@@ -56,7 +56,7 @@ impl Drop for CancelOnDrop {
 /// take: it is held until the guest has really ended, not until nobody waits for it.
 pub struct Runner {
     shared: Arc<Shared>,
-    plugin: PluginRef,
+    plugin: Arc<PluginRef>,
     pre: Pre,
     counters: Arc<Counters>,
     budget: Budget,

@@ -18,6 +18,7 @@ pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 /// A component that is compiled and linked, ready to be instantiated for each call.
 pub struct Plugin {
     manifest: Manifest,
+    reference: Arc<PluginRef>,
     digest: String,
     contract: Contract,
     bytes: u64,
@@ -61,8 +62,8 @@ impl Plugin {
     }
 
     /// Name, version and kind, as errors and the log carry them.
-    pub fn reference(&self) -> PluginRef {
-        reference(&self.manifest)
+    pub fn reference(&self) -> Arc<PluginRef> {
+        self.reference.clone()
     }
 
     /// What it has done since it was loaded.
@@ -87,12 +88,13 @@ impl fmt::Debug for Plugin {
     }
 }
 
-fn reference(manifest: &Manifest) -> PluginRef {
-    PluginRef {
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        kind: manifest.kind,
-    }
+fn reference(manifest: &Manifest) -> Arc<PluginRef> {
+    let Manifest { name, version, kind, .. } = manifest;
+    Arc::new(PluginRef {
+        name: name.clone(),
+        version: version.clone(),
+        kind: *kind,
+    })
 }
 
 impl Host {
@@ -107,8 +109,9 @@ impl Host {
             return Err(refused(format!("it is larger than {} MiB", MAX_COMPONENT_BYTES >> 20)));
         }
         let manifest = Manifest::of_component(bytes).map_err(|error| refused(error.to_string()))?;
+        let reference = reference(&manifest);
         let refused = |why: String| PluginError {
-            plugin: Some(reference(&manifest)),
+            plugin: Some(reference.clone()),
             reason: Reason::Refused(why),
         };
         let contract = inspect(bytes).map_err(refused)?;
@@ -120,10 +123,11 @@ impl Host {
         let pre = self
             .link(manifest.kind, &component)
             .map_err(|error| refused(format!("it was built against another state of the contract: {error:#}")))?;
-        tracing::info!(plugin = %reference(&manifest), digest, "plugin loaded");
+        tracing::info!(plugin = %reference, digest, "plugin loaded");
         let (bytes, counters) = (bytes.len() as u64, Arc::default());
         Ok(Arc::new(Plugin {
             manifest,
+            reference,
             digest,
             contract,
             bytes,

@@ -114,7 +114,7 @@ impl ResourceLimiter for Memory {
 /// A guest's way into the server's log: so many lines, each so long.
 #[derive(Debug)]
 pub struct Log {
-    plugin: PluginRef,
+    plugin: Arc<PluginRef>,
     left: u32,
     dropped: u64,
 }
@@ -166,7 +166,7 @@ pub enum Offered {
 }
 
 impl State {
-    pub fn new(plugin: PluginRef, budget: &Budget, memory_limit: u64, clock: Clock, offered: Offered) -> Self {
+    pub fn new(plugin: Arc<PluginRef>, budget: &Budget, memory_limit: u64, clock: Clock, offered: Offered) -> Self {
         Self {
             clock,
             memory: Memory::new(memory_limit),

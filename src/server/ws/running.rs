@@ -154,14 +154,15 @@ impl Following<'_> {
         loop {
             let resume_by = self.resume_by;
             let event = tokio::select! {
+                // What was told before a cancel is answered before it.
                 biased;
+                Some(command) = told.recv() => {
+                    self.obey(command, pause_limit, cancelled).await?;
+                    continue;
+                }
                 () = cancel.cancelled(), if !cancelled => {
                     cancelled = true;
                     self.resume_by = None;
-                    continue;
-                }
-                Some(command) = told.recv() => {
-                    self.obey(command, pause_limit, cancelled).await?;
                     continue;
                 }
                 () = sleep_until(resume_by.unwrap_or_else(Instant::now)), if resume_by.is_some() => {
@@ -214,16 +215,25 @@ impl Following<'_> {
         slot.send(last);
         told.close();
         while let Ok(Command::Pause { answer_to } | Command::Resume { answer_to }) = told.try_recv() {
-            self.outbox.send(error_frame(Some(&answer_to), unknown_request())).await?;
+            self.too_late(&answer_to).await?;
         }
         Ok(())
+    }
+
+    /// Answers a message that came when the query had ended or was about to. Under the query's own name its end is the
+    /// answer: an error would be a second end.
+    async fn too_late(&self, answer_to: &str) -> Result<(), Gone> {
+        if answer_to == self.request_id {
+            return Ok(());
+        }
+        self.outbox.send(error_frame(Some(answer_to), unknown_request())).await
     }
 
     async fn obey(&mut self, command: Command, pause_limit: Duration, cancelled: bool) -> Result<(), Gone> {
         let (stage, answer_to, message) = match command {
             // A query that is being cancelled cannot be held any more.
             Command::Pause { answer_to } | Command::Resume { answer_to } if cancelled => {
-                return self.outbox.send(error_frame(Some(&answer_to), unknown_request())).await;
+                return self.too_late(&answer_to).await;
             }
             Command::Pause { answer_to } => {
                 self.resume_by.get_or_insert_with(|| Instant::now() + pause_limit);

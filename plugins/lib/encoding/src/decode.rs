@@ -20,7 +20,12 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder at the start of a file.
     pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, rest: Vec::new(), high: None, at_start: true }
+        Self {
+            encoding,
+            rest: Vec::new(),
+            high: None,
+            at_start: true,
+        }
     }
 
     /// Decodes the next piece; `sink` gets the text, possibly in several parts.
@@ -29,14 +34,12 @@ impl Decoder {
     /// [`Malformed`] if the encoding is UTF-8 and the bytes are not.
     pub fn decode(&mut self, bytes: &[u8], mut sink: impl FnMut(&str)) -> Result<(), Malformed> {
         match self.encoding {
-            Encoding::Utf8 => self.utf8(bytes, sink),
-            Encoding::Utf16Le => Ok(self.utf16(bytes, u16::from_le_bytes, sink)),
-            Encoding::Utf16Be => Ok(self.utf16(bytes, u16::from_be_bytes, sink)),
-            Encoding::Windows1252 => {
-                sink(&bytes.iter().map(|&byte| windows_1252(byte)).collect::<String>());
-                Ok(())
-            }
+            Encoding::Utf8 => return self.utf8(bytes, sink),
+            Encoding::Utf16Le => self.utf16(bytes, u16::from_le_bytes, sink),
+            Encoding::Utf16Be => self.utf16(bytes, u16::from_be_bytes, sink),
+            Encoding::Windows1252 => sink(&bytes.iter().map(|&byte| windows_1252(byte)).collect::<String>()),
         }
+        Ok(())
     }
 
     /// Says that there are no more pieces.
@@ -110,10 +113,9 @@ impl Decoder {
 /// Windows-1252 by the WHATWG Encoding Standard, which gives the five unassigned bytes a meaning.
 fn windows_1252(byte: u8) -> char {
     const HIGH: [char; 32] = [
-        '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}', '\u{2021}',
-        '\u{2c6}', '\u{2030}', '\u{160}', '\u{2039}', '\u{152}', '\u{8d}', '\u{17d}', '\u{8f}',
-        '\u{90}', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{2022}', '\u{2013}', '\u{2014}',
-        '\u{2dc}', '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}', '\u{17e}', '\u{178}',
+        '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}', '\u{2021}', '\u{2c6}', '\u{2030}', '\u{160}',
+        '\u{2039}', '\u{152}', '\u{8d}', '\u{17d}', '\u{8f}', '\u{90}', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{2022}',
+        '\u{2013}', '\u{2014}', '\u{2dc}', '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}', '\u{17e}', '\u{178}',
     ];
     let high = byte.checked_sub(0x80).and_then(|index| HIGH.get(usize::from(index)));
     high.copied().unwrap_or(char::from(byte))

@@ -36,8 +36,11 @@ pub fn detect(mut next: impl FnMut(u64) -> Vec<u8>) -> Result<Encoding, Binary> 
         piece = next(bytes);
     }
     is_utf8 = is_utf8 && utf8.finish(|_| ()).is_ok();
-    let (suspect, encoding) =
-        if is_utf8 { (nuls, Encoding::Utf8) } else { (controls, Encoding::Windows1252) };
+    let (suspect, encoding) = if is_utf8 {
+        (nuls, Encoding::Utf8)
+    } else {
+        (controls, Encoding::Windows1252)
+    };
     if suspect > bytes / 100 { Err(Binary) } else { Ok(encoding) }
 }
 

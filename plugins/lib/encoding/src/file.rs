@@ -21,10 +21,7 @@ pub enum Refused {
 ///
 /// # Errors
 /// See [`Refused`].
-pub fn read_text(
-    mut read: impl FnMut(u64) -> Vec<u8>,
-    mut sink: impl FnMut(&str, u64) -> bool,
-) -> Result<Encoding, Refused> {
+pub fn read_text(mut read: impl FnMut(u64) -> Vec<u8>, mut sink: impl FnMut(&str, u64) -> bool) -> Result<Encoding, Refused> {
     let encoding = detect(&mut read).map_err(|_| Refused::Binary)?;
     let mut decoder = Decoder::new(encoding);
     let mut offset = 0;
@@ -64,7 +61,10 @@ mod tests {
             last = done;
             true
         });
-        assert_eq!((encoding, text.as_str(), last), (Ok(Encoding::Utf8), "gr\u{fc}n wie Gr\u{fc}nkohl", 19));
+        assert_eq!(
+            (encoding, text.as_str(), last),
+            (Ok(Encoding::Utf8), "gr\u{fc}n wie Gr\u{fc}nkohl", 19)
+        );
     }
 
     #[test]
@@ -83,7 +83,13 @@ mod tests {
         let refused = read_text(
             |at| {
                 reads += 1;
-                if at > 0 { Vec::new() } else if reads == 1 { b"abc".to_vec() } else { vec![0xff] }
+                if at > 0 {
+                    Vec::new()
+                } else if reads == 1 {
+                    b"abc".to_vec()
+                } else {
+                    vec![0xff]
+                }
             },
             |_, _| true,
         );

@@ -55,20 +55,14 @@ enum Section {
 }
 
 fn code(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .take(4)
-        .fold(0, |value, &byte| value << 8 | u32::from(byte))
+    bytes.iter().take(4).fold(0, |value, &byte| value << 8 | u32::from(byte))
 }
 
 fn utf16(bytes: &[u8]) -> Target {
     if let [single] = *bytes {
         return Target::Char(u32::from(single));
     }
-    let units: Vec<u16> = bytes
-        .chunks_exact(2)
-        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
-        .collect();
+    let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
     let text = String::from_utf16_lossy(&units);
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
@@ -110,8 +104,7 @@ impl CMap {
                         b"begincidchar" => Section::CidChar,
                         b"begincidrange" => Section::CidRange,
                         b"def" => {
-                            if let [.., Operand::Name(name), Operand::Int(mode)] =
-                                operands.as_slice()
+                            if let [.., Operand::Name(name), Operand::Int(mode)] = operands.as_slice()
                                 && name == b"WMode"
                             {
                                 cmap.vertical = *mode == 1;
@@ -254,15 +247,13 @@ impl CMap {
     pub(super) fn text(&self, code: u32, out: &mut String) -> bool {
         match find(&self.unicode, code) {
             Some(mapping) => match &mapping.to {
-                Target::Char(first) => {
-                    match char::from_u32(first.saturating_add(code - mapping.low)) {
-                        Some(c) => {
-                            out.push(c);
-                            true
-                        }
-                        None => false,
+                Target::Char(first) => match char::from_u32(first.saturating_add(code - mapping.low)) {
+                    Some(c) => {
+                        out.push(c);
+                        true
                     }
-                }
+                    None => false,
+                },
                 Target::Text(text) => {
                     out.push_str(text);
                     true
@@ -282,9 +273,7 @@ impl CMap {
     pub(super) fn code_of(&self, wanted: char) -> Option<u32> {
         let wanted = u32::from(wanted);
         self.unicode.iter().find_map(|mapping| match mapping.to {
-            Target::Char(first)
-                if first <= wanted && wanted - first <= mapping.high.saturating_sub(mapping.low) =>
-            {
+            Target::Char(first) if first <= wanted && wanted - first <= mapping.high.saturating_sub(mapping.low) => {
                 Some(mapping.low + (wanted - first))
             }
             _ => None,
@@ -318,12 +307,7 @@ impl CMap {
 fn find<T>(mappings: &[Mapping<T>], code: u32) -> Option<&Mapping<T>> {
     let end = mappings.partition_point(|mapping| mapping.low <= code);
     // An entry for a single code may stand inside a longer range: look back a little.
-    mappings
-        .get(..end)?
-        .iter()
-        .rev()
-        .take(8)
-        .find(|mapping| code <= mapping.high)
+    mappings.get(..end)?.iter().rev().take(8).find(|mapping| code <= mapping.high)
 }
 
 #[cfg(test)]

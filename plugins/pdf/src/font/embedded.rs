@@ -95,11 +95,7 @@ fn format12(table: &[u8]) -> Option<Vec<(u16, char)>> {
     let mut pairs = Vec::new();
     for i in 0..groups as usize {
         let at = 16 + 12 * i;
-        let (Some(start), Some(end), Some(glyph)) = (
-            u32_at(table, at),
-            u32_at(table, at + 4),
-            u32_at(table, at + 8),
-        ) else {
+        let (Some(start), Some(end), Some(glyph)) = (u32_at(table, at), u32_at(table, at + 4), u32_at(table, at + 8)) else {
             break;
         };
         for offset in 0..=end.saturating_sub(start).min(0xFFFF) {

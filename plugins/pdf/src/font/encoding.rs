@@ -73,12 +73,7 @@ fn from_table(table: &[u16; 256]) -> CodeTexts {
 /// What the codes of a simple font mean by its `/Encoding`, its name and its own font program.
 ///
 /// `embedded` is the decompressed font program of a Type 1 font, if there is one.
-pub(super) fn simple(
-    doc: &Document,
-    font: &Dictionary,
-    base_font: &str,
-    embedded: Option<&[u8]>,
-) -> CodeTexts {
+pub(super) fn simple(doc: &Document, font: &Dictionary, base_font: &str, embedded: Option<&[u8]>) -> CodeTexts {
     let encoding = object::get(doc, font, b"Encoding");
     let named = match encoding {
         Some(Object::Name(name)) => base_table(name),
@@ -97,9 +92,7 @@ pub(super) fn simple(
         (None, None) if base_font.contains("ZapfDingbats") => from_table(&tables::ZAPF_DINGBATS),
         (None, None) if is_symbol(base_font) => from_table(&tables::SYMBOL),
         (None, None) if is_wingdings(base_font) => wingdings(),
-        (None, None) if object::name(doc, font, b"Subtype") == Some(b"TrueType") => {
-            from_table(&tables::WIN_ANSI)
-        }
+        (None, None) if object::name(doc, font, b"Subtype") == Some(b"TrueType") => from_table(&tables::WIN_ANSI),
         (None, None) => from_table(&tables::STANDARD),
     };
     if let Some(differences) = encoding
@@ -168,10 +161,7 @@ fn wingdings() -> CodeTexts {
 
 /// The `/Encoding` array in the clear text of a Type 1 font program: `dup 65 /A put`.
 fn type1_encoding(program: &[u8]) -> Option<CodeTexts> {
-    let clear_end = program
-        .windows(5)
-        .position(|w| w == b"eexec")
-        .unwrap_or(program.len().min(1 << 16));
+    let clear_end = program.windows(5).position(|w| w == b"eexec").unwrap_or(program.len().min(1 << 16));
     let clear = program.get(..clear_end)?;
     let start = clear.windows(9).position(|w| w == b"/Encoding")?;
     let section = clear.get(start..)?;
@@ -230,11 +220,7 @@ mod tests {
 
     #[test]
     fn names_are_sorted_for_the_search() {
-        assert!(
-            GLYPH_NAMES
-                .windows(2)
-                .all(|pair| pair[0].0.as_bytes() < pair[1].0.as_bytes())
-        );
+        assert!(GLYPH_NAMES.windows(2).all(|pair| pair[0].0.as_bytes() < pair[1].0.as_bytes()));
     }
 
     #[test]

@@ -195,7 +195,7 @@ pub(super) const GLYPH_NAMES: &[(&str, u16)] = &[
     ("eshcurl", 0x0286), ("eshreversedloop", 0x01AA), ("eshsquatreversed", 0x0285), ("estimated", 0x212E), ("eta", 0x03B7), ("etatonos", 0x03AE),
     ("eth", 0x00F0), ("etilde", 0x1EBD), ("etildebelow", 0x1E1B), ("eturned", 0x01DD), ("euro", 0x20AC), ("exclam", 0x0021), ("exclamdbl", 0x203C),
     ("exclamdown", 0x00A1), ("existential", 0x2203), ("ezh", 0x0292), ("ezhcaron", 0x01EF), ("ezhcurl", 0x0293), ("ezhreversed", 0x01B9),
-    ("ezhtail", 0x01BA), ("f", 0x0066), ("f_f", 0xFB00), ("f_f_i", 0xFB03), ("f_f_l", 0xFB04), ("f_i", 0xFB01), ("f_l", 0xFB02),
+    ("ezhtail", 0x01BA), ("f", 0x0066),
     ("fahrenheit", 0x2109), ("fcircle", 0x24D5), ("fdotaccent", 0x1E1F), ("feicoptic", 0x03E5), ("female", 0x2640), ("ff", 0xFB00), ("ffi", 0xFB03),
     ("ffl", 0xFB04), ("fi", 0xFB01), ("fifteencircle", 0x246E), ("fifteenparen", 0x2482), ("fifteenperiod", 0x2496), ("figuredash", 0x2012),
     ("filledbox", 0x25A0), ("filledrect", 0x25AC), ("firsttonechinese", 0x02C9), ("fisheye", 0x25C9), ("fitacyrillic", 0x0473), ("five", 0x0035),

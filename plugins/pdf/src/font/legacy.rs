@@ -24,9 +24,7 @@ impl Legacy {
         let charset = match name.rsplit_once('-')?.0 {
             "GB-EUC" | "GBpc-EUC" | "GBK-EUC" | "GBKp-EUC" | "GBK2K" => GB18030,
             "B5pc" | "ETen-B5" | "ETenms-B5" | "HKscs-B5" => BIG5,
-            "83pv-RKSJ" | "90ms-RKSJ" | "90msp-RKSJ" | "90pv-RKSJ" | "Add-RKSJ" | "Ext-RKSJ" => {
-                SHIFT_JIS
-            }
+            "83pv-RKSJ" | "90ms-RKSJ" | "90msp-RKSJ" | "90pv-RKSJ" | "Add-RKSJ" | "Ext-RKSJ" => SHIFT_JIS,
             "EUC" => EUC_JP,
             "KSC-EUC" | "KSCms-UHC" | "KSCms-UHC-HW" | "KSCpc-EUC" => EUC_KR,
             _ => return None,
@@ -42,17 +40,13 @@ impl Legacy {
                 let surrogate = bytes.first().is_some_and(|b| (0xD8..=0xDB).contains(b));
                 let taken = if surrogate { 4 } else { 2 }.min(bytes.len());
                 let part = bytes.get(..taken).unwrap_or(bytes);
-                let units: Vec<u16> = part
-                    .chunks_exact(2)
-                    .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
-                    .collect();
+                let units: Vec<u16> = part.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
                 let text = char::decode_utf16(units).filter_map(Result::ok).collect();
                 (number(part), taken.max(1), text)
             }
             Legacy::Charset(charset) => {
                 let lead = bytes.first().copied().unwrap_or(0);
-                let single =
-                    lead < 0x81 || (charset == SHIFT_JIS && (0xA0..=0xDF).contains(&lead));
+                let single = lead < 0x81 || (charset == SHIFT_JIS && (0xA0..=0xDF).contains(&lead));
                 let taken = if single { 1 } else { 2 }.min(bytes.len());
                 let part = bytes.get(..taken).unwrap_or(bytes);
                 let text = charset

@@ -63,15 +63,9 @@ pub(crate) struct Code {
 impl Font {
     /// Reads a font dictionary. Damage in it costs text or widths, never the page; only a limit
     /// is an error.
-    pub(crate) fn load(
-        doc: &Document,
-        dict: &Dictionary,
-        budget: &mut Budget,
-    ) -> Result<Font, Failure> {
+    pub(crate) fn load(doc: &Document, dict: &Dictionary, budget: &mut Budget) -> Result<Font, Failure> {
         let to_unicode = match object::get(doc, dict, b"ToUnicode") {
-            Some(Object::Stream(stream)) => {
-                CMap::parse(&stream_bytes(stream, budget)?.unwrap_or_default())
-            }
+            Some(Object::Stream(stream)) => CMap::parse(&stream_bytes(stream, budget)?.unwrap_or_default()),
             _ => CMap::default(),
         };
         let base_font = object::name(doc, dict, b"BaseFont")
@@ -134,22 +128,14 @@ impl Font {
         Ok(font)
     }
 
-    fn composite(
-        doc: &Document,
-        dict: &Dictionary,
-        base_font: &str,
-        to_unicode: CMap,
-        budget: &mut Budget,
-    ) -> Result<Font, Failure> {
+    fn composite(doc: &Document, dict: &Dictionary, base_font: &str, to_unicode: CMap, budget: &mut Budget) -> Result<Font, Failure> {
         let descendant = object::array(doc, dict, b"DescendantFonts")
             .and_then(<[Object]>::first)
             .and_then(|item| object::resolve(doc, item))
             .and_then(object::as_dict);
         let mut legacy = None;
         let mut codes = match object::get(doc, dict, b"Encoding") {
-            Some(Object::Stream(stream)) => {
-                CMap::parse(&stream_bytes(stream, budget)?.unwrap_or_default())
-            }
+            Some(Object::Stream(stream)) => CMap::parse(&stream_bytes(stream, budget)?.unwrap_or_default()),
             Some(Object::Name(name)) => {
                 legacy = Legacy::named(name);
                 let mut codes = CMap::identity();
@@ -166,9 +152,7 @@ impl Font {
         let descriptor = descendant.and_then(|d| object::dict(doc, d, b"FontDescriptor"));
         let glyphs = match descriptor.and_then(|d| object::get(doc, d, b"FontFile2")) {
             Some(Object::Stream(stream)) if !to_unicode.has_unicode() && legacy.is_none() => {
-                stream_bytes(stream, budget)?
-                    .as_deref()
-                    .and_then(GlyphUnicodes::parse)
+                stream_bytes(stream, budget)?.as_deref().and_then(GlyphUnicodes::parse)
             }
             _ => None,
         };
@@ -208,11 +192,7 @@ impl Font {
                 .map_or(0.0, |cid| widths.get(cid)),
         };
         // Subset fonts may carry a space of no or absurd width.
-        if (0.1..=0.8).contains(&width) {
-            width
-        } else {
-            0.25
-        }
+        if (0.1..=0.8).contains(&width) { width } else { 0.25 }
     }
 
     /// Decodes a shown string code by code: `each` gets the code and its text, which may be empty.
@@ -254,11 +234,7 @@ impl Font {
                         {
                             text.push(c);
                         }
-                        let advance = if self.vertical {
-                            widths.down
-                        } else {
-                            widths.get(cid)
-                        };
+                        let advance = if self.vertical { widths.down } else { widths.get(cid) };
                         (advance, taken, value)
                     }
                 }
@@ -276,10 +252,7 @@ impl Font {
 
 fn is_bold(doc: &Document, base_font: &str, descriptor: Option<&Dictionary>) -> bool {
     let name = base_font.to_ascii_lowercase();
-    if ["bold", "black", "heavy", "demi"]
-        .iter()
-        .any(|weight| name.contains(weight))
-    {
+    if ["bold", "black", "heavy", "demi"].iter().any(|weight| name.contains(weight)) {
         return true;
     }
     let Some(descriptor) = descriptor else {

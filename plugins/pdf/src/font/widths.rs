@@ -12,13 +12,7 @@ pub(super) struct SimpleWidths(Vec<f32>);
 impl SimpleWidths {
     /// `unit` is what one width unit is as a part of the font size: a thousandth, except in
     /// Type 3 fonts.
-    pub(super) fn load(
-        doc: &Document,
-        font: &Dictionary,
-        base_font: &str,
-        unit: f32,
-        texts: &CodeTexts,
-    ) -> Self {
+    pub(super) fn load(doc: &Document, font: &Dictionary, base_font: &str, unit: f32, texts: &CodeTexts) -> Self {
         let Some(given) = object::array(doc, font, b"Widths") else {
             return SimpleWidths(standard(base_font, texts));
         };
@@ -27,11 +21,7 @@ impl SimpleWidths {
             .unwrap_or(0.0);
         let first = object::integer(doc, font, b"FirstChar").unwrap_or(0);
         let mut widths = vec![missing * unit; 256];
-        for (slot, width) in widths
-            .iter_mut()
-            .skip(usize::try_from(first).unwrap_or(0))
-            .zip(given)
-        {
+        for (slot, width) in widths.iter_mut().skip(usize::try_from(first).unwrap_or(0)).zip(given) {
             if let Some(width) = object::resolve(doc, width).and_then(object::as_number) {
                 *slot = width * unit;
             }
@@ -117,12 +107,7 @@ impl CidWidths {
                     let list: Vec<f32> = list
                         .iter()
                         .take(0x1_0000)
-                        .map(|item| {
-                            object::resolve(doc, item)
-                                .and_then(object::as_number)
-                                .unwrap_or(0.0)
-                                / 1000.0
-                        })
+                        .map(|item| object::resolve(doc, item).and_then(object::as_number).unwrap_or(0.0) / 1000.0)
                         .collect();
                     let last = first.saturating_add(list.len().saturating_sub(1) as u32);
                     if !list.is_empty() {
@@ -144,8 +129,7 @@ impl CidWidths {
 
     pub(super) fn get(&self, cid: u32) -> f32 {
         let end = self.ranges.partition_point(|range| range.0 <= cid);
-        let Some((first, last, list)) = end.checked_sub(1).and_then(|at| self.ranges.get(at))
-        else {
+        let Some((first, last, list)) = end.checked_sub(1).and_then(|at| self.ranges.get(at)) else {
             return self.default;
         };
         if cid > *last {
@@ -153,10 +137,7 @@ impl CidWidths {
         }
         match list.as_slice() {
             [single] => *single,
-            list => list
-                .get((cid - first) as usize)
-                .copied()
-                .unwrap_or(self.default),
+            list => list.get((cid - first) as usize).copied().unwrap_or(self.default),
         }
     }
 }

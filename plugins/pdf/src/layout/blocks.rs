@@ -24,9 +24,7 @@ pub(super) fn group(rows: Vec<Row>, separator: CellSeparator, blocks: &mut Vec<B
         let mut text: Vec<Line> = Vec::new();
         let mut previous: Option<&Row> = None;
         for row in rows.get(at..table.start).unwrap_or_default() {
-            if previous.is_some_and(|above| starts_block(above, row, leading, x0, x1))
-                && !text.is_empty()
-            {
+            if previous.is_some_and(|above| starts_block(above, row, leading, x0, x1)) && !text.is_empty() {
                 blocks.push(Block {
                     kind: BlockKind::Text,
                     lines: std::mem::take(&mut text),
@@ -49,9 +47,7 @@ pub(super) fn group(rows: Vec<Row>, separator: CellSeparator, blocks: &mut Vec<B
             .collect();
         if !lines.is_empty() {
             blocks.push(Block {
-                kind: BlockKind::Table {
-                    header: table.header,
-                },
+                kind: BlockKind::Table { header: table.header },
                 lines,
             });
         }
@@ -93,18 +89,17 @@ fn leading(rows: &[Row]) -> f32 {
             _ => None,
         })
         .collect();
+    // So few may all be steps between paragraphs.
+    if steps.len() < 4 {
+        return 1.2;
+    }
     steps.sort_by(f32::total_cmp);
     // Spaced-out paragraphs make the upper half: a low quantile is the step within one.
-    steps
-        .get(steps.len() / 3)
-        .copied()
-        .unwrap_or(1.2)
-        .clamp(0.95, 1.8)
+    steps.get(steps.len() / 3).copied().unwrap_or(1.2).clamp(0.95, 1.8)
 }
 
 fn is_bullet(text: &str) -> bool {
-    text.starts_with(['•', '▪', '●', '■', '◦', '‣', '➢', '☐', '☑', '☒', '✓', '–', '—'])
-        && text.chars().nth(1).is_none_or(|c| c == ' ')
+    text.starts_with(['•', '▪', '●', '■', '◦', '‣', '➢', '☐', '☑', '☒', '✓', '–', '—']) && text.chars().nth(1).is_none_or(|c| c == ' ')
 }
 
 fn starts_block(above: &Row, row: &Row, leading: f32, x0: f32, x1: f32) -> bool {
@@ -158,24 +153,20 @@ fn figures(row: &Row) -> usize {
 }
 
 fn is_tabular(row: &Row) -> bool {
-    row.cells.len() >= 2
-        && (figures(row) > 0 || (row.cells.len() >= 3 && row.cells.iter().all(|c| c.chars <= 40)))
+    row.cells.len() >= 2 && (figures(row) > 0 || (row.cells.len() >= 3 && row.cells.iter().all(|c| c.chars <= 40)))
 }
 
 /// Whether a row gives values: a figure that is more than a year.
 fn has_values(row: &Row) -> bool {
-    row.cells.iter().skip(1).any(|cell| {
-        is_figure(cell) && !is_year(&cell.text) && cell.text.chars().any(|c| !"$€£¥% ".contains(c))
-    }) && row
-        .cells
-        .first()
-        .is_some_and(|cell| cell.text.chars().any(char::is_alphabetic))
+    row.cells
+        .iter()
+        .skip(1)
+        .any(|cell| is_figure(cell) && !is_year(&cell.text) && cell.text.chars().any(|c| !"$€£¥% ".contains(c)))
+        && row.cells.first().is_some_and(|cell| cell.text.chars().any(char::is_alphabetic))
 }
 
 fn is_year(text: &str) -> bool {
-    text.len() == 4
-        && (text.starts_with("19") || text.starts_with("20"))
-        && text.bytes().all(|b| b.is_ascii_digit())
+    text.len() == 4 && (text.starts_with("19") || text.starts_with("20")) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn tables(rows: &[Row], leading: f32, width: f32) -> Vec<TableRows> {
@@ -183,8 +174,7 @@ fn tables(rows: &[Row], leading: f32, width: f32) -> Vec<TableRows> {
     let close = |at: usize| match (at.checked_sub(1).and_then(|i| rows.get(i)), rows.get(at)) {
         (Some(above), Some(row)) => {
             let size = above.size().max(row.size()).max(0.1);
-            (above.base - row.base) / size < 2.6 * leading
-                && (above.size() - row.size()).abs() < 0.35 * size
+            (above.base - row.base) / size < 2.6 * leading && (above.size() - row.size()).abs() < 0.35 * size
         }
         _ => false,
     };
@@ -230,13 +220,7 @@ fn two_rows_agree(rows: &[Row], start: usize) -> bool {
 
 /// Finds the header of a table: the rows before the first one with values, and captions of
 /// columns that stand above it, clear of the column of labels.
-fn with_header(
-    rows: &[Row],
-    start: usize,
-    end: usize,
-    floor: usize,
-    close: &impl Fn(usize) -> bool,
-) -> TableRows {
+fn with_header(rows: &[Row], start: usize, end: usize, floor: usize, close: &impl Fn(usize) -> bool) -> TableRows {
     let slice = rows.get(start..end).unwrap_or_default();
     let label_x = slice.iter().map(Row::x0).fold(f32::MAX, f32::min);
     let first_values = slice.iter().position(has_values).unwrap_or(0);
@@ -251,9 +235,9 @@ fn with_header(
     while start > floor
         && close(start)
         && values_at - start < MAX_HEADER
-        && rows.get(start - 1).is_some_and(|row| {
-            row.chars() < 120 && (clear(row) || is_unit_note(row)) && row.x0() > label_x - 3.0
-        })
+        && rows
+            .get(start - 1)
+            .is_some_and(|row| row.chars() < 120 && (clear(row) || is_unit_note(row)) && row.x0() > label_x - 3.0)
     {
         start -= 1;
     }
@@ -267,12 +251,7 @@ fn with_header(
         header_end -= 1;
     }
     let header = header_end - start;
-    let is_header = header <= MAX_HEADER
-        && rows
-            .get(start..header_end)
-            .unwrap_or_default()
-            .iter()
-            .all(|row| !has_values(row));
+    let is_header = header <= MAX_HEADER && rows.get(start..header_end).unwrap_or_default().iter().all(|row| !has_values(row));
     TableRows {
         start,
         end,

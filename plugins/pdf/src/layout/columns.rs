@@ -29,14 +29,10 @@ fn split(rows: Vec<Row>, depth: u32, regions: &mut Vec<Vec<Row>>) {
     let within = rows.split_off(start);
     let (mut left, mut right) = (Vec::new(), Vec::new());
     for row in within {
-        let (cells_left, cells_right): (Vec<Cell>, Vec<Cell>) =
-            row.cells.into_iter().partition(|cell| cell.x0 < x - 2.0);
+        let (cells_left, cells_right): (Vec<Cell>, Vec<Cell>) = row.cells.into_iter().partition(|cell| cell.x0 < x - 2.0);
         for (cells, side) in [(cells_left, &mut left), (cells_right, &mut right)] {
             if !cells.is_empty() {
-                side.push(Row {
-                    base: row.base,
-                    cells,
-                });
+                side.push(Row { base: row.base, cells });
             }
         }
     }
@@ -136,9 +132,7 @@ fn gutter(rows: &[Row]) -> Option<Gutter> {
 
 /// Whether a row prints over the strip left of `x`.
 fn crosses(row: &Row, x: f32) -> bool {
-    row.cells
-        .iter()
-        .any(|cell| cell.x0 < x - 2.0 && cell.x1 > x - 0.5 * cell.size)
+    row.cells.iter().any(|cell| cell.x0 < x - 2.0 && cell.x1 > x - 0.5 * cell.size)
 }
 
 /// The characters that stand in columns right and left of `x` in these rows, if they do.
@@ -167,12 +161,7 @@ fn judge(rows: &[Row], x: f32, start: usize, end: usize) -> Option<(usize, Gutte
     for row in slice {
         left.add(row.cells.iter().filter(|cell| !is_right(cell)));
         right.add(row.cells.iter().filter(is_right));
-        aligned += usize::from(
-            row.cells
-                .iter()
-                .find(is_right)
-                .is_some_and(|cell| cell.x0 - x < 4.0),
-        );
+        aligned += usize::from(row.cells.iter().find(is_right).is_some_and(|cell| cell.x0 - x < 4.0));
     }
     // The left side may itself be columns: then each of them is judged when it is split again.
     let flush = aligned as f32 >= 0.6 * right.rows as f32;

@@ -45,7 +45,9 @@ pub(crate) struct Block {
 pub(crate) enum BlockKind {
     Text,
     /// A table whose first lines are its header, as many as said.
-    Table { header: usize },
+    Table {
+        header: usize,
+    },
 }
 
 /// Blocks of a page in reading order.

@@ -16,8 +16,7 @@ pub(super) struct Cell {
 
 /// Whether a text goes on a figure that is typeset apart from it, as tables do: `1.5` `%`.
 pub(super) fn closes(before: &str, text: &str) -> bool {
-    before.ends_with(|c: char| c.is_ascii_digit() || c == ')')
-        && (text.starts_with('%') || (text.starts_with(')') && text.len() <= 2))
+    before.ends_with(|c: char| c.is_ascii_digit() || c == ')') && (text.starts_with('%') || (text.starts_with(')') && text.len() <= 2))
 }
 
 /// All that stands on one line, left to right. Has at least one cell.
@@ -42,10 +41,7 @@ impl Row {
 
     /// The font size of most of its characters.
     pub(super) fn size(&self) -> f32 {
-        self.cells
-            .iter()
-            .max_by_key(|cell| cell.chars)
-            .map_or(0.0, |cell| cell.size)
+        self.cells.iter().max_by_key(|cell| cell.chars).map_or(0.0, |cell| cell.size)
     }
 
     pub(super) fn bold(&self) -> bool {
@@ -155,8 +151,5 @@ fn finish(mut row: Building) -> Row {
         }
         before = Some(run);
     }
-    Row {
-        base: row.base,
-        cells,
-    }
+    Row { base: row.base, cells }
 }

@@ -120,9 +120,7 @@ impl Seen {
         let cell = (0.25 * glyph.size).max(0.05);
         let near = 0.12 * glyph.size;
         let (cx, cy) = ((glyph.x / cell) as i64, (glyph.y / cell) as i64);
-        let key = |x: i64, y: i64| {
-            (u64::from(u32::from(c)) << 42) ^ ((x as u64 & 0x1F_FFFF) << 21) ^ (y as u64 & 0x1F_FFFF)
-        };
+        let key = |x: i64, y: i64| (u64::from(u32::from(c)) << 42) ^ ((x as u64 & 0x1F_FFFF) << 21) ^ (y as u64 & 0x1F_FFFF);
         let side = |v: f32, c: i64| {
             let within = v / cell - c as f32;
             if within > 0.5 { 1 } else { -1 }

@@ -41,9 +41,7 @@ impl Pdf {
 
     /// Adds a page with this content, `extra` entries in its dictionary.
     pub fn page_with(&mut self, content: &str, extra: Dictionary) -> ObjectId {
-        let content = self
-            .doc
-            .add_object(Stream::new(dictionary! {}, content.as_bytes().to_vec()));
+        let content = self.doc.add_object(Stream::new(dictionary! {}, content.as_bytes().to_vec()));
         let mut page = dictionary! {
             "Type" => "Page",
             "Parent" => self.pages_id,
@@ -99,9 +97,7 @@ pub fn save(doc: &mut Document) -> Vec<u8> {
 pub fn shows(lines: &[(&str, f32, f32, f32, &str)]) -> String {
     lines
         .iter()
-        .map(|(font, size, x, y, text)| {
-            format!("BT /{font} {size} Tf 1 0 0 1 {x} {y} Tm ({text}) Tj ET\n")
-        })
+        .map(|(font, size, x, y, text)| format!("BT /{font} {size} Tf 1 0 0 1 {x} {y} Tm ({text}) Tj ET\n"))
         .collect()
 }
 
