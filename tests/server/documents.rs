@@ -253,7 +253,8 @@ async fn lists_are_paged_sorted_and_restricted() {
 async fn of_a_deleted_document_nothing_is_found() {
     let server = Server::shared();
     let api = server.api();
-    let document = api.ingest("documents-delete", &files::report("report.pdf")).await;
+    let report = own_report("documents-delete");
+    let document = api.ingest("documents-delete", &report).await;
     let kept = api.ingest("documents-delete", &files::volume(4, 12)).await;
     let id = document["document_id"].as_str().expect("an id");
     assert!(api.found_chunks("documents-delete", id).await > 0);
@@ -280,7 +281,7 @@ async fn of_a_deleted_document_nothing_is_found() {
     assert_eq!((&info["total_documents"], &info["total_chunks"]), (&json!(1), &kept["chunks_created"]));
 
     // The same bytes can come again, as a new document.
-    let again = api.ingest("documents-delete", &files::report("report.pdf")).await;
+    let again = api.ingest("documents-delete", &report).await;
     assert_eq!(again["status"], "success");
     assert_ne!(again["document_id"], document["document_id"]);
 }
@@ -288,12 +289,18 @@ async fn of_a_deleted_document_nothing_is_found() {
 #[tokio::test]
 async fn a_file_that_another_document_needs_stays() {
     let api = Server::shared().api();
-    let one = api.ingest("documents-share-a", &files::report("report.pdf")).await;
-    let other = api.ingest("documents-share-b", &files::report("report.pdf")).await;
-    assert_ne!(one["document_id"], other["document_id"]);
-    let receipt = api.delete(&format!("/documents/{}", one["document_id"].as_str().expect("an id"))).await.expect(200);
-    // Other tests upload the same report: this file is theirs too.
-    assert_eq!(receipt["files_deleted"], 0);
-    let file = api.get(&format!("/documents/{}/file", other["document_id"].as_str().expect("an id"))).await;
-    assert_eq!(file.body, files::report("").bytes);
+    let report = own_report("documents-share");
+    let one = api.ingest("documents-share-a", &report).await;
+    let other = api.ingest("documents-share-b", &report).await;
+    assert_eq!((&one["status"], &other["status"]), (&json!("success"), &json!("success")));
+    let path = |document: &Value| format!("/documents/{}", document["document_id"].as_str().expect("an id"));
+    assert_eq!(api.delete(&path(&one)).await.expect(200)["files_deleted"], 0);
+    assert_eq!(api.get(&format!("{}/file", path(&other))).await.body, report.bytes);
+    assert_eq!(api.delete(&path(&other)).await.expect(200)["files_deleted"], 1);
+}
+
+/// The report with a page more, so that no other test's document has the same bytes.
+fn own_report(test: &str) -> File {
+    let last = format!("This copy was made for the test {test}.");
+    File::new("report.pdf", files::pdf(&[PAGES[0], PAGES[1], PAGES[2], PAGES[3], &[&last]], None))
 }

@@ -112,9 +112,14 @@ impl Sink for Target<'_> {
     }
 }
 
-/// lopdf draws random bytes only to write encrypted files, never to read them. The sandbox has no
-/// source of them, so there is nothing to seed with and nothing secret to protect: any call fails.
+/// Bytes for those who ask for random ones: a fixed sequence.
+///
+/// The sandbox has no source of randomness, and reading a file needs none: lopdf draws some to pad
+/// the second half of a password check's value, which no reader looks at, and to seed what only
+/// writers use. The same file gives the same text this way.
 #[unsafe(no_mangle)]
-unsafe extern "Rust" fn __getrandom_v03_custom(_destination: *mut u8, _length: usize) -> Result<(), getrandom::Error> {
-    Err(getrandom::Error::UNSUPPORTED)
+unsafe extern "Rust" fn __getrandom_v03_custom(destination: *mut u8, length: usize) -> Result<(), getrandom::Error> {
+    // SAFETY: getrandom passes a buffer of that length, which may be uninitialised and is only written.
+    unsafe { core::ptr::write_bytes(destination, 0x5a, length) };
+    Ok(())
 }

@@ -20,7 +20,12 @@ pub struct Entity {
 type Length = fn(&[Word]) -> usize;
 
 /// The kinds that are told by their form. A word is of the first that takes it.
-const FORMS: [(&str, Length); 4] = [("percentage", percentage), ("money", money), ("date", date), ("identifier", identifier)];
+const FORMS: [(&str, Length); 4] = [
+    ("percentage", percentage),
+    ("money", money),
+    ("date", date),
+    ("identifier", identifier),
+];
 
 /// What the question names, in order and without overlaps.
 pub fn entities(words: &[Word], language: Option<&str>) -> Vec<Entity> {

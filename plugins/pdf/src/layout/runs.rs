@@ -127,7 +127,7 @@ impl Seen {
         };
         let (sx, sy) = (side(glyph.x, cx), side(glyph.y, cy));
         for (nx, ny) in [(0, 0), (sx, 0), (0, sy), (sx, sy)] {
-            if let Some((x, y)) = self.0.get(&key(cx + nx, cy + ny))
+            if let Some((x, y)) = self.0.get(&key(cx.wrapping_add(nx), cy.wrapping_add(ny)))
                 && (x - glyph.x).abs() < near
                 && (y - glyph.y).abs() < near
             {
