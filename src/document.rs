@@ -123,7 +123,11 @@ pub struct Sections<'a> {
 impl<'a> Sections<'a> {
     /// Starts before the first unit.
     pub fn new(document: &'a Document) -> Self {
-        Self { document, next: 0, path: Vec::new() }
+        Self {
+            document,
+            next: 0,
+            path: Vec::new(),
+        }
     }
 
     /// Texts of the headings above `offset` (and of one that starts there), outermost first.

@@ -56,13 +56,22 @@ impl Events {
     /// Tells subscribers of an upload's event. Never waits.
     pub fn publish_upload(&self, collection: &str, event: UploadEvent) {
         let id = event.upload_id().to_owned();
-        let notice = Arc::new(UploadNotice { collection: collection.to_owned(), event });
+        let notice = Arc::new(UploadNotice {
+            collection: collection.to_owned(),
+            event,
+        });
         // Sent under the lock, so that a new subscriber sees an event in its replay or live,
         // never in both and never in neither.
         let mut uploads = self.uploads();
         match &notice.event {
             UploadEvent::UploadStarted(_) => {
-                uploads.insert(id, InFlight { started: notice.clone(), newest: None });
+                uploads.insert(
+                    id,
+                    InFlight {
+                        started: notice.clone(),
+                        newest: None,
+                    },
+                );
             }
             UploadEvent::UploadComplete(_) => {
                 uploads.remove(&id);
@@ -81,7 +90,11 @@ impl Events {
     pub fn uploads_from_now(&self) -> UploadSubscription {
         let uploads = self.uploads();
         UploadSubscription {
-            replay: uploads.values().flat_map(|upload| [Some(upload.started.clone()), upload.newest.clone()]).flatten().collect(),
+            replay: uploads
+                .values()
+                .flat_map(|upload| [Some(upload.started.clone()), upload.newest.clone()])
+                .flatten()
+                .collect(),
             live: self.upload_ring.subscribe(),
         }
     }

@@ -23,9 +23,18 @@ struct Effort {
 
 fn effort(mode: Mode) -> Effort {
     match mode {
-        Mode::Speed => Effort { candidates: 12, statements: 2 },
-        Mode::Balanced => Effort { candidates: 40, statements: 3 },
-        Mode::Comprehensive => Effort { candidates: 96, statements: 5 },
+        Mode::Speed => Effort {
+            candidates: 12,
+            statements: 2,
+        },
+        Mode::Balanced => Effort {
+            candidates: 40,
+            statements: 3,
+        },
+        Mode::Comprehensive => Effort {
+            candidates: 96,
+            statements: 5,
+        },
     }
 }
 
@@ -89,7 +98,10 @@ impl Generator for Extractive {
         }
         let chosen = choose(candidates, effort.statements);
         if chosen.is_empty() {
-            let text = format!("I found nothing in the collection \"{}\" that answers this question.", request.collection);
+            let text = format!(
+                "I found nothing in the collection \"{}\" that answers this question.",
+                request.collection
+            );
             return write_words(&sink, &text).await;
         }
         for (n, statement) in chosen.iter().enumerate() {
@@ -98,7 +110,12 @@ impl Generator for Extractive {
             }
             write_words(&sink, &readable(&statement.text)).await?;
             let confidence = statement.evidence().clamp(0.0, 1.0);
-            sink.write(Piece::Support(vec![Quotation { passage: statement.passage, at: statement.at, confidence }])).await?;
+            sink.write(Piece::Support(vec![Quotation {
+                passage: statement.passage,
+                at: statement.at,
+                confidence,
+            }]))
+            .await?;
         }
         Ok(())
     }
@@ -111,7 +128,9 @@ fn candidates(question: &str, passages: &[Passage], limit: usize) -> Vec<Candida
     let mut seen: HashSet<(&str, Span)> = HashSet::new();
     for (passage, p) in passages.iter().enumerate() {
         for range in statements(&p.text) {
-            let (Ok(start), Ok(end)) = (u32::try_from(range.start), u32::try_from(range.end)) else { continue };
+            let (Ok(start), Ok(end)) = (u32::try_from(range.start), u32::try_from(range.end)) else {
+                continue;
+            };
             let at = Span::new(p.at.start.saturating_add(start), p.at.start.saturating_add(end));
             let Some(text) = p.text.get(range) else { continue };
             // Chunks overlap: the same statement is one candidate.
@@ -120,8 +139,15 @@ fn candidates(question: &str, passages: &[Passage], limit: usize) -> Vec<Candida
             }
             let mut words = words(text);
             words.extend(p.section.last().map(|heading| self::words(heading)).unwrap_or_default());
-            let candidate =
-                Candidate { passage, at, text: text.to_owned(), overlap: 0.0, relevance: p.relevance, vector: Vec::new(), cosine: 0.0 };
+            let candidate = Candidate {
+                passage,
+                at,
+                text: text.to_owned(),
+                overlap: 0.0,
+                relevance: p.relevance,
+                vector: Vec::new(),
+                cosine: 0.0,
+            };
             found.push((candidate, words));
         }
     }
@@ -133,18 +159,38 @@ fn candidates(question: &str, passages: &[Passage], limit: usize) -> Vec<Candida
         }
     }
     let total = found.len() as f32;
-    let weights: Vec<(&String, f32)> =
-        asked.iter().map(|word| (word, (1.0 + total / (1.0 + frequency.get(word.as_str()).copied().unwrap_or(0) as f32)).ln())).collect();
+    let weights: Vec<(&String, f32)> = asked
+        .iter()
+        .map(|word| {
+            (
+                word,
+                (1.0 + total / (1.0 + frequency.get(word.as_str()).copied().unwrap_or(0) as f32)).ln(),
+            )
+        })
+        .collect();
     let all: f32 = weights.iter().map(|(_, weight)| weight).sum();
     let mut ranked: Vec<Candidate> = found
         .iter()
-        .map(|(candidate, words)| weights.iter().filter(|(word, _)| words.contains(*word)).map(|(_, weight)| weight).sum::<f32>() / all.max(f32::EPSILON) * f32::from(!candidate.text.is_empty()))
+        .map(|(candidate, words)| {
+            weights
+                .iter()
+                .filter(|(word, _)| words.contains(*word))
+                .map(|(_, weight)| weight)
+                .sum::<f32>()
+                / all.max(f32::EPSILON)
+                * f32::from(!candidate.text.is_empty())
+        })
         .collect::<Vec<f32>>()
         .into_iter()
         .zip(found)
         .map(|(overlap, (candidate, _))| Candidate { overlap, ..candidate })
         .collect();
-    ranked.sort_by(|a, b| (b.overlap + 0.5 * b.relevance).total_cmp(&(a.overlap + 0.5 * a.relevance)).then(a.passage.cmp(&b.passage)).then(a.at.cmp(&b.at)));
+    ranked.sort_by(|a, b| {
+        (b.overlap + 0.5 * b.relevance)
+            .total_cmp(&(a.overlap + 0.5 * a.relevance))
+            .then(a.passage.cmp(&b.passage))
+            .then(a.at.cmp(&b.at))
+    });
     ranked.truncate(limit);
     ranked
 }
@@ -226,9 +272,10 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 /// Words that carry meaning, lower case, plural endings off.
 fn words(text: &str) -> HashSet<String> {
     const EMPTY: [&str; 62] = [
-        "a", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "did", "do", "does", "each", "for", "from", "give", "had", "has", "have",
-        "how", "if", "in", "into", "is", "it", "its", "me", "more", "most", "much", "many", "of", "on", "or", "our", "please", "should", "so", "tell", "than",
-        "that", "the", "their", "there", "these", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "why", "will", "with",
+        "a", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "did", "do", "does", "each", "for", "from", "give",
+        "had", "has", "have", "how", "if", "in", "into", "is", "it", "its", "me", "more", "most", "much", "many", "of", "on", "or", "our",
+        "please", "should", "so", "tell", "than", "that", "the", "their", "there", "these", "this", "to", "was", "we", "were", "what",
+        "when", "where", "which", "who", "whom", "why", "will", "with",
     ];
     text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | ',' | '-' | '&' | '%')))
         .map(|word| word.trim_matches(['.', ',', '-', '&']))
@@ -259,7 +306,10 @@ mod tests {
 
     #[test]
     fn statements_with_the_words_that_were_asked_for_come_first() {
-        let passages = [passage("The weather was fine that day. The gain on the separation was $20 billion.", 0.5)];
+        let passages = [passage(
+            "The weather was fine that day. The gain on the separation was $20 billion.",
+            0.5,
+        )];
         let found = candidates("What was the gain on the separation?", &passages, 10);
         assert_eq!(found[0].text, "The gain on the separation was $20 billion.");
         assert_eq!(found[0].at, Span::new(131, 174));

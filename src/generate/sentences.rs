@@ -95,10 +95,12 @@ fn sentences(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
 /// Whether a sentence seems to end with an abbreviation.
 fn ends_too_early(sentence: &str) -> bool {
     const ABBREVIATIONS: [&str; 30] = [
-        "mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "no.", "nos.", "inc.", "corp.", "co.", "ltd.", "vs.", "etc.", "e.g.", "i.e.", "cf.", "fig.", "figs.", "eq.",
-        "sec.", "art.", "approx.", "dept.", "est.", "al.", "u.s.", "u.k.", "jr.", "sr.",
+        "mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "no.", "nos.", "inc.", "corp.", "co.", "ltd.", "vs.", "etc.", "e.g.", "i.e.", "cf.",
+        "fig.", "figs.", "eq.", "sec.", "art.", "approx.", "dept.", "est.", "al.", "u.s.", "u.k.", "jr.", "sr.",
     ];
-    let Some(word) = sentence.split_whitespace().next_back() else { return true };
+    let Some(word) = sentence.split_whitespace().next_back() else {
+        return true;
+    };
     let word = word.trim_start_matches(['(', '"', '“', '[']);
     let initial = word.len() == 2 && word.ends_with('.') && word.starts_with(|c: char| c.is_ascii_uppercase());
     initial || ABBREVIATIONS.iter().any(|known| word.eq_ignore_ascii_case(known))
@@ -151,8 +153,17 @@ mod tests {
     #[test]
     fn rows_items_and_headings_stand_alone() {
         assert_eq!(
-            texts("# Results\nNet sales $ 1,234 $ 1,100\nCost of sales 900 800\n- first point\n- second point\n  goes on\n\nProse follows."),
-            ["# Results", "Net sales $ 1,234 $ 1,100", "Cost of sales 900 800", "- first point", "- second point\n  goes on", "Prose follows."]
+            texts(
+                "# Results\nNet sales $ 1,234 $ 1,100\nCost of sales 900 800\n- first point\n- second point\n  goes on\n\nProse follows."
+            ),
+            [
+                "# Results",
+                "Net sales $ 1,234 $ 1,100",
+                "Cost of sales 900 800",
+                "- first point",
+                "- second point\n  goes on",
+                "Prose follows."
+            ]
         );
     }
 

@@ -83,4 +83,6 @@ pub trait VectorIndex: Send + Sync + 'static {
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod tests;

@@ -31,9 +31,16 @@ impl Engine {
         let list = async {
             let collections = self.catalog.collections().await?;
             let stats: std::collections::HashMap<String, Counts> = self.catalog.all_stats().await?.into_iter().collect();
-            Ok::<_, PipelineError>(collections.into_iter().map(|c| info(&c, stats.get(&c.id).copied().unwrap_or_default(), false)).collect())
+            Ok::<_, PipelineError>(
+                collections
+                    .into_iter()
+                    .map(|c| info(&c, stats.get(&c.id).copied().unwrap_or_default(), false))
+                    .collect(),
+            )
         };
-        list.await.map(|collections| CollectionList { collections }).map_err(|error| error.told(""))
+        list.await
+            .map(|collections| CollectionList { collections })
+            .map_err(|error| error.told(""))
     }
 
     /// One collection, with its pipeline.
@@ -67,7 +74,10 @@ impl Engine {
     /// The index of a collection; nothing happens if it is there.
     pub(super) async fn make_index(&self, collection_id: &str) -> Result<(), PipelineError> {
         let dimension = u32::try_from(self.embedder.info().dimension).unwrap_or(u32::MAX);
-        Ok(self.index.create_collection(&CollectionKey::new(collection_id)?, &Schema { dimension }).await?)
+        Ok(self
+            .index
+            .create_collection(&CollectionKey::new(collection_id)?, &Schema { dimension })
+            .await?)
     }
 
     /// The collection that an upload goes to; made with the default pipeline if there is none.
@@ -98,7 +108,11 @@ impl Engine {
                 "chunks_deleted": stats.chunks,
             }))
         });
-        deletion.await.map_err(PipelineError::from).and_then(|receipt| receipt).map_err(|error| error.told(""))
+        deletion
+            .await
+            .map_err(PipelineError::from)
+            .and_then(|receipt| receipt)
+            .map_err(|error| error.told(""))
     }
 
     /// Removes what is left of a collection that is being deleted.
@@ -125,11 +139,23 @@ impl Engine {
     pub async fn collection_events(&self, after: Option<i64>) -> Result<CollectionSubscription, ApiError> {
         let live = self.events.collections_from_now();
         let Some(after) = after else {
-            return Ok(CollectionSubscription { missed: 0, replay: Vec::new(), live });
+            return Ok(CollectionSubscription {
+                missed: 0,
+                replay: Vec::new(),
+                live,
+            });
         };
         let after = u64::try_from(after).map_err(|_| ApiError::validation("after", "must be 0 or more"))?;
-        let replay = self.catalog.events_since(after, None, REPLAY).await.map_err(|error| PipelineError::from(error).told(""))?;
-        Ok(CollectionSubscription { missed: replay.missed, replay: replay.events.into_iter().map(|event| Arc::new(wire(event))).collect(), live })
+        let replay = self
+            .catalog
+            .events_since(after, None, REPLAY)
+            .await
+            .map_err(|error| PipelineError::from(error).told(""))?;
+        Ok(CollectionSubscription {
+            missed: replay.missed,
+            replay: replay.events.into_iter().map(|event| Arc::new(wire(event))).collect(),
+            live,
+        })
     }
 
     /// Tells subscribers of an event that the catalog has recorded.
@@ -141,7 +167,11 @@ impl Engine {
     pub(super) async fn tell_statistics_of(&self, collection_id: &str) -> Result<(), PipelineError> {
         let stats = statistics(&self.catalog.stats(collection_id).await?);
         let data = serde_json::to_value(&stats).map_err(ser)?;
-        match self.catalog.append_event(collection_id, NewEvent::new("collection_stats", data)).await {
+        match self
+            .catalog
+            .append_event(collection_id, NewEvent::new("collection_stats", data))
+            .await
+        {
             Ok(event) => self.tell(event),
             // Deleted meanwhile: there is nothing to count.
             Err(CatalogError::CollectionNotFound(_)) => {}
@@ -157,7 +187,12 @@ fn ser(error: serde_json::Error) -> PipelineError {
 }
 
 fn wire(event: Event) -> CollectionEvent {
-    CollectionEvent { kind: event.kind, collection: event.collection, seq: i64::try_from(event.seq).unwrap_or(i64::MAX), data: event.data }
+    CollectionEvent {
+        kind: event.kind,
+        collection: event.collection,
+        seq: i64::try_from(event.seq).unwrap_or(i64::MAX),
+        data: event.data,
+    }
 }
 
 fn statistics(counts: &Counts) -> CollectionStats {

@@ -9,8 +9,8 @@ use crate::document::Span;
 use crate::files::FileError;
 use crate::index::CollectionKey;
 use crate::protocol::{
-    ApiError, ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDeleted, DocumentDetail, DocumentList, DocumentSummary, ErrorCode, FileInfo, Pagination,
-    ProcessingInfo,
+    ApiError, ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDeleted, DocumentDetail, DocumentList, DocumentSummary,
+    ErrorCode, FileInfo, Pagination, ProcessingInfo,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,7 +62,12 @@ impl Engine {
             Some("ready") => vec![DocumentState::Live],
             Some("failed") => vec![DocumentState::Failed],
             Some("deleting") => vec![DocumentState::Deleting],
-            Some(other) => return Err(ApiError::validation("status", format!("must be processing, ready, failed or deleting, not `{other}`"))),
+            Some(other) => {
+                return Err(ApiError::validation(
+                    "status",
+                    format!("must be processing, ready, failed or deleting, not `{other}`"),
+                ));
+            }
         };
         let sort_by = match list.sort_by.as_deref() {
             None => DocumentSort::UploadDate,
@@ -79,7 +84,14 @@ impl Engine {
                 Some(name) => Some(vec![self.catalog.collection(name).await?.id]),
                 None => None,
             };
-            let query = catalog::DocumentQuery { collection_ids, states, sort_by, descending, limit, offset: u64::from(list.offset) };
+            let query = catalog::DocumentQuery {
+                collection_ids,
+                states,
+                sort_by,
+                descending,
+                limit,
+                offset: u64::from(list.offset),
+            };
             self.catalog.list_documents(&query).await
         };
         let page = page.await.map_err(|error| PipelineError::from(error).told(""))?;
@@ -106,10 +118,17 @@ impl Engine {
                 upload_date: timestamp::text(record.created_at),
                 updated_at: timestamp::text(record.updated_at),
                 processing_time: record.processing_seconds,
-                error: record.error.as_ref().map(|error| json!({ "code": error.code, "message": error.message })),
+                error: record
+                    .error
+                    .as_ref()
+                    .map(|error| json!({ "code": error.code, "message": error.message })),
                 pipeline: Some(record.lock).filter(|lock| !lock.is_null()),
             },
-            file_info: FileInfo { size: record.file_size, content_type: record.content_type, sha256: record.sha256 },
+            file_info: FileInfo {
+                size: record.file_size,
+                content_type: record.content_type,
+                sha256: record.sha256,
+            },
             status,
             document_id: record.id,
             filename: record.filename,
@@ -129,7 +148,9 @@ impl Engine {
             let mut texts = self.files.read_spans(id, &spans).await?.into_iter();
             let mut vectors = if include_embeddings && !chunks.is_empty() {
                 let key = CollectionKey::new(&record.collection_id)?;
-                self.index.vectors(&key, id, offset..offset.saturating_add(chunks.len() as u32)).await?
+                self.index
+                    .vectors(&key, id, offset..offset.saturating_add(chunks.len() as u32))
+                    .await?
             } else {
                 Vec::new()
             }
@@ -142,7 +163,10 @@ impl Engine {
                     content: texts.next().unwrap_or_default(),
                     start_char: chunk.char_start,
                     end_char: chunk.char_end,
-                    metadata: ChunkMetadata { page: chunk.page, section: chunk.section },
+                    metadata: ChunkMetadata {
+                        page: chunk.page,
+                        section: chunk.section,
+                    },
                     embedding: vectors.next().flatten(),
                 });
             }
@@ -150,19 +174,28 @@ impl Engine {
         };
         let chunks = page.await.map_err(|error| error.told(""))?;
         let pagination = pagination(u64::from(record.chunks_total), u64::from(limit), u64::from(offset));
-        Ok(ChunkList { document_id: record.id, chunks, pagination })
+        Ok(ChunkList {
+            document_id: record.id,
+            chunks,
+            pagination,
+        })
     }
 
     /// The extracted text, or the part of it from code point `start` up to, not including, `end`.
     pub async fn document_text(&self, id: &str, start: Option<u64>, end: Option<u64>) -> Result<String, ApiError> {
         let record = self.shown(id).await?;
         if matches!(record.state, DocumentState::Received | DocumentState::Failed) {
-            let why = record.error.map_or_else(|| "it is still being extracted".to_owned(), |error| error.message);
+            let why = record
+                .error
+                .map_or_else(|| "it is still being extracted".to_owned(), |error| error.message);
             return Err(ApiError::new(ErrorCode::Conflict, format!("the document has no text: {why}")));
         }
         let (from, to) = (start.unwrap_or(0), end.unwrap_or(record.text_chars).min(record.text_chars));
         if from > to {
-            return Err(ApiError::validation("start", format!("must be at most `end` and the text's {} characters", record.text_chars)));
+            return Err(ApiError::validation(
+                "start",
+                format!("must be at most `end` and the text's {} characters", record.text_chars),
+            ));
         }
         let text = async {
             let span = if from == 0 && to == record.text_chars {
@@ -180,12 +213,21 @@ impl Engine {
         let record = self.shown(id).await?;
         let file = self.files.open(&record.sha256).await.map_err(|error| {
             if matches!(error, FileError::NotFound { .. }) && record.state == DocumentState::Failed {
-                ApiError::new(ErrorCode::ResourceNotFound, "the document could not be processed, so its file was not kept")
+                ApiError::new(
+                    ErrorCode::ResourceNotFound,
+                    "the document could not be processed, so its file was not kept",
+                )
             } else {
                 PipelineError::from(error).told("")
             }
         })?;
-        Ok(DocumentFile { file, size: record.file_size, content_type: record.content_type, filename: record.filename, sha256: record.sha256 })
+        Ok(DocumentFile {
+            file,
+            size: record.file_size,
+            content_type: record.content_type,
+            filename: record.filename,
+            sha256: record.sha256,
+        })
     }
 
     /// Deletes a document and all that was made of it, and tells what that was.
@@ -196,7 +238,11 @@ impl Engine {
             let record = engine.catalog.begin_delete(&id).await?;
             engine.finish_deleting(record).await
         });
-        deletion.await.map_err(PipelineError::from).and_then(|receipt| receipt).map_err(|error| error.told(""))
+        deletion
+            .await
+            .map_err(PipelineError::from)
+            .and_then(|receipt| receipt)
+            .map_err(|error| error.told(""))
     }
 
     /// Removes a document that is being deleted: vectors, text and file first, the catalog's rows
@@ -224,12 +270,23 @@ impl Engine {
             }
             None => 0,
         };
-        Ok(DeletedDocument { document_id: record.id, filename: record.filename, status: "deleted".to_owned(), chunks_deleted, vectors_deleted, files_deleted })
+        Ok(DeletedDocument {
+            document_id: record.id,
+            filename: record.filename,
+            status: "deleted".to_owned(),
+            chunks_deleted,
+            vectors_deleted,
+            files_deleted,
+        })
     }
 
     /// Removes a document's vectors; returns how many there were.
     pub(super) async fn remove_vectors(&self, record: &DocumentRecord) -> Result<u64, PipelineError> {
-        match self.index.delete_document(&CollectionKey::new(&record.collection_id)?, &record.id).await {
+        match self
+            .index
+            .delete_document(&CollectionKey::new(&record.collection_id)?, &record.id)
+            .await
+        {
             Ok(removed) => Ok(removed),
             Err(crate::index::IndexError::CollectionNotFound { .. }) => Ok(0),
             Err(error) => Err(error.into()),
@@ -255,7 +312,12 @@ impl Engine {
 
     /// A document that is not being deleted.
     async fn shown(&self, id: &str) -> Result<DocumentRecord, ApiError> {
-        let not_found = || ApiError::new(ErrorCode::ResourceNotFound, format!("there is no document `{id}`: GET /documents lists them"));
+        let not_found = || {
+            ApiError::new(
+                ErrorCode::ResourceNotFound,
+                format!("there is no document `{id}`: GET /documents lists them"),
+            )
+        };
         match self.catalog.document(id).await {
             Ok(record) if record.state == DocumentState::Deleting => Err(not_found()),
             Ok(record) => Ok(record),
@@ -296,5 +358,11 @@ fn summary(record: &DocumentRecord) -> DocumentSummary {
 }
 
 fn pagination(total: u64, limit: u64, offset: u64) -> Pagination {
-    Pagination { total, limit, offset, has_next: offset.saturating_add(limit) < total, has_previous: offset > 0 && total > 0 }
+    Pagination {
+        total,
+        limit,
+        offset,
+        has_next: offset.saturating_add(limit) < total,
+        has_previous: offset > 0 && total > 0,
+    }
 }

@@ -203,7 +203,10 @@ impl Engine {
             let share = share.clone();
             move || {
                 let runtime = Runtime::load(&share.join("lib").join("libonnxruntime.so"))?;
-                let mut settings = EmbedderSettings { queue, ..EmbedderSettings::default() };
+                let mut settings = EmbedderSettings {
+                    queue,
+                    ..EmbedderSettings::default()
+                };
                 if threads > 0 {
                     settings.threads = threads;
                 }
@@ -211,7 +214,10 @@ impl Engine {
             }
         });
         let plugins = tokio::task::spawn_blocking(move || {
-            let host = Host::new(HostSettings { cache_dir: Some(cache), ..HostSettings::default() })?;
+            let host = Host::new(HostSettings {
+                cache_dir: Some(cache),
+                ..HostSettings::default()
+            })?;
             let registry = Registry::new();
             let directory = share.join("plugins");
             for failure in registry.load_dir(&host, &directory)? {
@@ -221,10 +227,14 @@ impl Engine {
         });
         let catalog = SqliteCatalog::open(&data.join("catalog"), SqliteOptions::default())
             .await
-            .map_err(|cause| StartError::Catalog { directory: data.display().to_string(), cause })?;
-        let files = DirectoryStore::open(&data.join("files"))
-            .await
-            .map_err(|cause| StartError::Files { directory: data.display().to_string(), cause })?;
+            .map_err(|cause| StartError::Catalog {
+                directory: data.display().to_string(),
+                cause,
+            })?;
+        let files = DirectoryStore::open(&data.join("files")).await.map_err(|cause| StartError::Files {
+            directory: data.display().to_string(),
+            cause,
+        })?;
         let index = tokio::task::spawn_blocking({
             let directory = data.join("index");
             move || EmbeddedIndex::open(&directory, EmbeddedOptions::default())
@@ -257,8 +267,13 @@ impl Engine {
             settings,
         });
         // A server that could not answer the simplest question should say so now.
-        engine.resolve("check", "check", Pipeline::default()).map_err(|error| StartError::Pipeline(error.told("")))?;
-        engine.take_up().await.map_err(|error: PipelineError| StartError::Resume(error.told("")))?;
+        engine
+            .resolve("check", "check", Pipeline::default())
+            .map_err(|error| StartError::Pipeline(error.told("")))?;
+        engine
+            .take_up()
+            .await
+            .map_err(|error: PipelineError| StartError::Resume(error.told("")))?;
         engine.tasks.spawn(engine.clone().tell_statistics());
         Ok(engine)
     }
@@ -290,9 +305,18 @@ impl Engine {
             Err(_) => unhealthy("does not answer"),
         };
         // The extractive generator is part of this process: it works if the embedder does.
-        let llm_service = ServiceHealth { message: Some("built-in extractive generator".to_owned()), ..embedding_service.clone() };
-        let services = Services { vector_db, embedding_service, llm_service };
-        let well = [&services.vector_db, &services.embedding_service].iter().all(|service| service.status == "healthy");
+        let llm_service = ServiceHealth {
+            message: Some("built-in extractive generator".to_owned()),
+            ..embedding_service.clone()
+        };
+        let services = Services {
+            vector_db,
+            embedding_service,
+            llm_service,
+        };
+        let well = [&services.vector_db, &services.embedding_service]
+            .iter()
+            .all(|service| service.status == "healthy");
         Health {
             status: if well { "healthy" } else { "unhealthy" }.to_owned(),
             timestamp: super::timestamp::now(),
@@ -303,7 +327,10 @@ impl Engine {
 
     /// Notes that a collection's statistics changed: subscribers are told within a second.
     pub(super) fn statistics_changed(&self, collection_id: &str) {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(collection_id.to_owned());
+        self.changed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(collection_id.to_owned());
         self.changed_notify.notify_one();
     }
 
@@ -332,9 +359,17 @@ impl Engine {
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn healthy(time: Duration) -> ServiceHealth {
-    ServiceHealth { status: "healthy".to_owned(), response_time: time.as_secs_f64() * 1e3, message: None }
+    ServiceHealth {
+        status: "healthy".to_owned(),
+        response_time: time.as_secs_f64() * 1e3,
+        message: None,
+    }
 }
 
 fn unhealthy(message: impl Into<String>) -> ServiceHealth {
-    ServiceHealth { status: "unhealthy".to_owned(), response_time: 0.0, message: Some(message.into()) }
+    ServiceHealth {
+        status: "unhealthy".to_owned(),
+        response_time: 0.0,
+        message: Some(message.into()),
+    }
 }

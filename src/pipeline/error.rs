@@ -101,7 +101,11 @@ fn plugin(error: &PluginError) -> ApiError {
         (Reason::Busy(_), _) => ApiError::new(ErrorCode::ServiceUnavailable, error.to_string()),
         _ => ApiError::new(ErrorCode::PluginError, error.to_string()),
     };
-    let name = error.plugin.as_ref().map(|plugin| format!("{}@{}", plugin.name, plugin.version)).unwrap_or_default();
+    let name = error
+        .plugin
+        .as_ref()
+        .map(|plugin| format!("{}@{}", plugin.name, plugin.version))
+        .unwrap_or_default();
     told.with("plugin", name).with("reason", error.reason.name())
 }
 

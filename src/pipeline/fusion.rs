@@ -18,7 +18,10 @@ pub fn reciprocal_rank_fusion<T: Clone + Eq + Hash + Ord>(lists: &[(f32, Vec<T>)
             *scores.entry(item).or_default() += weight / (K + rank as f32 + 1.0);
         }
     }
-    let mut fused: Vec<(T, f32)> = scores.into_iter().map(|(item, score)| (item.clone(), score / best.max(f32::EPSILON))).collect();
+    let mut fused: Vec<(T, f32)> = scores
+        .into_iter()
+        .map(|(item, score)| (item.clone(), score / best.max(f32::EPSILON)))
+        .collect();
     fused.sort_by(|(a, x), (b, y)| y.total_cmp(x).then_with(|| a.cmp(b)));
     fused
 }

@@ -62,8 +62,14 @@ impl Engine {
         let cancel = self.stopping.child_token();
         let ended = CancellationToken::new();
         let id = job.document.id.clone();
-        let processing = Processing { cancel: cancel.clone(), ended: ended.clone() };
-        self.in_process.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), processing);
+        let processing = Processing {
+            cancel: cancel.clone(),
+            ended: ended.clone(),
+        };
+        self.in_process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), processing);
         self.tasks.spawn(async move {
             // Runs also if the work panics.
             let _ended = ended.drop_guard();
@@ -111,7 +117,10 @@ impl Engine {
     async fn give_up(&self, document: &DocumentRecord, error: PipelineError) -> ApiError {
         let told = error.told("document_processing");
         tracing::warn!(document = document.id, filename = document.filename, code = ?told.code, error = %told, "document failed");
-        let code = serde_json::to_value(told.code).ok().and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default();
+        let code = serde_json::to_value(told.code)
+            .ok()
+            .and_then(|code| code.as_str().map(str::to_owned))
+            .unwrap_or_default();
         let clean = async {
             self.remove_vectors(document).await?;
             if self.catalog.fail(&document.id, &code, &told.message).await? {
@@ -128,7 +137,9 @@ impl Engine {
 
     async fn process_with_tries(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter) -> Result<End, PipelineError> {
         // One of few documents in memory at a time; the others wait as rows of the catalog.
-        let Ok(_place) = self.ingests.clone().acquire_owned().await else { return Ok(End::Parked) };
+        let Ok(_place) = self.ingests.clone().acquire_owned().await else {
+            return Ok(End::Parked);
+        };
         match self.catalog.begin_attempt(&document.id).await? {
             None => return Ok(End::Parked),
             Some(attempts) if attempts > MAX_ATTEMPTS => {
@@ -177,9 +188,16 @@ impl Engine {
         let stage = self.extractor(&resolved.pipeline, &document.content_type)?;
         let source: Arc<dyn Blob> = Arc::new(FileBlob::new(self.files.open(&document.sha256).await?).map_err(unreadable)?);
         let progress = reporter.clone();
-        let mut extracted =
-            self.plugin_host.extract(&stage.plugin, &stage.config, source, &stage.budget, move |done| progress.extracting(f64::from(done))).await?;
-        extracted.attrs.push(("extractor".to_owned(), format!("{}@{}", locked(&stage.plugin).name, locked(&stage.plugin).version)));
+        let mut extracted = self
+            .plugin_host
+            .extract(&stage.plugin, &stage.config, source, &stage.budget, move |done| {
+                progress.extracting(f64::from(done))
+            })
+            .await?;
+        extracted.attrs.push((
+            "extractor".to_owned(),
+            format!("{}@{}", locked(&stage.plugin).name, locked(&stage.plugin).version),
+        ));
         let needs_ocr = extracted.attr("needs-ocr") == Some("true");
         if extracted.text.trim().is_empty() && !needs_ocr {
             return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` holds no text", document.filename)).into());
@@ -203,7 +221,10 @@ impl Engine {
         let document = Arc::new(document);
         let stage = &resolved.chunker;
         let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
-        let pieces = self.plugin_host.chunk(&stage.plugin, &stage.config, &document, whole, self.tokens.clone(), &stage.budget).await?;
+        let pieces = self
+            .plugin_host
+            .chunk(&stage.plugin, &stage.config, &document, whole, self.tokens.clone(), &stage.budget)
+            .await?;
         let chunks = tokio::task::spawn_blocking(move || locate(&document, pieces)).await?;
         let total = chunks.len() as u64;
         let moved = self.catalog.set_chunked(&record.id, &chunks).await?;
@@ -211,7 +232,12 @@ impl Engine {
         Ok(moved)
     }
 
-    async fn embed_and_index(self: &Arc<Self>, record: &DocumentRecord, resolved: &Arc<Resolved>, reporter: &Reporter) -> Result<bool, PipelineError> {
+    async fn embed_and_index(
+        self: &Arc<Self>,
+        record: &DocumentRecord,
+        resolved: &Arc<Resolved>,
+        reporter: &Reporter,
+    ) -> Result<bool, PipelineError> {
         self.visibility.hide(&record.collection_id, &record.id);
         let total = record.chunks_total;
         reporter.embedded(record.chunks_indexed, total);
@@ -224,9 +250,14 @@ impl Engine {
             }
             let texts = self.texts_to_embed(&record.id, &chunks).await?;
             let (progress, before) = (reporter.clone(), done);
-            let vectors = self.embedder.embed_texts(texts.clone(), move |n| progress.embedded(before.saturating_add(n as u32), total)).await?;
+            let vectors = self
+                .embedder
+                .embed_texts(texts.clone(), move |n| progress.embedded(before.saturating_add(n as u32), total))
+                .await?;
             let resolved_for_terms = resolved.clone();
-            let terms = tokio::task::spawn_blocking(move || texts.iter().map(|text| resolved_for_terms.bm25.document(text)).collect::<Vec<_>>()).await?;
+            let terms =
+                tokio::task::spawn_blocking(move || texts.iter().map(|text| resolved_for_terms.bm25.document(text)).collect::<Vec<_>>())
+                    .await?;
             let points = chunks
                 .iter()
                 .zip(vectors)
@@ -252,7 +283,10 @@ impl Engine {
 
     /// What the embedder and BM25 read of each chunk: its context, then the chunk.
     async fn texts_to_embed(&self, document_id: &str, chunks: &[Chunk]) -> Result<Vec<String>, PipelineError> {
-        let spans: Vec<Span> = chunks.iter().flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at])).collect();
+        let spans: Vec<Span> = chunks
+            .iter()
+            .flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at]))
+            .collect();
         let mut parts = self.files.read_spans(document_id, &spans).await?.into_iter();
         Ok(chunks
             .iter()
@@ -272,7 +306,9 @@ impl Engine {
             timestamp: timestamp::now(),
         };
         let event = NewEvent::new("document_added", serde_json::to_value(&added).unwrap_or_default());
-        let Some(event) = self.catalog.set_live(&record.id, started.elapsed().as_secs_f64(), event).await? else { return Ok(false) };
+        let Some(event) = self.catalog.set_live(&record.id, started.elapsed().as_secs_f64(), event).await? else {
+            return Ok(false);
+        };
         self.visibility.show(&record.collection_id, &record.id);
         self.tell(event);
         Ok(true)
@@ -315,10 +351,23 @@ fn locate(document: &Document, pieces: Vec<Piece>) -> Vec<Chunk> {
 /// What filters can ask of a document's chunks.
 fn payload(record: &DocumentRecord) -> Payload {
     let metadata = super::documents::all_metadata(record);
-    let extension = record.filename.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default();
-    let authors = metadata.get("author").map(|authors| authors.split(';').map(|author| author.trim().to_owned()).collect()).unwrap_or_default();
+    let extension = record
+        .filename
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_lowercase())
+        .unwrap_or_default();
+    let authors = metadata
+        .get("author")
+        .map(|authors| authors.split(';').map(|author| author.trim().to_owned()).collect())
+        .unwrap_or_default();
     let created = metadata.get("created").and_then(|created| moment(created, false));
-    Payload { source: record.filename.clone(), document_type: extension, authors, created, metadata }
+    Payload {
+        source: record.filename.clone(),
+        document_type: extension,
+        authors,
+        created,
+        metadata,
+    }
 }
 
 #[cfg(test)]
@@ -333,14 +382,31 @@ mod tests {
         let end = text.len() as u32;
         let document = Document {
             text: text.to_owned(),
-            units: vec![Unit { at: Span::new(0, 8), kind: "heading".into(), level: 1, title: None }],
+            units: vec![Unit {
+                at: Span::new(0, 8),
+                kind: "heading".into(),
+                level: 1,
+                title: None,
+            }],
             pages: vec![
-                Page { at: Span::new(0, second), number: 1, label: None },
-                Page { at: Span::new(second, end), number: 2, label: None },
+                Page {
+                    at: Span::new(0, second),
+                    number: 1,
+                    label: None,
+                },
+                Page {
+                    at: Span::new(second, end),
+                    number: 2,
+                    label: None,
+                },
             ],
             attrs: Vec::new(),
         };
-        let piece = |start, end| Piece { at: Span::new(start, end), context: Vec::new(), attrs: Vec::new() };
+        let piece = |start, end| Piece {
+            at: Span::new(start, end),
+            context: Vec::new(),
+            attrs: Vec::new(),
+        };
         let chunks = locate(&document, vec![piece(9, second - 1), piece(9, end), piece(second, end)]);
         assert_eq!((chunks[0].char_start, chunks[0].char_end, chunks[0].page), (8, 19, Some(1)));
         assert_eq!(chunks[0].section, ["Ä title"]);

@@ -23,7 +23,9 @@ pub use collections::CollectionSubscription;
 pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
 pub use query::QueryHandle;
-pub use spec::{EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice, Retrieval};
+pub use spec::{
+    EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice, Retrieval,
+};
 pub use upload::{NewUpload, PendingIngest, Upload};
 
 pub use crate::events::{UploadNotice, UploadSubscription};

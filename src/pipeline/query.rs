@@ -11,8 +11,9 @@ use crate::document::Attrs;
 use crate::generate::{Request, Sink};
 use crate::plugin::{Plan, Search};
 use crate::protocol::{
-    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, Mode, ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions,
-    ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType, Source, Stage, Status,
+    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, Mode, ProcessingMetadata, QueryAnalysis,
+    QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType, Source, Stage,
+    Status,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,18 +65,30 @@ impl Engine {
         let engine = self.clone();
         let (token, id) = (cancel.clone(), query_id.clone());
         self.tasks.spawn(async move { engine.run_query(question, id, token, sender).await });
-        Ok(QueryHandle { query_id, events, _cancel_on_drop: cancel.clone().drop_guard(), cancel })
+        Ok(QueryHandle {
+            query_id,
+            events,
+            _cancel_on_drop: cancel.clone().drop_guard(),
+            cancel,
+        })
     }
 
     /// Answers a query at once.
     pub async fn answer(self: &Arc<Self>, options: QueryOptions) -> Result<Answer, ApiError> {
-        let mut query = self.query(QueryOptions { stream: Some(false), ..options })?;
+        let mut query = self.query(QueryOptions {
+            stream: Some(false),
+            ..options
+        })?;
         let mut citations: Vec<Citation> = Vec::new();
         while let Some(event) = query.events.recv().await {
             match event {
                 QueryEvent::Citation(citation) => citations.push(citation),
                 QueryEvent::Error(error) => {
-                    return Err(ApiError { code: error.code, message: error.message, details: error.details });
+                    return Err(ApiError {
+                        code: error.code,
+                        message: error.message,
+                        details: error.details,
+                    });
                 }
                 QueryEvent::Complete(complete) if complete.status == CompletionStatus::Cancelled => break,
                 QueryEvent::Complete(complete) => {
@@ -98,7 +111,10 @@ impl Engine {
                 QueryEvent::Status(_) | QueryEvent::Token(_) => {}
             }
         }
-        Err(ApiError::new(ErrorCode::ServiceUnavailable, "the server is shutting down: send the query again"))
+        Err(ApiError::new(
+            ErrorCode::ServiceUnavailable,
+            "the server is shutting down: send the query again",
+        ))
     }
 
     /// Finds passages without making an answer.
@@ -110,7 +126,9 @@ impl Engine {
         let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         let question = request.query.trim().to_owned();
         let _permit = self.admit().await?;
-        let plan = self.in_time("query_analysis", self.analyze(&resolved, &question, mode, None)).await?;
+        let plan = self
+            .in_time("query_analysis", self.analyze(&resolved, &question, mode, None))
+            .await?;
         let search_type = request.search_type.unwrap_or(default_search(mode));
         let wanted = Retrieval {
             searches: searches(&question, &plan, mode),
@@ -120,7 +138,9 @@ impl Engine {
             score_threshold: request.score_threshold,
             filters: request.filters.clone().unwrap_or_default(),
         };
-        let found = self.in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut Timings::default())).await?;
+        let found = self
+            .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut Timings::default()))
+            .await?;
         let results: Vec<SearchHit> = found
             .0
             .into_iter()
@@ -159,7 +179,10 @@ impl Engine {
         let format = options.response_format.unwrap_or(ResponseFormat::WithCitations);
         Ok(Question {
             text,
-            collection: options.collection_name.clone().unwrap_or_else(|| self.settings.default_collection.clone()),
+            collection: options
+                .collection_name
+                .clone()
+                .unwrap_or_else(|| self.settings.default_collection.clone()),
             mode: options.mode,
             limit: options.max_results.map(|n| n as usize),
             delivery: Delivery::new(stream, options.include_sources.unwrap_or(true), format),
@@ -170,7 +193,10 @@ impl Engine {
 
     async fn run_query(self: Arc<Self>, question: Question, query_id: String, cancel: CancellationToken, events: mpsc::Sender<QueryEvent>) {
         let start = Instant::now();
-        let mut progress = Progress { mode: question.mode.unwrap_or_default(), ..Progress::default() };
+        let mut progress = Progress {
+            mode: question.mode.unwrap_or_default(),
+            ..Progress::default()
+        };
         let outcome = {
             let work = self.answer_question(&question, &events, &mut progress);
             tokio::select! {
@@ -189,7 +215,14 @@ impl Engine {
             None => (CompletionStatus::Cancelled, Written::default()),
         };
         let total_time = start.elapsed().as_secs_f64();
-        tracing::info!(query_id, collection = question.collection, ?status, total_time, sources = written.citations, "query");
+        tracing::info!(
+            query_id,
+            collection = question.collection,
+            ?status,
+            total_time,
+            sources = written.citations,
+            "query"
+        );
         let complete = Complete {
             status,
             query_id,
@@ -206,16 +239,30 @@ impl Engine {
         let _ = events.send(QueryEvent::Complete(Box::new(complete))).await;
     }
 
-    async fn answer_question(&self, question: &Question, events: &mpsc::Sender<QueryEvent>, progress: &mut Progress) -> Result<Written, ApiError> {
+    async fn answer_question(
+        &self,
+        question: &Question,
+        events: &mpsc::Sender<QueryEvent>,
+        progress: &mut Progress,
+    ) -> Result<Written, ApiError> {
         status(events, Stage::AnalyzingQuery, 0.1, "Analyzing the question").await?;
         let _permit = self.admit().await?;
-        let resolved = self.resolved(&question.collection).await.map_err(|error| error.told("query_analysis"))?;
+        let resolved = self
+            .resolved(&question.collection)
+            .await
+            .map_err(|error| error.told("query_analysis"))?;
         let mode = question.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         progress.mode = mode;
         progress.pipeline = serde_json::to_value(&resolved.lock).ok();
         let plan = progress
             .timings
-            .time("analysis", self.in_time("query_analysis", self.analyze(&resolved, &question.text, mode, question.options.language.as_deref())))
+            .time(
+                "analysis",
+                self.in_time(
+                    "query_analysis",
+                    self.analyze(&resolved, &question.text, mode, question.options.language.as_deref()),
+                ),
+            )
             .await?;
         progress.analysis = analysis(&plan);
 
@@ -228,7 +275,9 @@ impl Engine {
             score_threshold: question.options.score_threshold,
             filters: question.options.filters.clone().unwrap_or_default(),
         };
-        let passages = self.in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut progress.timings)).await?;
+        let passages = self
+            .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut progress.timings))
+            .await?;
 
         let message = match passages.0.len() {
             0 => "Found no passage".to_owned(),
@@ -247,14 +296,20 @@ impl Engine {
             passages: passages.for_generator(),
         };
         let written = async {
-            let formatter = self.plugin_host.formatter(&resolved.formatter.plugin, &resolved.formatter.config, &resolved.formatter.budget).await?;
+            let formatter = self
+                .plugin_host
+                .formatter(&resolved.formatter.plugin, &resolved.formatter.config, &resolved.formatter.budget)
+                .await?;
             let mut writer = AnswerWriter::new(events, formatter, &passages, question.delivery);
             let (sink, mut pieces) = Sink::new();
             let write = async {
                 // Only the generator is timed: how long a client holds the answer (by a pause, or
                 // by reading slowly) is its session's affair.
                 let slow = |_| PipelineError::Api(self.too_slow("response_generation"));
-                while let Some(piece) = tokio::time::timeout(self.settings.query_timeout, pieces.recv()).await.map_err(slow)? {
+                while let Some(piece) = tokio::time::timeout(self.settings.query_timeout, pieces.recv())
+                    .await
+                    .map_err(slow)?
+                {
                     writer.write(piece).await?;
                 }
                 writer.finish().await
@@ -263,16 +318,26 @@ impl Engine {
             let ((), written) = tokio::try_join!(generate, write)?;
             Ok::<_, PipelineError>(written)
         };
-        progress.timings.time("generation", written).await.map_err(|error| error.told("response_generation"))
+        progress
+            .timings
+            .time("generation", written)
+            .await
+            .map_err(|error| error.told("response_generation"))
     }
 
     /// Asks the analyzer. It runs in every mode: what it understood belongs to the answer.
     async fn analyze(&self, resolved: &Resolved, question: &str, mode: Mode, language: Option<&str>) -> Result<Plan, PipelineError> {
-        let mode = serde_json::to_value(mode).ok().and_then(|mode| mode.as_str().map(str::to_owned)).unwrap_or_default();
+        let mode = serde_json::to_value(mode)
+            .ok()
+            .and_then(|mode| mode.as_str().map(str::to_owned))
+            .unwrap_or_default();
         let mut attrs: Attrs = vec![("mode".to_owned(), mode), ("collection".to_owned(), resolved.collection.clone())];
         attrs.extend(language.map(|language| ("language".to_owned(), language.to_owned())));
         let stage = &resolved.analyzer;
-        Ok(self.plugin_host.analyze(&stage.plugin, &stage.config, question, &attrs, &stage.budget).await?)
+        Ok(self
+            .plugin_host
+            .analyze(&stage.plugin, &stage.config, question, &attrs, &stage.budget)
+            .await?)
     }
 
     /// Waits for one of the places for queries that run at once.
@@ -307,7 +372,12 @@ fn default_search(mode: Mode) -> SearchType {
 
 /// What is searched for: in `comprehensive` all that the analyzer proposes, else the question.
 fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
-    let own = || Search { text: question.to_owned(), weight: 1.0, filter: None, limit: None };
+    let own = || Search {
+        text: question.to_owned(),
+        weight: 1.0,
+        filter: None,
+        limit: None,
+    };
     match mode {
         Mode::Speed => vec![own()],
         Mode::Balanced => plan.searches.first().cloned().map_or_else(|| vec![own()], |first| vec![first]),
@@ -318,15 +388,24 @@ fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
 
 /// What the analyzer understood, in the client's terms.
 fn analysis(plan: &Plan) -> QueryAnalysis {
-    let mut analysis = QueryAnalysis { intent: "factual".to_owned(), ..QueryAnalysis::default() };
-    let mut detail = AnalysisDetail { searches: plan.searches.iter().map(|search| search.text.clone()).collect(), ..AnalysisDetail::default() };
+    let mut analysis = QueryAnalysis {
+        intent: "factual".to_owned(),
+        ..QueryAnalysis::default()
+    };
+    let mut detail = AnalysisDetail {
+        searches: plan.searches.iter().map(|search| search.text.clone()).collect(),
+        ..AnalysisDetail::default()
+    };
     for (key, value) in &plan.attrs {
         match (key.as_str(), key.strip_prefix("entity.")) {
             ("intent", _) => analysis.intent.clone_from(value),
             ("language", _) => detail.language = Some(value.clone()),
             (_, Some(kind)) => {
                 analysis.entities.push(value.clone());
-                detail.entities.push(Entity { text: value.clone(), kind: kind.to_owned() });
+                detail.entities.push(Entity {
+                    text: value.clone(),
+                    kind: kind.to_owned(),
+                });
             }
             _ => {
                 detail.attributes.insert(key.clone(), value.clone());
@@ -338,6 +417,10 @@ fn analysis(plan: &Plan) -> QueryAnalysis {
 }
 
 async fn status(events: &mpsc::Sender<QueryEvent>, stage: Stage, progress: f64, message: &str) -> Result<(), ApiError> {
-    let event = QueryEvent::Status(Status { stage, progress, message: message.to_owned() });
+    let event = QueryEvent::Status(Status {
+        stage,
+        progress,
+        message: message.to_owned(),
+    });
     events.send(event).await.map_err(|_| PipelineError::Abandoned.told(""))
 }

@@ -26,17 +26,31 @@ impl Engine {
         self.mend_index().await?;
         self.mend_files().await?;
         self.end_lost_uploads().await?;
-        let uploads: BTreeMap<String, crate::catalog::Upload> =
-            self.catalog.open_uploads().await?.into_iter().filter_map(|upload| Some((upload.document_id.clone()?, upload))).collect();
+        let uploads: BTreeMap<String, crate::catalog::Upload> = self
+            .catalog
+            .open_uploads()
+            .await?
+            .into_iter()
+            .filter_map(|upload| Some((upload.document_id.clone()?, upload)))
+            .collect();
         for document in self.catalog.unfinished().await? {
-            tracing::info!(document = document.id, filename = document.filename, state = document.state.as_str(), "going on with a document");
+            tracing::info!(
+                document = document.id,
+                filename = document.filename,
+                state = document.state.as_str(),
+                "going on with a document"
+            );
             self.visibility.hide(&document.collection_id, &document.id);
             // A document that is indexed again after it was live has no open upload; its own
             // identifier then names the work.
             let upload_id = uploads.get(&document.id).map_or(document.id.as_str(), |upload| upload.id.as_str());
             let reporter = self.reporter(&document.collection, upload_id, &document.filename);
             reporter.begun(document.file_size, &self.pace);
-            self.ingest(Job { document, reporter, place: None });
+            self.ingest(Job {
+                document,
+                reporter,
+                place: None,
+            });
         }
         Ok(())
     }
@@ -107,11 +121,14 @@ impl Engine {
     async fn end_lost_uploads(&self) -> Result<(), PipelineError> {
         for upload in self.catalog.open_uploads().await? {
             if upload.status == UploadStatus::Receiving {
-                self.end_upload(self.reporter(&upload.collection, &upload.id, &upload.filename), Ending::Cancelled).await;
+                self.end_upload(self.reporter(&upload.collection, &upload.id, &upload.filename), Ending::Cancelled)
+                    .await;
             }
         }
         self.files.sweep(&[]).await?;
-        self.catalog.expire_uploads(time::OffsetDateTime::now_utc() - REMEMBER_UPLOADS).await?;
+        self.catalog
+            .expire_uploads(time::OffsetDateTime::now_utc() - REMEMBER_UPLOADS)
+            .await?;
         Ok(())
     }
 }

@@ -61,7 +61,10 @@ impl Engine {
         }
         let pipeline = Pipeline::parse(collection.pipeline.clone())?;
         let resolved = Arc::new(self.resolve(&collection.id, &collection.name, pipeline)?);
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(collection.id.clone(), resolved.clone());
+        self.pipelines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(collection.id.clone(), resolved.clone());
         Ok(resolved)
     }
 
@@ -76,7 +79,12 @@ impl Engine {
         let analyzer = self.stage(Kind::Analyzer, "pipeline.analyzer", &pipeline.analyzer, &pipeline)?;
         let formatter = self.stage(Kind::Formatter, "pipeline.citations", &pipeline.citations, &pipeline)?;
         for (media_type, extractor) in &pipeline.extractors {
-            self.stage(Kind::Extractor, &format!("pipeline.extractors.{media_type}"), &extractor.choice(), &pipeline)?;
+            self.stage(
+                Kind::Extractor,
+                &format!("pipeline.extractors.{media_type}"),
+                &extractor.choice(),
+                &pipeline,
+            )?;
         }
         let bm25 = Bm25::new(&pipeline.retrieval.language)
             .map_err(|error| ApiError::validation("pipeline.retrieval.language", error.to_string()))?;
@@ -86,7 +94,11 @@ impl Engine {
             .collect();
         let lock = Lock {
             plugins,
-            model: LockedModel { name: model.name.clone(), sha256: model.model_sha256.clone(), dimension: model.dimension },
+            model: LockedModel {
+                name: model.name.clone(),
+                sha256: model.model_sha256.clone(),
+                dimension: model.dimension,
+            },
             pipeline: pipeline.clone(),
         };
         Ok(Resolved {
@@ -105,16 +117,30 @@ impl Engine {
     /// The extractor for a media type: the pipeline's own choice, else the installed one.
     pub(super) fn extractor(&self, pipeline: &Pipeline, media_type: &str) -> Result<Stage, PipelineError> {
         match pipeline.extractors.get(media_type) {
-            Some(extractor) => self.stage(Kind::Extractor, &format!("pipeline.extractors.{media_type}"), &extractor.choice(), pipeline),
+            Some(extractor) => self.stage(
+                Kind::Extractor,
+                &format!("pipeline.extractors.{media_type}"),
+                &extractor.choice(),
+                pipeline,
+            ),
             None => {
                 let plugin = self.plugins.extractor_for(media_type).ok_or_else(|| self.unsupported(media_type))?;
-                Ok(Stage { budget: budget(Kind::Extractor, pipeline), plugin, config: "{}".to_owned() })
+                Ok(Stage {
+                    budget: budget(Kind::Extractor, pipeline),
+                    plugin,
+                    config: "{}".to_owned(),
+                })
             }
         }
     }
 
     fn unsupported(&self, media_type: &str) -> ApiError {
-        let mut known: Vec<String> = self.plugins.list().iter().flat_map(|plugin| plugin.manifest().media_types.clone()).collect();
+        let mut known: Vec<String> = self
+            .plugins
+            .list()
+            .iter()
+            .flat_map(|plugin| plugin.manifest().media_types.clone())
+            .collect();
         known.sort();
         known.dedup();
         let known = known.join(", ");
@@ -131,15 +157,23 @@ impl Engine {
             .resolve(kind, &choice.plugin)
             .map_err(|error| ApiError::validation(&format!("{key}.plugin"), error.to_string()))?;
         check_config(&plugin, key, &choice.config)?;
-        Ok(Stage { plugin, config: choice.config.to_string(), budget: budget(kind, pipeline) })
+        Ok(Stage {
+            plugin,
+            config: choice.config.to_string(),
+            budget: budget(kind, pipeline),
+        })
     }
 }
 
 /// Checks a configuration against the plugin's JSON Schema, naming the key that is wrong.
 fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), PipelineError> {
     let schema = &plugin.manifest().config_schema;
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|error| ApiError::validation(&format!("{key}.plugin"), format!("the plugin's configuration schema is broken: {error}")))?;
+    let validator = jsonschema::validator_for(schema).map_err(|error| {
+        ApiError::validation(
+            &format!("{key}.plugin"),
+            format!("the plugin's configuration schema is broken: {error}"),
+        )
+    })?;
     match validator.iter_errors(config).next() {
         None => Ok(()),
         Some(error) => {
@@ -152,7 +186,11 @@ fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), Pipeli
 /// How a plugin stands in a lock.
 pub fn locked(plugin: &Plugin) -> LockedPlugin {
     let manifest = plugin.manifest();
-    LockedPlugin { name: manifest.name.clone(), version: manifest.version.to_string(), digest: plugin.digest().to_owned() }
+    LockedPlugin {
+        name: manifest.name.clone(),
+        version: manifest.version.to_string(),
+        digest: plugin.digest().to_owned(),
+    }
 }
 
 fn budget(kind: Kind, pipeline: &Pipeline) -> Budget {

@@ -153,7 +153,11 @@ fn page_at(chunk: &Chunk, offset: u32) -> Option<u32> {
         let (number, start) = value.split_once('@')?;
         Some((number.parse::<u32>().ok()?, start.parse::<u32>().ok()?))
     });
-    breaks.filter(|(_, start)| *start <= offset).map(|(number, _)| number).last().or(chunk.page)
+    breaks
+        .filter(|(_, start)| *start <= offset)
+        .map(|(number, _)| number)
+        .last()
+        .or(chunk.page)
 }
 
 impl Engine {
@@ -188,13 +192,20 @@ impl Engine {
             // One list needs no fusion: its scores say more than its ranks.
             let hits = hits.into_iter().next().unwrap_or_default();
             let best = hits.first().map_or(1.0, |hit| hit.score.max(1.0));
-            hits.into_iter().map(|hit| ((hit.document_id, hit.chunk_index), (hit.score / best).clamp(0.0, 1.0))).collect()
+            hits.into_iter()
+                .map(|hit| ((hit.document_id, hit.chunk_index), (hit.score / best).clamp(0.0, 1.0)))
+                .collect()
         } else {
-            let ranks = hits.into_iter().map(|list| list.into_iter().map(|hit| (hit.document_id, hit.chunk_index)).collect());
+            let ranks = hits
+                .into_iter()
+                .map(|list| list.into_iter().map(|hit| (hit.document_id, hit.chunk_index)).collect());
             reciprocal_rank_fusion(&lists.into_iter().zip(ranks).collect::<Vec<_>>())
         };
-        let wanted_refs: Vec<((String, u32), f32)> =
-            ranked.into_iter().filter(|(_, score)| wanted.score_threshold.is_none_or(|least| *score >= least)).take(wanted.limit).collect();
+        let wanted_refs: Vec<((String, u32), f32)> = ranked
+            .into_iter()
+            .filter(|(_, score)| wanted.score_threshold.is_none_or(|least| *score >= least))
+            .take(wanted.limit)
+            .collect();
         timings.time("reading", self.read_chunks(wanted_refs)).await
     }
 
@@ -207,12 +218,23 @@ impl Engine {
             }
             None => filter.clone(),
         };
-        let limit = search.limit.map_or(depth(wanted.mode, wanted.limit), |limit| limit as usize).clamp(1, 1_000);
-        Ok(Query { vector, filter, limit, score_threshold: None })
+        let limit = search
+            .limit
+            .map_or(depth(wanted.mode, wanted.limit), |limit| limit as usize)
+            .clamp(1, 1_000);
+        Ok(Query {
+            vector,
+            filter,
+            limit,
+            score_threshold: None,
+        })
     }
 
     fn index_filter(&self, resolved: &Resolved, filters: &Filters) -> Result<Arc<Filter>, PipelineError> {
-        let hidden = Filter { exclude_documents: self.visibility.hidden(&resolved.collection_id), ..Filter::default() };
+        let hidden = Filter {
+            exclude_documents: self.visibility.hidden(&resolved.collection_id),
+            ..Filter::default()
+        };
         Ok(Arc::new(narrowed(&hidden, filters)?))
     }
 
@@ -220,8 +242,10 @@ impl Engine {
     async fn read_chunks(&self, ranked: Vec<((String, u32), f32)>) -> Result<Passages, PipelineError> {
         let references: Vec<(String, u32)> = ranked.iter().map(|(reference, _)| reference.clone()).collect();
         let located = self.catalog.chunks_by_refs(&references).await?;
-        let mut chunks: HashMap<(String, u32), Chunk> =
-            located.into_iter().map(|located| ((located.document_id, located.chunk.index), located.chunk)).collect();
+        let mut chunks: HashMap<(String, u32), Chunk> = located
+            .into_iter()
+            .map(|located| ((located.document_id, located.chunk.index), located.chunk))
+            .collect();
         let mut ids: Vec<String> = references.iter().map(|(document_id, _)| document_id.clone()).collect();
         ids.sort();
         ids.dedup();
@@ -238,10 +262,23 @@ impl Engine {
         let mut texts = self.read_texts(&references, &chunks).await?;
         let mut found = Vec::with_capacity(ranked.len());
         for ((document_id, index), relevance) in ranked {
-            let Some((source, metadata)) = documents.get(&document_id).cloned() else { continue };
-            let Some(chunk) = chunks.remove(&(document_id.clone(), index)) else { continue };
-            let Some(text) = texts.remove(&(document_id.clone(), index)) else { continue };
-            found.push(FoundChunk { document_id, source, chunk, text, relevance, metadata });
+            let Some((source, metadata)) = documents.get(&document_id).cloned() else {
+                continue;
+            };
+            let Some(chunk) = chunks.remove(&(document_id.clone(), index)) else {
+                continue;
+            };
+            let Some(text) = texts.remove(&(document_id.clone(), index)) else {
+                continue;
+            };
+            found.push(FoundChunk {
+                document_id,
+                source,
+                chunk,
+                text,
+                relevance,
+                metadata,
+            });
         }
         Ok(Passages(found))
     }
@@ -263,7 +300,12 @@ impl Engine {
         for (document_id, parts) in wanted {
             let spans: Vec<Span> = parts.iter().map(|(_, span)| *span).collect();
             match self.files.read_spans(document_id, &spans).await {
-                Ok(read) => texts.extend(parts.into_iter().zip(read).map(|((index, _), text)| ((document_id.to_owned(), index), Arc::from(text)))),
+                Ok(read) => texts.extend(
+                    parts
+                        .into_iter()
+                        .zip(read)
+                        .map(|((index, _), text)| ((document_id.to_owned(), index), Arc::from(text))),
+                ),
                 Err(FileError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -292,7 +334,9 @@ fn narrowed(filter: &Filter, filters: &Filters) -> Result<Filter, PipelineError>
         }
     }
     narrowed.document_types = narrowed.document_types.iter().flat_map(|kind| extensions(kind)).collect();
-    narrowed.metadata.extend(filters.metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
+    narrowed
+        .metadata
+        .extend(filters.metadata.iter().map(|(key, value)| (key.clone(), value.clone())));
     if let Some(range) = &filters.date_range {
         let start = range.start.as_deref().and_then(|date| moment(date, false));
         let end = range.end.as_deref().and_then(|date| moment(date, true));

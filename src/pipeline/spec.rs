@@ -20,7 +20,10 @@ pub struct PluginChoice {
 
 impl PluginChoice {
     fn named(plugin: &str) -> Self {
-        Self { plugin: plugin.to_owned(), config: empty_object() }
+        Self {
+            plugin: plugin.to_owned(),
+            config: empty_object(),
+        }
     }
 }
 
@@ -74,7 +77,13 @@ pub struct Retrieval {
 
 impl Default for Retrieval {
     fn default() -> Self {
-        Self { mode: Mode::Balanced, limit: 10, dense_weight: 1.0, sparse_weight: 1.0, language: "english".to_owned() }
+        Self {
+            mode: Mode::Balanced,
+            limit: 10,
+            dense_weight: 1.0,
+            sparse_weight: 1.0,
+            language: "english".to_owned(),
+        }
     }
 }
 
@@ -126,7 +135,9 @@ impl Default for Pipeline {
         Self {
             extractors: BTreeMap::new(),
             chunker: PluginChoice::named("recursive@^1"),
-            embedder: EmbedderChoice { model: "all-MiniLM-L6-v2".to_owned() },
+            embedder: EmbedderChoice {
+                model: "all-MiniLM-L6-v2".to_owned(),
+            },
             analyzer: PluginChoice::named("rules@^1"),
             retrieval: Retrieval::default(),
             generator: GeneratorChoice::default(),
@@ -147,21 +158,40 @@ impl Pipeline {
     fn validate(&self) -> Result<(), ApiError> {
         let r = &self.retrieval;
         if !(1..=100).contains(&r.limit) {
-            return Err(ApiError::validation("pipeline.retrieval.limit", format!("must be 1 to 100, not {}", r.limit)));
+            return Err(ApiError::validation(
+                "pipeline.retrieval.limit",
+                format!("must be 1 to 100, not {}", r.limit),
+            ));
         }
         for (key, weight) in [("dense_weight", r.dense_weight), ("sparse_weight", r.sparse_weight)] {
             if !(weight.is_finite() && weight >= 0.0) {
-                return Err(ApiError::validation(&format!("pipeline.retrieval.{key}"), format!("must be 0 or more, not {weight}")));
+                return Err(ApiError::validation(
+                    &format!("pipeline.retrieval.{key}"),
+                    format!("must be 0 or more, not {weight}"),
+                ));
             }
         }
         if r.dense_weight == 0.0 && r.sparse_weight == 0.0 {
-            return Err(ApiError::validation("pipeline.retrieval.dense_weight", "must not be 0 together with `sparse_weight`"));
+            return Err(ApiError::validation(
+                "pipeline.retrieval.dense_weight",
+                "must not be 0 together with `sparse_weight`",
+            ));
         }
-        if let Some(memory) = self.limits.memory_mb && !(1..=1_024).contains(&memory) {
-            return Err(ApiError::validation("pipeline.limits.memory_mb", format!("must be 1 to 1024, not {memory}")));
+        if let Some(memory) = self.limits.memory_mb
+            && !(1..=1_024).contains(&memory)
+        {
+            return Err(ApiError::validation(
+                "pipeline.limits.memory_mb",
+                format!("must be 1 to 1024, not {memory}"),
+            ));
         }
-        if let Some(deadline) = self.limits.deadline_ms && !(1..=600_000).contains(&deadline) {
-            return Err(ApiError::validation("pipeline.limits.deadline_ms", format!("must be 1 to 600000, not {deadline}")));
+        if let Some(deadline) = self.limits.deadline_ms
+            && !(1..=600_000).contains(&deadline)
+        {
+            return Err(ApiError::validation(
+                "pipeline.limits.deadline_ms",
+                format!("must be 1 to 600000, not {deadline}"),
+            ));
         }
         Ok(())
     }

@@ -27,7 +27,11 @@ impl Delivery {
     /// What the client's wishes come to. Markers without citations would point nowhere.
     pub fn new(stream: bool, include_sources: bool, format: ResponseFormat) -> Self {
         let citations = include_sources && format != ResponseFormat::TextOnly;
-        Self { stream, citations, markers: citations && format != ResponseFormat::WithSources }
+        Self {
+            stream,
+            citations,
+            markers: citations && format != ResponseFormat::WithSources,
+        }
     }
 }
 
@@ -58,7 +62,16 @@ pub struct AnswerWriter<'a> {
 impl<'a> AnswerWriter<'a> {
     /// A writer of an answer out of `passages`.
     pub fn new(events: &'a mpsc::Sender<QueryEvent>, formatter: Formatter, passages: &'a Passages, delivery: Delivery) -> Self {
-        Self { events, formatter, passages, delivery, held: None, cited: Vec::new(), numbers: HashMap::new(), written: Written::default() }
+        Self {
+            events,
+            formatter,
+            passages,
+            delivery,
+            held: None,
+            cited: Vec::new(),
+            numbers: HashMap::new(),
+            written: Written::default(),
+        }
     }
 
     /// Writes a piece. Waits while the client is slow or has paused.
@@ -96,7 +109,12 @@ impl<'a> AnswerWriter<'a> {
         self.written.tokens += 1;
         self.written.response.push_str(&content);
         if self.delivery.stream {
-            self.emit(QueryEvent::Token(Token { content, position, is_complete })).await?;
+            self.emit(QueryEvent::Token(Token {
+                content,
+                position,
+                is_complete,
+            }))
+            .await?;
         }
         Ok(())
     }

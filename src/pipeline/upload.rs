@@ -8,8 +8,8 @@ use crate::catalog::{self, Creation, DocumentRecord, NewDocument, UploadResult};
 use crate::events::{Events, UploadSubscription};
 use crate::files::{StageOptions, Staging};
 use crate::protocol::{
-    ApiError, ChunkingProgress, EmbeddingProgress, ErrorCode, FailedDocument, ProcessingProgress, UploadComplete, UploadEvent, UploadProgress, UploadStarted,
-    UploadStatus, UploadedDocument,
+    ApiError, ChunkingProgress, EmbeddingProgress, ErrorCode, FailedDocument, ProcessingProgress, UploadComplete, UploadEvent,
+    UploadProgress, UploadStarted, UploadStatus, UploadedDocument,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -81,7 +81,11 @@ impl PendingIngest {
     pub async fn outcome(self) -> Outcome {
         self.outcome.await.unwrap_or_else(|_| {
             let message = "the server is shutting down; it goes on with this document when it starts again";
-            Err(failed(&self.upload_id, &self.filename, &ApiError::new(ErrorCode::ServiceUnavailable, message)))
+            Err(failed(
+                &self.upload_id,
+                &self.filename,
+                &ApiError::new(ErrorCode::ServiceUnavailable, message),
+            ))
         })
     }
 }
@@ -92,14 +96,17 @@ impl Engine {
     pub async fn begin_upload(self: &Arc<Self>, new: NewUpload) -> Result<Upload, ApiError> {
         let filename = file_name(&new.filename)?;
         let content_type = media_type(&filename, new.content_type.as_deref());
-        if let Some(size) = new.size && size > self.settings.max_upload_bytes {
+        if let Some(size) = new.size
+            && size > self.settings.max_upload_bytes
+        {
             return Err(self.too_large());
         }
-        let place = self
-            .open_uploads
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| ApiError::new(ErrorCode::ServiceUnavailable, "too many uploads are open or waiting: send it again later"))?;
+        let place = self.open_uploads.clone().try_acquire_owned().map_err(|_| {
+            ApiError::new(
+                ErrorCode::ServiceUnavailable,
+                "too many uploads are open or waiting: send it again later",
+            )
+        })?;
         let name = new.collection_name.as_deref().unwrap_or(&self.settings.default_collection);
         let begun = async {
             let collection = self.collection_for_upload(name).await?;
@@ -115,15 +122,33 @@ impl Engine {
                     options: json!({ "metadata": new.metadata }),
                 })
                 .await?;
-            let staging = self.files.stage(&record.id, StageOptions { limit: self.settings.max_upload_bytes, resume: None, keep: false }).await?;
+            let staging = self
+                .files
+                .stage(
+                    &record.id,
+                    StageOptions {
+                        limit: self.settings.max_upload_bytes,
+                        resume: None,
+                        keep: false,
+                    },
+                )
+                .await?;
             Ok::<_, PipelineError>((record, staging))
         };
         let (record, staging) = begun.await.map_err(|error| error.told("upload"))?;
         let reporter = self.reporter(name, &record.id, &filename);
         reporter.begun(new.size.unwrap_or(0), &self.pace);
         let id = record.id.clone();
-        let inner =
-            Receiving { engine: self.clone(), staging, reporter, record, size: new.size, received: 0, metadata: new.metadata, place };
+        let inner = Receiving {
+            engine: self.clone(),
+            staging,
+            reporter,
+            record,
+            size: new.size,
+            received: 0,
+            metadata: new.metadata,
+            place,
+        };
         Ok(Upload { inner: Some(inner), id })
     }
 
@@ -173,8 +198,11 @@ impl Engine {
                 _ => None,
             },
         };
-        let result =
-            UploadResult { status: recorded, document_id: complete.document_id.clone(), data: serde_json::to_value(&complete).unwrap_or_default() };
+        let result = UploadResult {
+            status: recorded,
+            document_id: complete.document_id.clone(),
+            data: serde_json::to_value(&complete).unwrap_or_default(),
+        };
         if let Err(error) = self.catalog.finish_upload(&reporter.upload_id, &result).await {
             tracing::warn!(upload = &*reporter.upload_id, %error, "the end of an upload was not recorded");
         }
@@ -182,9 +210,11 @@ impl Engine {
             Ending::Live(record) => Ok(uploaded(&reporter, *record, "success", total_time)),
             Ending::Duplicate(record) => Ok(uploaded(&reporter, *record, "duplicate", total_time)),
             Ending::Failed(error) => Err(failed(&reporter.upload_id, &reporter.filename, &error)),
-            Ending::Cancelled => {
-                Err(failed(&reporter.upload_id, &reporter.filename, &ApiError::new(ErrorCode::Conflict, "the upload was cancelled")))
-            }
+            Ending::Cancelled => Err(failed(
+                &reporter.upload_id,
+                &reporter.filename,
+                &ApiError::new(ErrorCode::Conflict, "the upload was cancelled"),
+            )),
         };
         reporter.tell(UploadEvent::UploadComplete(complete));
         reporter.answer(outcome);
@@ -192,7 +222,11 @@ impl Engine {
 
     fn too_large(&self) -> ApiError {
         let limit = self.settings.max_upload_bytes;
-        ApiError::new(ErrorCode::PayloadTooLarge, format!("the file is larger than this server takes ({limit} bytes)")).with("limit", limit)
+        ApiError::new(
+            ErrorCode::PayloadTooLarge,
+            format!("the file is larger than this server takes ({limit} bytes)"),
+        )
+        .with("limit", limit)
     }
 }
 
@@ -209,9 +243,15 @@ impl Upload {
         if upload.received.saturating_add(length) > upload.engine.settings.max_upload_bytes {
             return Err(upload.engine.too_large());
         }
-        upload.staging.append(bytes).await.map_err(|error| PipelineError::from(error).told("upload"))?;
+        upload
+            .staging
+            .append(bytes)
+            .await
+            .map_err(|error| PipelineError::from(error).told("upload"))?;
         upload.received += length;
-        upload.reporter.received(upload.received, upload.size.unwrap_or(upload.received).max(upload.received), false);
+        upload
+            .reporter
+            .received(upload.received, upload.size.unwrap_or(upload.received).max(upload.received), false);
         Ok(())
     }
 
@@ -221,7 +261,11 @@ impl Upload {
         let (engine, reporter) = (upload.engine.clone(), upload.reporter.clone());
         let (reply, outcome) = oneshot::channel();
         reporter.reply_to(reply);
-        let pending = PendingIngest { upload_id: self.id.clone(), filename: reporter.filename.to_string(), outcome };
+        let pending = PendingIngest {
+            upload_id: self.id.clone(),
+            filename: reporter.filename.to_string(),
+            outcome,
+        };
         if let Err(error) = upload.commit().await {
             let told = error.told("upload");
             engine.end_upload(reporter, Ending::Failed(told)).await;
@@ -248,7 +292,16 @@ impl Drop for Upload {
 
 impl Receiving {
     async fn commit(self) -> Result<(), PipelineError> {
-        let Self { engine, staging, reporter, record, received, metadata, place, .. } = self;
+        let Self {
+            engine,
+            staging,
+            reporter,
+            record,
+            received,
+            metadata,
+            place,
+            ..
+        } = self;
         if received == 0 {
             staging.discard().await?;
             return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` is empty", record.filename)).into());
@@ -271,7 +324,11 @@ impl Receiving {
         match creation {
             Creation::Created(document) => {
                 engine.visibility.hide(&document.collection_id, &document.id);
-                engine.ingest(Job { document: *document, reporter, place: Some(place) });
+                engine.ingest(Job {
+                    document: *document,
+                    reporter,
+                    place: Some(place),
+                });
             }
             Creation::Duplicate(document) => engine.end_upload(reporter, Ending::Duplicate(document)).await,
         }
@@ -342,7 +399,11 @@ impl Reporter {
 
     fn received(&self, bytes: u64, total: u64, whole: bool) {
         // While the size is unknown the end is too: only the last of these says 1.0.
-        let progress = if whole { 1.0 } else { (bytes as f64 / total.max(1) as f64).min(0.999) };
+        let progress = if whole {
+            1.0
+        } else {
+            (bytes as f64 / total.max(1) as f64).min(0.999)
+        };
         if self.due("upload_progress", progress) {
             let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
             self.tell(UploadEvent::UploadProgress(UploadProgress {
@@ -363,7 +424,11 @@ impl Reporter {
 
     /// Extraction is done.
     pub fn extracted(&self, needs_ocr: bool) {
-        let message = if needs_ocr { "Extracted; most pages are images and need OCR, so their text is not searchable" } else { "Extracted text" };
+        let message = if needs_ocr {
+            "Extracted; most pages are images and need OCR, so their text is not searchable"
+        } else {
+            "Extracted text"
+        };
         self.extraction(1.0, message);
     }
 
@@ -394,7 +459,11 @@ impl Reporter {
 
     /// So many chunks have their embeddings.
     pub fn embedded(&self, done: u32, total: u32) {
-        let progress = if total == 0 { 1.0 } else { f64::from(done.min(total)) / f64::from(total) };
+        let progress = if total == 0 {
+            1.0
+        } else {
+            f64::from(done.min(total)) / f64::from(total)
+        };
         if self.due("embedding_progress", progress) {
             self.tell(UploadEvent::EmbeddingProgress(EmbeddingProgress {
                 upload_id: self.upload_id.to_string(),
@@ -415,7 +484,9 @@ pub(super) struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         // Two busy cores do about this with PDF files; the first upload corrects it.
-        Self { bytes_per_second: AtomicU64::new(50_000) }
+        Self {
+            bytes_per_second: AtomicU64::new(50_000),
+        }
     }
 }
 
@@ -463,16 +534,24 @@ fn ended() -> ApiError {
 fn file_name(given: &str) -> Result<String, ApiError> {
     let name = given.rsplit(['/', '\\']).next().unwrap_or_default().trim();
     if name.is_empty() || name == "." || name == ".." || name.len() > 255 || name.chars().any(char::is_control) {
-        return Err(ApiError::validation("filename", "must be a file name of 1 to 255 bytes without control characters"));
+        return Err(ApiError::validation(
+            "filename",
+            "must be a file name of 1 to 255 bytes without control characters",
+        ));
     }
     Ok(name.to_owned())
 }
 
 /// The media type that the client said, unless it says nothing; then what the name says.
 fn media_type(filename: &str, given: Option<&str>) -> String {
-    let given = given.map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()).unwrap_or_default();
+    let given = given
+        .map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        .unwrap_or_default();
     if !matches!(given.as_str(), "" | "application/octet-stream" | "binary/octet-stream") {
         return given;
     }
-    mime_guess::from_path(filename).first_raw().unwrap_or("application/octet-stream").to_owned()
+    mime_guess::from_path(filename)
+        .first_raw()
+        .unwrap_or("application/octet-stream")
+        .to_owned()
 }

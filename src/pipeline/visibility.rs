@@ -31,6 +31,9 @@ impl Visibility {
     /// The hidden documents of a collection, in order.
     pub fn hidden(&self, collection_id: &str) -> Vec<String> {
         let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
-        hidden.get(collection_id).map(|documents| documents.iter().cloned().collect()).unwrap_or_default()
+        hidden
+            .get(collection_id)
+            .map(|documents| documents.iter().cloned().collect())
+            .unwrap_or_default()
     }
 }

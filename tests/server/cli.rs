@@ -47,9 +47,15 @@ async fn ibid(home: &Path, args: &[&str]) -> Output {
 async fn with_variables(home: &Path, variables: &[(&str, &str)], args: &[&str]) -> Output {
     let mut command = program(home);
     command.args(args).envs(variables.iter().copied());
-    let output = within("a command", tokio::process::Command::from(command).kill_on_drop(true).output()).await.expect("running ibid");
+    let output = within("a command", tokio::process::Command::from(command).kill_on_drop(true).output())
+        .await
+        .expect("running ibid");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Output { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Output {
+        code: output.status.code(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
 }
 
 #[tokio::test]
@@ -62,32 +68,60 @@ async fn ingest_ask_search_and_list() {
     let run = async |args: &[&str]| ibid(home.path(), &[args, &server].concat()).await;
 
     let out = run(&["ingest", "report.pdf", "handbook.md"]).await.ok();
-    assert!(out.contains("report.pdf: 4 pages, ") && out.contains("handbook.md: ") && out.contains("2 of 2 added"), "{out}");
+    assert!(
+        out.contains("report.pdf: 4 pages, ") && out.contains("handbook.md: ") && out.contains("2 of 2 added"),
+        "{out}"
+    );
     let again = run(&["ingest", "report.pdf", "--json"]).await.json();
     assert_eq!(again["uploaded_documents"][0]["status"], "duplicate", "{again}");
 
     let out = run(&["ask", QUESTIONS[1].0]).await.ok();
-    assert!(out.contains("4.2 million dollars") && out.contains("[1] report.pdf, page 2: “"), "{out}");
+    assert!(
+        out.contains("4.2 million dollars") && out.contains("[1] report.pdf, page 2: “"),
+        "{out}"
+    );
     let asked = run(&["ask", "--json", "--mode", "comprehensive", QUESTIONS[2].0]).await.json();
-    assert_eq!((&asked["citations"][0]["page"], &asked["complete"]["processing_mode"]), (&json!(3), &json!("comprehensive")));
+    assert_eq!(
+        (&asked["citations"][0]["page"], &asked["complete"]["processing_mode"]),
+        (&json!(3), &json!("comprehensive"))
+    );
     assert!(asked["answer"].as_str().is_some_and(|text| text.contains("[1]")));
 
     let out = run(&["search", "north", "stairs"]).await.ok();
     assert!(out.starts_with("1. handbook.md"), "{out}");
-    let found = run(&["search", "--json", "--limit", "1", "--type", "keyword", "turbines"]).await.json();
-    assert_eq!((&found["results"][0]["metadata"]["source"], &found["total_results"]), (&json!("report.pdf"), &json!(1)));
+    let found = run(&["search", "--json", "--limit", "1", "--type", "keyword", "turbines"])
+        .await
+        .json();
+    assert_eq!(
+        (&found["results"][0]["metadata"]["source"], &found["total_results"]),
+        (&json!("report.pdf"), &json!(1))
+    );
 
     let server = &server[..2];
     let out = ibid(home.path(), &[&["collections"], server].concat()).await.ok();
     assert!(out.lines().any(|line| line.starts_with("cli ") && line.contains(" 2 ")), "{out}");
     let info = ibid(home.path(), &[&["collections", "info", "cli"], server].concat()).await.json();
     assert_eq!(info["total_documents"], 2);
-    let list = ibid(home.path(), &[&["documents", "--json", "--collection", "cli"], server].concat()).await.json();
+    let list = ibid(home.path(), &[&["documents", "--json", "--collection", "cli"], server].concat())
+        .await
+        .json();
     let id = list["documents"][0]["document_id"].as_str().expect("an id").to_owned();
-    assert!(ibid(home.path(), &[&["documents", "show", &id], server].concat()).await.ok().contains(&id));
+    assert!(
+        ibid(home.path(), &[&["documents", "show", &id], server].concat())
+            .await
+            .ok()
+            .contains(&id)
+    );
     // Nobody is there to say yes.
-    assert!(ibid(home.path(), &[&["documents", "delete", &id], server].concat()).await.failed(2).contains("--yes"));
-    ibid(home.path(), &[&["documents", "delete", "--yes", &id], server].concat()).await.ok();
+    assert!(
+        ibid(home.path(), &[&["documents", "delete", &id], server].concat())
+            .await
+            .failed(2)
+            .contains("--yes")
+    );
+    ibid(home.path(), &[&["documents", "delete", "--yes", &id], server].concat())
+        .await
+        .ok();
     let err = ibid(home.path(), &[&["documents", "show", &id], server].concat()).await.failed(1);
     assert!(err.contains("RESOURCE_NOT_FOUND"), "{err}");
 }
@@ -97,21 +131,50 @@ async fn a_file_that_fails_does_not_keep_the_others_out() {
     let home = home();
     std::fs::write(home.path().join("broken.pdf"), "no PDF").expect("writing");
     std::fs::write(home.path().join("report.pdf"), files::report("report.pdf").bytes).expect("writing");
-    let output = ibid(home.path(), &["ingest", "broken.pdf", "report.pdf", "--server", Server::shared().url(), "--collection", "cli-fails"]).await;
-    assert!(output.out.contains("broken.pdf: FAILED: ") && output.out.contains("report.pdf: 4 pages"), "{}", output.out);
+    let output = ibid(
+        home.path(),
+        &[
+            "ingest",
+            "broken.pdf",
+            "report.pdf",
+            "--server",
+            Server::shared().url(),
+            "--collection",
+            "cli-fails",
+        ],
+    )
+    .await;
+    assert!(
+        output.out.contains("broken.pdf: FAILED: ") && output.out.contains("report.pdf: 4 pages"),
+        "{}",
+        output.out
+    );
     output.failed(1);
     let documents = Server::shared().api().documents("cli-fails").await;
-    let states: Vec<(&Value, &Value)> = documents.iter().map(|document| (&document["filename"], &document["status"])).collect();
-    assert_eq!(states, [(&json!("broken.pdf"), &json!("failed")), (&json!("report.pdf"), &json!("ready"))]);
+    let states: Vec<(&Value, &Value)> = documents
+        .iter()
+        .map(|document| (&document["filename"], &document["status"]))
+        .collect();
+    assert_eq!(
+        states,
+        [(&json!("broken.pdf"), &json!("failed")), (&json!("report.pdf"), &json!("ready"))]
+    );
 }
 
 #[tokio::test]
 async fn errors_of_the_server_are_told_with_their_code_and_a_way_out() {
     let home = home();
-    let err = ibid(home.path(), &["ask", "--server", Server::shared().url(), "--collection", "cli-none", "?"]).await.failed(1);
+    let err = ibid(
+        home.path(),
+        &["ask", "--server", Server::shared().url(), "--collection", "cli-none", "?"],
+    )
+    .await
+    .failed(1);
     assert!(err.contains("COLLECTION_NOT_FOUND") && err.contains("ibid collections"), "{err}");
     // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port");
     let url = format!("http://{free}");
     for command in [&["ask", "?"][..], &["search", "?"], &["collections"]] {
         let err = ibid(home.path(), &[command, &["--server", &url]].concat()).await.failed(3);
@@ -123,7 +186,21 @@ async fn errors_of_the_server_are_told_with_their_code_and_a_way_out() {
 async fn doctor_finds_nothing_where_all_is_well_and_names_the_remedy_where_it_is_not() {
     let (home, share) = (home(), share());
     let share = share.to_str().expect("UTF-8");
-    let report = ibid(home.path(), &["doctor", "--json", "--share-dir", share, "--data-dir", "data", "--server", Server::shared().url()]).await.json();
+    let report = ibid(
+        home.path(),
+        &[
+            "doctor",
+            "--json",
+            "--share-dir",
+            share,
+            "--data-dir",
+            "data",
+            "--server",
+            Server::shared().url(),
+        ],
+    )
+    .await
+    .json();
     assert_eq!(report["broken"], 0, "{report}");
     for check in report["checks"].as_array().expect("checks") {
         has(check, &[("name", Is::Text), ("state", Is::Text), ("detail", Is::Text)]);
@@ -137,18 +214,45 @@ async fn doctor_finds_nothing_where_all_is_well_and_names_the_remedy_where_it_is
 #[tokio::test]
 async fn serving_without_its_parts_says_what_to_do() {
     let home = home();
-    let err = ibid(home.path(), &["serve", "--listen", "127.0.0.1:0", "--share-dir", "nowhere", "--data-dir", "data"]).await.failed(1);
+    let err = ibid(
+        home.path(),
+        &["serve", "--listen", "127.0.0.1:0", "--share-dir", "nowhere", "--data-dir", "data"],
+    )
+    .await
+    .failed(1);
     assert!(err.contains("doctor"), "{err}");
-    let err = ibid(home.path(), &["serve", "--listen", "0.0.0.0:0", "--share-dir", share().to_str().expect("UTF-8"), "--data-dir", "data"]).await.failed(1);
-    assert!(err.contains("127.0.0.1"), "a server that asks nobody who they are is not put on the network: {err}");
+    let err = ibid(
+        home.path(),
+        &[
+            "serve",
+            "--listen",
+            "0.0.0.0:0",
+            "--share-dir",
+            share().to_str().expect("UTF-8"),
+            "--data-dir",
+            "data",
+        ],
+    )
+    .await
+    .failed(1);
+    assert!(
+        err.contains("127.0.0.1"),
+        "a server that asks nobody who they are is not put on the network: {err}"
+    );
 }
 
 #[tokio::test]
 async fn config_prints_what_holds_in_rising_order() {
     let home = home();
-    std::fs::write(home.path().join("ibid.toml"), "[server]\nlisten = \"127.0.0.1:1111\"\nmax_connections = 7\n[query]\nmax_concurrent = 3\n").expect("writing");
+    std::fs::write(
+        home.path().join("ibid.toml"),
+        "[server]\nlisten = \"127.0.0.1:1111\"\nmax_connections = 7\n[query]\nmax_concurrent = 3\n",
+    )
+    .expect("writing");
     let variables = [("IBID_SERVER_LISTEN", "127.0.0.1:2222"), ("IBID_SERVER_MAX_CONNECTIONS", "8")];
-    let config = with_variables(home.path(), &variables, &["config", "--json", "--listen", "127.0.0.1:3333"]).await.json();
+    let config = with_variables(home.path(), &variables, &["config", "--json", "--listen", "127.0.0.1:3333"])
+        .await
+        .json();
     let value = |key: &str| config[key]["value"].clone();
     assert_eq!(value("server.listen"), "127.0.0.1:3333", "a flag wins");
     assert_eq!(value("server.max_connections"), 8, "then a variable");
@@ -158,7 +262,11 @@ async fn config_prints_what_holds_in_rising_order() {
     let printed = with_variables(home.path(), &variables, &["config"]).await.ok();
     std::fs::write(home.path().join("copy.toml"), &printed).expect("writing");
     let copy = ibid(home.path(), &["config", "--json", "--config", "copy.toml"]).await.json();
-    assert_eq!((&copy["server.listen"]["value"], &copy["query.max_concurrent"]["value"]), (&json!("127.0.0.1:2222"), &json!(3)), "{printed}");
+    assert_eq!(
+        (&copy["server.listen"]["value"], &copy["query.max_concurrent"]["value"]),
+        (&json!("127.0.0.1:2222"), &json!(3)),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
@@ -167,12 +275,19 @@ async fn unknown_settings_are_errors_wherever_they_stand() {
     std::fs::write(home.path().join("typo.toml"), "[server]\nlistne = \"127.0.0.1:1\"\n").expect("writing");
     for command in ["config", "serve"] {
         let err = ibid(home.path(), &[command, "--config", "typo.toml"]).await.failed(2);
-        assert!(err.contains("server.listne") && err.contains("server.listen") && err.contains("typo.toml"), "{err}");
+        assert!(
+            err.contains("server.listne") && err.contains("server.listen") && err.contains("typo.toml"),
+            "{err}"
+        );
         let err = ibid(home.path(), &[command, "--set", "server.lissten=127.0.0.1:1"]).await.failed(2);
         assert!(err.contains("server.lissten") && err.contains("`server.listen`"), "{err}");
-        let err = with_variables(home.path(), &[("IBID_SERVER_LISTNE", "127.0.0.1:1")], &[command]).await.failed(2);
+        let err = with_variables(home.path(), &[("IBID_SERVER_LISTNE", "127.0.0.1:1")], &[command])
+            .await
+            .failed(2);
         assert!(err.contains("IBID_SERVER_LISTNE"), "{err}");
-        let err = ibid(home.path(), &[command, "--set", "server.max_connections=many"]).await.failed(2);
+        let err = ibid(home.path(), &[command, "--set", "server.max_connections=many"])
+            .await
+            .failed(2);
         assert!(err.contains("server.max_connections"), "{err}");
     }
 }
@@ -181,7 +296,17 @@ async fn unknown_settings_are_errors_wherever_they_stand() {
 async fn help_teaches_every_command() {
     let home = home();
     let help = ibid(home.path(), &["--help"]).await.ok();
-    for command in ["serve", "ingest", "ask", "search", "collections", "documents", "doctor", "config", "model"] {
+    for command in [
+        "serve",
+        "ingest",
+        "ask",
+        "search",
+        "collections",
+        "documents",
+        "doctor",
+        "config",
+        "model",
+    ] {
         assert!(help.contains(command), "{command}: {help}");
         let own = ibid(home.path(), &[command, "--help"]).await.ok();
         assert!(own.contains("Usage: ibid "), "{own}");

@@ -13,45 +13,120 @@ async fn a_pdf_is_read_with_its_pages_and_metadata() {
     let reply = api.upload("", "documents-pdf", &[&report]).await.expect(201);
     has(
         &reply,
-        &[("upload_id", Is::Text), ("upload_ids", Is::Texts), ("uploaded_documents", Is::Array), ("failed_documents", Is::Array), ("statistics", Is::Object)],
+        &[
+            ("upload_id", Is::Text),
+            ("upload_ids", Is::Texts),
+            ("uploaded_documents", Is::Array),
+            ("failed_documents", Is::Array),
+            ("statistics", Is::Object),
+        ],
     );
     let uploaded = &reply["uploaded_documents"][0];
     has(
         uploaded,
-        &[("document_id", Is::Text), ("filename", Is::Text), ("status", Is::Text), ("file_size", Is::Count), ("pages", Is::Count), ("chunks_created", Is::Count), ("embeddings_generated", Is::Count), ("processing_time", Is::Number), ("metadata", Is::Object)],
+        &[
+            ("document_id", Is::Text),
+            ("filename", Is::Text),
+            ("status", Is::Text),
+            ("file_size", Is::Count),
+            ("pages", Is::Count),
+            ("chunks_created", Is::Count),
+            ("embeddings_generated", Is::Count),
+            ("processing_time", Is::Number),
+            ("metadata", Is::Object),
+        ],
     );
-    assert_eq!((&uploaded["status"], &uploaded["pages"], &uploaded["filename"]), (&json!("success"), &json!(4), &json!("report.pdf")));
-    assert_eq!((&uploaded["file_size"], &uploaded["embeddings_generated"]), (&json!(report.bytes.len()), &uploaded["chunks_created"]));
+    assert_eq!(
+        (&uploaded["status"], &uploaded["pages"], &uploaded["filename"]),
+        (&json!("success"), &json!(4), &json!("report.pdf"))
+    );
+    assert_eq!(
+        (&uploaded["file_size"], &uploaded["embeddings_generated"]),
+        (&json!(report.bytes.len()), &uploaded["chunks_created"])
+    );
     let id = uploaded["document_id"].as_str().expect("an id");
 
     let text = api.text(id, "").await;
     let mut from = 0;
     for line in PAGES.iter().copied().flatten() {
-        let found = text[from..].find(line).unwrap_or_else(|| panic!("not in the text, or out of order: {line}\n{text}"));
+        let found = text[from..]
+            .find(line)
+            .unwrap_or_else(|| panic!("not in the text, or out of order: {line}\n{text}"));
         from += found + line.len();
     }
 
     let detail = api.get(&format!("/documents/{id}")).await.expect(200);
     has(
         &detail,
-        &[("document_id", Is::Text), ("filename", Is::Text), ("collection_name", Is::Text), ("status", Is::Text), ("file_info", Is::Object), ("processing_info", Is::Object), ("metadata", Is::Object), ("statistics", Is::Object)],
+        &[
+            ("document_id", Is::Text),
+            ("filename", Is::Text),
+            ("collection_name", Is::Text),
+            ("status", Is::Text),
+            ("file_info", Is::Object),
+            ("processing_info", Is::Object),
+            ("metadata", Is::Object),
+            ("statistics", Is::Object),
+        ],
     );
-    has(&detail["file_info"], &[("size", Is::Count), ("content_type", Is::Text), ("sha256", Is::Text)]);
-    assert_eq!((&detail["status"], &detail["file_info"]["content_type"]), (&json!("ready"), &json!("application/pdf")));
+    has(
+        &detail["file_info"],
+        &[("size", Is::Count), ("content_type", Is::Text), ("sha256", Is::Text)],
+    );
+    assert_eq!(
+        (&detail["status"], &detail["file_info"]["content_type"]),
+        (&json!("ready"), &json!("application/pdf"))
+    );
     assert_eq!(detail["processing_info"]["state"], "live");
-    assert_eq!((&detail["metadata"]["title"], &detail["metadata"]["author"]), (&json!("Annual notes"), &json!("A. Writer")), "{detail}");
-    assert_eq!((&detail["statistics"]["pages"], &detail["statistics"]["characters"]), (&json!(4), &json!(text.chars().count())));
+    assert_eq!(
+        (&detail["metadata"]["title"], &detail["metadata"]["author"]),
+        (&json!("Annual notes"), &json!("A. Writer")),
+        "{detail}"
+    );
+    assert_eq!(
+        (&detail["statistics"]["pages"], &detail["statistics"]["characters"]),
+        (&json!(4), &json!(text.chars().count()))
+    );
 
-    let list = api.get(&format!("/documents/{id}/chunks?include_embeddings=true")).await.expect(200);
+    let list = api
+        .get(&format!("/documents/{id}/chunks?include_embeddings=true"))
+        .await
+        .expect(200);
     let chunks = list["chunks"].as_array().expect("chunks");
-    assert_eq!((&list["pagination"]["total"], &json!(chunks.len())), (&uploaded["chunks_created"], &uploaded["chunks_created"]));
+    assert_eq!(
+        (&list["pagination"]["total"], &json!(chunks.len())),
+        (&uploaded["chunks_created"], &uploaded["chunks_created"])
+    );
     for (n, chunk) in chunks.iter().enumerate() {
-        has(chunk, &[("chunk_id", Is::Text), ("chunk_index", Is::Count), ("content", Is::Text), ("start_char", Is::Count), ("end_char", Is::Count), ("metadata", Is::Object), ("embedding", Is::Array)]);
+        has(
+            chunk,
+            &[
+                ("chunk_id", Is::Text),
+                ("chunk_index", Is::Count),
+                ("content", Is::Text),
+                ("start_char", Is::Count),
+                ("end_char", Is::Count),
+                ("metadata", Is::Object),
+                ("embedding", Is::Array),
+            ],
+        );
         assert_eq!(chunk["chunk_index"], n);
-        assert!(chunk["metadata"]["page"].as_u64().is_some_and(|page| (1..=4).contains(&page)), "{chunk}");
-        let embedding: Vec<f64> = chunk["embedding"].as_array().expect("numbers").iter().filter_map(Value::as_f64).collect();
+        assert!(
+            chunk["metadata"]["page"].as_u64().is_some_and(|page| (1..=4).contains(&page)),
+            "{chunk}"
+        );
+        let embedding: Vec<f64> = chunk["embedding"]
+            .as_array()
+            .expect("numbers")
+            .iter()
+            .filter_map(Value::as_f64)
+            .collect();
         let length = embedding.iter().map(|x| x * x).sum::<f64>().sqrt();
-        assert!(embedding.len() == 384 && (length - 1.0).abs() < 1e-3, "{} numbers, length {length}", embedding.len());
+        assert!(
+            embedding.len() == 384 && (length - 1.0).abs() < 1e-3,
+            "{} numbers, length {length}",
+            embedding.len()
+        );
     }
 }
 
@@ -71,10 +146,21 @@ async fn text_and_markdown_are_kept_byte_for_byte() {
         let length = characters.len();
         for (start, end) in [(0, 0), (0, 1), (3, length / 2), (length / 2, length), (length - 1, length)] {
             let part: String = characters[start..end].iter().collect();
-            assert_eq!(api.text(id, &format!("?start={start}&end={end}")).await, part, "{} {start}..{end}", file.name);
+            assert_eq!(
+                api.text(id, &format!("?start={start}&end={end}")).await,
+                part,
+                "{} {start}..{end}",
+                file.name
+            );
         }
-        assert_eq!(api.text(id, &format!("?start={}", length - 5)).await, characters[length - 5..].iter().collect::<String>());
-        let error = api.get(&format!("/documents/{id}/text?start=5&end=2")).await.error(400, "VALIDATION_ERROR");
+        assert_eq!(
+            api.text(id, &format!("?start={}", length - 5)).await,
+            characters[length - 5..].iter().collect::<String>()
+        );
+        let error = api
+            .get(&format!("/documents/{id}/text?start=5&end=2"))
+            .await
+            .error(400, "VALIDATION_ERROR");
         assert_eq!(error["details"]["field"], "start");
     }
 }
@@ -83,20 +169,32 @@ async fn text_and_markdown_are_kept_byte_for_byte() {
 async fn an_encrypted_pdf_that_anybody_can_open_is_read() {
     let api = Server::shared().api();
     let file = File::new("restricted.pdf", files::pdf(&PAGES, Some("")));
-    assert!(!String::from_utf8_lossy(&file.bytes).contains("Rotterdam"), "the fixture is not encrypted");
+    assert!(
+        !String::from_utf8_lossy(&file.bytes).contains("Rotterdam"),
+        "the fixture is not encrypted"
+    );
     let document = api.ingest("documents-encrypted", &file).await;
     assert_eq!(document["pages"], 4);
     let mut socket = Server::shared().socket("/ws/query").await;
-    socket.query("a", json!({ "query": QUESTIONS[3].0, "collection_name": "documents-encrypted" })).await;
+    socket
+        .query("a", json!({ "query": QUESTIONS[3].0, "collection_name": "documents-encrypted" }))
+        .await;
     let answer = answered(&socket.answer("a").await);
-    assert_eq!((&answer.citations[0]["source"], &answer.citations[0]["page"]), (&json!("restricted.pdf"), &json!(4)));
+    assert_eq!(
+        (&answer.citations[0]["source"], &answer.citations[0]["page"]),
+        (&json!("restricted.pdf"), &json!(4))
+    );
 }
 
 #[tokio::test]
 async fn a_file_that_cannot_be_read_fails_clearly_and_leaves_nothing_behind() {
     let api = Server::shared().api();
     let whole = files::report("whole.pdf").bytes;
-    let garbage: Vec<u8> = b"%PDF-1.7\n".iter().copied().chain((0..4_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)).collect();
+    let garbage: Vec<u8> = b"%PDF-1.7\n"
+        .iter()
+        .copied()
+        .chain((0..4_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8))
+        .collect();
     let broken = [
         (File::new("secret.pdf", files::pdf(&PAGES, Some("open sesame"))), "password"),
         (File::new("garbage.pdf", garbage), "PDF"),
@@ -110,12 +208,28 @@ async fn a_file_that_cannot_be_read_fails_clearly_and_leaves_nothing_behind() {
         let reply = api.upload("", "documents-broken", &[file]).await;
         let body = reply.json();
         let error = reply.error(422, "PROCESSING_ERROR");
-        assert!(error["message"].as_str().is_some_and(|text| text.to_lowercase().contains(&word.to_lowercase())), "{}: {error}", file.name);
-        assert_eq!((&body["failed_documents"][0]["filename"], &body["failed_documents"][0]["error"]["code"]), (&json!(file.name), &json!("PROCESSING_ERROR")));
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| text.to_lowercase().contains(&word.to_lowercase())),
+            "{}: {error}",
+            file.name
+        );
+        assert_eq!(
+            (
+                &body["failed_documents"][0]["filename"],
+                &body["failed_documents"][0]["error"]["code"]
+            ),
+            (&json!(file.name), &json!("PROCESSING_ERROR"))
+        );
     }
     for document in api.documents("documents-broken").await {
         let id = document["document_id"].as_str().expect("an id");
-        assert_eq!((&document["status"], &document["chunks"]), (&json!("failed"), &json!(0)), "{document}");
+        assert_eq!(
+            (&document["status"], &document["chunks"]),
+            (&json!("failed"), &json!(0)),
+            "{document}"
+        );
         let detail = api.get(&format!("/documents/{id}")).await.expect(200);
         has(&detail["processing_info"]["error"], &[("code", Is::Text), ("message", Is::Text)]);
         api.get(&format!("/documents/{id}/file")).await.error(404, "RESOURCE_NOT_FOUND");
@@ -123,24 +237,55 @@ async fn a_file_that_cannot_be_read_fails_clearly_and_leaves_nothing_behind() {
         assert_eq!(api.get(&format!("/documents/{id}/chunks")).await.expect(200)["chunks"], json!([]));
         assert_eq!(api.found_chunks("documents-broken", id).await, 0);
     }
-    let failed = api.get("/documents?collection_name=documents-broken&status=failed").await.expect(200);
-    let names: Vec<&str> = failed["documents"].as_array().expect("documents").iter().filter_map(|document| document["filename"].as_str()).collect();
-    assert!(names.contains(&"secret.pdf") && names.contains(&"garbage.pdf"), "a failure can be seen afterwards: {names:?}");
+    let failed = api
+        .get("/documents?collection_name=documents-broken&status=failed")
+        .await
+        .expect(200);
+    let names: Vec<&str> = failed["documents"]
+        .as_array()
+        .expect("documents")
+        .iter()
+        .filter_map(|document| document["filename"].as_str())
+        .collect();
+    assert!(
+        names.contains(&"secret.pdf") && names.contains(&"garbage.pdf"),
+        "a failure can be seen afterwards: {names:?}"
+    );
     let info = api.get("/collections/documents-broken/info").await.expect(200);
-    assert_eq!((&info["total_documents"], &info["total_chunks"], &info["processing_documents"]), (&json!(0), &json!(0), &json!(0)), "{info}");
+    assert_eq!(
+        (&info["total_documents"], &info["total_chunks"], &info["processing_documents"]),
+        (&json!(0), &json!(0), &json!(0)),
+        "{info}"
+    );
 
     // One that can be read is not held up by one that cannot, and a name is free again.
     let good = File::new("secret.pdf", whole);
     let body = api.upload("", "documents-broken", &[&broken[1].0, &good]).await.expect(201);
-    assert_eq!((&body["uploaded_documents"][0]["filename"], &body["failed_documents"][0]["filename"]), (&json!("secret.pdf"), &json!("garbage.pdf")));
-    assert_eq!((&body["statistics"]["total_files"], &body["statistics"]["successful"], &body["statistics"]["failed"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(
+        (&body["uploaded_documents"][0]["filename"], &body["failed_documents"][0]["filename"]),
+        (&json!("secret.pdf"), &json!("garbage.pdf"))
+    );
+    assert_eq!(
+        (
+            &body["statistics"]["total_files"],
+            &body["statistics"]["successful"],
+            &body["statistics"]["failed"]
+        ),
+        (&json!(2), &json!(1), &json!(1))
+    );
 }
 
 #[tokio::test]
 async fn a_type_that_nobody_reads_is_refused_with_415() {
     let api = Server::shared().api();
-    for file in [File::new("picture.png", b"\x89PNG\r\n\x1a\n".to_vec()), File::new("program.exe", b"MZ".to_vec()), File::new("noextension", "text")] {
-        api.upload("", "documents-types", &[&file]).await.error(415, "UNSUPPORTED_MEDIA_TYPE");
+    for file in [
+        File::new("picture.png", b"\x89PNG\r\n\x1a\n".to_vec()),
+        File::new("program.exe", b"MZ".to_vec()),
+        File::new("noextension", "text"),
+    ] {
+        api.upload("", "documents-types", &[&file])
+            .await
+            .error(415, "UNSUPPORTED_MEDIA_TYPE");
     }
     let plain = api.request(Method::POST, "/documents/upload").body("no form");
     api.send(plain).await.error(415, "UNSUPPORTED_MEDIA_TYPE");
@@ -152,7 +297,11 @@ async fn a_file_that_is_too_large_is_refused_with_413_and_not_kept() {
     let large = File::new("large.txt", vec![b'a'; (4 << 20) + 1]);
     api.upload("", "documents-large", &[&large]).await.error(413, "PAYLOAD_TOO_LARGE");
     let list = api.get("/documents?collection_name=documents-large").await;
-    assert!(list.status.as_u16() == 404 || list.json()["documents"] == json!([]), "{}", list.text());
+    assert!(
+        list.status.as_u16() == 404 || list.json()["documents"] == json!([]),
+        "{}",
+        list.text()
+    );
 }
 
 #[tokio::test]
@@ -163,15 +312,27 @@ async fn an_upload_form_that_is_wrong_is_told_so() {
     let file = || Part::bytes(b"Some text.".to_vec()).file_name("a.txt");
     for (form, field) in [
         (Form::new().text("collection_name", "documents-form"), "files"),
-        (Form::new().text("collection_name", "no/such name").part("files", file()), "collection_name"),
+        (
+            Form::new().text("collection_name", "no/such name").part("files", file()),
+            "collection_name",
+        ),
         (Form::new().text("metadata", "not json").part("files", file()), "metadata"),
         (Form::new().text("wait", "perhaps").part("files", file()), "wait"),
     ] {
         assert_eq!(send(form).await.error(400, "VALIDATION_ERROR")["details"]["field"], field);
     }
-    let form = Form::new().text("collection_name", "documents-form").text("metadata", r#"{"department": "IT", "year": 2024}"#).part("files", file());
+    let form = Form::new()
+        .text("collection_name", "documents-form")
+        .text("metadata", r#"{"department": "IT", "year": 2024}"#)
+        .part("files", file());
     let body = send(form).await.expect(201);
-    assert_eq!((&body["uploaded_documents"][0]["metadata"]["department"], &body["uploaded_documents"][0]["metadata"]["year"]), (&json!("IT"), &json!("2024")));
+    assert_eq!(
+        (
+            &body["uploaded_documents"][0]["metadata"]["department"],
+            &body["uploaded_documents"][0]["metadata"]["year"]
+        ),
+        (&json!("IT"), &json!("2024"))
+    );
 }
 
 #[tokio::test]
@@ -179,10 +340,16 @@ async fn the_same_bytes_again_are_a_duplicate() {
     let api = Server::shared().api();
     let first = api.ingest("documents-twice", &files::report("report.pdf")).await;
     let again = api.ingest("documents-twice", &files::report("copy.pdf")).await;
-    assert_eq!((&again["status"], &again["document_id"]), (&json!("duplicate"), &first["document_id"]));
+    assert_eq!(
+        (&again["status"], &again["document_id"]),
+        (&json!("duplicate"), &first["document_id"])
+    );
     assert_eq!(api.documents("documents-twice").await.len(), 1);
     let id = first["document_id"].as_str().expect("an id");
-    assert_eq!(api.found_chunks("documents-twice", id).await as u64, first["chunks_created"].as_u64().expect("a count"));
+    assert_eq!(
+        api.found_chunks("documents-twice", id).await as u64,
+        first["chunks_created"].as_u64().expect("a count")
+    );
 }
 
 #[tokio::test]
@@ -193,22 +360,37 @@ async fn a_file_is_served_whole_and_in_ranges() {
     let path = format!("/documents/{}/file", document["document_id"].as_str().expect("an id"));
     let size = report.bytes.len();
     let whole = api.get(&path).await;
-    assert_eq!((whole.status.as_u16(), whole.header("content-type"), whole.header("accept-ranges")), (200, "application/pdf", "bytes"));
+    assert_eq!(
+        (whole.status.as_u16(), whole.header("content-type"), whole.header("accept-ranges")),
+        (200, "application/pdf", "bytes")
+    );
     assert!(whole.header("content-disposition").contains("report.pdf"));
     assert_eq!(whole.body, report.bytes);
 
-    for (range, start, end) in [("bytes=0-4", 0, 5), ("bytes=5-", 5, size), ("bytes=-7", size - 7, size), ("bytes=10-999999999", 10, size)] {
+    for (range, start, end) in [
+        ("bytes=0-4", 0, 5),
+        ("bytes=5-", 5, size),
+        ("bytes=-7", size - 7, size),
+        ("bytes=10-999999999", 10, size),
+    ] {
         let part = api.send(api.request(Method::GET, &path).header(RANGE, range)).await;
         assert_eq!(part.status.as_u16(), 206, "{range}");
         assert_eq!(part.header("content-range"), format!("bytes {start}-{}/{size}", end - 1), "{range}");
         assert_eq!(part.body, report.bytes[start..end], "{range}");
     }
-    let beyond = api.send(api.request(Method::GET, &path).header(RANGE, format!("bytes={size}-"))).await;
+    let beyond = api
+        .send(api.request(Method::GET, &path).header(RANGE, format!("bytes={size}-")))
+        .await;
     beyond.error(416, "RANGE_NOT_SATISFIABLE");
     assert_eq!(beyond.header("content-range"), format!("bytes */{size}"));
     let head = api.send(api.request(Method::HEAD, &path)).await;
-    assert_eq!((head.status.as_u16(), head.header("content-length"), head.body.len()), (200, size.to_string().as_str(), 0));
-    let known = api.send(api.request(Method::GET, &path).header("if-none-match", whole.header("etag"))).await;
+    assert_eq!(
+        (head.status.as_u16(), head.header("content-length"), head.body.len()),
+        (200, size.to_string().as_str(), 0)
+    );
+    let known = api
+        .send(api.request(Method::GET, &path).header("if-none-match", whole.header("etag")))
+        .await;
     assert_eq!(known.status.as_u16(), 304);
 }
 
@@ -217,20 +399,47 @@ async fn lists_are_paged_sorted_and_restricted() {
     let api = Server::shared().api();
     let names: Vec<String> = ["d", "a", "c", "e", "b"].iter().map(|name| format!("{name}.txt")).collect();
     for (n, name) in names.iter().enumerate() {
-        api.ingest("documents-list", &File::new(name, format!("A note of {} words: {}.", n + 1, "word ".repeat(n + 1)))).await;
+        api.ingest(
+            "documents-list",
+            &File::new(name, format!("A note of {} words: {}.", n + 1, "word ".repeat(n + 1))),
+        )
+        .await;
     }
-    let list = async |query: &str| api.get(&format!("/documents?collection_name=documents-list{query}")).await.expect(200);
-    let shown = |list: &Value| list["documents"].as_array().expect("documents").iter().map(|d| d["filename"].as_str().expect("a name").to_owned()).collect::<Vec<_>>();
+    let list = async |query: &str| {
+        api.get(&format!("/documents?collection_name=documents-list{query}"))
+            .await
+            .expect(200)
+    };
+    let shown = |list: &Value| {
+        list["documents"]
+            .as_array()
+            .expect("documents")
+            .iter()
+            .map(|d| d["filename"].as_str().expect("a name").to_owned())
+            .collect::<Vec<_>>()
+    };
 
     let newest_first = list("").await;
     assert_eq!(shown(&newest_first), names.iter().rev().cloned().collect::<Vec<_>>());
     for document in newest_first["documents"].as_array().expect("documents") {
         has(
             document,
-            &[("document_id", Is::Text), ("filename", Is::Text), ("collection_name", Is::Text), ("status", Is::Text), ("content_type", Is::Text), ("file_size", Is::Count), ("upload_date", Is::Time), ("chunks", Is::Count)],
+            &[
+                ("document_id", Is::Text),
+                ("filename", Is::Text),
+                ("collection_name", Is::Text),
+                ("status", Is::Text),
+                ("content_type", Is::Text),
+                ("file_size", Is::Count),
+                ("upload_date", Is::Time),
+                ("chunks", Is::Count),
+            ],
         );
     }
-    assert_eq!(shown(&list("&sort_by=filename&sort_order=asc").await), ["a.txt", "b.txt", "c.txt", "d.txt", "e.txt"]);
+    assert_eq!(
+        shown(&list("&sort_by=filename&sort_order=asc").await),
+        ["a.txt", "b.txt", "c.txt", "d.txt", "e.txt"]
+    );
     assert_eq!(shown(&list("&sort_by=size&sort_order=asc").await), names);
 
     let mut seen = Vec::new();
@@ -243,8 +452,17 @@ async fn lists_are_paged_sorted_and_restricted() {
     assert_eq!(seen, ["a.txt", "b.txt", "c.txt", "d.txt", "e.txt"]);
     assert_eq!(shown(&list("&status=ready").await).len(), 5);
     assert_eq!(shown(&list("&status=processing").await).len(), 0);
-    for (query, field) in [("&limit=0", "limit"), ("&limit=x", "limit"), ("&status=odd", "status"), ("&sort_by=colour", "sort_by"), ("&sort_order=up", "sort_order")] {
-        let error = api.get(&format!("/documents?collection_name=documents-list{query}")).await.error(400, "VALIDATION_ERROR");
+    for (query, field) in [
+        ("&limit=0", "limit"),
+        ("&limit=x", "limit"),
+        ("&status=odd", "status"),
+        ("&sort_by=colour", "sort_by"),
+        ("&sort_order=up", "sort_order"),
+    ] {
+        let error = api
+            .get(&format!("/documents?collection_name=documents-list{query}"))
+            .await
+            .error(400, "VALIDATION_ERROR");
         assert_eq!(error["details"]["field"], field);
     }
 }
@@ -270,15 +488,36 @@ async fn of_a_deleted_document_nothing_is_found() {
     api.delete(&format!("/documents/{id}")).await.error(404, "RESOURCE_NOT_FOUND");
     assert_eq!(api.found_chunks("documents-delete", id).await, 0);
     for search_type in ["semantic", "keyword", "hybrid"] {
-        let hits = api.search(json!({ "query": "Rotterdam turbines", "collection_name": "documents-delete", "search_type": search_type })).await;
-        assert!(hits.iter().all(|hit| hit["metadata"]["document_id"] == kept["document_id"]), "{search_type}: {hits:?}");
+        let hits = api
+            .search(json!({ "query": "Rotterdam turbines", "collection_name": "documents-delete", "search_type": search_type }))
+            .await;
+        assert!(
+            hits.iter().all(|hit| hit["metadata"]["document_id"] == kept["document_id"]),
+            "{search_type}: {hits:?}"
+        );
     }
     let mut socket = server.socket("/ws/query").await;
-    socket.query("a", json!({ "query": QUESTIONS[3].0, "collection_name": "documents-delete", "mode": "comprehensive" })).await;
+    socket
+        .query(
+            "a",
+            json!({ "query": QUESTIONS[3].0, "collection_name": "documents-delete", "mode": "comprehensive" }),
+        )
+        .await;
     let answer = answered(&socket.answer("a").await);
-    assert!(answer.citations.iter().all(|citation| citation["document_id"] == kept["document_id"]) && !answer.text.contains("Rotterdam"), "{}", answer.text);
+    assert!(
+        answer
+            .citations
+            .iter()
+            .all(|citation| citation["document_id"] == kept["document_id"])
+            && !answer.text.contains("Rotterdam"),
+        "{}",
+        answer.text
+    );
     let info = api.get("/collections/documents-delete/info").await.expect(200);
-    assert_eq!((&info["total_documents"], &info["total_chunks"]), (&json!(1), &kept["chunks_created"]));
+    assert_eq!(
+        (&info["total_documents"], &info["total_chunks"]),
+        (&json!(1), &kept["chunks_created"])
+    );
 
     // The same bytes can come again, as a new document.
     let again = api.ingest("documents-delete", &report).await;

@@ -26,7 +26,10 @@ async fn begin(server: &Server) {
 async fn visible(api: &Api) -> BTreeMap<String, usize> {
     let mut visible = BTreeMap::new();
     for document in api.documents("documents").await {
-        let (name, id) = (document["filename"].as_str().expect("a name"), document["document_id"].as_str().expect("an id"));
+        let (name, id) = (
+            document["filename"].as_str().expect("a name"),
+            document["document_id"].as_str().expect("an id"),
+        );
         let found = api.found_chunks("documents", id).await;
         if found > 0 {
             // Read after the search: a document that is found has its final count.
@@ -64,7 +67,11 @@ async fn expect_all_whole(api: &Api) {
     let found = visible(api).await;
     let mut chunks = 0;
     for (document, file) in documents.iter().zip(volumes()) {
-        assert_eq!((&document["status"], document["chunks"].as_u64()), (&json!("ready"), found.get(&file.name).map(|n| *n as u64)), "{document}");
+        assert_eq!(
+            (&document["status"], document["chunks"].as_u64()),
+            (&json!("ready"), found.get(&file.name).map(|n| *n as u64)),
+            "{document}"
+        );
         assert!(found[&file.name] > 3, "too small a document to be interrupted");
         chunks += found[&file.name];
         let id = document["document_id"].as_str().expect("an id");
@@ -73,10 +80,18 @@ async fn expect_all_whole(api: &Api) {
         let volume = file.name.trim_start_matches("volume-").trim_end_matches(".txt");
         let request = json!({ "query": format!("Record {last} of volume {volume}"), "search_type": "keyword", "limit": 1, "filters": { "document_ids": [id] } });
         let hit = &api.search(request).await[0];
-        assert!(hit["content"].as_str().is_some_and(|text| text.contains(&format!("of volume {volume} "))), "{hit}");
+        assert!(
+            hit["content"]
+                .as_str()
+                .is_some_and(|text| text.contains(&format!("of volume {volume} "))),
+            "{hit}"
+        );
     }
     let info = api.get("/collections/documents/info").await.expect(200);
-    assert_eq!((&info["total_documents"], &info["total_chunks"], &info["processing_documents"]), (&json!(VOLUMES), &json!(chunks), &json!(0)));
+    assert_eq!(
+        (&info["total_documents"], &info["total_chunks"], &info["processing_documents"]),
+        (&json!(VOLUMES), &json!(chunks), &json!(0))
+    );
 }
 
 #[tokio::test]
@@ -86,15 +101,24 @@ async fn after_kill_9_in_the_middle_of_an_ingest_each_document_is_wholly_in_or_r
     begin(&server).await;
     let mut before = BTreeMap::new();
     // In the middle of extraction, of embedding, and when some are done and others are not.
-    for (kind, within_it) in [("processing_progress", false), ("embedding_progress", true), ("upload_complete", false)] {
+    for (kind, within_it) in [
+        ("processing_progress", false),
+        ("embedding_progress", true),
+        ("upload_complete", false),
+    ] {
         socket
-            .receive_until(|event| event["type"] == kind && (!within_it || event["data"]["progress"].as_f64().is_some_and(|done| done < 1.0)))
+            .receive_until(|event| {
+                event["type"] == kind && (!within_it || event["data"]["progress"].as_f64().is_some_and(|done| done < 1.0))
+            })
             .await;
         server.kill9();
         server.restart();
         socket = server.socket("/ws/upload").await;
         let now = visible(&server.api()).await;
-        assert!(before.iter().all(|(name, chunks)| now.get(name) == Some(chunks)), "what was in is gone: {before:?}, {now:?}");
+        assert!(
+            before.iter().all(|(name, chunks)| now.get(name) == Some(chunks)),
+            "what was in is gone: {before:?}, {now:?}"
+        );
         before = now;
     }
     settled(&server).await;
@@ -124,12 +148,18 @@ async fn what_was_acknowledged_survives_kill_9() {
     let api = server.api();
     let kept = api.ingest("documents", &files::report("report.pdf")).await;
     let deleted = api.ingest("documents", &files::volume(30, 20)).await;
-    let (kept, deleted) = (kept["document_id"].as_str().expect("an id"), deleted["document_id"].as_str().expect("an id"));
+    let (kept, deleted) = (
+        kept["document_id"].as_str().expect("an id"),
+        deleted["document_id"].as_str().expect("an id"),
+    );
     api.delete(&format!("/documents/{deleted}")).await.expect(200);
     // Half of an upload: its bytes never come.
     let mut half = TcpStream::connect(server.address()).await.expect("a connection");
     let form = "--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"half.txt\"\r\n\r\nThe first half of";
-    let head = format!("POST /documents/upload HTTP/1.1\r\nHost: {}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n{form}", server.address());
+    let head = format!(
+        "POST /documents/upload HTTP/1.1\r\nHost: {}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n{form}",
+        server.address()
+    );
     let mut socket = server.socket("/ws/upload").await;
     half.write_all(head.as_bytes()).await.expect("sending");
     socket.receive_until(|event| event["data"]["filename"] == "half.txt").await;
@@ -137,16 +167,31 @@ async fn what_was_acknowledged_survives_kill_9() {
     server.restart();
 
     let api = server.api();
-    let names: Vec<Value> = api.documents("documents").await.iter().map(|document| document["filename"].clone()).collect();
+    let names: Vec<Value> = api
+        .documents("documents")
+        .await
+        .iter()
+        .map(|document| document["filename"].clone())
+        .collect();
     assert_eq!(names, ["report.pdf"]);
     api.get(&format!("/documents/{deleted}")).await.error(404, "RESOURCE_NOT_FOUND");
     assert_eq!(api.found_chunks("documents", deleted).await, 0);
     let answer = api.post("/query", json!({ "query": QUESTIONS[1].0 })).await.expect(200);
-    assert_eq!((&answer["sources"][0]["metadata"]["document_id"], &answer["sources"][0]["metadata"]["page"]), (&json!(kept), &json!(2)));
+    assert_eq!(
+        (
+            &answer["sources"][0]["metadata"]["document_id"],
+            &answer["sources"][0]["metadata"]["page"]
+        ),
+        (&json!(kept), &json!(2))
+    );
     // The bytes of what is gone are gone too.
     let left = files_under(&server.data_dir().join("files"));
     let contents: Vec<Vec<u8>> = left.iter().map(|path| std::fs::read(path).unwrap_or_default()).collect();
-    let holds = |text: &str| contents.iter().any(|content| content.windows(text.len()).any(|window| window == text.as_bytes()));
+    let holds = |text: &str| {
+        contents
+            .iter()
+            .any(|content| content.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
     assert!(holds("%PDF") && !holds("of volume 30") && !holds("The first half of"), "{left:?}");
 }
 
@@ -182,7 +227,9 @@ async fn a_stop_lets_a_query_in_flight_finish() {
     let mut server = Server::start("in-flight", &["server.shutdown_deadline_seconds=120"]);
     server.api().ingest("documents", &files::report("report.pdf")).await;
     let mut socket = server.socket("/ws/query").await;
-    socket.query("last", json!({ "query": QUESTIONS[2].0, "mode": "comprehensive" })).await;
+    socket
+        .query("last", json!({ "query": QUESTIONS[2].0, "mode": "comprehensive" }))
+        .await;
     let mut messages = vec![socket.receive().await];
     server.terminate();
     messages.extend(socket.answer("last").await);
@@ -197,8 +244,18 @@ async fn a_second_server_on_the_same_data_is_refused() {
     let server = Server::start("first", &[]);
     server.api().ingest("documents", &files::report("report.pdf")).await;
     let mut command = crate::support::process::program(&server.data_dir());
-    command.args(["serve", "--listen", "127.0.0.1:0"]).arg("--data-dir").arg(server.data_dir()).arg("--share-dir").arg(crate::support::process::share());
-    let second = within("the second server to give up", tokio::process::Command::from(command).kill_on_drop(true).output()).await.expect("running it");
+    command
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .arg("--data-dir")
+        .arg(server.data_dir())
+        .arg("--share-dir")
+        .arg(crate::support::process::share());
+    let second = within(
+        "the second server to give up",
+        tokio::process::Command::from(command).kill_on_drop(true).output(),
+    )
+    .await
+    .expect("running it");
     assert!(!second.status.success(), "{}", String::from_utf8_lossy(&second.stdout));
     let answer = server.api().post("/query", json!({ "query": QUESTIONS[0].0 })).await.expect(200);
     assert_eq!(answer["sources"][0]["metadata"]["page"], 1, "the first one goes on");

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 /// A message that is answered without a query: by `UNKNOWN_REQUEST`.
 fn probe() -> Vec<u8> {
-    json!({ "type": "control", "request_id": "größe", "data": { "action": "cancel" } }).to_string().into_bytes()
+    json!({ "type": "control", "request_id": "größe", "data": { "action": "cancel" } })
+        .to_string()
+        .into_bytes()
 }
 
 async fn open(path: &str) -> Raw {
@@ -16,7 +18,11 @@ async fn open(path: &str) -> Raw {
 async fn expect_probe_answer(raw: &mut Raw) {
     let (opcode, payload) = raw.receive().await;
     let message: Value = serde_json::from_slice(&payload).expect("JSON");
-    assert_eq!((opcode, &message["request_id"], &message["data"]["code"]), (TEXT, &json!("größe"), &json!("UNKNOWN_REQUEST")), "{message}");
+    assert_eq!(
+        (opcode, &message["request_id"], &message["data"]["code"]),
+        (TEXT, &json!("größe"), &json!("UNKNOWN_REQUEST")),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -107,7 +113,10 @@ async fn what_breaks_the_protocol_is_closed_with_1002() {
         ("a ping of 126 bytes", frame(true, PING, &[0; 126])),
         ("a fragmented ping", frame(false, PING, b"")),
         ("a close frame of one byte", frame(true, crate::support::raw::CLOSE, &[3])),
-        ("a close code that nobody may send", frame(true, crate::support::raw::CLOSE, &1005u16.to_be_bytes())),
+        (
+            "a close code that nobody may send",
+            frame(true, crate::support::raw::CLOSE, &1005u16.to_be_bytes()),
+        ),
     ] {
         let mut raw = open("/ws/query").await;
         raw.send(&bytes).await;
@@ -129,7 +138,10 @@ async fn requests_that_are_no_handshake_are_refused() {
     api.get("/ws/query").await.error(426, "INVALID_MESSAGE");
     api.get("/ws/nothing").await.error(404, "RESOURCE_NOT_FOUND");
     let handshake = |version: &str, key: &str| {
-        let request = api.request(reqwest::Method::GET, "/ws/query").header("connection", "Upgrade").header("upgrade", "websocket");
+        let request = api
+            .request(reqwest::Method::GET, "/ws/query")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket");
         request.header("sec-websocket-version", version).header("sec-websocket-key", key)
     };
     let old = api.send(handshake("8", "dGhlIHNhbXBsZSBub25jZQ==")).await;

@@ -14,7 +14,9 @@ async fn open(collection: &str) -> (Api, Socket) {
 
 /// The connection still answers.
 async fn still_works(socket: &mut Socket, collection: &str) {
-    socket.query("after", json!({ "query": QUESTIONS[1].0, "collection_name": collection })).await;
+    socket
+        .query("after", json!({ "query": QUESTIONS[1].0, "collection_name": collection }))
+        .await;
     answered(&socket.answer("after").await);
 }
 
@@ -58,7 +60,10 @@ async fn a_wrong_value_is_named_with_what_is_wrong_about_it() {
         (json!({ "query": "?", "temperature": 2.5 }), "temperature"),
         (json!({ "query": "?", "score_threshold": -0.1 }), "score_threshold"),
         (json!({ "query": "?", "response_format": "pdf" }), "response_format"),
-        (json!({ "query": "?", "filters": { "date_range": { "start": "yesterday" } } }), "filters.date_range.start"),
+        (
+            json!({ "query": "?", "filters": { "date_range": { "start": "yesterday" } } }),
+            "filters.date_range.start",
+        ),
     ] {
         socket.query("wrong", data.clone()).await;
         let error = socket.error(json!("wrong"), "VALIDATION_ERROR").await;
@@ -76,17 +81,28 @@ async fn a_wrong_value_is_named_with_what_is_wrong_about_it() {
 async fn the_longest_question_is_taken_and_unknown_fields_are_ignored() {
     let (_, mut socket) = open("messages-longest").await;
     let question = format!("{}{}", QUESTIONS[0].0, "?".repeat(8_192 - QUESTIONS[0].0.len()));
-    socket.query(&"ü".repeat(128), json!({ "query": format!("  {question}\n"), "collection_name": "messages-longest", "later": { "a": 1 } })).await;
+    socket
+        .query(
+            &"ü".repeat(128),
+            json!({ "query": format!("  {question}\n"), "collection_name": "messages-longest", "later": { "a": 1 } }),
+        )
+        .await;
     answered(&socket.answer(&"ü".repeat(128)).await);
 }
 
 #[tokio::test]
 async fn a_collection_that_is_not_there_is_told() {
     let (_, mut socket) = open("messages-there").await;
-    socket.query("a", json!({ "query": "?", "collection_name": "messages-not-there" })).await;
+    socket
+        .query("a", json!({ "query": "?", "collection_name": "messages-not-there" }))
+        .await;
     let messages = socket.answer("a").await;
     let last = messages.last().expect("an end");
-    assert_eq!((&last["type"], &last["data"]["code"], &last["data"]["recoverable"]), (&json!("error"), &json!("COLLECTION_NOT_FOUND"), &json!(false)), "{last}");
+    assert_eq!(
+        (&last["type"], &last["data"]["code"], &last["data"]["recoverable"]),
+        (&json!("error"), &json!("COLLECTION_NOT_FOUND"), &json!(false)),
+        "{last}"
+    );
     assert_eq!(messages.iter().filter(|message| message["type"] != "status").count(), 1);
     still_works(&mut socket, "messages-there").await;
 }
@@ -95,9 +111,15 @@ async fn a_collection_that_is_not_there_is_told() {
 async fn a_request_id_in_flight_cannot_be_used_again() {
     let (_, mut socket) = open("messages-duplicate").await;
     let asked = query("same", json!({ "query": QUESTIONS[0].0, "collection_name": "messages-duplicate" }));
-    socket.send_together(&[asked.clone(), control("same", "pause"), asked.clone(), control("same", "resume")]).await;
+    socket
+        .send_together(&[asked.clone(), control("same", "pause"), asked.clone(), control("same", "resume")])
+        .await;
     let messages = socket.receive_until(|message| message["type"] == "complete").await;
-    let errors: Vec<&Value> = messages.iter().filter(|message| message["type"] == "error").map(|message| &message["data"]["code"]).collect();
+    let errors: Vec<&Value> = messages
+        .iter()
+        .filter(|message| message["type"] == "error")
+        .map(|message| &message["data"]["code"])
+        .collect();
     assert_eq!(errors, ["DUPLICATE_REQUEST"]);
     // Once it has ended its name is free.
     socket.send(asked).await;
@@ -111,5 +133,8 @@ async fn a_binary_message_is_invalid() {
     raw.send(&crate::support::raw::frame(true, 2, b"\x00\x01")).await;
     let (_, payload) = raw.receive().await;
     let message: Value = serde_json::from_slice(&payload).expect("JSON");
-    assert_eq!((&message["type"], &message["request_id"], &message["data"]["code"]), (&json!("error"), &Value::Null, &json!("INVALID_MESSAGE")));
+    assert_eq!(
+        (&message["type"], &message["request_id"], &message["data"]["code"]),
+        (&json!("error"), &Value::Null, &json!("INVALID_MESSAGE"))
+    );
 }

@@ -15,7 +15,9 @@ async fn with_report(api: &Api, collection: &str) -> Value {
 async fn ask(collection: &str, request_id: &str, more: Value) -> Answered {
     let mut socket = Server::shared().socket("/ws/query").await;
     let mut data = json!({ "collection_name": collection });
-    data.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    data.as_object_mut()
+        .expect("an object")
+        .extend(more.as_object().expect("an object").clone());
     socket.query(request_id, data).await;
     let answer = answered(&socket.answer(request_id).await);
     socket.close().await;
@@ -24,8 +26,16 @@ async fn ask(collection: &str, request_id: &str, more: Value) -> Answered {
 
 /// The citation is the document's text at its place, and that stands on the page that it names.
 async fn check_quotation(api: &Api, citation: &Value) {
-    let (id, start, end) = (citation["document_id"].as_str().expect("an id"), &citation["char_start"], &citation["char_end"]);
-    assert_eq!(api.text(id, &format!("?start={start}&end={end}")).await, citation["content"].as_str().expect("text"), "not an exact quotation");
+    let (id, start, end) = (
+        citation["document_id"].as_str().expect("an id"),
+        &citation["char_start"],
+        &citation["char_end"],
+    );
+    assert_eq!(
+        api.text(id, &format!("?start={start}&end={end}")).await,
+        citation["content"].as_str().expect("text"),
+        "not an exact quotation"
+    );
     if citation["source"] == "report.pdf" {
         let page = citation["page"].as_u64().expect("a page") as usize;
         let quoted = words(citation["content"].as_str().expect("text"));
@@ -44,11 +54,28 @@ async fn an_answer_cites_the_page_that_holds_it_with_an_exact_quotation() {
     let document = with_report(&api, "query-pages").await;
     for (question, page) in QUESTIONS {
         let answer = ask("query-pages", "req_12345", json!({ "query": question })).await;
-        let best = answer.citations.first().unwrap_or_else(|| panic!("{question}: cites nothing: {}", answer.text));
+        let best = answer
+            .citations
+            .first()
+            .unwrap_or_else(|| panic!("{question}: cites nothing: {}", answer.text));
         assert_eq!(best["page"], page, "{question}: {}", answer.text);
-        assert_eq!((&best["source"], &best["document_id"]), (&json!("report.pdf"), &document["document_id"]));
-        assert_eq!(best["formatted"].as_str().map(|text| text.contains("report.pdf") && text.contains(&page.to_string())), Some(true), "{best}");
-        assert_eq!(answer.markers(), (1..=answer.citations.len()).collect(), "every citation has its marker: {}", answer.text);
+        assert_eq!(
+            (&best["source"], &best["document_id"]),
+            (&json!("report.pdf"), &document["document_id"])
+        );
+        assert_eq!(
+            best["formatted"]
+                .as_str()
+                .map(|text| text.contains("report.pdf") && text.contains(&page.to_string())),
+            Some(true),
+            "{best}"
+        );
+        assert_eq!(
+            answer.markers(),
+            (1..=answer.citations.len()).collect(),
+            "every citation has its marker: {}",
+            answer.text
+        );
         for citation in &answer.citations {
             check_quotation(&api, citation).await;
         }
@@ -61,14 +88,25 @@ async fn a_quotation_is_exact_in_text_of_characters_of_several_bytes() {
     let api = Server::shared().api();
     let handbook = files::handbook("handbook.md");
     api.ingest("query-unicode", &handbook).await;
-    let answer = ask("query-unicode", "ü", json!({ "query": "Which stairs should people take in case of fire?" })).await;
+    let answer = ask(
+        "query-unicode",
+        "ü",
+        json!({ "query": "Which stairs should people take in case of fire?" }),
+    )
+    .await;
     let best = &answer.citations[0];
-    assert!(best["content"].as_str().is_some_and(|text| text.contains("north stairs 🔥")), "{best}");
+    assert!(
+        best["content"].as_str().is_some_and(|text| text.contains("north stairs 🔥")),
+        "{best}"
+    );
     assert!(best.get("page").is_none(), "Markdown has no pages: {best}");
     assert_eq!(best["section"], json!(["Handbook", "Emergencies"]));
     let text: Vec<char> = String::from_utf8(handbook.bytes).expect("UTF-8").chars().collect();
     let place = |key: &str| best[key].as_u64().expect("an offset") as usize;
-    assert_eq!(text[place("char_start")..place("char_end")].iter().collect::<String>(), best["content"].as_str().expect("text"));
+    assert_eq!(
+        text[place("char_start")..place("char_end")].iter().collect::<String>(),
+        best["content"].as_str().expect("text")
+    );
     check_quotation(&api, best).await;
 }
 
@@ -124,18 +162,27 @@ async fn several_queries_at_once_on_one_connection_do_not_mix() {
     with_report(&api, "query-many").await;
     let mut alone = BTreeMap::new();
     for (question, _) in QUESTIONS {
-        let posted = api.post("/query", json!({ "query": question, "collection_name": "query-many" })).await.expect(200);
+        let posted = api
+            .post("/query", json!({ "query": question, "collection_name": "query-many" }))
+            .await
+            .expect(200);
         alone.insert(question, posted["response"].clone());
     }
     let mut socket = server.socket("/ws/query").await;
     let asked: Vec<(String, &str)> = (0..12).map(|n| (format!("req_{n}"), QUESTIONS[n % 4].0)).collect();
-    let messages: Vec<Value> = asked.iter().map(|(id, question)| query(id, json!({ "query": question, "collection_name": "query-many" }))).collect();
+    let messages: Vec<Value> = asked
+        .iter()
+        .map(|(id, question)| query(id, json!({ "query": question, "collection_name": "query-many" })))
+        .collect();
     socket.send_together(&messages).await;
     let mut received: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for _ in &asked {
         // Each pass ends with the end of one of them.
         for message in socket.receive_until(is_end).await {
-            received.entry(message["request_id"].as_str().expect("an id").to_owned()).or_default().push(message);
+            received
+                .entry(message["request_id"].as_str().expect("an id").to_owned())
+                .or_default()
+                .push(message);
         }
     }
     for (id, question) in asked {
@@ -150,13 +197,22 @@ async fn a_question_that_nothing_answers_is_told_so() {
     api.post("/collections", json!({ "name": "query-empty" })).await.expect(201);
     for stream in [true, false] {
         let answer = ask("query-empty", "empty", json!({ "query": QUESTIONS[0].0, "stream": stream })).await;
-        let text = if stream { answer.text.clone() } else { answer.complete["response"].as_str().expect("a response").to_owned() };
+        let text = if stream {
+            answer.text.clone()
+        } else {
+            answer.complete["response"].as_str().expect("a response").to_owned()
+        };
         assert!(text.to_lowercase().contains("nothing"), "{text}");
         assert!(answer.citations.is_empty() && markers(&text).is_empty());
         assert_eq!(answer.complete["sources_used"], 0);
     }
     with_report(&api, "query-beside").await;
-    let answer = ask("query-beside", "beside", json!({ "query": "Which enzyme unwinds the DNA double helix during replication?" })).await;
+    let answer = ask(
+        "query-beside",
+        "beside",
+        json!({ "query": "Which enzyme unwinds the DNA double helix during replication?" }),
+    )
+    .await;
     assert!(answer.citations.is_empty(), "beside the point, and yet cited: {}", answer.text);
 }
 
@@ -168,12 +224,19 @@ async fn without_sources_there_are_no_citations_and_no_markers() {
     let cited = ask("query-plain", "cited", json!({ "query": question })).await;
     for more in [json!({ "include_sources": false }), json!({ "response_format": "text_only" })] {
         let mut data = json!({ "query": question });
-        data.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        data.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         let plain = ask("query-plain", "plain", data).await;
         assert!(plain.citations.is_empty() && plain.markers().is_empty(), "{}", plain.text);
         assert!(plain.text.contains("seven days"), "{}", plain.text);
     }
-    let sources = ask("query-plain", "sources", json!({ "query": question, "response_format": "with_sources" })).await;
+    let sources = ask(
+        "query-plain",
+        "sources",
+        json!({ "query": question, "response_format": "with_sources" }),
+    )
+    .await;
     assert!(sources.markers().is_empty(), "{}", sources.text);
     assert_eq!(sources.citations, cited.citations);
 }
@@ -194,14 +257,28 @@ async fn a_question_is_analysed() {
     with_report(&api, "query-analysis").await;
     for (question, intent) in [
         ("What is the budget for IT department?", "factual"),
-        ("Compare the budget of the IT department with that of the personnel office.", "comparative"),
+        (
+            "Compare the budget of the IT department with that of the personnel office.",
+            "comparative",
+        ),
         ("How do I request to carry over vacation, step by step?", "procedural"),
     ] {
         let analysis = &ask("query-analysis", "analysed", json!({ "query": question })).await.complete["query_analysis"];
         assert_eq!(analysis["intent"], intent, "{question}: {analysis}");
     }
-    let analysis = &ask("query-analysis", "guide", json!({ "query": "What is the budget for IT department?" })).await.complete["query_analysis"];
-    let entities: Vec<&str> = analysis["entities"].as_array().expect("entities").iter().filter_map(Value::as_str).collect();
+    let analysis = &ask(
+        "query-analysis",
+        "guide",
+        json!({ "query": "What is the budget for IT department?" }),
+    )
+    .await
+    .complete["query_analysis"];
+    let entities: Vec<&str> = analysis["entities"]
+        .as_array()
+        .expect("entities")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     assert!(entities.contains(&"IT department"), "the guide's own example: {analysis}");
 }
 
@@ -209,7 +286,14 @@ async fn a_question_is_analysed() {
 async fn filters_restrict_what_is_answered_from() {
     let api = Server::shared().api();
     with_report(&api, "query-filters").await;
-    api.ingest("query-filters", &File::new("memo.txt", "The annual budget of the IT department was raised to 5 million dollars in a memo.")).await;
+    api.ingest(
+        "query-filters",
+        &File::new(
+            "memo.txt",
+            "The annual budget of the IT department was raised to 5 million dollars in a memo.",
+        ),
+    )
+    .await;
     for (filters, source) in [
         (json!({ "sources": ["memo.txt"] }), "memo.txt"),
         (json!({ "document_types": ["pdf"] }), "report.pdf"),
@@ -217,6 +301,10 @@ async fn filters_restrict_what_is_answered_from() {
     ] {
         let answer = ask("query-filters", "filtered", json!({ "query": QUESTIONS[1].0, "filters": filters })).await;
         assert!(!answer.citations.is_empty(), "{filters}: {}", answer.text);
-        assert!(answer.citations.iter().all(|citation| citation["source"] == source), "{filters}: {:?}", answer.citations);
+        assert!(
+            answer.citations.iter().all(|citation| citation["source"] == source),
+            "{filters}: {:?}",
+            answer.citations
+        );
     }
 }

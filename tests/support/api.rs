@@ -35,7 +35,10 @@ impl Reply {
 
     /// A header field's value, or nothing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().expect("a header field of visible characters")).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("a header field of visible characters"))
+            .unwrap_or_default()
     }
 
     /// The JSON of an answer that must have this status.
@@ -60,7 +63,10 @@ impl Reply {
 impl Api {
     /// A client of the server at `url`.
     pub fn new(url: &str) -> Self {
-        Self { client: Client::builder().no_proxy().build().expect("a client"), url: url.to_owned() }
+        Self {
+            client: Client::builder().no_proxy().build().expect("a client"),
+            url: url.to_owned(),
+        }
     }
 
     /// A request, to be changed before it is sent.
@@ -73,7 +79,11 @@ impl Api {
         super::within("an answer", async {
             let reply = request.send().await.expect("an answer");
             let (status, headers) = (reply.status(), reply.headers().clone());
-            Reply { status, headers, body: reply.bytes().await.expect("a whole answer").to_vec() }
+            Reply {
+                status,
+                headers,
+                body: reply.bytes().await.expect("a whole answer").to_vec(),
+            }
         })
         .await
     }
@@ -95,8 +105,13 @@ impl Api {
 
     /// Uploads files in one form; `query` is of the URL.
     pub async fn upload(&self, query: &str, collection: &str, files: &[&File]) -> Reply {
-        let form = files.iter().fold(Form::new().text("collection_name", collection.to_owned()), |form, file| form.part("files", part(file)));
-        self.send(self.request(Method::POST, &format!("/documents/upload{query}")).multipart(form)).await
+        let form = files
+            .iter()
+            .fold(Form::new().text("collection_name", collection.to_owned()), |form, file| {
+                form.part("files", part(file))
+            });
+        self.send(self.request(Method::POST, &format!("/documents/upload{query}")).multipart(form))
+            .await
     }
 
     /// Uploads a file that must be taken; gives its entry of `uploaded_documents`.
@@ -108,13 +123,17 @@ impl Api {
 
     /// The hits of a search that must work.
     pub async fn search(&self, request: Value) -> Vec<Value> {
-        self.post("/search", request).await.expect(200)["results"].as_array().expect("results").clone()
+        self.post("/search", request).await.expect(200)["results"]
+            .as_array()
+            .expect("results")
+            .clone()
     }
 
     /// Every chunk of a document that a search can find; at most 100 are looked for.
     pub async fn found_chunks(&self, collection: &str, document_id: &str) -> usize {
         let filters = json!({ "document_ids": [document_id] });
-        let request = json!({ "query": "anything", "collection_name": collection, "search_type": "semantic", "limit": 100, "filters": filters });
+        let request =
+            json!({ "query": "anything", "collection_name": collection, "search_type": "semantic", "limit": 100, "filters": filters });
         let hits = self.search(request).await;
         assert!(hits.iter().all(|hit| hit["metadata"]["document_id"] == document_id));
         hits.len()
@@ -129,7 +148,12 @@ impl Api {
 
     /// The documents of a collection, by name.
     pub async fn documents(&self, collection: &str) -> Vec<Value> {
-        let list = self.get(&format!("/documents?collection_name={collection}&sort_by=filename&sort_order=asc&limit=100")).await.expect(200);
+        let list = self
+            .get(&format!(
+                "/documents?collection_name={collection}&sort_by=filename&sort_order=asc&limit=100"
+            ))
+            .await
+            .expect(200);
         list["documents"].as_array().expect("documents").clone()
     }
 }

@@ -18,7 +18,10 @@ pub struct File {
 impl File {
     /// A file of these bytes.
     pub fn new(name: &str, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.to_owned(), bytes: bytes.into() }
+        Self {
+            name: name.to_owned(),
+            bytes: bytes.into(),
+        }
     }
 }
 
@@ -59,7 +62,8 @@ pub fn report(name: &str) -> File {
 pub fn pdf(pages: &[&[&str]], user_password: Option<&str>) -> Vec<u8> {
     let mut document = Document::with_version("1.7");
     let tree = document.new_object_id();
-    let font = document.add_object(dictionary! { "Type" => "Font", "Subtype" => "Type1", "BaseFont" => "Helvetica", "Encoding" => "WinAnsiEncoding" });
+    let font = document
+        .add_object(dictionary! { "Type" => "Font", "Subtype" => "Type1", "BaseFont" => "Helvetica", "Encoding" => "WinAnsiEncoding" });
     let resources = document.add_object(dictionary! { "Font" => dictionary! { "F1" => font } });
     let mut kids: Vec<Object> = Vec::new();
     for lines in pages {
@@ -74,9 +78,13 @@ pub fn pdf(pages: &[&[&str]], user_password: Option<&str>) -> Vec<u8> {
     }
     let count = kids.len() as i64;
     let size: Vec<Object> = [0, 0, 612, 792].map(Object::from).to_vec();
-    document.objects.insert(tree, dictionary! { "Type" => "Pages", "Kids" => kids, "Count" => count, "MediaBox" => size }.into());
+    document.objects.insert(
+        tree,
+        dictionary! { "Type" => "Pages", "Kids" => kids, "Count" => count, "MediaBox" => size }.into(),
+    );
     let root = document.add_object(dictionary! { "Type" => "Catalog", "Pages" => tree });
-    let info = document.add_object(dictionary! { "Title" => Object::string_literal("Annual notes"), "Author" => Object::string_literal("A. Writer") });
+    let info = document
+        .add_object(dictionary! { "Title" => Object::string_literal("Annual notes"), "Author" => Object::string_literal("A. Writer") });
     document.trailer.set("Root", root);
     document.trailer.set("Info", info);
     if let Some(password) = user_password {
@@ -88,7 +96,13 @@ pub fn pdf(pages: &[&[&str]], user_password: Option<&str>) -> Vec<u8> {
 }
 
 fn encrypt(document: &mut Document, user_password: &str) {
-    document.trailer.set("ID", vec![Object::string_literal(b"0123456789abcdef".to_vec()), Object::string_literal(b"0123456789abcdef".to_vec())]);
+    document.trailer.set(
+        "ID",
+        vec![
+            Object::string_literal(b"0123456789abcdef".to_vec()),
+            Object::string_literal(b"0123456789abcdef".to_vec()),
+        ],
+    );
     let filter: Arc<dyn CryptFilter> = Arc::new(Aes128CryptFilter);
     let version = EncryptionVersion::V4 {
         document,
@@ -115,13 +129,33 @@ pub fn handbook(name: &str) -> File {
 /// A text of many chunks, different for every `volume`; sentence `n` of volume `v` begins with `Record n of volume v`.
 pub fn volume(volume: usize, sentences: usize) -> File {
     const THINGS: [&str; 7] = ["lantern", "compass", "anchor", "telescope", "ledger", "barometer", "sextant"];
-    const PLACES: [&str; 5] = ["the harbour of Trieste", "the old mill", "a chapel in the hills", "the customs house", "a shed by the canal"];
-    const KEEPERS: [&str; 6] = ["a retired captain", "two sisters", "the village teacher", "a clock maker", "the night watch", "a family of weavers"];
+    const PLACES: [&str; 5] = [
+        "the harbour of Trieste",
+        "the old mill",
+        "a chapel in the hills",
+        "the customs house",
+        "a shed by the canal",
+    ];
+    const KEEPERS: [&str; 6] = [
+        "a retired captain",
+        "two sisters",
+        "the village teacher",
+        "a clock maker",
+        "the night watch",
+        "a family of weavers",
+    ];
     let mut text = format!("Inventory of volume {volume}\n\n");
     for n in 0..sentences {
-        let (thing, place, keeper) = (THINGS[(n + volume) % 7], PLACES[(n / 2 + volume) % 5], KEEPERS[(n * 3 + volume) % 6]);
+        let (thing, place, keeper) = (
+            THINGS[(n + volume) % 7],
+            PLACES[(n / 2 + volume) % 5],
+            KEEPERS[(n * 3 + volume) % 6],
+        );
         let weight = 100 + (n * 37 + volume * 11) % 900;
-        let _ = write!(text, "Record {n} of volume {volume} tells of a {thing} of {weight} grams, found in {place} and kept by {keeper} ever since.");
+        let _ = write!(
+            text,
+            "Record {n} of volume {volume} tells of a {thing} of {weight} grams, found in {place} and kept by {keeper} ever since."
+        );
         text.push_str(if n % 6 == 5 { "\n\n" } else { " " });
     }
     File::new(&format!("volume-{volume}.txt"), text)

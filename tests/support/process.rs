@@ -19,7 +19,10 @@ const WATCHDOG: &str = r#"read -r _; kill -9 "$1"; for _ in 1 2 3 4 5; do rm -rf
 /// The program under test.
 pub fn binary() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_ibid").map(PathBuf::from);
-    let path = std::env::var_os("IBID_TEST_BINARY").map(PathBuf::from).or(built).expect("no program to test: set IBID_TEST_BINARY");
+    let path = std::env::var_os("IBID_TEST_BINARY")
+        .map(PathBuf::from)
+        .or(built)
+        .expect("no program to test: set IBID_TEST_BINARY");
     assert!(path.is_file(), "{} is missing: run `make setup`", path.display());
     path
 }
@@ -29,9 +32,17 @@ pub fn share() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/share/ibid");
     let share = std::env::var_os("IBID_TEST_SHARE").map_or(own, PathBuf::from);
     let plugins = ["text", "markdown", "pdf", "recursive", "rules", "numeric"].map(|name| format!("plugins/{name}.wasm"));
-    let others = ["lib/libonnxruntime.so", "models/all-MiniLM-L6-v2/model.onnx", "models/all-MiniLM-L6-v2/tokenizer.json"];
+    let others = [
+        "lib/libonnxruntime.so",
+        "models/all-MiniLM-L6-v2/model.onnx",
+        "models/all-MiniLM-L6-v2/tokenizer.json",
+    ];
     for part in plugins.iter().map(String::as_str).chain(others) {
-        assert!(share.join(part).exists(), "{} is missing: run `make setup`, which fetches and builds all that these tests need", share.join(part).display());
+        assert!(
+            share.join(part).exists(),
+            "{} is missing: run `make setup`, which fetches and builds all that these tests need",
+            share.join(part).display()
+        );
     }
     share
 }
@@ -43,7 +54,12 @@ pub fn program(home: &Path) -> Command {
         command.env_remove(name);
     }
     // From any directory, and whatever is in the user's: it must work the same.
-    command.current_dir(home).env("HOME", home).env_remove("XDG_DATA_HOME").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+        .current_dir(home)
+        .env("HOME", home)
+        .env_remove("XDG_DATA_HOME")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
     command
 }
 
@@ -64,8 +80,16 @@ struct Process {
 impl Server {
     /// Starts a server with these settings (`KEY=VALUE`); returns when it listens. `name` names its log.
     pub fn start(name: &'static str, settings: &[&str]) -> Self {
-        let home = tempfile::Builder::new().prefix("ibid-test-").tempdir().expect("a temporary directory");
-        let mut server = Self { process: None, home, name, settings: settings.iter().map(|setting| (*setting).to_owned()).collect() };
+        let home = tempfile::Builder::new()
+            .prefix("ibid-test-")
+            .tempdir()
+            .expect("a temporary directory");
+        let mut server = Self {
+            process: None,
+            home,
+            name,
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+        };
         let _ = std::fs::remove_file(server.log_path());
         server.launch();
         server
@@ -77,7 +101,11 @@ impl Server {
         let shared = SHARED.get_or_init(|| {
             let started = std::panic::catch_unwind(|| Server::start("shared", &["server.max_upload_bytes=4194304"]));
             // So that every test says why, not only the first.
-            started.map_err(|why| why.downcast_ref::<String>().cloned().unwrap_or_else(|| "the server did not start".to_owned()))
+            started.map_err(|why| {
+                why.downcast_ref::<String>()
+                    .cloned()
+                    .unwrap_or_else(|| "the server did not start".to_owned())
+            })
         });
         shared.as_ref().unwrap_or_else(|why| panic!("{why}"))
     }
@@ -100,18 +128,24 @@ impl Server {
     /// Asks it to stop.
     pub fn terminate(&self) {
         let pid = self.process.as_ref().expect("a running server").server.id().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status().expect("sh");
+        let sent = Command::new("sh")
+            .args(["-c", "kill -TERM \"$1\"", "sh", &pid])
+            .status()
+            .expect("sh");
         assert!(sent.success(), "the server has ended already\n{}", self.log());
     }
 
     /// Waits until it has stopped by itself.
     pub async fn stopped(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("a running server");
-        let ended = super::within("the server to stop", tokio::task::spawn_blocking(move || {
-            let status = process.server.wait().expect("the server's end");
-            process.dismiss();
-            status
-        }));
+        let ended = super::within(
+            "the server to stop",
+            tokio::task::spawn_blocking(move || {
+                let status = process.server.wait().expect("the server's end");
+                process.dismiss();
+                status
+            }),
+        );
         ended.await.expect("waiting")
     }
 
@@ -154,7 +188,13 @@ impl Server {
     fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = program(self.home.path());
-        command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--data-dir").arg(self.data_dir()).arg("--share-dir").arg(share());
+        command
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0"])
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .arg("--share-dir")
+            .arg(share());
         for setting in self.settings.iter().map(String::as_str).chain(["log.level=debug"]) {
             command.args(["--set", setting]);
         }
@@ -169,7 +209,11 @@ impl Server {
             .expect("sh");
         let output = server.stdout.take().expect("a pipe");
         // Kept even if the server fails to start, so that it is ended.
-        self.process = Some(Process { server, watchdog, url: String::new() });
+        self.process = Some(Process {
+            server,
+            watchdog,
+            url: String::new(),
+        });
         let (found, url) = mpsc::channel();
         thread::spawn(move || {
             // Read to the end: a server must not be held by a pipe that is full.

@@ -26,7 +26,13 @@ const INTENTS: [&str; 6] = ["factual", "analytical", "comparative", "procedural"
 /// decreases, positions from 0 without gaps, one last token, citations numbered from 1 and no later than
 /// their markers.
 pub fn answered(messages: &[Value]) -> Answered {
-    let mut answer = Answered { statuses: Vec::new(), tokens: Vec::new(), citations: Vec::new(), complete: Value::Null, text: String::new() };
+    let mut answer = Answered {
+        statuses: Vec::new(),
+        tokens: Vec::new(),
+        citations: Vec::new(),
+        complete: Value::Null,
+        text: String::new(),
+    };
     for message in messages {
         has(message, &[("type", Is::Text), ("request_id", Is::Text), ("data", Is::Object)]);
         assert!(answer.complete.is_null(), "a message after the end: {message}");
@@ -46,11 +52,22 @@ pub fn answered(messages: &[Value]) -> Answered {
 impl Answered {
     fn status(&mut self, data: Value) {
         has(&data, &[("stage", Is::Text), ("progress", Is::Share), ("message", Is::Text)]);
-        assert!(self.tokens.is_empty() && self.citations.is_empty(), "a status after the answer began: {data}");
-        let stage = |status: &Value| STAGES.iter().position(|stage| status["stage"] == *stage).unwrap_or_else(|| panic!("no such stage: {status}"));
+        assert!(
+            self.tokens.is_empty() && self.citations.is_empty(),
+            "a status after the answer began: {data}"
+        );
+        let stage = |status: &Value| {
+            STAGES
+                .iter()
+                .position(|stage| status["stage"] == *stage)
+                .unwrap_or_else(|| panic!("no such stage: {status}"))
+        };
         if let Some(last) = self.statuses.last() {
             assert!(stage(last) <= stage(&data), "stages out of order: {last}, {data}");
-            assert!(last["progress"].as_f64() <= data["progress"].as_f64(), "progress goes back: {last}, {data}");
+            assert!(
+                last["progress"].as_f64() <= data["progress"].as_f64(),
+                "progress goes back: {last}, {data}"
+            );
         } else {
             assert_eq!(stage(&data), 0, "{data}");
         }
@@ -58,24 +75,53 @@ impl Answered {
     }
 
     fn token(&mut self, data: Value) {
-        has(&data, &[("content", Is::AnyText), ("position", Is::Count), ("is_complete", Is::Bool)]);
+        has(
+            &data,
+            &[("content", Is::AnyText), ("position", Is::Count), ("is_complete", Is::Bool)],
+        );
         assert_eq!(data["position"], self.tokens.len(), "a gap: {data}");
-        assert!(self.tokens.last().is_none_or(|last| last["is_complete"] == false), "a token after the last: {data}");
+        assert!(
+            self.tokens.last().is_none_or(|last| last["is_complete"] == false),
+            "a token after the last: {data}"
+        );
         self.text.push_str(data["content"].as_str().unwrap_or_default());
         for number in markers(&self.text) {
-            assert!(number <= self.citations.len(), "the marker [{number}] comes before its citation: {:?}", self.text);
+            assert!(
+                number <= self.citations.len(),
+                "the marker [{number}] comes before its citation: {:?}",
+                self.text
+            );
         }
         self.tokens.push(data);
     }
 
     fn citation(&mut self, data: Value) {
-        let guide = [("citation_id", Is::Count), ("source", Is::Text), ("confidence", Is::Share), ("content", Is::Text)];
-        let beyond = [("char_start", Is::Count), ("char_end", Is::Count), ("document_id", Is::Text), ("chunk_id", Is::Text), ("section", Is::Texts), ("formatted", Is::Text)];
+        let guide = [
+            ("citation_id", Is::Count),
+            ("source", Is::Text),
+            ("confidence", Is::Share),
+            ("content", Is::Text),
+        ];
+        let beyond = [
+            ("char_start", Is::Count),
+            ("char_end", Is::Count),
+            ("document_id", Is::Text),
+            ("chunk_id", Is::Text),
+            ("section", Is::Texts),
+            ("formatted", Is::Text),
+        ];
         has(&data, &guide);
         has(&data, &beyond);
-        assert!(data.get("page").is_none_or(|page| page.as_u64().is_some_and(|page| page > 0)), "{data}");
+        assert!(
+            data.get("page").is_none_or(|page| page.as_u64().is_some_and(|page| page > 0)),
+            "{data}"
+        );
         self.citations.push(data);
-        assert_eq!(self.citations.last().map(|citation| citation["citation_id"].clone()), Some(self.citations.len().into()), "numbered from 1, in order");
+        assert_eq!(
+            self.citations.last().map(|citation| citation["citation_id"].clone()),
+            Some(self.citations.len().into()),
+            "numbered from 1, in order"
+        );
     }
 
     fn end(&self) {
@@ -104,8 +150,11 @@ impl Answered {
             assert_eq!(last["is_complete"], true, "the last token does not say so: {last}");
             assert_eq!(complete["tokens_generated"], self.tokens.len(), "{complete}");
         }
-        let places: BTreeSet<String> =
-            self.citations.iter().map(|c| format!("{} {} {}", c["document_id"], c["char_start"], c["char_end"])).collect();
+        let places: BTreeSet<String> = self
+            .citations
+            .iter()
+            .map(|c| format!("{} {} {}", c["document_id"], c["char_start"], c["char_end"]))
+            .collect();
         assert_eq!(places.len(), self.citations.len(), "a quotation is cited under two numbers");
     }
 
@@ -117,5 +166,8 @@ impl Answered {
 
 /// The numbers `n` of all `[n]` in a text.
 pub fn markers(text: &str) -> BTreeSet<usize> {
-    text.split('[').skip(1).filter_map(|rest| rest.split_once(']')?.0.parse().ok()).collect()
+    text.split('[')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(']')?.0.parse().ok())
+        .collect()
 }

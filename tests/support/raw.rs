@@ -36,7 +36,11 @@ impl Raw {
         .await;
         let head = String::from_utf8(head).expect("ASCII");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        assert!(head.to_ascii_lowercase().contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+        assert!(
+            head.to_ascii_lowercase()
+                .contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+            "{head}"
+        );
         Self(stream)
     }
 

@@ -64,7 +64,13 @@ fn fits(value: &Value, is: Is) -> bool {
 
 /// `2024-08-15T10:30:00Z`, perhaps with a fraction of a second.
 fn is_time(text: &str) -> bool {
-    let Some((date, time)) = text.strip_suffix('Z').and_then(|text| text.split_once('T')) else { return false };
-    let numbers = |text: &str, separator| text.split(separator).map(|part: &str| part.parse::<f64>().is_ok()).collect::<Vec<_>>();
+    let Some((date, time)) = text.strip_suffix('Z').and_then(|text| text.split_once('T')) else {
+        return false;
+    };
+    let numbers = |text: &str, separator| {
+        text.split(separator)
+            .map(|part: &str| part.parse::<f64>().is_ok())
+            .collect::<Vec<_>>()
+    };
     numbers(date, '-') == [true; 3] && numbers(time, ':') == [true; 3] && date.len() == 10
 }

@@ -16,7 +16,9 @@ pub struct Socket {
 impl Socket {
     /// Opens one.
     pub async fn connect(url: &str) -> Self {
-        let (stream, _) = within("a handshake", tokio_tungstenite::connect_async(url)).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let (stream, _) = within("a handshake", tokio_tungstenite::connect_async(url))
+            .await
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
         Self { stream }
     }
 
@@ -27,7 +29,9 @@ impl Socket {
 
     /// Sends a text frame.
     pub async fn say(&mut self, text: &str) {
-        within("sending", self.stream.send(Message::text(text))).await.expect("an open socket");
+        within("sending", self.stream.send(Message::text(text)))
+            .await
+            .expect("an open socket");
     }
 
     /// Sends messages in one go, so that the server has all of them before it can answer the first.
@@ -80,7 +84,13 @@ impl Socket {
 
     /// Closes it in order; the server must answer with the same code.
     pub async fn close(mut self) {
-        self.stream.close(Some(CloseFrame { code: 1000.into(), reason: "done".into() })).await.expect("an open socket");
+        self.stream
+            .close(Some(CloseFrame {
+                code: 1000.into(),
+                reason: "done".into(),
+            }))
+            .await
+            .expect("an open socket");
         assert_eq!(u16::from(self.closed().await.code), 1000);
     }
 
@@ -100,9 +110,21 @@ impl Socket {
     pub async fn error(&mut self, request_id: Value, code: &str) -> Value {
         use super::Is;
         let message = self.receive().await;
-        assert_eq!((&message["type"], &message["request_id"]), (&json!("error"), &request_id), "{message}");
+        assert_eq!(
+            (&message["type"], &message["request_id"]),
+            (&json!("error"), &request_id),
+            "{message}"
+        );
         let data = message["data"].clone();
-        super::has(&data, &[("code", Is::Text), ("message", Is::Text), ("details", Is::Object), ("recoverable", Is::Bool)]);
+        super::has(
+            &data,
+            &[
+                ("code", Is::Text),
+                ("message", Is::Text),
+                ("details", Is::Object),
+                ("recoverable", Is::Bool),
+            ],
+        );
         assert_eq!(data["code"], code, "{message}");
         data
     }
