@@ -71,7 +71,7 @@ tools:
 	  fi; \
 	fi; \
 	if ! command -v cargo >/dev/null; then \
-	  echo "Rust is missing. Install it by rustup, see https://rustup.rs, then run make again."; \
+	  echo "Rust is missing. Install it by rustup, then run make again."; \
 	  exit 1; \
 	fi
 

@@ -37,6 +37,8 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
 async fn serve(effective: &Effective) -> Result<(), CliError> {
     let settings = &effective.settings;
     let server_settings = server_settings(settings)?;
+    // Before the engine loads, which takes seconds.
+    crate::server::check(&server_settings).map_err(|error| cannot_start(&error))?;
     make_data_dir(&settings.data_dir)?;
     check_port(server_settings.listen)?;
     if let Some(file) = &effective.file {

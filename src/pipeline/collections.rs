@@ -56,7 +56,11 @@ impl Engine {
     /// Makes a collection, once all of its pipeline is known to run.
     pub async fn create_collection(&self, new: CreateCollection) -> Result<CollectionInfo, ApiError> {
         let pipeline = Pipeline::parse(new.pipeline.unwrap_or_else(|| json!({})))?;
-        let collection = self.make_collection(&new.name, pipeline).await.map_err(|error| error.told(""))?;
+        let collection = self.make_collection(&new.name, pipeline).await.map_err(|error| match error {
+            // The body of this request calls it `name`.
+            PipelineError::Catalog(CatalogError::Validation { issue, .. }) => ApiError::validation("name", issue),
+            other => other.told(""),
+        })?;
         Ok(info(&collection, Counts::default(), true))
     }
 

@@ -145,7 +145,13 @@ impl Engine {
         let page = async {
             let chunks = self.catalog.chunks(id, offset, limit).await?;
             let spans: Vec<Span> = chunks.iter().map(|chunk| chunk.at).collect();
-            let mut texts = self.files.read_spans(id, &spans).await?.into_iter();
+            // A document that is not extracted yet, or failed, has neither chunks nor text.
+            let texts = if spans.is_empty() {
+                Vec::new()
+            } else {
+                self.files.read_spans(id, &spans).await?
+            };
+            let mut texts = texts.into_iter();
             let mut vectors = if include_embeddings && !chunks.is_empty() {
                 let key = CollectionKey::new(&record.collection_id)?;
                 self.index

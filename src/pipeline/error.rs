@@ -54,18 +54,12 @@ impl PipelineError {
                 tracing::error!(stage, error = error.detail(), "vector index");
                 coded(error.code(), error.to_string())
             }
-            Self::Catalog(error) => {
-                log(stage, &error);
-                match error {
-                    CatalogError::CollectionNotFound(name) => ApiError::collection_not_found(&name),
-                    CatalogError::Validation { field, issue } => ApiError::validation(field, issue),
-                    other => coded(other.code(), other.to_string()),
-                }
-            }
-            Self::Files(error) => {
-                log(stage, &error);
-                coded(error.code(), error.to_string())
-            }
+            Self::Catalog(error) => match error {
+                CatalogError::CollectionNotFound(name) => ApiError::collection_not_found(&name),
+                CatalogError::Validation { field, issue } => ApiError::validation(field, issue),
+                other => storage(stage, &other, other.code()),
+            },
+            Self::Files(error) => storage(stage, &error, error.code()),
             Self::Generate(error) => ApiError::new(error.code(), error.to_string()),
             Self::Abandoned => ApiError::new(ErrorCode::ServiceUnavailable, "the request was given up"),
             Self::Worker(error) => {
@@ -113,6 +107,15 @@ fn plugin(error: &PluginError) -> ApiError {
 fn coded(code: &str, message: String) -> ApiError {
     let code = serde_json::from_value(serde_json::Value::String(code.to_owned())).unwrap_or(ErrorCode::InternalError);
     ApiError::new(code, message)
+}
+
+/// What a client is told of a store; what is not the client's doing is logged with its causes.
+fn storage(stage: &str, error: &(dyn std::error::Error + 'static), code: &str) -> ApiError {
+    let told = coded(code, error.to_string());
+    if matches!(told.code, ErrorCode::InternalError | ErrorCode::ServiceUnavailable) {
+        log(stage, error);
+    }
+    told
 }
 
 fn log(stage: &str, error: &(dyn std::error::Error + 'static)) {

@@ -242,6 +242,7 @@ impl Engine {
         let total = record.chunks_total;
         reporter.embedded(record.chunks_indexed, total);
         let payload = payload(record);
+        let name = readable_name(&record.filename);
         let mut done = record.chunks_indexed;
         while done < total {
             let chunks = self.catalog.chunks(&record.id, done, WINDOW).await?;
@@ -250,9 +251,13 @@ impl Engine {
             }
             let texts = self.texts_to_embed(&record.id, &chunks).await?;
             let (progress, before) = (reporter.clone(), done);
+            // The name tells the embedder which company or year a passage is of, where the passage
+            // does not say. BM25 reads only the text: in every chunk of a document the name tells
+            // it nothing of the chunk, and its words crowd out the chunk's own.
+            let named = texts.iter().map(|text| format!("{name}\n{text}")).collect();
             let vectors = self
                 .embedder
-                .embed_texts(texts.clone(), move |n| progress.embedded(before.saturating_add(n as u32), total))
+                .embed_texts(named, move |n| progress.embedded(before.saturating_add(n as u32), total))
                 .await?;
             let resolved_for_terms = resolved.clone();
             let terms =
@@ -281,7 +286,7 @@ impl Engine {
         Ok(self.catalog.set_embedded(&record.id).await?)
     }
 
-    /// What the embedder and BM25 read of each chunk: its context, then the chunk.
+    /// What is indexed of each chunk: its context, then the chunk.
     async fn texts_to_embed(&self, document_id: &str, chunks: &[Chunk]) -> Result<Vec<String>, PipelineError> {
         let spans: Vec<Span> = chunks
             .iter()
@@ -348,6 +353,12 @@ fn locate(document: &Document, pieces: Vec<Piece>) -> Vec<Chunk> {
         .collect()
 }
 
+/// A file name as words: without its extension, `_` and `-` as spaces.
+fn readable_name(filename: &str) -> String {
+    let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
+    stem.replace(['_', '-'], " ")
+}
+
 /// What filters can ask of a document's chunks.
 fn payload(record: &DocumentRecord) -> Payload {
     let metadata = super::documents::all_metadata(record);
@@ -374,6 +385,12 @@ fn payload(record: &DocumentRecord) -> Payload {
 mod tests {
     use super::*;
     use crate::document::{Page, Unit};
+
+    #[test]
+    fn a_file_name_is_read_as_words() {
+        assert_eq!(readable_name("3M_2018-annual report.final.pdf"), "3M 2018 annual report.final");
+        assert_eq!(readable_name("README"), "README");
+    }
 
     #[test]
     fn chunks_are_located_in_code_points_with_page_and_section() {

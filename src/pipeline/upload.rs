@@ -379,8 +379,10 @@ impl Reporter {
 
     fn answer(&self, outcome: Outcome) {
         let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // An error only says that nobody waits.
-        let _ = reply.map(|reply| reply.send(outcome));
+        if let Some(reply) = reply {
+            // An error only says that nobody waits.
+            let _ = reply.send(outcome);
+        }
     }
 
     /// Whether progress of a kind is to be told now.

@@ -35,7 +35,7 @@ pub enum ServeError {
     /// Other machines could use it unasked. Code `REMOTE_WITHOUT_AUTH`.
     #[error(
         "{0} can be reached from other machines, and there is no authentication yet: anyone who reaches it could read, add and delete documents. \
-         Listen on 127.0.0.1 or [::1] (with a reverse proxy that authenticates in front, if others need it), or set allow_remote_without_auth if that is meant."
+         Listen on 127.0.0.1 or [::1] (with a reverse proxy that authenticates in front, if others need it), or set server.allow_remote_without_auth if that is meant."
     )]
     RemoteWithoutAuth(SocketAddr),
     /// The address cannot be had. Code `CANNOT_LISTEN`.
@@ -187,7 +187,8 @@ async fn finish(shared: &Shared) {
     }
 }
 
-fn check(settings: &ServerSettings) -> Result<(), ServeError> {
+/// Whether a server can run with these settings, as far as that shows without an engine.
+pub fn check(settings: &ServerSettings) -> Result<(), ServeError> {
     if !settings.listen.ip().is_loopback() && !settings.allow_remote_without_auth {
         return Err(ServeError::RemoteWithoutAuth(settings.listen));
     }

@@ -12,5 +12,5 @@ mod settings;
 mod stall;
 mod ws;
 
-pub use listen::{ServeError, Server};
+pub use listen::{ServeError, Server, check};
 pub use settings::ServerSettings;

@@ -1,7 +1,7 @@
 //! The server is stopped, and killed, at bad moments.
 
 use crate::support::files::{self, File, QUESTIONS};
-use crate::support::{Api, Server, answered, within};
+use crate::support::{Api, Server, Socket, answered, within};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::io::AsyncWriteExt;
@@ -59,6 +59,27 @@ async fn settled(server: &Server) {
     .await;
 }
 
+/// Waits for an event that is `wanted`. False if every document is done before it comes: a fast machine may be through
+/// with what is left before a socket is open.
+async fn comes(socket: &mut Socket, api: &Api, wanted: impl Fn(&Value) -> bool) -> bool {
+    loop {
+        if api
+            .documents("documents")
+            .await
+            .iter()
+            .all(|document| document["status"] != "processing")
+        {
+            return false;
+        }
+        let events = socket
+            .receive_until(|event| wanted(event) || event["type"] == "upload_complete")
+            .await;
+        if events.last().is_some_and(&wanted) {
+            return true;
+        }
+    }
+}
+
 /// Every volume is there once, whole, and can be found by its own sentences; and the counts agree.
 async fn expect_all_whole(api: &Api) {
     let documents = api.documents("documents").await;
@@ -101,16 +122,11 @@ async fn after_kill_9_in_the_middle_of_an_ingest_each_document_is_wholly_in_or_r
     begin(&server).await;
     let mut before = BTreeMap::new();
     // In the middle of extraction, of embedding, and when some are done and others are not.
-    for (kind, within_it) in [
-        ("processing_progress", false),
-        ("embedding_progress", true),
-        ("upload_complete", false),
-    ] {
-        socket
-            .receive_until(|event| {
-                event["type"] == kind && (!within_it || event["data"]["progress"].as_f64().is_some_and(|done| done < 1.0))
-            })
-            .await;
+    for kind in ["processing_progress", "embedding_progress", "upload_complete"] {
+        let in_the_middle = |event: &Value| event["type"] == kind && event["data"]["progress"].as_f64().is_none_or(|done| done < 1.0);
+        if !comes(&mut socket, &server.api(), in_the_middle).await {
+            break;
+        }
         server.kill9();
         server.restart();
         socket = server.socket("/ws/upload").await;
@@ -259,4 +275,41 @@ async fn a_second_server_on_the_same_data_is_refused() {
     assert!(!second.status.success(), "{}", String::from_utf8_lossy(&second.stdout));
     let answer = server.api().post("/query", json!({ "query": QUESTIONS[0].0 })).await.expect(200);
     assert_eq!(answer["sources"][0]["metadata"]["page"], 1, "the first one goes on");
+}
+
+#[tokio::test]
+async fn a_plugin_beyond_its_budget_fails_its_own_call_and_is_named() {
+    let server = Server::shared();
+    let api = server.api();
+    // Less memory than any of the plugins begins with.
+    let pipeline = json!({ "limits": { "memory_mb": 1 } });
+    api.post("/collections", json!({ "name": "faults-memory", "pipeline": pipeline }))
+        .await
+        .expect(201);
+    let mut socket = server.socket("/ws/query").await;
+    socket
+        .query("a", json!({ "query": QUESTIONS[0].0, "collection_name": "faults-memory" }))
+        .await;
+    let end = socket.answer("a").await.pop().expect("an end");
+    let details = &end["data"]["details"];
+    assert_eq!(
+        (&end["type"], &end["data"]["code"]),
+        (&json!("error"), &json!("PLUGIN_ERROR")),
+        "{end}"
+    );
+    assert_eq!(details["stage"], "query_analysis", "{end}");
+    assert!(
+        details["plugin"].as_str().is_some_and(|plugin| plugin.starts_with("rules@")),
+        "{end}"
+    );
+    let reply = api.upload("", "faults-memory", &[&files::report("report.pdf")]).await;
+    let error = reply.error(422, "PLUGIN_ERROR");
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("pdf")), "{error}");
+
+    // Nobody else notices.
+    api.ingest("faults-fine", &files::report("report.pdf")).await;
+    socket
+        .query("b", json!({ "query": QUESTIONS[0].0, "collection_name": "faults-fine" }))
+        .await;
+    assert_eq!(answered(&socket.answer("b").await).citations[0]["page"], 1);
 }

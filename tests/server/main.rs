@@ -9,6 +9,7 @@ mod support;
 mod cli;
 mod collections;
 mod control;
+mod deletion;
 mod documents;
 mod faults;
 mod frames;

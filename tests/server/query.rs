@@ -266,20 +266,47 @@ async fn a_question_is_analysed() {
         let analysis = &ask("query-analysis", "analysed", json!({ "query": question })).await.complete["query_analysis"];
         assert_eq!(analysis["intent"], intent, "{question}: {analysis}");
     }
-    let analysis = &ask(
-        "query-analysis",
-        "guide",
+}
+
+#[tokio::test]
+async fn the_guides_example_question_is_understood_as_the_guide_shows() {
+    let api = Server::shared().api();
+    with_report(&api, "query-example").await;
+    let answer = ask(
+        "query-example",
+        "req_12345",
         json!({ "query": "What is the budget for IT department?" }),
     )
-    .await
-    .complete["query_analysis"];
+    .await;
+    let analysis = &answer.complete["query_analysis"];
+    assert_eq!(analysis["intent"], "factual");
     let entities: Vec<&str> = analysis["entities"]
         .as_array()
         .expect("entities")
         .iter()
         .filter_map(Value::as_str)
         .collect();
-    assert!(entities.contains(&"IT department"), "the guide's own example: {analysis}");
+    assert!(entities.contains(&"IT department"), "{analysis}");
+}
+
+#[tokio::test]
+async fn the_guides_own_tests_pass() {
+    let server = Server::shared();
+    // Its unit test, which names no collection.
+    let mut socket = server.socket("/ws/query").await;
+    socket.query("test_123", json!({ "query": "test query", "stream": true })).await;
+    let first = socket.receive().await;
+    assert!(["status", "token", "complete"].iter().any(|kind| first["type"] == *kind), "{first}");
+    assert_eq!(first["request_id"], "test_123");
+    // Its load test.
+    with_report(&server.api(), "documents").await;
+    let connections = (0..50).map(|n| async move {
+        let mut socket = server.socket("/ws/query").await;
+        let id = format!("load_test_{n}");
+        socket.query(&id, json!({ "query": format!("Load test query {n}") })).await;
+        answered(&socket.answer(&id).await);
+    });
+    futures_util::future::join_all(connections).await;
 }
 
 #[tokio::test]

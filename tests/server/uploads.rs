@@ -242,6 +242,8 @@ async fn a_late_subscriber_is_told_of_uploads_in_flight() {
         told.push(events);
     }
     bytes.send(rest.to_vec()).expect("the request runs");
+    // The end of the file: nothing follows.
+    drop(bytes);
     assert_eq!(sending.await.expect("an answer"), 201);
     for (socket, mut events) in [&mut late, &mut narrow].into_iter().zip(told) {
         events.extend(socket.receive_until(is_complete).await);

@@ -24,7 +24,8 @@ pub fn binary() -> PathBuf {
         .or(built)
         .expect("no program to test: set IBID_TEST_BINARY");
     assert!(path.is_file(), "{} is missing: run `make setup`", path.display());
-    path
+    // Commands run in other directories.
+    path.canonicalize().expect("a path")
 }
 
 /// Where the library, the model and the plugins are. Fails the test if they are not there.
@@ -44,7 +45,7 @@ pub fn share() -> PathBuf {
             share.join(part).display()
         );
     }
-    share
+    share.canonicalize().expect("a path")
 }
 
 /// The program, with nothing of this process's settings in its environment.
@@ -182,7 +183,9 @@ impl Server {
     }
 
     fn log_path(&self) -> PathBuf {
-        Path::new(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/tmp")).join(format!("{}.log", self.name))
+        option_env!("CARGO_TARGET_TMPDIR")
+            .map_or_else(std::env::temp_dir, PathBuf::from)
+            .join(format!("{}.log", self.name))
     }
 
     fn launch(&mut self) {

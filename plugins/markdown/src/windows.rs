@@ -7,7 +7,7 @@
 /// A window is cut at the first place past this many bytes where it can be.
 const ENOUGH: usize = 256 << 10;
 /// A window is cut anywhere rather than be longer than this, in bytes.
-const MOST: usize = 1 << 20;
+const MOST: usize = 512 << 10;
 
 /// The part of a file that is not yet parsed.
 #[derive(Debug, Default)]

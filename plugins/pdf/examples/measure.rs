@@ -112,7 +112,10 @@ fn main() -> ExitCode {
             }
         }),
         ["--diff", path, page] => diff(path, page.parse().unwrap_or(1)),
-        paths => Ok(table(paths)),
+        paths => {
+            table(paths);
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

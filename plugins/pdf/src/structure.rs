@@ -49,68 +49,72 @@ fn tenths(size: f32) -> u32 {
     (size * 10.0).round().clamp(0.0, 1e6) as u32
 }
 
-/// Writes the blocks of one page and their units. Returns whether anything was written.
-pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &Outline, sink: &mut dyn Sink) -> bool {
+/// Writes the blocks of one page and their units; nothing for a page without text.
+pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &Outline, sink: &mut dyn Sink) {
     let (body_size, body_bold) = (body.size(), body.is_bold());
     let mut text = String::new();
-    let mut units: Vec<(usize, usize, &'static str, u8, Option<(usize, usize)>)> = Vec::new();
+    // Offsets count from the page's start until the page is written.
+    let mut units: Vec<Unit> = Vec::new();
+    let mut add = |kind, level, at: Span, title: Option<Span>| {
+        if at.start < at.end {
+            units.push(Unit { at, kind, level, title });
+        }
+    };
     for block in blocks {
         if !text.is_empty() {
             text.push_str("\n\n");
         }
-        let start = text.len();
+        let start = offset(&text);
         let mut spans = Vec::with_capacity(block.lines.len());
         for line in &block.lines {
-            if text.len() > start {
+            if offset(&text) > start {
                 text.push('\n');
             }
-            let at = text.len();
+            let at = offset(&text);
             text.push_str(&line.text);
-            spans.push((at, text.len()));
+            spans.push(Span {
+                start: at,
+                end: offset(&text),
+            });
         }
-        let end = text.len();
+        let end = offset(&text);
+        let whole = Span { start, end };
         match block.kind {
             BlockKind::Table { header } => {
-                let title = header.checked_sub(1).and_then(|last| spans.get(last)).map(|last| (start, last.1));
-                units.push((start, end, "table", 0, title));
-                for (index, (from, to)) in spans.into_iter().enumerate() {
-                    let title = title.filter(|_| index >= header);
-                    units.push((from, to, "table-row", 0, title));
+                let title = header
+                    .checked_sub(1)
+                    .and_then(|last| spans.get(last))
+                    .map(|last| Span { start, end: last.end });
+                add("table", 0, whole, title);
+                for (index, row) in spans.into_iter().enumerate() {
+                    add("table-row", 0, row, title.filter(|_| index >= header));
                 }
             }
             BlockKind::Text => match heading(block, page, body_size, body_bold, outline) {
-                Some(level) => units.push((start, end, "heading", level, None)),
-                None => units.push((start, end, "paragraph", 0, None)),
+                Some(level) => add("heading", level, whole, None),
+                None => add("paragraph", 0, whole, None),
             },
         }
     }
     if text.is_empty() {
-        return false;
+        return;
     }
-    let len = text.len();
     text.push_str("\n\n");
-    let total = sink.write(&text);
-    let Some(base) = total.checked_sub(u32::try_from(text.len()).unwrap_or(u32::MAX)) else {
-        return true;
+    let base = sink.write(&text).saturating_sub(offset(&text));
+    let shift = |span: Span| Span {
+        start: base.saturating_add(span.start),
+        end: base.saturating_add(span.end),
     };
-    debug_assert!(len <= text.len());
-    let span = |(from, to): (usize, usize)| Span {
-        start: base.saturating_add(from as u32),
-        end: base.saturating_add(to as u32),
-    };
-    sink.add_units(
-        units
-            .into_iter()
-            .filter(|(from, to, ..)| from < to)
-            .map(|(from, to, kind, level, title)| Unit {
-                at: span((from, to)),
-                kind,
-                level,
-                title: title.map(span),
-            })
-            .collect(),
-    );
-    true
+    for unit in &mut units {
+        unit.at = shift(unit.at);
+        unit.title = unit.title.map(shift);
+    }
+    sink.add_units(units);
+}
+
+/// Length of a page's text; the limits keep it far below 4 GiB.
+fn offset(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
 /// The level of a heading; `None` for running text. In doubt, running text: a wrong heading

@@ -335,6 +335,16 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_organizations() {
+        check("What is the budget for IT department?", &[("organization", "IT department")]);
+        check(
+            "Which team does the Customer Care Team report to?",
+            &[("organization", "Customer Care Team")],
+        );
+        check("what is it, and which department is it in?", &[]);
+    }
+
+    #[test]
     fn names() {
         check("What is Acme's revenue?", &[("organization", "Acme")]);
         check(
@@ -359,7 +369,7 @@ mod tests {
                 ("location", "New York"),
             ],
         );
-        check("Revenue of the IT department", &[]);
+        check("Revenue of the IT department", &[("organization", "IT department")]);
         check(
             "Wie hoch ist der Umsatz der Deutschen Bank im Jahr 2022?",
             &[("organization", "Deutschen Bank"), ("date", "2022")],

@@ -25,6 +25,9 @@ pub const ORGANIZATION: &str = "inc incorporated corp corporation co company com
     group holding holdings partners bank bancorp university college institute institution foundation association agency ministry department commission committee council \
     authority bureau board airlines airways motors pharmaceuticals technologies laboratories labs systems industries insurance energy capital ventures trust fund union";
 
+/// What parts of organisations are called.
+pub const UNIT: &str = "department departments division office team unit bureau branch committee subsidiary";
+
 /// Words of names that `of` may follow.
 pub const BEFORE_OF: &str = "bank university department ministry board house institute bureau court church college school museum journal society office federation republic kingdom";
 
@@ -46,7 +49,7 @@ pub const PLACES: &str = "africa america antarctica argentina asia australia aus
     slovenia south_africa south_korea spain sweden switzerland taiwan texas thailand tokyo turkey uganda ukraine united_kingdom united_states uruguay venezuela vietnam wales washington north_america \
     latin_america south_america middle_east hong_kong deutschland frankreich \u{f6}sterreich schweiz espa\u{f1}a italia";
 
-/// Months, full and short, each with its number's place in the list modulo 12.
+/// Months, full and short, in several languages.
 pub const MONTHS: &str = "january february march april may june july august september october november december jan feb mar apr jun jul aug sep sept oct nov dec \
     januar februar m\u{e4}rz mai juni juli oktober dezember janvier f\u{e9}vrier mars avril juin juillet ao\u{fb}t septembre octobre novembre d\u{e9}cembre \
     enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre";

@@ -1,6 +1,6 @@
 //! Names of people, organisations and places: words with capitals, and what stands around them.
 
-use crate::lexicon::{BEFORE_OF, COMMON, FIRST_NAMES, ORGANIZATION, PLACES, STOP, TITLES, holds};
+use crate::lexicon::{BEFORE_OF, COMMON, FIRST_NAMES, ORGANIZATION, PLACES, STOP, TITLES, UNIT, holds};
 use crate::words::Word;
 
 /// What a capital tells in a question.
@@ -30,6 +30,9 @@ impl Casing {
 /// The kind and length, in words, of the name that starts at `index`, if one does.
 pub fn name(words: &[Word], index: usize, casing: Casing) -> Option<(&'static str, usize)> {
     let rest = words.get(index..)?;
+    if let Some(length) = unit(rest) {
+        return Some(("organization", length));
+    }
     let first = rest.first().filter(|word| is_part(word))?;
     let before = index.checked_sub(1).and_then(|before| words.get(before));
     let has_title = before.is_some_and(|word| holds(TITLES, &word.lower) && !word.ends_clause_but_for_a_stop());
@@ -77,6 +80,23 @@ fn length(words: &[Word]) -> usize {
         };
     }
     length
+}
+
+/// How many words at the start of `words` are a part of an organisation: `IT department`, `Legal and
+/// Compliance team` is `Compliance team`. Here an abbreviation is a name that would be none alone.
+fn unit(words: &[Word]) -> Option<usize> {
+    let is_named = |word: &&Word| {
+        let is_abbreviation = word.text.len() > 1 && word.text.chars().all(|c| c.is_uppercase() || c == '&');
+        word.is_capitalized() && (is_abbreviation || !holds(STOP, &word.lower))
+    };
+    let named = words
+        .iter()
+        .take(4)
+        .take_while(|word| is_named(word) && !holds(UNIT, &word.lower))
+        .count();
+    let goes_on = words.iter().take(named).all(|word| !word.ends_clause() && !word.is_possessive());
+    let is_unit = words.get(named).is_some_and(|word| holds(UNIT, &word.lower));
+    (named > 0 && goes_on && is_unit).then_some(named + 1)
 }
 
 fn is_legal_form(word: &str) -> bool {

@@ -118,11 +118,7 @@ impl Run<'_, '_> {
         };
         let matrix = || Some(Matrix::new(number(6)?, number(5)?, number(4)?, number(3)?, number(2)?, number(1)?));
         match word {
-            b"q" => {
-                if self.saved.len() < MAX_SAVED {
-                    self.saved.push(self.state.clone());
-                }
-            }
+            b"q" if self.saved.len() < MAX_SAVED => self.saved.push(self.state.clone()),
             b"Q" => {
                 if let Some(state) = self.saved.pop() {
                     self.state = state;

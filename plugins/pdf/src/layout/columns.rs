@@ -144,7 +144,7 @@ fn judge(rows: &[Row], x: f32, start: usize, end: usize) -> Option<(usize, Gutte
     // Rows above the right column come first either way. Rows below it belong to the left column
     // only where they go on without a break.
     let first = slice.iter().position(&has_right)?;
-    let last = slice.iter().rposition(|row| has_right(row))?;
+    let last = slice.iter().rposition(&has_right)?;
     let mut stop = last + 1;
     while let (Some(above), Some(row)) = (slice.get(stop - 1), slice.get(stop)) {
         if above.base - row.base > 1.7 * row.size().max(above.size()) {
