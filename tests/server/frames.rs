@@ -43,7 +43,11 @@ async fn a_fragmented_message_is_put_together_around_a_ping() {
 #[tokio::test]
 async fn pings_are_answered_with_their_payload_and_pongs_not_at_all() {
     // The event sockets are narrowed to what no other test does.
-    for path in ["/ws/query", "/ws/upload?upload_id=none", "/ws/collections?collection=no-such-collection"] {
+    for path in [
+        "/ws/query",
+        "/ws/upload?upload_id=none",
+        "/ws/collections?collection=no-such-collection",
+    ] {
         let mut raw = open(path).await;
         raw.send(&frame(true, PONG, b"unasked")).await;
         raw.send(&frame(true, PING, b"")).await;
