@@ -241,7 +241,8 @@ fn choose(mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
     chosen
 }
 
-/// One line, as people read it: line ends of the page become spaces, a bullet goes.
+/// One line, as people read it: line ends of the page become spaces, a bullet and Markdown's marks
+/// of emphasis go.
 fn readable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -250,6 +251,7 @@ fn readable(text: &str) -> String {
         }
         line.push_str(word);
     }
+    let line = line.replace("**", "");
     let bullets: &[char] = &['•', '▪', '◦', '‣', '·', '-', '*'];
     match line.strip_prefix(bullets) {
         Some(rest) if rest.starts_with(' ') => rest.trim_start().to_owned(),
@@ -337,5 +339,6 @@ mod tests {
     fn line_ends_and_bullets_are_not_read_out() {
         assert_eq!(readable("• first\n  point"), "first point");
         assert_eq!(readable("-5 % margin"), "-5 % margin");
+        assert_eq!(readable("* **Bold** words"), "Bold words");
     }
 }
