@@ -219,7 +219,7 @@ impl Engine {
         document.attrs.push(("filename".to_owned(), record.filename.clone()));
         document.attrs.push(("media-type".to_owned(), record.content_type.clone()));
         let document = Arc::new(document);
-        let stage = &resolved.chunker;
+        let stage = self.chunker_of(record, resolved)?;
         let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
         let pieces = self
             .plugin_host

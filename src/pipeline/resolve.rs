@@ -5,7 +5,7 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::spec::{Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice};
-use crate::catalog::Collection;
+use crate::catalog::{Collection, DocumentRecord};
 use crate::index::{Bm25, CollectionKey};
 use crate::plugin::{Budget, Kind, Plugin};
 use crate::protocol::ApiError;
@@ -131,6 +131,60 @@ impl Engine {
                     config: "{}".to_owned(),
                 })
             }
+        }
+    }
+
+    /// The pipeline of a collection for one upload that asks for other chunks. A chunker says in its
+    /// schema which of its settings they mean: by `"x-upload-field": "chunk_size"` (or
+    /// `"chunk_overlap"`) on the setting, whose unit is the chunker's own.
+    pub(super) fn lock_for_upload(
+        &self,
+        resolved: &Resolved,
+        chunk_size: Option<u64>,
+        chunk_overlap: Option<u64>,
+    ) -> Result<Lock, ApiError> {
+        let mut lock = resolved.lock.clone();
+        let plugin = &resolved.chunker.plugin;
+        for (field, given) in [("chunk_size", chunk_size), ("chunk_overlap", chunk_overlap)] {
+            let Some(given) = given else { continue };
+            let settings = plugin.manifest().config_schema.get("properties").and_then(Value::as_object);
+            let meant = settings.and_then(|settings| {
+                let mut settings = settings.iter();
+                settings.find(|(_, schema)| schema.get("x-upload-field").and_then(Value::as_str) == Some(field))
+            });
+            let Some((setting, _)) = meant else {
+                let name = &plugin.manifest().name;
+                return Err(ApiError::validation(
+                    field,
+                    format!("means nothing to this collection's chunker, `{name}`"),
+                ));
+            };
+            let config = &mut lock.pipeline.chunker.config;
+            match config.as_object_mut() {
+                Some(config) => config.insert(setting.clone(), given.into()),
+                None => {
+                    return Err(ApiError::validation(
+                        field,
+                        "cannot be set: the chunker's configuration is no object",
+                    ));
+                }
+            };
+            if let Err(PipelineError::Api(error)) = check_config(plugin, "pipeline.chunker", config) {
+                let issue = error.details.get("issue").and_then(Value::as_str).unwrap_or("is out of range");
+                return Err(ApiError::validation(field, issue));
+            }
+        }
+        Ok(lock)
+    }
+
+    /// The chunker of a document: its lock's, which differs from the collection's where the upload
+    /// asked for other chunks.
+    pub(super) fn chunker_of(&self, document: &DocumentRecord, resolved: &Resolved) -> Result<Stage, PipelineError> {
+        match serde_json::from_value::<Lock>(document.lock.clone()) {
+            Ok(lock) if lock.pipeline.chunker != resolved.pipeline.chunker => {
+                self.stage(Kind::Chunker, "pipeline.chunker", &lock.pipeline.chunker, &lock.pipeline)
+            }
+            _ => Ok(resolved.chunker.clone()),
         }
     }
 

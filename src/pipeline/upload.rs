@@ -35,6 +35,11 @@ pub struct NewUpload {
     pub size: Option<u64>,
     /// Kept with the document.
     pub metadata: BTreeMap<String, String>,
+    /// Size of this document's chunks, in the chunker's unit (`recursive`: tokens); absent: as the
+    /// collection's pipeline says.
+    pub chunk_size: Option<u64>,
+    /// Overlap of this document's chunks, likewise.
+    pub chunk_overlap: Option<u64>,
 }
 
 /// How an upload ended.
@@ -61,6 +66,7 @@ struct Receiving {
     size: Option<u64>,
     received: u64,
     metadata: BTreeMap<String, String>,
+    lock: Value,
     place: OwnedSemaphorePermit,
 }
 
@@ -112,6 +118,8 @@ impl Engine {
             let collection = self.collection_for_upload(name).await?;
             let resolved = self.resolve_collection(&collection)?;
             self.extractor(&resolved.pipeline, &content_type)?;
+            let lock = self.lock_for_upload(&resolved, new.chunk_size, new.chunk_overlap)?;
+            let lock = serde_json::to_value(&lock).unwrap_or_default();
             let record = self
                 .catalog
                 .create_upload(catalog::NewUpload {
@@ -133,9 +141,9 @@ impl Engine {
                     },
                 )
                 .await?;
-            Ok::<_, PipelineError>((record, staging))
+            Ok::<_, PipelineError>((record, staging, lock))
         };
-        let (record, staging) = begun.await.map_err(|error| error.told("upload"))?;
+        let (record, staging, lock) = begun.await.map_err(|error| error.told("upload"))?;
         let reporter = self.reporter(name, &record.id, &filename);
         reporter.begun(new.size.unwrap_or(0), &self.pace);
         let id = record.id.clone();
@@ -147,6 +155,7 @@ impl Engine {
             size: new.size,
             received: 0,
             metadata: new.metadata,
+            lock,
             place,
         };
         Ok(Upload { inner: Some(inner), id })
@@ -299,6 +308,7 @@ impl Receiving {
             record,
             received,
             metadata,
+            lock,
             place,
             ..
         } = self;
@@ -308,7 +318,6 @@ impl Receiving {
         }
         reporter.received(received, received, true);
         let stored = staging.commit().await?;
-        let lock = engine.catalog.collection_by_id(&record.collection_id).await?.lock;
         let new = NewDocument {
             collection_id: record.collection_id.clone(),
             upload_id: Some(record.id.clone()),

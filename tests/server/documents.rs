@@ -470,3 +470,32 @@ async fn lists_are_paged_sorted_and_restricted() {
         assert_eq!(error["details"]["field"], field);
     }
 }
+
+#[tokio::test]
+async fn an_upload_may_ask_for_other_chunks_than_its_collection_makes() {
+    let api = Server::shared().api();
+    let collection = "other-chunks";
+    let usual = api.ingest(collection, &files::volume(31, 60)).await;
+    let form = |size: &str| {
+        let file = files::volume(32, 60);
+        let part = reqwest::multipart::Part::bytes(file.bytes).file_name(file.name);
+        let fields = [("collection_name", collection), ("chunk_size", size), ("chunk_overlap", "0")];
+        let form = fields.into_iter().fold(reqwest::multipart::Form::new(), |form, (name, value)| {
+            form.text(name, value.to_owned())
+        });
+        api.request(reqwest::Method::POST, "/documents/upload")
+            .multipart(form.part("files", part))
+    };
+    let small = api.send(form("40")).await.expect(201)["uploaded_documents"][0].clone();
+    let count = |document: &serde_json::Value| document["chunks_created"].as_u64().expect("a count");
+    assert!(count(&small) > 2 * count(&usual), "{small} {usual}");
+    // What made it is kept with it; the collection's own pipeline stays as it was.
+    let id = small["document_id"].as_str().expect("an id");
+    let detail = api.get(&format!("/documents/{id}")).await.expect(200);
+    let config = &detail["processing_info"]["pipeline"]["pipeline"]["chunker"]["config"];
+    assert_eq!(*config, serde_json::json!({ "target_tokens": 40, "overlap_tokens": 0 }));
+    let collection = api.get(&format!("/collections/{collection}/info")).await.expect(200);
+    assert_eq!(collection["pipeline"]["chunker"]["config"], serde_json::json!({}));
+    let error = api.send(form("3")).await.error(400, "VALIDATION_ERROR");
+    assert_eq!(error["details"]["field"], "chunk_size");
+}

@@ -43,8 +43,13 @@ impl Config {
     /// # Errors
     /// One sentence that names the key that is wrong.
     pub fn parse(json: &str) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_str(json);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))?;
+        let json: serde_json::Value = serde_json::from_str(json).map_err(|e| format!("config: {e}"))?;
+        let says_overlap = json.get("overlap_tokens").is_some();
+        let mut config: Self = serde_path_to_error::deserialize(json).map_err(|e| format!("config: {e}"))?;
+        if !says_overlap {
+            // Whoever asks for small chunks need not know that the overlap's default is too large for them.
+            config.overlap_tokens = config.overlap_tokens.min(config.target_tokens / 2);
+        }
         if !(16..=8192).contains(&config.target_tokens) {
             return Err(format!(
                 "config: target_tokens is {}, it must be from 16 to 8192",
@@ -68,6 +73,7 @@ mod tests {
     #[test]
     fn reads_and_defaults() {
         assert_eq!(Config::parse("{}"), Ok(Config::default()));
+        assert_eq!(Config::parse(r#"{"target_tokens": 16}"#).unwrap().overlap_tokens, 8);
         let config = Config::parse(r#"{"target_tokens": 64, "overlap_tokens": 0, "context": "none"}"#).unwrap();
         assert_eq!(
             (config.target_tokens, config.overlap_tokens, config.context),

@@ -136,6 +136,8 @@ impl Reception {
             content_type: field.content_type().map(ToString::to_string),
             size: form::content_length(field.headers()),
             metadata: self.fields.metadata.clone(),
+            chunk_size: self.fields.chunk_size,
+            chunk_overlap: self.fields.chunk_overlap,
         };
         let upload = match self.engine.begin_upload(new).await {
             Ok(upload) => upload,

@@ -30,6 +30,10 @@ pub(super) struct Fields {
     pub collection_name: Option<String>,
     /// Of every file.
     pub metadata: BTreeMap<String, String>,
+    /// Chunks of every file, if not as the collection's pipeline makes them; in the chunker's unit.
+    pub chunk_size: Option<u64>,
+    /// Their overlap, likewise.
+    pub chunk_overlap: Option<u64>,
     /// Whether to answer only when the files are processed.
     pub wait: bool,
 }
@@ -40,6 +44,8 @@ impl Fields {
         Self {
             collection_name,
             metadata: BTreeMap::new(),
+            chunk_size: None,
+            chunk_overlap: None,
             wait: wait.unwrap_or(true),
         }
     }
@@ -57,12 +63,20 @@ impl Fields {
                 self.metadata = metadata(value)?;
             }
             "wait" if !value.is_empty() => self.wait = flag(name, value)?,
-            // Ignoring them would make other chunks than were asked for.
             "chunk_size" | "chunk_overlap" if !value.is_empty() => {
-                return Err(ApiError::validation(
-                    name,
-                    "cannot be set for one upload: it belongs to the collection's pipeline (the chunker's `config`)",
-                ));
+                before_files(name, files)?;
+                let given = value
+                    .parse()
+                    .map_err(|_| ApiError::validation(name, "must be a whole number, 0 or more"))?;
+                match name {
+                    "chunk_size" => self.chunk_size = Some(given),
+                    _ => self.chunk_overlap = Some(given),
+                }
+            }
+            "processing_mode" if !value.is_empty() => {
+                // Every document is processed in full: a mode is what a question spends. Clients of other servers send it.
+                crate::protocol::parse::<crate::protocol::Mode>(Value::String(value.to_owned()))
+                    .map_err(|_| ApiError::validation(name, "must be `speed`, `balanced` or `comprehensive`"))?;
             }
             _ => {}
         }
@@ -226,6 +240,20 @@ mod tests {
         assert!(fields.set("metadata", "{}".into(), 1).is_err());
         fields.set("wait", "false".into(), 1).expect("any time");
         assert!(!fields.wait);
+    }
+
+    #[test]
+    fn chunks_are_counted_in_whole_numbers() {
+        let mut fields = Fields::new(None, None);
+        fields.set("chunk_size", "64".into(), 0).expect("a number");
+        fields.set("chunk_overlap", " 0 ".into(), 0).expect("a number");
+        assert_eq!((fields.chunk_size, fields.chunk_overlap), (Some(64), Some(0)));
+        for (value, files) in [("-1", 0), ("many", 0), ("64", 1)] {
+            let error = fields.set("chunk_size", value.into(), files).expect_err(value);
+            assert_eq!(error.details["field"], "chunk_size");
+        }
+        fields.set("processing_mode", "thorough".into(), 0).expect("a mode");
+        assert!(fields.set("processing_mode", "turbo".into(), 0).is_err());
     }
 
     #[test]
