@@ -4,9 +4,9 @@
 
 use super::error::PipelineError;
 use super::ingest::InProcess;
+use super::reporter::Pace;
 use super::resolve::Pipelines;
 use super::spec::Pipeline;
-use super::upload::Pace;
 use super::visibility::Visibility;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::embed::{Embedder, EmbedderSettings, Runtime};

@@ -6,10 +6,11 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::reporter::Reporter;
 use super::resolve::{Resolved, locked};
 use super::retrieve::{moment, page_break};
 use super::timestamp;
-use super::upload::{Ending, Reporter};
+use super::upload::Ending;
 use crate::catalog::{Chunk, DocumentRecord, DocumentState, Extracted, NewEvent};
 use crate::document::{CodePoints, Document, Sections, Span};
 use crate::index::{Payload, Point};

@@ -11,6 +11,7 @@ mod fusion;
 mod ingest;
 mod query;
 mod reconcile;
+mod reporter;
 mod resolve;
 mod retrieve;
 mod spec;

@@ -1,0 +1,200 @@
+//! What subscribers are told of an upload, and how long one takes.
+//!
+//! May depend on `events` and `protocol` only.
+
+use crate::events::Events;
+use crate::protocol::{
+    ChunkingProgress, EmbeddingProgress, FailedDocument, ProcessingProgress, UploadEvent, UploadProgress, UploadStarted, UploadedDocument,
+};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Progress is told this often at most, for each kind of progress: people see no more.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// What came of an upload.
+pub(super) type Outcome = Result<UploadedDocument, FailedDocument>;
+
+/// Tells subscribers how far an upload is; progress of one kind never goes back.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    events: Arc<Events>,
+    collection: Arc<str>,
+    /// The upload.
+    pub upload_id: Arc<str>,
+    /// Its file's name.
+    pub filename: Arc<str>,
+    /// When the upload, or its resumption, began.
+    pub started: Instant,
+    told: Arc<Mutex<BTreeMap<&'static str, (Instant, f64)>>>,
+    reply: Arc<Mutex<Option<oneshot::Sender<Outcome>>>>,
+}
+
+impl Reporter {
+    /// Tells an event as it is.
+    pub fn tell(&self, event: UploadEvent) {
+        self.events.publish_upload(&self.collection, event);
+    }
+
+    /// An upload, or the resumption of one, began.
+    pub fn begun(&self, file_size: u64, pace: &Pace) {
+        self.tell(UploadEvent::UploadStarted(UploadStarted {
+            upload_id: self.upload_id.to_string(),
+            filename: self.filename.to_string(),
+            file_size,
+            estimated_time: pace.estimate(file_size),
+            collection: self.collection.to_string(),
+        }));
+    }
+
+    /// Tells events of an upload to `events`.
+    pub fn new(events: Arc<Events>, collection: &str, upload_id: &str, filename: &str) -> Self {
+        Self {
+            events,
+            collection: collection.into(),
+            upload_id: upload_id.into(),
+            filename: filename.into(),
+            started: Instant::now(),
+            told: Arc::default(),
+            reply: Arc::default(),
+        }
+    }
+
+    /// Where the outcome goes to.
+    pub fn reply_to(&self, reply: oneshot::Sender<Outcome>) {
+        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
+    }
+
+    /// Gives the outcome to whoever waits for it.
+    pub fn answer(&self, outcome: Outcome) {
+        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reply) = reply {
+            // An error only says that nobody waits.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// Whether progress of a kind is to be told now.
+    fn due(&self, kind: &'static str, progress: f64) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let due = match told.get(kind) {
+            None => true,
+            Some((at, last)) => progress > *last && (progress >= 1.0 || now.duration_since(*at) >= TELL_EVERY),
+        };
+        if due {
+            told.insert(kind, (now, progress));
+        }
+        due
+    }
+
+    /// So many bytes arrived; `whole` if they are all.
+    pub fn received(&self, bytes: u64, total: u64, whole: bool) {
+        // While the size is unknown the end is too: only the last of these says 1.0.
+        let progress = if whole {
+            1.0
+        } else {
+            (bytes as f64 / total.max(1) as f64).min(0.999)
+        };
+        if self.due("upload_progress", progress) {
+            let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
+            self.tell(UploadEvent::UploadProgress(UploadProgress {
+                upload_id: self.upload_id.to_string(),
+                filename: self.filename.to_string(),
+                bytes_uploaded: bytes,
+                total_bytes: total,
+                progress,
+                speed_mbps: bytes as f64 / 1e6 / seconds,
+            }));
+        }
+    }
+
+    /// Extraction is this far, in [0,1).
+    pub fn extracting(&self, done: f64) {
+        self.extraction(done.clamp(0.0, 0.999), "Extracting text");
+    }
+
+    /// Extraction is done.
+    pub fn extracted(&self, needs_ocr: bool) {
+        let message = if needs_ocr {
+            "Extracted; most pages are images and need OCR, so their text is not searchable"
+        } else {
+            "Extracted text"
+        };
+        self.extraction(1.0, message);
+    }
+
+    fn extraction(&self, progress: f64, message: &str) {
+        if self.due("processing_progress", progress) {
+            self.tell(UploadEvent::ProcessingProgress(ProcessingProgress {
+                upload_id: self.upload_id.to_string(),
+                filename: self.filename.to_string(),
+                stage: "text_extraction".to_owned(),
+                progress,
+                message: message.to_owned(),
+            }));
+        }
+    }
+
+    /// All chunks were made.
+    pub fn chunked(&self, total: u64) {
+        if self.due("chunking_progress", 1.0) {
+            self.tell(UploadEvent::ChunkingProgress(ChunkingProgress {
+                upload_id: self.upload_id.to_string(),
+                filename: self.filename.to_string(),
+                chunks_processed: total,
+                total_chunks: total,
+                progress: 1.0,
+            }));
+        }
+    }
+
+    /// So many chunks have their embeddings.
+    pub fn embedded(&self, done: u32, total: u32) {
+        let progress = if total == 0 {
+            1.0
+        } else {
+            f64::from(done.min(total)) / f64::from(total)
+        };
+        if self.due("embedding_progress", progress) {
+            self.tell(UploadEvent::EmbeddingProgress(EmbeddingProgress {
+                upload_id: self.upload_id.to_string(),
+                filename: self.filename.to_string(),
+                embeddings_generated: u64::from(done.min(total)),
+                total_embeddings: u64::from(total),
+                progress,
+            }));
+        }
+    }
+}
+
+/// How fast recent uploads were processed, to estimate the next.
+pub(super) struct Pace {
+    bytes_per_second: AtomicU64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        // Two busy cores do about this with PDF files; the first upload corrects it.
+        Self {
+            bytes_per_second: AtomicU64::new(50_000),
+        }
+    }
+}
+
+impl Pace {
+    /// Seconds for a file, at least 1.
+    pub fn estimate(&self, bytes: u64) -> u64 {
+        (bytes / self.bytes_per_second.load(Ordering::Relaxed).max(1)).max(1)
+    }
+
+    /// Takes what an upload took into account.
+    pub fn learn(&self, bytes: u64, time: Duration) {
+        let seen = (bytes as f64 / time.as_secs_f64().max(1e-3)) as u64;
+        let before = self.bytes_per_second.load(Ordering::Relaxed);
+        self.bytes_per_second.store((before * 3 + seen) / 4, Ordering::Relaxed);
+    }
+}
