@@ -171,14 +171,13 @@ fn candidates(question: &str, passages: &[Passage], limit: usize) -> Vec<Candida
     let all: f32 = weights.iter().map(|(_, weight)| weight).sum();
     let mut ranked: Vec<Candidate> = found
         .iter()
-        .map(|(candidate, words)| {
+        .map(|(_, words)| {
             weights
                 .iter()
                 .filter(|(word, _)| words.contains(*word))
                 .map(|(_, weight)| weight)
                 .sum::<f32>()
                 / all.max(f32::EPSILON)
-                * f32::from(!candidate.text.is_empty())
         })
         .collect::<Vec<f32>>()
         .into_iter()

@@ -7,7 +7,7 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::reporter::Reporter;
-use super::resolve::{Resolved, locked};
+use super::resolve::Resolved;
 use super::retrieve::{moment, page_break};
 use super::timestamp;
 use super::upload::Ending;
@@ -195,10 +195,10 @@ impl Engine {
                 progress.extracting(f64::from(done))
             })
             .await?;
-        extracted.attrs.push((
-            "extractor".to_owned(),
-            format!("{}@{}", locked(&stage.plugin).name, locked(&stage.plugin).version),
-        ));
+        let extractor = stage.plugin.manifest();
+        extracted
+            .attrs
+            .push(("extractor".to_owned(), format!("{}@{}", extractor.name, extractor.version)));
         let needs_ocr = extracted.attr("needs-ocr") == Some("true");
         if extracted.text.trim().is_empty() && !needs_ocr {
             return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` holds no text", document.filename)).into());

@@ -169,7 +169,7 @@ impl Engine {
                     ));
                 }
             };
-            if let Err(PipelineError::Api(error)) = check_config(plugin, "pipeline.chunker", config) {
+            if let Err(error) = check_config(plugin, "pipeline.chunker", config) {
                 let issue = error.details.get("issue").and_then(Value::as_str).unwrap_or("is out of range");
                 return Err(ApiError::validation(field, issue));
             }
@@ -220,7 +220,7 @@ impl Engine {
 }
 
 /// Checks a configuration against the plugin's JSON Schema, naming the key that is wrong.
-fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), PipelineError> {
+fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), ApiError> {
     let schema = &plugin.manifest().config_schema;
     let validator = jsonschema::validator_for(schema).map_err(|error| {
         ApiError::validation(
@@ -232,13 +232,13 @@ fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), Pipeli
         None => Ok(()),
         Some(error) => {
             let path = error.instance_path.to_string().replace('/', ".");
-            Err(ApiError::validation(&format!("{key}.config{path}"), error.to_string()).into())
+            Err(ApiError::validation(&format!("{key}.config{path}"), error.to_string()))
         }
     }
 }
 
 /// How a plugin stands in a lock.
-pub fn locked(plugin: &Plugin) -> LockedPlugin {
+fn locked(plugin: &Plugin) -> LockedPlugin {
     let manifest = plugin.manifest();
     LockedPlugin {
         name: manifest.name.clone(),
