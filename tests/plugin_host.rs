@@ -3,7 +3,9 @@
 
 use ibid::document::{Document, Page, Span, Unit};
 use ibid::plugin::author::{self, AuthorError, BuildOptions};
-use ibid::plugin::{Blob, Budget, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Reason, Registry, Source, TokenCounter};
+use ibid::plugin::{
+    Blob, Budget, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, Reason, Registry, Source, TokenCounter,
+};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -108,7 +110,8 @@ fn tight(kind: Kind) -> Budget {
 }
 
 async fn chunk(host: &Host, plugin: &Plugin, name: &str, budget: &Budget) -> Result<Vec<Piece>, PluginError> {
-    host.chunk(plugin, &what(name), &document(), whole(), Arc::new(Words), budget).await
+    host.chunk(plugin, &what(name), &document(), whole(), Provided::tokens(Arc::new(Words)), budget)
+        .await
 }
 
 /// Does what is asked, then what is right, which must work.
@@ -188,8 +191,15 @@ async fn a_piece_outside_the_part_that_was_to_be_cut_is_refused() {
     let call = |config: String| {
         let (host, plugin) = (host.clone(), plugin.clone());
         async move {
-            host.chunk(&plugin, &config, &document(), within, Arc::new(Words), &tight(Kind::Chunker))
-                .await
+            host.chunk(
+                &plugin,
+                &config,
+                &document(),
+                within,
+                Provided::tokens(Arc::new(Words)),
+                &tight(Kind::Chunker),
+            )
+            .await
         }
     };
     let error = call(what("outside")).await.unwrap_err();
@@ -220,7 +230,14 @@ async fn a_chunker_reads_the_document_through_the_host() {
     let plugin = host.load(&GUESTS[0]).unwrap();
     let within = Span::new(7, 10);
     let pieces = host
-        .chunk(&plugin, &what("read"), &document(), within, Arc::new(Words), &tight(Kind::Chunker))
+        .chunk(
+            &plugin,
+            &what("read"),
+            &document(),
+            within,
+            Provided::tokens(Arc::new(Words)),
+            &tight(Kind::Chunker),
+        )
         .await
         .unwrap();
     let attrs: Vec<_> = pieces[0].attrs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -743,13 +760,20 @@ async fn a_call_to_the_wrong_kind_or_with_a_wrong_configuration_is_refused() {
     expect_reason(&error, Kind::Chunker, "refused", "it was asked to be an analyzer");
     for config in ["", "[]", "{", "null"] {
         let error = host
-            .chunk(&plugin, config, &document(), whole(), Arc::new(Words), &budget)
+            .chunk(&plugin, config, &document(), whole(), Provided::tokens(Arc::new(Words)), &budget)
             .await
             .unwrap_err();
         expect_reason(&error, Kind::Chunker, "config", "cannot take its configuration");
     }
     let error = host
-        .chunk(&plugin, "{}", &document(), Span::new(0, 2), Arc::new(Words), &budget)
+        .chunk(
+            &plugin,
+            "{}",
+            &document(),
+            Span::new(0, 2),
+            Provided::tokens(Arc::new(Words)),
+            &budget,
+        )
         .await
         .unwrap_err();
     expect_reason(&error, Kind::Chunker, "host", "cuts the character");

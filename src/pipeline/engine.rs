@@ -5,7 +5,7 @@
 use super::error::PipelineError;
 use super::ingest::InProcess;
 use super::reporter::Pace;
-use super::resolve::Pipelines;
+use super::resolve::{Pipelines, Stage};
 use super::spec::Pipeline;
 use super::visibility::Visibility;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
@@ -14,7 +14,7 @@ use crate::events::Events;
 use crate::files::{DirectoryStore, FileStore};
 use crate::generate::{Extractive, Generator};
 use crate::index::{EmbeddedIndex, EmbeddedOptions, VectorIndex};
-use crate::plugin::{Host, HostSettings, Registry, TokenCounter};
+use crate::plugin::{Host, HostSettings, Provided, Registry, TextEmbedder, TokenCounter};
 use crate::protocol::ApiError;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -183,6 +183,29 @@ pub struct Engine {
     pub(super) tasks: TaskTracker,
 }
 
+/// The collection's embedder, as chunkers are given it.
+struct ForChunkers(Embedder);
+
+/// How often a chunker that waits for the embedder is asked whether anyone still waits for it.
+const PROCEED_EVERY: Duration = Duration::from_millis(5);
+
+impl TextEmbedder for ForChunkers {
+    fn embed(&self, texts: Vec<String>, proceed: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>, String> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| error.to_string())?;
+        runtime.block_on(async {
+            let work = self.0.embed_texts(texts, |_| {});
+            tokio::pin!(work);
+            loop {
+                match tokio::time::timeout(PROCEED_EVERY, &mut work).await {
+                    Ok(vectors) => return vectors.map_err(|error| error.to_string()),
+                    Err(_) if proceed() => {}
+                    Err(_) => return Err("nobody waits for it any more".to_owned()),
+                }
+            }
+        })
+    }
+}
+
 struct ModelTokens(Embedder);
 
 impl TokenCounter for ModelTokens {
@@ -289,6 +312,19 @@ impl Engine {
             tracing::error!(error = error.detail(), "the index was not closed cleanly");
         }
         self.catalog.close().await;
+    }
+
+    /// What a chunker is given beside the document.
+    pub(super) fn provided(&self, stage: &Stage) -> Provided {
+        let embedder: Option<Arc<dyn TextEmbedder>> = match stage.plugin.contract().wanted_grants().next() {
+            // A stage is only made where all that its plugin wants is granted.
+            Some(_) => Some(Arc::new(ForChunkers(self.embedder.clone()))),
+            None => None,
+        };
+        Provided {
+            tokens: self.tokens.clone(),
+            embedder,
+        }
     }
 
     /// Asks every part something real.

@@ -224,7 +224,7 @@ impl Engine {
         let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
         let pieces = self
             .plugin_host
-            .chunk(&stage.plugin, &stage.config, &document, whole, self.tokens.clone(), &stage.budget)
+            .chunk(&stage.plugin, &stage.config, &document, whole, self.provided(&stage), &stage.budget)
             .await?;
         let chunks = tokio::task::spawn_blocking(move || locate(&document, pieces)).await?;
         let total = chunks.len() as u64;

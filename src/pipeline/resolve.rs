@@ -7,7 +7,7 @@ use super::error::PipelineError;
 use super::spec::{Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice};
 use crate::catalog::{Collection, DocumentRecord};
 use crate::index::{Bm25, CollectionKey};
-use crate::plugin::{Budget, Kind, Plugin};
+use crate::plugin::{Budget, GRANTABLE, Kind, Plugin};
 use crate::protocol::ApiError;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -211,6 +211,7 @@ impl Engine {
             .resolve(kind, &choice.plugin)
             .map_err(|error| ApiError::validation(&format!("{key}.plugin"), error.to_string()))?;
         check_config(&plugin, key, &choice.config)?;
+        check_grants(&plugin, key, &choice.grants)?;
         Ok(Stage {
             plugin,
             config: choice.config.to_string(),
@@ -233,6 +234,33 @@ fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), ApiErr
         Some(error) => {
             let path = error.instance_path.to_string().replace('/', ".");
             Err(ApiError::validation(&format!("{key}.config{path}"), error.to_string()))
+        }
+    }
+}
+
+/// Checks that what a plugin asks for is granted, and that what is granted is known.
+fn check_grants(plugin: &Plugin, key: &str, grants: &[String]) -> Result<(), ApiError> {
+    let key = format!("{key}.grants");
+    let offered = |grant: &str| GRANTABLE.contains(&grant) && plugin.kind().imports().contains(&grant);
+    if let Some(unknown) = grants.iter().find(|grant| !offered(grant)) {
+        let kind = plugin.kind().with_article();
+        return Err(ApiError::validation(
+            &key,
+            format!("`{unknown}` is nothing that {kind} can be granted"),
+        ));
+    }
+    match plugin
+        .contract()
+        .wanted_grants()
+        .find(|wanted| !grants.iter().any(|grant| grant == wanted))
+    {
+        None => Ok(()),
+        Some(wanted) => {
+            let name = &plugin.manifest().name;
+            let issue = format!(
+                "`{name}` needs `{wanted}`, which runs the embedder for it: grant it by grants = [\"{wanted}\"], or take another plugin"
+            );
+            Err(ApiError::validation(&key, issue))
         }
     }
 }

@@ -16,6 +16,9 @@ pub struct PluginChoice {
     /// As the plugin's schema admits.
     #[serde(default = "empty_object")]
     pub config: Value,
+    /// Imports beyond those of its kind that it may use: `embed` for a chunker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
 }
 
 impl PluginChoice {
@@ -23,6 +26,7 @@ impl PluginChoice {
         Self {
             plugin: plugin.to_owned(),
             config: empty_object(),
+            grants: Vec::new(),
         }
     }
 }

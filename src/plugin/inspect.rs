@@ -118,7 +118,17 @@ pub fn inspect(bytes: &[u8]) -> Result<Contract, String> {
     Ok(contract)
 }
 
+/// Imports that a plugin gets only where the operator grants them, by their name in the contract.
+pub const GRANTABLE: [&str; 1] = ["embed"];
+
 impl Contract {
+    /// What of [`GRANTABLE`] it asks for.
+    pub fn wanted_grants(&self) -> impl Iterator<Item = &'static str> {
+        GRANTABLE
+            .into_iter()
+            .filter(|name| self.imports.iter().any(|import| import.is_ours() && import.name == *name))
+    }
+
     /// Whether a plugin that calls itself a `kind` gives what that kind must and asks for nothing
     /// that the kind is not given.
     ///
@@ -214,7 +224,7 @@ mod tests {
             Kind::Chunker,
             &["ibid:plugin/embed@1.2.0"],
             &exports,
-            Err("needs ibid:plugin/embed@1.2.0, which this server does not offer to a chunker"),
+            Err("needs ibid:plugin/embed@1.2.0, this server offers ibid:plugin/embed@0.9.0"),
         );
         check(
             Kind::Chunker,

@@ -71,7 +71,7 @@ impl Kind {
     pub fn imports(self) -> &'static [&'static str] {
         match self {
             Kind::Extractor => &["types", "log", "intake"],
-            Kind::Chunker => &["types", "log", "document", "tokens"],
+            Kind::Chunker => &["types", "log", "document", "tokens", "embed"],
             Kind::Analyzer | Kind::Formatter => &["types", "log"],
         }
     }

@@ -21,8 +21,9 @@ mod registry;
 
 pub use error::{PluginError, PluginRef, Reason};
 pub use host::{
-    Blob, Budget, FileBlob, Formatter, Host, HostSettings, MAX_COMPONENT_BYTES, Piece, Plan, Plugin, Search, Source, Stats, TokenCounter,
+    Blob, Budget, FileBlob, Formatter, Host, HostSettings, MAX_COMPONENT_BYTES, Piece, Plan, Plugin, Provided, Search, Source, Stats,
+    TextEmbedder, TokenCounter,
 };
-pub use inspect::{CONTRACT_VERSION, Contract, Interface, inspect};
+pub use inspect::{CONTRACT_VERSION, Contract, GRANTABLE, Interface, inspect};
 pub use manifest::{Kind, Manifest, ManifestError, SECTION};
 pub use registry::{LoadFailure, Registry};

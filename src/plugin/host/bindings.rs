@@ -18,6 +18,7 @@ mod offered {
                 import ibid:plugin/log@0.9.0;
                 import ibid:plugin/document@0.9.0;
                 import ibid:plugin/tokens@0.9.0;
+                import ibid:plugin/embed@0.9.0;
                 import ibid:plugin/intake@0.9.0;
             }
         ",
@@ -45,16 +46,17 @@ pub mod extractor {
     });
 }
 
-/// What a chunker exports.
+/// What a chunker exports. The semantic one's world is the wider: what it imports besides, others need not.
 pub mod chunker {
     wasmtime::component::bindgen!({
         path: "wit/0.9",
-        world: "chunker-plugin",
+        world: "semantic-chunker-plugin",
         with: {
             "ibid:plugin/types": super::import::types,
             "ibid:plugin/log": super::import::log,
             "ibid:plugin/document": super::import::document,
             "ibid:plugin/tokens": super::import::tokens,
+            "ibid:plugin/embed": super::import::embed,
         },
     });
 }

@@ -2,7 +2,7 @@
 
 use super::bindings::chunker::exports::ibid::plugin::chunking;
 use super::call::{Runner, check_config};
-use super::imports::{TokenCounter, View};
+use super::imports::{Provided, View};
 use super::plugin::Pre;
 use super::state::Offered;
 use super::{Budget, Host, Plugin, check};
@@ -35,10 +35,13 @@ impl Host {
         config: &str,
         document: &Arc<Document>,
         within: Span,
-        tokens: Arc<dyn TokenCounter>,
+        provided: Provided,
         budget: &Budget,
     ) -> Result<Vec<Piece>, PluginError> {
         check_config(config).map_err(|reason| plugin.error(reason))?;
+        if let Some(grant) = plugin.contract().wanted_grants().next().filter(|_| provided.embedder.is_none()) {
+            return Err(plugin.error(Reason::Refused(format!("it needs `{grant}`, which this pipeline does not grant"))));
+        }
         check::span(within, &document.text).map_err(|why| plugin.error(Reason::Host(format!("the part to be cut is not valid: {why}"))))?;
         let runner = Arc::new(Runner::admit(self, plugin, budget).await?);
         let (worker, config, document) = (runner.clone(), config.to_owned(), document.clone());
@@ -46,7 +49,7 @@ impl Host {
             let Pre::Chunker(pre) = worker.pre() else {
                 return Err(worker.is_not(Kind::Chunker));
             };
-            let view = View::new(document.clone(), tokens);
+            let view = View::new(document.clone(), provided);
             let mut store = worker.store(Offered::Document(view), cancelled);
             worker.guest(&mut store, |store| {
                 let instance = pre.instantiate(&mut *store)?;

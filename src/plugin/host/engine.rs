@@ -146,7 +146,7 @@ fn linkers(engine: &Engine) -> wasmtime::Result<[Linker<State>; 4]> {
     type Itself = HasSelf<State>;
     let [mut first, mut second, mut third, mut fourth] = std::array::from_fn(|_| Linker::new(engine));
     extractor::ExtractorPlugin::add_to_linker::<_, Itself>(&mut first, |state| state)?;
-    chunker::ChunkerPlugin::add_to_linker::<_, Itself>(&mut second, |state| state)?;
+    chunker::SemanticChunkerPlugin::add_to_linker::<_, Itself>(&mut second, |state| state)?;
     analyzer::AnalyzerPlugin::add_to_linker::<_, Itself>(&mut third, |state| state)?;
     formatter::CitationPlugin::add_to_linker::<_, Itself>(&mut fourth, |state| state)?;
     Ok([first, second, third, fourth])

@@ -5,6 +5,7 @@ use super::state::{State, Stop};
 use crate::document::{Document, Span};
 use import::types;
 use std::sync::Arc;
+use std::time::Instant;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -27,23 +28,86 @@ pub trait TokenCounter: Send + Sync {
     }
 }
 
+/// Makes vectors as the collection's embedder does, for chunkers that were granted `embed`.
+///
+/// Called on a blocking thread, from several at once.
+pub trait TextEmbedder: Send + Sync {
+    /// A vector of length 1 for each text, in order. May block for as long as the work takes, asking `proceed` every
+    /// few milliseconds and giving up once it says no.
+    ///
+    /// # Errors
+    /// A sentence for a person, where the texts cannot be embedded now.
+    fn embed(&self, texts: Vec<String>, proceed: &dyn Fn() -> bool) -> std::result::Result<Vec<Vec<f32>>, String>;
+}
+
+/// What a chunker's call is given beside the document.
+#[derive(Clone)]
+pub struct Provided {
+    /// Counts tokens.
+    pub tokens: Arc<dyn TokenCounter>,
+    /// Makes vectors, where the pipeline grants it.
+    pub embedder: Option<Arc<dyn TextEmbedder>>,
+}
+
+impl Provided {
+    /// What every chunker gets.
+    pub fn tokens(tokens: Arc<dyn TokenCounter>) -> Self {
+        Self { tokens, embedder: None }
+    }
+}
+
 /// The type behind a guest's `doc` handle. A call has one document, so the handle says nothing.
 pub enum Doc {}
+
+/// Spans and bytes that one call of a plugin may have embedded: the sentences of a 1,000-page report. They are also
+/// what the host holds in memory for it: 20,000 vectors of 384 numbers are 31 MB.
+#[derive(Debug, Clone, Copy)]
+struct Embeddable {
+    spans: usize,
+    bytes: usize,
+}
+
+impl Default for Embeddable {
+    fn default() -> Self {
+        Self {
+            spans: 20_000,
+            bytes: 8 << 20,
+        }
+    }
+}
+
+impl Embeddable {
+    /// Takes what a host call asks for, if there is so much left.
+    fn take(&mut self, spans: usize, bytes: usize) -> bool {
+        match (self.spans.checked_sub(spans), self.bytes.checked_sub(bytes)) {
+            (Some(spans), Some(bytes)) => {
+                *self = Self { spans, bytes };
+                true
+            }
+            _ => false,
+        }
+    }
+}
 
 /// A document as a guest sees it.
 pub struct View {
     document: Arc<Document>,
     tokens: Arc<dyn TokenCounter>,
+    embedder: Option<Arc<dyn TextEmbedder>>,
+    /// What the call may still have embedded.
+    embeddable: Embeddable,
     /// For each unit the furthest end of it and those before it; made on first use. Units nest, so
     /// one that starts long before a window may reach into it.
     reach: Option<Vec<u32>>,
 }
 
 impl View {
-    pub fn new(document: Arc<Document>, tokens: Arc<dyn TokenCounter>) -> Self {
+    pub fn new(document: Arc<Document>, provided: Provided) -> Self {
         Self {
             document,
-            tokens,
+            tokens: provided.tokens,
+            embedder: provided.embedder,
+            embeddable: Embeddable::default(),
             reach: None,
         }
     }
@@ -168,6 +232,53 @@ impl import::tokens::Host for State {
     }
 }
 
+impl import::embed::Host for State {
+    fn neighbour_similarity(&mut self, _: Resource<Doc>, spans: Vec<types::Span>) -> Result<std::result::Result<Vec<f32>, types::Failure>> {
+        let started = Instant::now();
+        let clock = self.clock.clone();
+        let view = self.view()?;
+        let Some(embedder) = view.embedder.clone() else {
+            return Err(Stop::Host("`embed` was not granted".into()).into());
+        };
+        if spans.len() < 2 {
+            return Ok(Ok(Vec::new()));
+        }
+        let bytes = spans.iter().map(|span| view.text(*span).len()).fold(0, usize::saturating_add);
+        if !view.embeddable.take(spans.len(), bytes) {
+            let message = "One call may have 20,000 spans and 8 MiB of text embedded: use longer spans, or a chunker without `embed`.";
+            return Ok(Err(failure("LIMIT_EXCEEDED", message)));
+        }
+        let texts = spans.iter().map(|span| view.text(*span).to_owned()).collect::<Vec<_>>();
+        let wanted = texts.len();
+        let vectors = embedder.embed(texts, &|| !clock.is_cancelled());
+        // Waiting for the embedder is no fault of the guest's: its deadline moves by as much.
+        self.clock.extend(started.elapsed());
+        self.clock.check()?;
+        match vectors {
+            Ok(vectors) if vectors.len() == wanted => Ok(Ok(vectors
+                .iter()
+                .zip(vectors.iter().skip(1))
+                .map(|(one, next)| cosine(one, next))
+                .collect())),
+            Ok(vectors) => Err(Stop::Host(format!("{wanted} texts were embedded, {} vectors came back", vectors.len())).into()),
+            Err(message) => Ok(Err(failure("UNAVAILABLE", &message))),
+        }
+    }
+}
+
+fn failure(code: &str, message: &str) -> types::Failure {
+    types::Failure {
+        code: code.into(),
+        message: message.into(),
+        at: None,
+    }
+}
+
+/// Of vectors of length 1; rounding must not carry it out of its range.
+fn cosine(one: &[f32], other: &[f32]) -> f32 {
+    one.iter().zip(other).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
+}
+
 fn count_batch(tokens: &dyn TokenCounter, batch: &mut Vec<&str>, counts: &mut Vec<u32>) -> Result<(), Stop> {
     let counted = tokens.count_all(batch);
     if counted.len() != batch.len() {
@@ -230,7 +341,7 @@ mod tests {
             pages: pages.iter().enumerate().map(page).collect(),
             attrs: vec![],
         };
-        View::new(Arc::new(document), Arc::new(Words))
+        View::new(Arc::new(document), Provided::tokens(Arc::new(Words)))
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use budget::Budget;
 pub use chunk::Piece;
 pub use cite::{Formatter, Source};
 pub use engine::Host;
-pub use imports::TokenCounter;
+pub use imports::{Provided, TextEmbedder, TokenCounter};
 pub use intake::{Blob, FileBlob};
 pub use plugin::{MAX_COMPONENT_BYTES, Plugin};
 pub use settings::HostSettings;

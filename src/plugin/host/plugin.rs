@@ -30,7 +30,7 @@ pub struct Plugin {
 #[derive(Clone)]
 pub enum Pre {
     Extractor(extractor::ExtractorPluginPre<State>),
-    Chunker(chunker::ChunkerPluginPre<State>),
+    Chunker(chunker::SemanticChunkerPluginPre<State>),
     Analyzer(analyzer::AnalyzerPluginPre<State>),
     Formatter(formatter::CitationPluginPre<State>),
 }
@@ -152,7 +152,7 @@ impl Host {
         let pre = self.shared.linker(kind).instantiate_pre(component)?;
         Ok(match kind {
             Kind::Extractor => Pre::Extractor(extractor::ExtractorPluginPre::new(pre)?),
-            Kind::Chunker => Pre::Chunker(chunker::ChunkerPluginPre::new(pre)?),
+            Kind::Chunker => Pre::Chunker(chunker::SemanticChunkerPluginPre::new(pre)?),
             Kind::Analyzer => Pre::Analyzer(analyzer::AnalyzerPluginPre::new(pre)?),
             Kind::Formatter => Pre::Formatter(formatter::CitationPluginPre::new(pre)?),
         })

@@ -45,6 +45,16 @@ impl Clock {
         Self { end, cancelled }
     }
 
+    /// Whether nobody waits for the call any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Gives the call so much more time.
+    pub fn extend(&mut self, by: Duration) {
+        self.end = self.end.checked_add(by).unwrap_or(self.end);
+    }
+
     /// Whether the call may go on.
     pub fn check(&self) -> Result<(), Stop> {
         if self.cancelled.load(Ordering::Relaxed) {
