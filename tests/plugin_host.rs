@@ -4,7 +4,8 @@
 use ibid::document::{Document, Page, Span, Unit};
 use ibid::plugin::author::{self, AuthorError, BuildOptions};
 use ibid::plugin::{
-    Blob, Budget, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, Reason, Registry, Source, TokenCounter,
+    Blob, Budget, Change, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, Reason, Registry, Source, TextEmbedder,
+    TokenCounter,
 };
 use std::fs;
 use std::io;
@@ -31,10 +32,10 @@ fn build(names: &[&str], out: &Path) -> Result<Vec<author::Built>, AuthorError> 
     author::build(&dirs, &options)
 }
 
-/// The guests, built once for all tests: chunker, extractor, analyzer, formatter.
-static GUESTS: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
+/// The guests, built once for all tests: chunker, extractor, analyzer, formatter, semantic chunker.
+static GUESTS: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile");
-    let built = build(&["chunker", "extractor", "analyzer", "formatter"], &out).unwrap_or_else(|error| panic!("{error}"));
+    let built = build(&["chunker", "extractor", "analyzer", "formatter", "semantic"], &out).unwrap_or_else(|error| panic!("{error}"));
     let bytes: Vec<Vec<u8>> = built.iter().map(|built| fs::read(&built.path).unwrap()).collect();
     bytes.try_into().unwrap()
 });
@@ -156,7 +157,8 @@ chunker_fails! {
     a_flood_of_host_calls_ends_at_its_deadline: "host-calls" => Reason::Deadline(_), "ran longer";
     a_flood_of_copies_ends_at_its_deadline: "copies" => Reason::Deadline(_), "ran longer";
     a_flood_of_counting_ends_at_its_deadline: "counts" => Reason::Deadline(_), "ran longer";
-    a_panic_is_a_crash: "panic" => Reason::Trap(_), "crashed: it gave up";
+    a_panic_is_a_crash: "panic" => Reason::Trap(_), "crashed: it gave up (a panic, most likely) without a word";
+    its_last_words_are_told: "last-words" => Reason::Trap(_), "crashed: the table has no rows";
     endless_recursion_is_a_crash: "recurse" => Reason::Trap(_), "crashed: ";
     an_allocation_bomb_meets_its_cap: "allocate" => Reason::Memory(_), "needed more memory than its 16 MiB";
     a_span_that_cuts_a_character_is_refused: "boundary" => Reason::InvalidResult(_), "gave a result that is not valid: piece 0 is not in the text: 0..2 cuts the character at 2 in two";
@@ -262,6 +264,107 @@ async fn a_result_is_independent_of_what_ran_before() {
         let _ = chunk(&host, &plugin, between, &tight(Kind::Chunker)).await;
         assert_eq!(chunk(&host, &plugin, "count-calls", &tight(Kind::Chunker)).await.unwrap(), first);
     }
+}
+
+/// A vector of a text's length and of what it lacks to ten bytes.
+struct ByLength;
+
+impl TextEmbedder for ByLength {
+    fn embed(&self, texts: Vec<String>, _: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>, String> {
+        let vector = |text: String| {
+            let (x, y) = (text.len() as f32, 10.0 - text.len() as f32);
+            vec![x / x.hypot(y), y / x.hypot(y)]
+        };
+        Ok(texts.into_iter().map(vector).collect())
+    }
+}
+
+/// Never ready, and gives up when it is told that nobody waits.
+struct Stuck(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl TextEmbedder for Stuck {
+    fn embed(&self, _: Vec<String>, proceed: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>, String> {
+        let _ = self.0.send(());
+        while proceed() {
+            std::thread::yield_now();
+        }
+        let _ = self.0.send(());
+        Err("given up".into())
+    }
+}
+
+async fn chunk_semantically(name: &str, embedder: Option<Arc<dyn TextEmbedder>>) -> Result<Vec<Piece>, PluginError> {
+    let _shared = PROCESS.read().await;
+    let host = host();
+    let plugin = host.load(&GUESTS[4]).unwrap();
+    let provided = Provided {
+        tokens: Arc::new(Words),
+        embedder,
+    };
+    host.chunk(&plugin, &what(name), &document(), whole(), provided, &tight(Kind::Chunker))
+        .await
+}
+
+#[tokio::test]
+async fn a_chunker_asks_how_alike_neighbours_are() {
+    let similar = async |name: &str| {
+        let pieces = chunk_semantically(name, Some(Arc::new(ByLength))).await.unwrap();
+        pieces[0].attrs[0].1.clone()
+    };
+    // Of 1, 13, 14 and 14 bytes.
+    assert_eq!(similar("").await, "-0.116 0.999 1.000");
+    assert_eq!(similar("none").await, "");
+    assert_eq!(similar("one").await, "");
+}
+
+#[tokio::test]
+async fn the_embedder_must_be_granted_and_is_bounded() {
+    let error = chunk_semantically("", None).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "plugin hostile-semantic@1.0.0 (chunker) cannot be used: it needs `embed`, which this pipeline does not grant"
+    );
+    for name in ["spans", "flood"] {
+        let error = chunk_semantically(name, Some(Arc::new(ByLength))).await.unwrap_err();
+        assert_eq!(error.failure_code(), Some("LIMIT_EXCEEDED"), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_call_gives_up_what_it_has_embedded() {
+    let (told, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let call = tokio::spawn(async move { chunk_semantically("", Some(Arc::new(Stuck(told)))).await });
+    asked.recv().await.expect("the embedder is asked");
+    call.abort();
+    asked.recv().await.expect("the embedder is told that nobody waits");
+}
+
+#[tokio::test]
+async fn a_plugin_that_keeps_crashing_is_quarantined_and_others_are_not() {
+    let _shared = PROCESS.read().await;
+    let host = host();
+    let (bad, good) = (host.load(&GUESTS[0]).unwrap(), host.load(&GUESTS[0]).unwrap());
+    let mut changes = host.state_changes();
+    let budget = tight(Kind::Chunker);
+    for _ in 0..5 {
+        let error = chunk(&host, &bad, "panic", &budget).await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Trap(_)), "{error}");
+    }
+    let error = chunk(&host, &bad, "", &budget).await.unwrap_err();
+    assert!(error.to_string().contains("is not called for"), "{error}");
+    assert!(error.to_string().contains("the last one crashed"), "{error}");
+    assert_eq!(bad.stats().calls, 5, "a quarantined plugin is not run");
+    let change = changes.recv().await.unwrap();
+    assert_eq!(
+        (change.change, change.plugin.name.as_str()),
+        (Change::Quarantined, "hostile-chunker")
+    );
+    assert_eq!(bad.quarantine().map(|quarantine| quarantine.times), Some(1));
+    // The other has a state of its own, and a failure in a plugin's own words is no fault.
+    for _ in 0..10 {
+        chunk(&host, &good, "fail", &budget).await.unwrap_err();
+    }
+    assert!(chunk(&host, &good, "", &budget).await.is_ok() && good.quarantine().is_none());
 }
 
 #[tokio::test]

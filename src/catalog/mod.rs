@@ -83,6 +83,8 @@ pub trait Catalog: Send + Sync {
     async fn begin_attempt(&self, id: &str) -> Result<Option<u32>>;
     /// `received` to `extracted`.
     async fn set_extracted(&self, id: &str, found: &Extracted) -> Result<bool>;
+    /// Adds an entry to a document's metadata, or replaces the one of that key. `false` if there is no such document.
+    async fn annotate(&self, id: &str, key: &str, value: &str) -> Result<bool>;
     /// `extracted` to `chunked`, with the chunks: numbered 0, 1, ... in order, else `VALIDATION_ERROR`.
     async fn set_chunked(&self, id: &str, chunks: &[Chunk]) -> Result<bool>;
     /// Records that the index durably holds the first `chunks_indexed` chunks of a document that is

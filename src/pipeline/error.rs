@@ -80,6 +80,7 @@ impl PipelineError {
             Self::Index(error) => !matches!(error, IndexError::Invalid { .. } | IndexError::SchemaMismatch { .. }),
             Self::Embed(error) => error.code() == "SERVICE_UNAVAILABLE",
             Self::Catalog(CatalogError::Storage(_)) => true,
+            Self::Plugin(error) => matches!(error.reason, Reason::Quarantined { .. }),
             _ => false,
         }
     }
@@ -92,6 +93,9 @@ fn plugin(error: &PluginError) -> ApiError {
             ApiError::new(ErrorCode::ProcessingError, message.clone()).with("failure", code.as_str())
         }
         (Reason::Failure { code, .. }, _) => ApiError::new(ErrorCode::PluginError, error.to_string()).with("failure", code.as_str()),
+        (Reason::Quarantined { remaining, .. }, _) => {
+            ApiError::new(ErrorCode::PluginError, error.to_string()).with("retry_after", remaining.as_secs().saturating_add(1))
+        }
         (Reason::Busy(_), _) => ApiError::new(ErrorCode::ServiceUnavailable, error.to_string()),
         _ => ApiError::new(ErrorCode::PluginError, error.to_string()),
     };

@@ -6,8 +6,9 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::policy::Rescue;
 use super::reporter::Reporter;
-use super::resolve::Resolved;
+use super::resolve::{Resolved, Stage};
 use super::retrieve::{moment, page_break};
 use super::timestamp;
 use super::upload::Ending;
@@ -188,17 +189,29 @@ impl Engine {
         reporter.extracting(0.0);
         let stage = self.extractor(&resolved.pipeline, &document.content_type)?;
         let source: Arc<dyn Blob> = Arc::new(FileBlob::new(self.files.open(&document.sha256).await?).map_err(unreadable)?);
-        let progress = reporter.clone();
-        let mut extracted = self
-            .plugin_host
-            .extract(&stage.plugin, &stage.config, source, &stage.budget, move |done| {
-                progress.extracting(f64::from(done))
-            })
-            .await?;
-        let extractor = stage.plugin.manifest();
+        let read = async |stage: &Stage| {
+            let progress = reporter.clone();
+            self.plugin_host
+                .extract(&stage.plugin, &stage.config, source.clone(), &stage.budget, move |done| {
+                    progress.extracting(f64::from(done))
+                })
+                .await
+        };
+        let (mut extracted, extractor, warning) = match read(&stage).await {
+            Ok(extracted) => (extracted, &stage, None),
+            Err(error) => match stage.rescue("extractors", error)? {
+                (Rescue::Fallback(stage), warning) => (read(stage).await?, stage, Some(warning)),
+                // A pipeline that would skip the extractor is not admitted.
+                (Rescue::Skip, warning) => return Err(ApiError::new(ErrorCode::PluginError, warning.message).into()),
+            },
+        };
+        let extractor = extractor.plugin.manifest();
         extracted
             .attrs
             .push(("extractor".to_owned(), format!("{}@{}", extractor.name, extractor.version)));
+        extracted
+            .attrs
+            .extend(warning.map(|warning| ("warning.extractor".to_owned(), warning.message)));
         let needs_ocr = extracted.attr("needs-ocr") == Some("true");
         if extracted.text.trim().is_empty() && !needs_ocr {
             return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` holds no text", document.filename)).into());
@@ -222,10 +235,23 @@ impl Engine {
         let document = Arc::new(document);
         let stage = self.chunker_of(record, resolved)?;
         let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
-        let pieces = self
-            .plugin_host
-            .chunk(&stage.plugin, &stage.config, &document, whole, self.provided(&stage), &stage.budget)
-            .await?;
+        let cut = async |stage: &Stage| {
+            self.plugin_host
+                .chunk(&stage.plugin, &stage.config, &document, whole, self.provided(stage), &stage.budget)
+                .await
+        };
+        let pieces = match cut(&stage).await {
+            Ok(pieces) => pieces,
+            Err(error) => match stage.rescue("chunker", error)? {
+                (Rescue::Fallback(stage), warning) => {
+                    let pieces = cut(stage).await?;
+                    self.catalog.annotate(&record.id, "warning.chunker", &warning.message).await?;
+                    pieces
+                }
+                // A pipeline that would skip the chunker is not admitted.
+                (Rescue::Skip, warning) => return Err(ApiError::new(ErrorCode::PluginError, warning.message).into()),
+            },
+        };
         let chunks = tokio::task::spawn_blocking(move || locate(&document, pieces)).await?;
         let total = chunks.len() as u64;
         let moved = self.catalog.set_chunked(&record.id, &chunks).await?;

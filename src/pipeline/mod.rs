@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod fusion;
 mod ingest;
+mod policy;
 mod query;
 mod reconcile;
 mod reporter;
@@ -25,7 +26,7 @@ pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
 pub use query::QueryHandle;
 pub use spec::{
-    EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice, Retrieval,
+    EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice, Retrieval,
 };
 pub use upload::{NewUpload, PendingIngest, Upload};
 

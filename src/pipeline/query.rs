@@ -4,7 +4,8 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::resolve::Resolved;
+use super::policy::{Citing, Rescue};
+use super::resolve::{Resolved, Stage as PluginStage};
 use super::retrieve::{Retrieval, Timings};
 use super::stream::{AnswerWriter, Delivery, Written};
 use crate::document::Attrs;
@@ -13,7 +14,7 @@ use crate::plugin::{Plan, Search};
 use crate::protocol::{
     AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, Mode, ProcessingMetadata, QueryAnalysis,
     QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType, Source, Stage,
-    Status,
+    Status, Warning,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,6 +54,7 @@ struct Progress {
     mode: Mode,
     timings: Timings,
     pipeline: Option<serde_json::Value>,
+    warnings: Vec<Warning>,
 }
 
 impl Engine {
@@ -105,6 +107,7 @@ impl Engine {
                             processing_mode: complete.processing_mode,
                             timings: complete.timings,
                             pipeline: complete.pipeline,
+                            warnings: complete.warnings,
                         },
                     });
                 }
@@ -126,7 +129,7 @@ impl Engine {
         let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         let question = request.query.trim().to_owned();
         let _permit = self.admit().await?;
-        let plan = self
+        let (plan, _) = self
             .in_time("query_analysis", self.analyze(&resolved, &question, mode, None))
             .await?;
         let search_type = request.search_type.unwrap_or(default_search(mode));
@@ -206,7 +209,10 @@ impl Engine {
             }
         };
         let (status, written) = match outcome {
-            Some(Ok(written)) => (CompletionStatus::Completed, written),
+            Some(Ok(mut written)) => {
+                progress.warnings.append(&mut written.warnings);
+                (CompletionStatus::Completed, written)
+            }
             Some(Err(error)) => {
                 tracing::warn!(query_id, code = ?error.code, error = %error, "query failed");
                 let _ = events.send(QueryEvent::Error(error.into())).await;
@@ -234,6 +240,7 @@ impl Engine {
             timings: progress.timings.0,
             response: question.whole.then_some(written.response),
             pipeline: progress.pipeline,
+            warnings: progress.warnings,
         };
         // An error only says that nobody reads any more.
         let _ = events.send(QueryEvent::Complete(Box::new(complete))).await;
@@ -254,7 +261,7 @@ impl Engine {
         let mode = question.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         progress.mode = mode;
         progress.pipeline = serde_json::to_value(&resolved.lock).ok();
-        let plan = progress
+        let (plan, warning) = progress
             .timings
             .time(
                 "analysis",
@@ -264,6 +271,7 @@ impl Engine {
                 ),
             )
             .await?;
+        progress.warnings.extend(warning);
         progress.analysis = analysis(&plan);
 
         status(events, Stage::RetrievingDocuments, 0.3, "Searching the documents").await?;
@@ -296,11 +304,8 @@ impl Engine {
             passages: passages.for_generator(),
         };
         let written = async {
-            let formatter = self
-                .plugin_host
-                .formatter(&resolved.formatter.plugin, &resolved.formatter.config, &resolved.formatter.budget)
-                .await?;
-            let mut writer = AnswerWriter::new(events, formatter, &passages, question.delivery);
+            let citing = Citing::start(&self.plugin_host, &resolved.formatter).await?;
+            let mut writer = AnswerWriter::new(events, citing, &passages, question.delivery);
             let (sink, mut pieces) = Sink::new();
             let write = async {
                 // Only the generator is timed: how long a client holds the answer (by a pause, or
@@ -326,18 +331,36 @@ impl Engine {
     }
 
     /// Asks the analyzer. It runs in every mode: what it understood belongs to the answer.
-    async fn analyze(&self, resolved: &Resolved, question: &str, mode: Mode, language: Option<&str>) -> Result<Plan, PipelineError> {
+    async fn analyze(
+        &self,
+        resolved: &Resolved,
+        question: &str,
+        mode: Mode,
+        language: Option<&str>,
+    ) -> Result<(Plan, Option<Warning>), PipelineError> {
         let mode = serde_json::to_value(mode)
             .ok()
             .and_then(|mode| mode.as_str().map(str::to_owned))
             .unwrap_or_default();
         let mut attrs: Attrs = vec![("mode".to_owned(), mode), ("collection".to_owned(), resolved.collection.clone())];
         attrs.extend(language.map(|language| ("language".to_owned(), language.to_owned())));
-        let stage = &resolved.analyzer;
-        Ok(self
-            .plugin_host
-            .analyze(&stage.plugin, &stage.config, question, &attrs, &stage.budget)
-            .await?)
+        let ask = |stage: &PluginStage| {
+            let (host, stage, attrs, question) = (self.plugin_host.clone(), stage.clone(), attrs.clone(), question.to_owned());
+            async move { host.analyze(&stage.plugin, &stage.config, &question, &attrs, &stage.budget).await }
+        };
+        let error = match ask(&resolved.analyzer).await {
+            Ok(plan) => return Ok((plan, None)),
+            Err(error) => error,
+        };
+        let (rescue, warning) = resolved.analyzer.rescue("analyzer", error)?;
+        let plan = match rescue {
+            Rescue::Fallback(stage) => ask(stage).await?,
+            Rescue::Skip => Plan {
+                searches: vec![as_it_is(question)],
+                attrs: Vec::new(),
+            },
+        };
+        Ok((plan, Some(warning)))
     }
 
     /// Waits for one of the places for queries that run at once.
@@ -370,14 +393,19 @@ fn default_search(mode: Mode) -> SearchType {
     }
 }
 
-/// What is searched for: in `comprehensive` all that the analyzer proposes, else the question.
-fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
-    let own = || Search {
+/// A search for the question's own words.
+fn as_it_is(question: &str) -> Search {
+    Search {
         text: question.to_owned(),
         weight: 1.0,
         filter: None,
         limit: None,
-    };
+    }
+}
+
+/// What is searched for: in `comprehensive` all that the analyzer proposes, else the question.
+fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
+    let own = || as_it_is(question);
     match mode {
         Mode::Speed => vec![own()],
         Mode::Balanced => plan.searches.first().cloned().map_or_else(|| vec![own()], |first| vec![first]),

@@ -4,7 +4,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::spec::{Lock, LockedModel, LockedPlugin, Pipeline, PluginChoice};
+use super::spec::{Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice};
 use crate::catalog::{Collection, DocumentRecord};
 use crate::index::{Bm25, CollectionKey};
 use crate::plugin::{Budget, GRANTABLE, Kind, Plugin};
@@ -23,6 +23,23 @@ pub struct Stage {
     pub config: String,
     /// Its budget.
     pub budget: Budget,
+    /// What to do when it fails.
+    pub on_failure: OnFailure,
+    /// What to go on with, where it falls back.
+    pub fallback: Option<Arc<Stage>>,
+}
+
+impl Stage {
+    /// A plugin in its default configuration, whose failure is final.
+    fn of(plugin: Arc<Plugin>, pipeline: &Pipeline) -> Self {
+        Self {
+            budget: budget(plugin.kind(), pipeline),
+            plugin,
+            config: "{}".to_owned(),
+            on_failure: OnFailure::Fail,
+            fallback: None,
+        }
+    }
 }
 
 /// A collection's pipeline, ready to run.
@@ -125,11 +142,7 @@ impl Engine {
             ),
             None => {
                 let plugin = self.plugins.extractor_for(media_type).ok_or_else(|| self.unsupported(media_type))?;
-                Ok(Stage {
-                    budget: budget(Kind::Extractor, pipeline),
-                    plugin,
-                    config: "{}".to_owned(),
-                })
+                Ok(Stage::of(plugin, pipeline))
             }
         }
     }
@@ -212,11 +225,58 @@ impl Engine {
             .map_err(|error| ApiError::validation(&format!("{key}.plugin"), error.to_string()))?;
         check_config(&plugin, key, &choice.config)?;
         check_grants(&plugin, key, &choice.grants)?;
+        let fallback = match choice.on_failure {
+            OnFailure::Fail => None,
+            OnFailure::Skip => {
+                check_skip(kind, key)?;
+                None
+            }
+            OnFailure::Fallback => Some(Arc::new(Stage::of(self.shipped(kind, key, &plugin)?, pipeline))),
+        };
         Ok(Stage {
-            plugin,
             config: choice.config.to_string(),
             budget: budget(kind, pipeline),
+            on_failure: choice.on_failure,
+            fallback,
+            plugin,
         })
+    }
+
+    /// What ships for a stage, to go on with when `plugin` fails.
+    fn shipped(&self, kind: Kind, key: &str, plugin: &Plugin) -> Result<Arc<Plugin>, PipelineError> {
+        let own = Pipeline::default();
+        let found = match kind {
+            Kind::Chunker => self.plugins.resolve(kind, &own.chunker.plugin).ok(),
+            Kind::Analyzer => self.plugins.resolve(kind, &own.analyzer.plugin).ok(),
+            Kind::Formatter => self.plugins.resolve(kind, &own.citations.plugin).ok(),
+            // The key ends in the media type.
+            Kind::Extractor => self
+                .plugins
+                .extractor_for(key.trim_start_matches("pipeline.extractors."))
+                .or_else(|| self.plugins.extractor_for("text/plain")),
+        };
+        match found {
+            Some(found) if found.digest() != plugin.digest() => Ok(found),
+            _ => {
+                let name = &plugin.manifest().name;
+                let issue = format!("there is nothing to fall back to from `{name}`: it is what ships for this stage");
+                Err(ApiError::validation(&format!("{key}.on_failure"), issue).into())
+            }
+        }
+    }
+}
+
+/// Only stages that an answer can do without may be skipped.
+fn check_skip(kind: Kind, key: &str) -> Result<(), ApiError> {
+    match kind {
+        Kind::Analyzer | Kind::Formatter => Ok(()),
+        Kind::Extractor | Kind::Chunker => {
+            let issue = format!(
+                "without {} there is nothing to find: take \"fail\" or \"fallback\"",
+                kind.with_article()
+            );
+            Err(ApiError::validation(&format!("{key}.on_failure"), issue))
+        }
     }
 }
 
@@ -282,6 +342,15 @@ fn budget(kind: Kind, pipeline: &Pipeline) -> Budget {
     }
     if let Some(deadline) = pipeline.limits.deadline_ms {
         budget.deadline = Duration::from_millis(deadline);
+    }
+    if let Some(output) = pipeline.limits.output_mb {
+        budget.output_bytes = output as usize * 1024 * 1024;
+    }
+    if let Some(calls) = pipeline.limits.host_calls {
+        budget.host_calls = calls;
+    }
+    if let Some(elements) = pipeline.limits.table_elements {
+        budget.table_elements = elements as usize;
     }
     budget
 }

@@ -19,6 +19,39 @@ pub struct PluginChoice {
     /// Imports beyond those of its kind that it may use: `embed` for a chunker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<String>,
+    /// What to do when it fails.
+    #[serde(default, skip_serializing_if = "OnFailure::is_fail")]
+    pub on_failure: OnFailure,
+}
+
+/// What to do when a stage's plugin fails: crashes, passes a limit, breaks the contract, gives up in its own words or is
+/// quarantined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// The query or upload fails with `PLUGIN_ERROR`.
+    #[default]
+    Fail,
+    /// Go on with the plugin that ships for this stage, in its default configuration, and say so.
+    Fallback,
+    /// Go on without the stage, and say so: the question is searched as it is, the answer has no markers. Of no use to
+    /// extractors and chunkers, without which there is nothing to find.
+    Skip,
+}
+
+impl OnFailure {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Fallback => "fallback",
+            Self::Skip => "skip",
+        }
+    }
+
+    fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
 }
 
 impl PluginChoice {
@@ -27,6 +60,7 @@ impl PluginChoice {
             plugin: plugin.to_owned(),
             config: empty_object(),
             grants: Vec::new(),
+            on_failure: OnFailure::Fail,
         }
     }
 }
@@ -110,6 +144,34 @@ pub struct Limits {
     /// Time for one plugin call, in milliseconds: 1 to 600,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// What one plugin call may give, in MiB: 1 to 1,024.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_mb: Option<u32>,
+    /// Functions of the server that one plugin call may call: 100 to 1,000,000,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_calls: Option<u64>,
+    /// Elements of a plugin's tables of functions: 100 to 50,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_elements: Option<u32>,
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), ApiError> {
+        let all = [
+            ("memory_mb", self.memory_mb.map(u64::from), 1..=1_024),
+            ("deadline_ms", self.deadline_ms, 1..=600_000),
+            ("output_mb", self.output_mb.map(u64::from), 1..=1_024),
+            ("host_calls", self.host_calls, 100..=1_000_000_000),
+            ("table_elements", self.table_elements.map(u64::from), 100..=50_000),
+        ];
+        for (key, value, range) in all {
+            if let Some(value) = value.filter(|value| !range.contains(value)) {
+                let issue = format!("must be {} to {}, not {value}", range.start(), range.end());
+                return Err(ApiError::validation(&format!("pipeline.limits.{key}"), issue));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Every stage of a collection's pipeline. What is left out takes the default.
@@ -181,23 +243,7 @@ impl Pipeline {
                 "must not be 0 together with `sparse_weight`",
             ));
         }
-        if let Some(memory) = self.limits.memory_mb
-            && !(1..=1_024).contains(&memory)
-        {
-            return Err(ApiError::validation(
-                "pipeline.limits.memory_mb",
-                format!("must be 1 to 1024, not {memory}"),
-            ));
-        }
-        if let Some(deadline) = self.limits.deadline_ms
-            && !(1..=600_000).contains(&deadline)
-        {
-            return Err(ApiError::validation(
-                "pipeline.limits.deadline_ms",
-                format!("must be 1 to 600000, not {deadline}"),
-            ));
-        }
-        Ok(())
+        self.limits.validate()
     }
 }
 

@@ -4,11 +4,12 @@
 //! May depend on `protocol`, `plugin`, `generate` and `document`.
 
 use super::error::PipelineError;
+use super::policy::Citing;
 use super::retrieve::Passages;
 use crate::document::Span;
 use crate::generate::{Piece, Quotation};
-use crate::plugin::{Formatter, Source};
-use crate::protocol::{Citation, QueryEvent, ResponseFormat, Token};
+use crate::plugin::Source;
+use crate::protocol::{Citation, QueryEvent, ResponseFormat, Token, Warning};
 use std::collections::HashMap;
 use tokio::sync::mpsc;
 
@@ -44,12 +45,14 @@ pub struct Written {
     pub tokens: u64,
     /// Distinct citations.
     pub citations: u32,
+    /// What there is to tell of the formatter.
+    pub warnings: Vec<Warning>,
 }
 
 /// Writes one answer.
 pub struct AnswerWriter<'a> {
     events: &'a mpsc::Sender<QueryEvent>,
-    formatter: Formatter,
+    citing: Citing,
     passages: &'a Passages,
     delivery: Delivery,
     /// Held back until the next one comes, since the last must say that it is the last.
@@ -61,10 +64,10 @@ pub struct AnswerWriter<'a> {
 
 impl<'a> AnswerWriter<'a> {
     /// A writer of an answer out of `passages`.
-    pub fn new(events: &'a mpsc::Sender<QueryEvent>, formatter: Formatter, passages: &'a Passages, delivery: Delivery) -> Self {
+    pub fn new(events: &'a mpsc::Sender<QueryEvent>, citing: Citing, passages: &'a Passages, delivery: Delivery) -> Self {
         Self {
             events,
-            formatter,
+            citing,
             passages,
             delivery,
             held: None,
@@ -86,11 +89,12 @@ impl<'a> AnswerWriter<'a> {
     /// Ends the answer.
     pub async fn finish(mut self) -> Result<Written, PipelineError> {
         if self.delivery.markers && !self.cited.is_empty() {
-            let end = self.formatter.finish(&self.cited).await?;
+            let end = self.citing.finish(&self.cited).await?;
             self.token(end).await?;
         }
         let last = self.held.take().unwrap_or_default();
         self.send(last, true).await?;
+        self.written.warnings = self.citing.into_warnings();
         Ok(self.written)
     }
 
@@ -142,7 +146,7 @@ impl<'a> AnswerWriter<'a> {
                         section: quoted.section.clone(),
                         attrs: quoted.attrs,
                     };
-                    let formatted = self.formatter.entry(&source).await?;
+                    let formatted = self.citing.entry(&source).await?;
                     self.cited.push(source);
                     self.numbers.insert(key, number);
                     self.written.citations = citation_id;
@@ -166,7 +170,7 @@ impl<'a> AnswerWriter<'a> {
             mentioned.extend(self.cited.get(number).cloned());
         }
         if self.delivery.markers && !mentioned.is_empty() {
-            let marker = self.formatter.mark(&mentioned).await?;
+            let marker = self.citing.mark(&mentioned).await?;
             self.token(marker).await?;
         }
         Ok(())

@@ -37,6 +37,13 @@ pub enum Reason {
     Config(String),
     /// All instances were in use for this long.
     Busy(Duration),
+    /// Most of its last calls ended by its own fault: it is not called for a while.
+    Quarantined {
+        /// How long.
+        remaining: Duration,
+        /// Its last fault.
+        because: String,
+    },
     /// The plugin's code was stopped by a fault of its own.
     Trap(String),
     /// It ran longer than this.
@@ -72,6 +79,7 @@ impl Reason {
             Reason::NotFound(_) => "not_found",
             Reason::Config(_) => "config",
             Reason::Busy(_) => "busy",
+            Reason::Quarantined { .. } => "quarantined",
             Reason::Trap(_) => "trap",
             Reason::Deadline(_) => "deadline",
             Reason::Fuel(_) => "fuel",
@@ -98,6 +106,13 @@ impl fmt::Display for Reason {
             Reason::NotFound(what) => f.write_str(what),
             Reason::Config(why) => write!(f, "cannot take its configuration: {why}"),
             Reason::Busy(waited) => write!(f, "could not start: all instances were in use for {}", Seconds(*waited)),
+            Reason::Quarantined { remaining, because } => {
+                write!(
+                    f,
+                    "is not called for {} since most of its calls failed; the last one {because}",
+                    Seconds(*remaining)
+                )
+            }
             Reason::Trap(what) => write!(f, "crashed: {what}"),
             Reason::Deadline(allowed) => write!(f, "ran longer than its {}", Seconds(*allowed)),
             Reason::Fuel(fuel) => write!(f, "used up its {fuel} units of fuel"),

@@ -21,8 +21,8 @@ mod registry;
 
 pub use error::{PluginError, PluginRef, Reason};
 pub use host::{
-    Blob, Budget, FileBlob, Formatter, Host, HostSettings, MAX_COMPONENT_BYTES, Piece, Plan, Plugin, Provided, Search, Source, Stats,
-    TextEmbedder, TokenCounter,
+    Blob, Budget, Change, FileBlob, Formatter, Host, HostSettings, MAX_COMPONENT_BYTES, Piece, Plan, Plugin, Provided, Quarantine, Search,
+    Source, StateChange, Stats, TextEmbedder, TokenCounter,
 };
 pub use inspect::{CONTRACT_VERSION, Contract, GRANTABLE, Interface, inspect};
 pub use manifest::{Kind, Manifest, ManifestError, SECTION};

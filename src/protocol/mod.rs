@@ -18,7 +18,7 @@ pub use documents::{
 pub use error::{ApiError, ErrorCode, ErrorData, RestError, RestErrorBody};
 pub use query::{
     AnalysisDetail, Answer, Citation, CitationMetadata, ClientMessage, Complete, CompletionStatus, DateRange, Entity, Filters, Mode,
-    ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, ServerMessage, Source, Stage, Status, Token,
+    ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, ServerMessage, Source, Stage, Status, Token, Warning,
 };
 pub use search::{SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType};
 pub use upload::{

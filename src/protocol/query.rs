@@ -331,6 +331,26 @@ pub struct Complete {
     /// What made the answer: plugins with digests, the model, the numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<Value>,
+    /// Plugins that failed and what was done instead; absent where none did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// A plugin that failed where its pipeline goes on without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// The stage's key in the pipeline: `analyzer`, `citations`, `chunker` or `extractors`.
+    pub stage: String,
+    /// `name@version`.
+    pub plugin: String,
+    /// `PLUGIN_ERROR`.
+    pub code: String,
+    /// `trap`, `deadline`, `memory`, `limit`, `invalid_result`, `failure`, `quarantined`, ...
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// What was done: `fallback` or `skip`.
+    pub policy: String,
 }
 
 /// What was understood of a question.
@@ -455,4 +475,7 @@ pub struct ProcessingMetadata {
     /// What made the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<Value>,
+    /// Plugins that failed and what was done instead; absent where none did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }

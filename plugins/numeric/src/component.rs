@@ -5,6 +5,7 @@ use crate::{citation, config::Config};
 wit_bindgen::generate!({ path: "../../wit/0.9", world: "citation-plugin" });
 
 use exports::ibid::plugin::citing::{Formatter, Guest, GuestFormatter, Source};
+use ibid::plugin::log;
 use ibid::plugin::types::Failure;
 
 struct Component;
@@ -20,6 +21,7 @@ struct Numeric(Config);
 
 impl GuestFormatter for Numeric {
     fn open(config: String) -> Result<Formatter, Failure> {
+        panic_words::to(|words| log::write("error", words));
         let config = Config::parse(&config).map_err(|message| Failure {
             code: "INVALID_CONFIG".to_owned(),
             message,

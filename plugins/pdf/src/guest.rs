@@ -16,7 +16,7 @@ mod bindings {
 
 use bindings::exports::ibid::plugin::extraction::{self, Guest, GuestExtractor};
 use bindings::ibid::plugin::intake::{Blob, Draft};
-use bindings::ibid::plugin::types;
+use bindings::ibid::plugin::{log, types};
 
 /// Bytes of the upload that are asked for at once.
 const WINDOW: u32 = 1 << 20;
@@ -31,6 +31,7 @@ impl Guest for Plugin {
 
 impl GuestExtractor for Extractor {
     fn open(config: String) -> Result<extraction::Extractor, types::Failure> {
+        panic_words::to(|words| log::write("error", words));
         let config = Config::from_json(&config).map_err(told)?;
         Ok(extraction::Extractor::new(Extractor(RefCell::new(config))))
     }

@@ -6,6 +6,7 @@ wit_bindgen::generate!({ path: "../../wit/0.9", world: "chunker-plugin" });
 
 use exports::ibid::plugin::chunking::{Chunker, Guest, GuestChunker, Piece};
 use ibid::plugin::document::Doc;
+use ibid::plugin::log;
 use ibid::plugin::tokens;
 use ibid::plugin::types::{Failure, Span};
 
@@ -22,6 +23,7 @@ struct Recursive(Config);
 
 impl GuestChunker for Recursive {
     fn open(config: String) -> Result<Chunker, Failure> {
+        panic_words::to(|words| log::write("error", words));
         let config = Config::parse(&config).map_err(|message| Failure {
             code: "INVALID_CONFIG".to_owned(),
             message,

@@ -5,6 +5,7 @@ use crate::{config::Config, entities::entities, intent::intent, language::langua
 wit_bindgen::generate!({ path: "../../wit/0.9", world: "analyzer-plugin" });
 
 use exports::ibid::plugin::analysis::{Analyzer, Guest, GuestAnalyzer, Plan, Search};
+use ibid::plugin::log;
 use ibid::plugin::types::{Attr, Failure};
 
 struct Component;
@@ -20,6 +21,7 @@ struct Rules(Config);
 
 impl GuestAnalyzer for Rules {
     fn open(config: String) -> Result<Analyzer, Failure> {
+        panic_words::to(|words| log::write("error", words));
         let config = Config::parse(&config).map_err(|message| Failure {
             code: "INVALID_CONFIG".to_owned(),
             message,

@@ -8,6 +8,7 @@ wit_bindgen::generate!({ path: "../../wit/0.9", world: "extractor-plugin" });
 
 use exports::ibid::plugin::extraction::{Extractor, Guest, GuestExtractor};
 use ibid::plugin::intake::{Blob, Draft};
+use ibid::plugin::log;
 use ibid::plugin::types::{Attr, Failure, Span, Unit};
 
 struct Component;
@@ -26,6 +27,7 @@ const WINDOW: u32 = 256 << 10;
 
 impl GuestExtractor for Text {
     fn open(config: String) -> Result<Extractor, Failure> {
+        panic_words::to(|words| log::write("error", words));
         Config::parse(&config).map_err(|message| failure("INVALID_CONFIG", &message))?;
         Ok(Extractor::new(Self))
     }

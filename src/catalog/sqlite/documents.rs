@@ -168,6 +168,17 @@ pub(super) async fn set_extracted(catalog: &SqliteCatalog, id: &str, found: &Ext
     Ok(moved.rows_affected() > 0)
 }
 
+pub(super) async fn annotate(catalog: &SqliteCatalog, id: &str, key: &str, value: &str) -> Result<bool> {
+    let done = sqlx::query("UPDATE documents SET metadata = json_patch(metadata, json_object(?, ?)), updated_at = ? WHERE id = ?")
+        .bind(key)
+        .bind(value)
+        .bind(now()?)
+        .bind(id)
+        .execute(&catalog.writer)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 pub(super) async fn set_chunked(catalog: &SqliteCatalog, id: &str, made: &[Chunk]) -> Result<bool> {
     validate::chunks(made)?;
     let total = u32::try_from(made.len()).map_err(|_| CatalogError::Validation {

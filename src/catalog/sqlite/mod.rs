@@ -149,6 +149,9 @@ impl Catalog for SqliteCatalog {
     async fn set_extracted(&self, id: &str, found: &Extracted) -> Result<bool> {
         documents::set_extracted(self, id, found).await
     }
+    async fn annotate(&self, id: &str, key: &str, value: &str) -> Result<bool> {
+        documents::annotate(self, id, key, value).await
+    }
     async fn set_chunked(&self, id: &str, chunks: &[Chunk]) -> Result<bool> {
         documents::set_chunked(self, id, chunks).await
     }

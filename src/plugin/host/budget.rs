@@ -1,5 +1,6 @@
 //! What one call may use.
 
+use super::state::MAX_TABLE_ELEMENTS;
 use crate::plugin::Kind;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ pub struct Budget {
     pub output_items: usize,
     /// Lines that the plugin may log in a call. Further ones are counted and dropped.
     pub log_lines: u32,
+    /// Functions of the host that the plugin may call.
+    pub host_calls: u64,
+    /// Elements of its tables of functions; no more than 50,000 count.
+    pub table_elements: usize,
     /// Fuel, roughly instructions; only for a host that meters it.
     pub fuel: Option<u64>,
 }
@@ -43,6 +48,9 @@ impl Budget {
             output_bytes,
             output_items,
             log_lines,
+            // A page of a PDF takes a few dozen; a minute of nothing but calls makes a hundred million.
+            host_calls: 10_000_000,
+            table_elements: MAX_TABLE_ELEMENTS,
             fuel: None,
         }
     }

@@ -5,11 +5,12 @@ use super::super::manifest::Kind;
 use super::Budget;
 use super::bindings::import::types::Failure;
 use super::engine::{Host, Shared};
-use super::plugin::{Plugin, Pre};
+use super::plugin::{Plugin, Pre, StateChange};
+use super::quarantine::{Breaker, Quarantine};
 use super::state::{Clock, Offered, State, Stop};
 use super::stats::Counters;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -58,7 +59,9 @@ pub struct Runner {
     shared: Arc<Shared>,
     plugin: Arc<PluginRef>,
     pre: Pre,
+    digest: String,
     counters: Arc<Counters>,
+    breaker: Arc<Mutex<Breaker>>,
     budget: Budget,
     _permit: OwnedSemaphorePermit,
 }
@@ -79,12 +82,19 @@ impl Runner {
         if budget.fuel.is_some() && !shared.settings.meter_fuel {
             return Err(plugin.error(Reason::Config("its budget names fuel, which this server does not meter".into())));
         }
+        let may_begin = || {
+            let mut breaker = plugin.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            breaker.admit(Instant::now()).map_err(|reason| plugin.error(reason))
+        };
+        may_begin()?;
         let permit = shared.admit(plugin.kind()).await.map_err(|reason| plugin.error(reason))?;
         Ok(Runner {
             shared,
             plugin: plugin.reference(),
             pre: plugin.pre.clone(),
+            digest: plugin.digest().to_owned(),
             counters: plugin.counters.clone(),
+            breaker: plugin.breaker.clone(),
             budget: budget.clone(),
             _permit: permit,
         })
@@ -168,7 +178,9 @@ impl Runner {
             },
         };
         let memory = store.data().memory.peak();
-        self.counters.record(took, memory, judged.as_ref().err().map(|(reason, _)| reason));
+        let reason = judged.as_ref().err().map(|(reason, _)| reason);
+        self.counters.record(took, memory, reason);
+        self.watch(reason.filter(|reason| reason.is_plugins_fault()));
         judged.map_err(|(reason, error)| {
             let (plugin, kind) = (&self.plugin, reason.name());
             match error {
@@ -178,6 +190,28 @@ impl Runner {
             }
             self.error(reason)
         })
+    }
+
+    /// Lets the quarantine know how a call ended, and others what that changed.
+    fn watch(&self, fault: Option<&Reason>) {
+        let now = Instant::now();
+        let (change, quarantine) = {
+            let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            (breaker.record(now, fault), breaker.state(now))
+        };
+        let Some(change) = change else { return };
+        let plugin = &self.plugin;
+        match &quarantine {
+            Some(Quarantine { remaining, times, .. }) => tracing::error!(%plugin, ?remaining, times, "plugin quarantined"),
+            None => tracing::info!(%plugin, "plugin has recovered"),
+        }
+        // An error only says that nobody listens.
+        let _ = self.shared.changes.send(StateChange {
+            plugin: self.plugin.clone(),
+            digest: self.digest.clone(),
+            change,
+            quarantine,
+        });
     }
 
     /// What an error of the engine means; `None` for a call that was cancelled.
@@ -197,7 +231,11 @@ impl Runner {
         Some(match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Reason::Fuel(self.budget.fuel.unwrap_or(u64::MAX)),
             Some(Trap::StackOverflow) => Reason::Trap("its calls nest too deeply".into()),
-            Some(Trap::UnreachableCodeReached) => Reason::Trap("it gave up (a panic, most likely)".into()),
+            Some(Trap::UnreachableCodeReached) => Reason::Trap(match state.log.last_error() {
+                // Plugins write what made them panic to the log before they give up.
+                Some(words) => words.to_owned(),
+                None => "it gave up (a panic, most likely) without a word to the log".into(),
+            }),
             Some(trap) => Reason::Trap(trap.to_string().trim_start_matches("wasm trap: ").to_owned()),
             None => {
                 let cause = error.root_cause().to_string();

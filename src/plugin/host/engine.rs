@@ -4,18 +4,21 @@ use super::super::error::{PluginError, Reason};
 use super::super::manifest::Kind;
 use super::bindings::{analyzer, chunker, extractor, formatter};
 use super::cache::Cache;
+use super::plugin::StateChange;
 use super::settings::HostSettings;
 use super::state::{MAX_TABLE_ELEMENTS, State};
 use super::ticker::Ticker;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, OptLevel, PoolingAllocationConfig};
 
 /// Parts of one component. A plugin in Rust has 3 core instances, 1 memory and 2 tables; one that
 /// brings an interpreter of linked libraries has dozens of instances.
 const INSTANCES_PER_COMPONENT: u32 = 64;
+/// State changes that a slow listener may lag behind.
+const CHANGES_KEPT: usize = 64;
 const TABLES_PER_COMPONENT: u32 = 8;
 /// The guest's stack in its thread's, of which blocking threads have 2 MiB.
 const STACK_BYTES: usize = 1 << 20;
@@ -33,6 +36,7 @@ pub struct Shared {
     pub settings: HostSettings,
     pub cache: Option<Cache>,
     pub ticker: Ticker,
+    pub changes: broadcast::Sender<StateChange>,
     linkers: [Linker<State>; 4],
     documents: Arc<Semaphore>,
     questions: Arc<Semaphore>,
@@ -66,12 +70,19 @@ impl Host {
             settings,
             cache,
             ticker,
+            changes: broadcast::Sender::new(CHANGES_KEPT),
             linkers,
             documents,
             questions,
             answers,
         };
         Ok(Host { shared: Arc::new(shared) })
+    }
+
+    /// Tells of plugins that are quarantined and that recover, from now on. Whoever falls behind by more than 64
+    /// misses the oldest.
+    pub fn state_changes(&self) -> broadcast::Receiver<StateChange> {
+        self.shared.changes.subscribe()
     }
 }
 

@@ -167,6 +167,7 @@ impl import::types::Host for State {}
 
 impl import::log::Host for State {
     fn write(&mut self, level: String, message: String) -> Result<()> {
+        self.count_host_call()?;
         self.log.write(&level, message);
         Ok(())
     }

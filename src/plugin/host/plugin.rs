@@ -5,11 +5,13 @@ use super::super::inspect::{Contract, inspect};
 use super::super::manifest::{Kind, Manifest};
 use super::bindings::{analyzer, chunker, extractor, formatter};
 use super::engine::Host;
+use super::quarantine::{Breaker, Change, Quarantine};
 use super::state::State;
 use super::stats::{Counters, Stats};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use wasmtime::component::Component;
 
 /// The largest component. Interpreters come with a plugin in JavaScript (12 MB) or Python (18 MB).
@@ -24,6 +26,20 @@ pub struct Plugin {
     bytes: u64,
     pub(super) pre: Pre,
     pub(super) counters: Arc<Counters>,
+    pub(super) breaker: Arc<Mutex<Breaker>>,
+}
+
+/// A plugin was quarantined, or has recovered.
+#[derive(Debug, Clone)]
+pub struct StateChange {
+    /// Which one.
+    pub plugin: Arc<PluginRef>,
+    /// Its digest, since two plugins may have the same name and version.
+    pub digest: String,
+    /// What happened.
+    pub change: Change,
+    /// The state since then.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// What is left to do for a call, by kind.
@@ -69,6 +85,11 @@ impl Plugin {
     /// What it has done since it was loaded.
     pub fn stats(&self) -> Stats {
         self.counters.read()
+    }
+
+    /// The quarantine that it is under, if it is.
+    pub fn quarantine(&self) -> Option<Quarantine> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).state(Instant::now())
     }
 
     pub(super) fn error(&self, reason: Reason) -> PluginError {
@@ -124,7 +145,7 @@ impl Host {
             .link(manifest.kind, &component)
             .map_err(|error| refused(format!("it was built against another state of the contract: {error:#}")))?;
         tracing::info!(plugin = %reference, digest, "plugin loaded");
-        let (bytes, counters) = (bytes.len() as u64, Arc::default());
+        let bytes = bytes.len() as u64;
         Ok(Arc::new(Plugin {
             manifest,
             reference,
@@ -132,7 +153,8 @@ impl Host {
             contract,
             bytes,
             pre,
-            counters,
+            counters: Arc::default(),
+            breaker: Arc::default(),
         }))
     }
 

@@ -75,11 +75,13 @@ pub struct Memory {
     used: usize,
     peak: usize,
     denied: bool,
+    table_elements: usize,
 }
 
 impl Memory {
-    pub fn new(limit: u64) -> Self {
+    pub fn new(limit: u64, table_elements: usize) -> Self {
         Self {
+            table_elements: table_elements.min(MAX_TABLE_ELEMENTS),
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             used: 0,
             peak: 0,
@@ -117,7 +119,7 @@ impl ResourceLimiter for Memory {
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+        Ok(desired <= self.table_elements)
     }
 }
 
@@ -127,17 +129,26 @@ pub struct Log {
     plugin: Arc<PluginRef>,
     left: u32,
     dropped: u64,
+    last_error: Option<String>,
 }
 
 impl Log {
+    /// The last line that it wrote as an error: what it has to say for itself when it gives up.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
     pub fn write(&mut self, level: &str, message: String) {
+        // A guest must not be able to forge lines of the server's log.
+        let message = cut(message, MAX_LOG_BYTES).replace(char::is_control, " ");
+        if level == "error" {
+            self.last_error = Some(message.clone());
+        }
         let Some(left) = self.left.checked_sub(1) else {
             self.dropped = self.dropped.saturating_add(1);
             return;
         };
         self.left = left;
-        // A guest must not be able to forge lines of the server's log.
-        let message = cut(message, MAX_LOG_BYTES).replace(char::is_control, " ");
         let plugin = &self.plugin;
         match level {
             "error" => tracing::error!(target: "ibid::plugin::guest", %plugin, "{message}"),
@@ -162,6 +173,8 @@ pub struct State {
     pub clock: Clock,
     pub memory: Memory,
     pub log: Log,
+    host_calls: u64,
+    host_calls_left: u64,
     pub offered: Offered,
 }
 
@@ -179,18 +192,36 @@ impl State {
     pub fn new(plugin: Arc<PluginRef>, budget: &Budget, memory_limit: u64, clock: Clock, offered: Offered) -> Self {
         Self {
             clock,
-            memory: Memory::new(memory_limit),
+            memory: Memory::new(memory_limit, budget.table_elements),
+            host_calls: budget.host_calls,
+            host_calls_left: budget.host_calls,
             log: Log {
                 plugin,
                 left: budget.log_lines,
                 dropped: 0,
+                last_error: None,
             },
             offered,
         }
     }
 
+    /// Counts a call of a host function. Every one begins with it.
+    pub fn count_host_call(&mut self) -> Result<(), Stop> {
+        match self.host_calls_left.checked_sub(1) {
+            Some(left) => {
+                self.host_calls_left = left;
+                Ok(())
+            }
+            None => Err(Stop::Limit(format!(
+                "more than {} calls of the server's functions",
+                self.host_calls
+            ))),
+        }
+    }
+
     /// The document of a chunker's call.
     pub fn view(&mut self) -> Result<&mut View, Stop> {
+        self.count_host_call()?;
         match &mut self.offered {
             Offered::Document(view) => Ok(view),
             _ => Err(Stop::Host("no document is offered to this kind of plugin".into())),
@@ -199,6 +230,7 @@ impl State {
 
     /// The upload and draft of an extractor's call.
     pub fn intake(&mut self) -> Result<&mut Intake, Stop> {
+        self.count_host_call()?;
         match &mut self.offered {
             Offered::Intake(intake) => Ok(intake),
             _ => Err(Stop::Host("no upload is offered to this kind of plugin".into())),

@@ -36,6 +36,10 @@ impl GuestChunker for Instance {
                 black_box(());
             },
             "panic" => panic!("on purpose"),
+            "last-words" => {
+                log::write("error", "the table has no rows");
+                panic!("silently");
+            }
             "recurse" => {
                 black_box(recurse(1));
                 Ok(vec![])
