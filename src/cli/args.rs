@@ -402,6 +402,45 @@ on Debian and Ubuntu, packages are installed; --no-install prevents both.")]
         #[arg(short, long)]
         quiet: bool,
     },
+    /// Show what a component is and needs, and whether this version of Ibid runs it; needs no server
+    Inspect {
+        /// The component
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Install a component into the running server; pipelines that name it take it up at once
+    Install {
+        /// The component, as `ibid plugin build` made it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Take the place of a plugin of the same name and version
+        #[arg(long)]
+        replace: bool,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the server's plugins with their calls and states
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an installed plugin from the running server
+    Remove {
+        /// The plugin
+        #[arg(value_name = "NAME[@VERSION]")]
+        name: String,
+        /// Also where collections' pipelines need it
+        #[arg(long)]
+        force: bool,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server may take to answer anything but an upload.
 const ANSWER: Duration = Duration::from_secs(120);
+/// How long an installation may take: the server compiles the component.
+const INSTALLED: Duration = Duration::from_secs(300);
 
 /// A server, and the credentials for it. Cheap to clone.
 #[derive(Clone)]
@@ -83,6 +85,13 @@ impl Client {
     /// `POST` with a JSON body. Errors as [`Client::get`].
     pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
         self.json(self.request(Method::POST, path, &[]).timeout(ANSWER).json(body)).await
+    }
+
+    /// `POST /plugins`. Errors as [`Client::get`].
+    pub async fn install(&self, component: Vec<u8>, replace: bool) -> Result<Value, CliError> {
+        let query = [("replace", replace.to_string())];
+        self.json(self.request(Method::POST, &["plugins"], &query).timeout(INSTALLED).body(component))
+            .await
     }
 
     /// `DELETE`. Errors as [`Client::get`].

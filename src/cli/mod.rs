@@ -15,6 +15,7 @@ mod doctor;
 mod documents;
 mod error;
 mod ingest;
+mod plugin;
 mod search;
 mod serve;
 mod tools;
@@ -56,7 +57,11 @@ fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Config(args) => tools::config(&args),
         Command::Model(args) => tools::model(args),
-        Command::Plugin(args) => tools::plugin(args),
+        Command::Plugin(args) => match args.action {
+            build @ args::PluginAction::Build { .. } => tools::build(build),
+            args::PluginAction::Inspect { file, json } => plugin::show(&file, json),
+            action => wait(async { plugin::run(&connect()?, action).await }),
+        },
     }
 }
 

@@ -123,6 +123,8 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         max_documents_in_flight: settings.ingest.documents_in_flight,
         max_concurrent_queries: settings.query.max_concurrent,
         query_timeout: settings.query.timeout(),
+        plugin_install: settings.plugins.install,
+        allowed_plugins: settings.plugins.allow.clone(),
         ..EngineSettings::new(&settings.data_dir, &settings.share_dir)
     }
 }

@@ -1,6 +1,6 @@
 //! `ibid config`, `ibid model convert` and `ibid plugin build`: no server is needed.
 
-use super::args::{ConfigArgs, ModelAction, ModelArgs, PluginAction, PluginArgs, SettingsArgs};
+use super::args::{ConfigArgs, ModelAction, ModelArgs, PluginAction, SettingsArgs};
 use super::{CliError, console};
 use crate::config::{Effective, Flag, Sources};
 use crate::embed::ModelInfo;
@@ -99,15 +99,18 @@ pub fn sha256(path: &Path) -> std::io::Result<String> {
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// `ibid plugin`.
-pub fn plugin(args: PluginArgs) -> Result<(), CliError> {
+/// `ibid plugin build`.
+pub fn build(action: PluginAction) -> Result<(), CliError> {
     let PluginAction::Build {
         dirs,
         out,
         target_dir,
         no_install,
         quiet,
-    } = args.action;
+    } = action
+    else {
+        return Ok(());
+    };
     let report = |line: &str| {
         if !quiet {
             console::note(line);

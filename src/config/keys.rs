@@ -153,6 +153,18 @@ pub const KEYS: &[Key] = &[
         help: "Documents that are processed at a time; others wait on disk.",
     },
     Key {
+        path: "plugins.install",
+        kind: Kind::Boolean,
+        default: || Value::Boolean(true),
+        help: "Whether plugins may be installed and removed while the server runs (`ibid plugin install`).",
+    },
+    Key {
+        path: "plugins.allow",
+        kind: Kind::Texts,
+        default: || Value::Array(Vec::new()),
+        help: "Digests (sha256:...) of the only plugins that may run, those that ship included; an empty list lets all.",
+    },
+    Key {
         path: "query.max_concurrent",
         kind: Kind::Integer(1, 100_000),
         default: || Value::Integer(64),

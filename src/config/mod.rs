@@ -15,4 +15,4 @@ pub use error::ConfigError;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
-pub use settings::{EmbedderSettings, IngestSettings, LogFormat, LogSettings, QuerySettings, ServerSettings, Settings};
+pub use settings::{EmbedderSettings, IngestSettings, LogFormat, LogSettings, PluginSettings, QuerySettings, ServerSettings, Settings};

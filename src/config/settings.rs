@@ -20,6 +20,8 @@ pub struct Settings {
     pub embedder: EmbedderSettings,
     /// Uploads.
     pub ingest: IngestSettings,
+    /// Plugins.
+    pub plugins: PluginSettings,
     /// Questions.
     pub query: QuerySettings,
     /// The log.
@@ -68,6 +70,16 @@ pub struct EmbedderSettings {
 pub struct IngestSettings {
     /// Documents at a time.
     pub documents_in_flight: usize,
+}
+
+/// Section `plugins`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginSettings {
+    /// Whether they may be installed and removed over the network.
+    pub install: bool,
+    /// Digests of the only ones that may run; empty for all.
+    pub allow: Vec<String>,
 }
 
 /// Section `query`.

@@ -14,7 +14,7 @@ use crate::events::Events;
 use crate::files::{DirectoryStore, FileStore};
 use crate::generate::{Extractive, Generator};
 use crate::index::{EmbeddedIndex, EmbeddedOptions, VectorIndex};
-use crate::plugin::{Host, HostSettings, Provided, Registry, TextEmbedder, TokenCounter};
+use crate::plugin::{Host, HostSettings, PluginStore, Provided, Registry, TextEmbedder, TokenCounter};
 use crate::protocol::ApiError;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -50,6 +50,10 @@ pub struct EngineSettings {
     pub max_concurrent_queries: usize,
     /// Longest time for any stage of a query.
     pub query_timeout: Duration,
+    /// Whether plugins may be installed and removed over the network.
+    pub plugin_install: bool,
+    /// Digests (`sha256:...`) of the only plugins that may run; empty lets all.
+    pub allowed_plugins: Vec<String>,
 }
 
 impl EngineSettings {
@@ -69,6 +73,8 @@ impl EngineSettings {
             max_open_uploads: 1_000,
             max_concurrent_queries: 64,
             query_timeout: Duration::from_secs(60),
+            plugin_install: true,
+            allowed_plugins: Vec::new(),
         }
     }
 }
@@ -82,6 +88,9 @@ pub enum StartError {
     /// The plugin host.
     #[error(transparent)]
     Plugin(#[from] crate::plugin::PluginError),
+    /// The store of installed plugins.
+    #[error("installed plugins cannot be read: {0}")]
+    PluginStore(#[from] crate::plugin::StoreError),
     /// The catalog.
     #[error("the catalog in {directory} cannot be opened: {cause}")]
     Catalog {
@@ -159,6 +168,11 @@ pub struct Engine {
     pub(super) embedder: Embedder,
     pub(super) plugin_host: Host,
     pub(super) plugins: Registry,
+    pub(super) plugin_store: PluginStore,
+    /// Digests of the plugins in the store.
+    pub(super) installed_plugins: Mutex<BTreeSet<String>>,
+    /// The one place for changes of what is installed.
+    pub(super) plugin_changes: Arc<Semaphore>,
     pub(super) tokens: Arc<dyn TokenCounter>,
     pub(super) generator: Arc<dyn Generator>,
     pub(super) events: Arc<Events>,
@@ -236,6 +250,7 @@ impl Engine {
                 Embedder::open(&runtime, &share.join("models").join(model), settings)
             }
         });
+        let (allowed, store) = (settings.allowed_plugins.clone(), data.join("plugins"));
         let plugins = tokio::task::spawn_blocking(move || {
             let host = Host::new(HostSettings {
                 cache_dir: Some(cache),
@@ -246,7 +261,27 @@ impl Engine {
             for failure in registry.load_dir(&host, &directory)? {
                 tracing::error!(file = %failure.path.display(), error = %failure.error, "a plugin was left out");
             }
-            Ok::<_, StartError>((host, registry))
+            // After those that ship, so that an installed one of the same version is taken.
+            let store = PluginStore::open(&store)?;
+            let mut installed = BTreeSet::new();
+            for component in store.read_all()? {
+                let loaded = component.map_err(|error| error.to_string());
+                match loaded.and_then(|bytes| host.load(&bytes).map_err(|error| error.to_string())) {
+                    Ok(plugin) => {
+                        installed.insert(plugin.digest().to_owned());
+                        registry.insert(plugin);
+                    }
+                    Err(error) => tracing::error!(error, "an installed plugin was left out"),
+                }
+            }
+            for plugin in registry.list() {
+                if !allowed.is_empty() && !allowed.iter().any(|allowed| allowed == plugin.digest()) {
+                    let digest = plugin.digest();
+                    tracing::warn!(plugin = %plugin.reference(), digest, "a plugin that plugins.allow does not list was left out");
+                    registry.remove(digest);
+                }
+            }
+            Ok::<_, StartError>((host, registry, store, installed))
         });
         let catalog = SqliteCatalog::open(&data.join("catalog"), SqliteOptions::default())
             .await
@@ -264,7 +299,7 @@ impl Engine {
         })
         .await??;
         let embedder = embedder.await??;
-        let (plugin_host, plugins) = plugins.await??;
+        let (plugin_host, plugins, plugin_store, installed) = plugins.await??;
 
         let engine = Arc::new(Self {
             catalog: Arc::new(catalog),
@@ -275,6 +310,9 @@ impl Engine {
             embedder,
             plugin_host,
             plugins,
+            plugin_store,
+            installed_plugins: Mutex::new(installed),
+            plugin_changes: Arc::new(Semaphore::new(1)),
             events: Arc::default(),
             visibility: Visibility::default(),
             pipelines: Pipelines::default(),

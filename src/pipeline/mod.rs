@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod fusion;
 mod ingest;
+mod plugins;
 mod policy;
 mod query;
 mod reconcile;
@@ -24,6 +25,7 @@ mod visibility;
 pub use collections::CollectionSubscription;
 pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
+pub use plugins::{MAX_PLUGIN_BYTES, PluginChange};
 pub use query::QueryHandle;
 pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice, Retrieval,

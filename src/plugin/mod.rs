@@ -18,6 +18,7 @@ mod host;
 mod inspect;
 mod manifest;
 mod registry;
+mod store;
 
 pub use error::{PluginError, PluginRef, Reason};
 pub use host::{
@@ -27,3 +28,4 @@ pub use host::{
 pub use inspect::{CONTRACT_VERSION, Contract, GRANTABLE, Interface, inspect};
 pub use manifest::{Kind, Manifest, ManifestError, SECTION};
 pub use registry::{LoadFailure, Registry};
+pub use store::{PluginStore, StoreError, digest_of};

@@ -42,6 +42,21 @@ impl Registry {
         versions.insert(newer, plugin);
     }
 
+    /// Takes a plugin out of service. Calls that hold it go on to their end.
+    pub fn remove(&self, digest: &str) -> Option<Arc<Plugin>> {
+        let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
+        let (name, at) = plugins.iter().find_map(|(name, versions)| {
+            let at = versions.iter().position(|plugin| plugin.digest() == digest)?;
+            Some((name.clone(), at))
+        })?;
+        let versions = plugins.get_mut(&name)?;
+        let removed = versions.remove(at);
+        if versions.is_empty() {
+            plugins.remove(&name);
+        }
+        Some(removed)
+    }
+
     /// Finds a plugin by `name`, `name@VERSIONS` (as cargo reads them, such as `^1` or `=1.2.3`) or
     /// `name@sha256:DIGEST`; of several versions the newest.
     ///

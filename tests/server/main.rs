@@ -14,6 +14,7 @@ mod documents;
 mod faults;
 mod frames;
 mod messages;
+mod plugins;
 mod query;
 mod rest;
 mod uploads;

@@ -3,12 +3,12 @@
 use super::super::error::{PluginError, PluginRef, Reason};
 use super::super::inspect::{Contract, inspect};
 use super::super::manifest::{Kind, Manifest};
+use super::super::store::digest_of;
 use super::bindings::{analyzer, chunker, extractor, formatter};
 use super::engine::Host;
 use super::quarantine::{Breaker, Change, Quarantine};
 use super::state::State;
 use super::stats::{Counters, Stats};
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -137,7 +137,7 @@ impl Host {
         };
         let contract = inspect(bytes).map_err(refused)?;
         contract.check(manifest.kind).map_err(refused)?;
-        let digest = format!("sha256:{:x}", Sha256::digest(bytes));
+        let digest = digest_of(bytes);
         let component = self
             .compile(&digest, bytes)
             .map_err(|error| refused(format!("it does not compile: {error:#}")))?;

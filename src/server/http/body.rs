@@ -20,7 +20,7 @@ const DRAIN: Duration = Duration::from_secs(3);
 pub(super) async fn json<T: DeserializeOwned>(call: &mut Call) -> Result<T, Failure> {
     expect_json(call.request.headers())?;
     let limit = call.shared.settings.max_message_bytes;
-    let bytes = collect(call, limit).await?;
+    let bytes = bytes(call, limit).await?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
         let what = if bytes.is_empty() {
             "The body is empty; a JSON object is needed.".to_owned()
@@ -55,7 +55,8 @@ fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-async fn collect(call: &mut Call, limit: usize) -> Result<Vec<u8>, Failure> {
+/// Reads the whole body, which may have `limit` bytes.
+pub(super) async fn bytes(call: &mut Call, limit: usize) -> Result<Vec<u8>, Failure> {
     let too_large = || {
         Failure::from(ApiError::new(ErrorCode::PayloadTooLarge, format!("The body has more than {limit} bytes.")).with("max_bytes", limit))
     };

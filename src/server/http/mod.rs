@@ -9,6 +9,7 @@ mod file;
 mod health;
 mod multipart;
 mod params;
+mod plugins;
 mod query;
 mod range;
 mod respond;

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
-use super::{collections, documents, file, health, multipart, query};
+use super::{collections, documents, file, health, multipart, plugins, query};
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::ws::{self, Socket};
 use hyper::header::{ALLOW, HeaderValue};
@@ -27,6 +27,8 @@ enum Route {
     Collections,
     Collection(String),
     CollectionInfo(String),
+    Plugins,
+    Plugin(String),
     Socket(Socket),
 }
 
@@ -54,7 +56,7 @@ impl Route {
             ["health", "ready"] => Some(Self::Ready),
             ["documents"] => Some(Self::Documents),
             ["documents", "upload"] => Some(Self::Upload),
-            ["documents", ""] | ["documents", "", _] | ["collections", ""] | ["collections", "", _] => None,
+            ["documents", ""] | ["documents", "", _] | ["collections", ""] | ["collections", "", _] | ["plugins", ""] => None,
             ["documents", id] => Some(Self::Document(name(id))),
             ["documents", id, "chunks"] => Some(Self::Chunks(name(id))),
             ["documents", id, "text"] => Some(Self::Text(name(id))),
@@ -65,6 +67,8 @@ impl Route {
             ["collections"] => Some(Self::Collections),
             ["collections", id] => Some(Self::Collection(name(id))),
             ["collections", id, "info"] => Some(Self::CollectionInfo(name(id))),
+            ["plugins"] => Some(Self::Plugins),
+            ["plugins", id] => Some(Self::Plugin(name(id))),
             ["ws", socket] => Socket::of(socket).map(Self::Socket),
             _ => None,
         })
@@ -73,8 +77,8 @@ impl Route {
     /// The methods that it has, as `Allow` lists them.
     fn allow(&self) -> &'static str {
         match self {
-            Self::Document(_) | Self::Collection(_) => "GET, HEAD, DELETE, OPTIONS",
-            Self::Collections => "GET, HEAD, POST, OPTIONS",
+            Self::Document(_) | Self::Collection(_) | Self::Plugin(_) => "GET, HEAD, DELETE, OPTIONS",
+            Self::Collections | Self::Plugins => "GET, HEAD, POST, OPTIONS",
             Self::Upload | Self::Query | Self::QueryStream | Self::Search => "POST, OPTIONS",
             Self::Socket(_) => "GET, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
@@ -121,6 +125,10 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
         Route::Collections => collections::list(call).await,
         Route::Collection(name) if deletes => collections::delete(call, name).await,
         Route::Collection(name) | Route::CollectionInfo(name) => collections::get(call, &name).await,
+        Route::Plugins if method == Method::POST => plugins::install(call).await,
+        Route::Plugins => plugins::list(call).await,
+        Route::Plugin(name) if deletes => plugins::remove(call, name).await,
+        Route::Plugin(name) => plugins::get(call, &name).await,
         Route::Socket(socket) => ws::upgrade(call, socket).await,
     }
 }

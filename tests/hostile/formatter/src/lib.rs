@@ -33,7 +33,7 @@ impl GuestFormatter for Instance {
             ("loop", 2) => loop {
                 black_box(());
             },
-            ("panic", 2) => panic!("on purpose"),
+            ("panic-first", 1) | ("panic", 2) => panic!("on purpose"),
             ("fail", 2) => Err(Failure {
                 code: "NO_STYLE".into(),
                 message: "Not this one.".into(),

@@ -1,0 +1,108 @@
+//! Bodies of `/plugins`.
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// An installed plugin.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version (Semantic Versioning).
+    pub version: String,
+    /// `extractor`, `chunker`, `analyzer` or `formatter`.
+    pub kind: String,
+    /// `sha256:` and the digest of the component.
+    pub digest: String,
+    /// Bytes of the component.
+    pub size: u64,
+    /// What it says of itself.
+    pub description: String,
+    /// Its licence, as it says.
+    pub license: String,
+    /// Of an extractor: the media types that it reads.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media_types: Vec<String>,
+    /// JSON Schema of its configuration.
+    pub config_schema: Value,
+    /// Interfaces that it needs of the server.
+    pub imports: Vec<String>,
+    /// Of these, what a pipeline has to grant it.
+    pub grants: Vec<String>,
+    /// `shipped` with Ibid, or `installed` by an operator.
+    pub source: String,
+    /// `ready` or `quarantined`.
+    pub state: String,
+    /// Of a plugin that is quarantined: why and for how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineInfo>,
+    /// What it has done since the server started.
+    pub stats: PluginStats,
+    /// Collections whose pipelines run it now.
+    pub used_by: Vec<String>,
+}
+
+/// Why a plugin is not called.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QuarantineInfo {
+    /// Seconds until one call is let through, to see whether it has recovered.
+    pub remaining: f64,
+    /// Quarantines in a row.
+    pub times: u32,
+    /// Its last fault.
+    pub reason: String,
+}
+
+/// Counters of a plugin's calls.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginStats {
+    /// Calls that ended.
+    pub calls: u64,
+    /// Of these, calls that failed for any reason.
+    pub errors: u64,
+    /// Of these, calls that failed by the plugin's own fault.
+    pub faults: u64,
+    /// Half of the calls took no longer, in milliseconds.
+    pub p50_ms: f64,
+    /// 99 of 100 calls took no longer, in milliseconds.
+    pub p99_ms: f64,
+    /// The longest call, in milliseconds.
+    pub max_ms: f64,
+    /// The most memory that an instance had, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+/// Answer of `GET /plugins`, and of `GET /plugins/{name}`, newest version first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginList {
+    /// By name, then the newest version first.
+    pub plugins: Vec<PluginInfo>,
+}
+
+/// Answer of `POST /plugins`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginInstalled {
+    /// The plugin.
+    pub plugin: PluginInfo,
+    /// Digest of the one of the same name and version whose place it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
+    /// Collections whose pipelines took it up at once. Documents that they hold stay as they were made; their records
+    /// say by what.
+    pub moved: Vec<String>,
+}
+
+/// Answer of `DELETE /plugins/{name}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginRemoved {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its digest.
+    pub digest: String,
+    /// Collections whose pipelines go on with another version.
+    pub moved: Vec<String>,
+    /// Collections whose pipelines cannot run until it is back; only with `force`.
+    pub broken: Vec<String>,
+}

@@ -1,0 +1,62 @@
+//! `/plugins`.
+
+use super::body;
+use super::call::Call;
+use super::documents::to_the_end;
+use super::respond::{Failure, Reply, json};
+use crate::pipeline::MAX_PLUGIN_BYTES;
+use crate::protocol::{ApiError, ErrorCode};
+use hyper::StatusCode;
+use serde::Deserialize;
+
+/// `GET /plugins`.
+pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
+    Ok(json(StatusCode::OK, &call.shared.engine.plugins().await?))
+}
+
+/// `GET /plugins/{name}`.
+pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
+    Ok(json(StatusCode::OK, &call.shared.engine.plugin(name).await?))
+}
+
+#[derive(Deserialize)]
+struct InstallParams {
+    replace: Option<bool>,
+}
+
+/// `POST /plugins?replace=`: the body is a component. 201, or 200 where the same bytes are installed.
+pub(super) async fn install(call: &mut Call) -> Result<Reply, Failure> {
+    let InstallParams { replace } = call.params()?;
+    let engine = call.shared.engine.clone();
+    let change = engine.plugin_change().await?;
+    let bytes = body::bytes(call, MAX_PLUGIN_BYTES).await?;
+    if bytes.is_empty() {
+        return Err(ApiError::new(ErrorCode::InvalidMessage, "The body is empty: send the component's bytes.").into());
+    }
+    let work = async move { engine.install_plugin(change, bytes, replace.unwrap_or(false)).await };
+    match to_the_end(work).await {
+        Ok((installed, new)) => Ok(json(if new { StatusCode::CREATED } else { StatusCode::OK }, &installed)),
+        // What is wrong is the component, not the server.
+        Err(error) if error.code == ErrorCode::PluginError => Err(Failure::with_status(error, StatusCode::UNPROCESSABLE_ENTITY)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[derive(Deserialize)]
+struct RemoveParams {
+    version: Option<String>,
+    force: Option<bool>,
+}
+
+/// `DELETE /plugins/{name}?version=&force=`.
+pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> {
+    let RemoveParams { version, force } = call.params()?;
+    let engine = call.shared.engine.clone();
+    let change = engine.plugin_change().await?;
+    let work = async move {
+        engine
+            .remove_plugin(change, &name, version.as_deref(), force.unwrap_or(false))
+            .await
+    };
+    Ok(json(StatusCode::OK, &to_the_end(work).await?))
+}
