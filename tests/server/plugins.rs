@@ -245,3 +245,42 @@ async fn what_a_plugin_is_granted_and_what_may_be_skipped_is_checked_with_the_pi
     let made = api.ingest("plugins-semantic", &files::handbook("handbook.md")).await;
     assert_eq!(made["chunks_created"], 1);
 }
+
+#[tokio::test]
+async fn each_shipped_chunker_analyzer_and_formatter_does_its_work() {
+    let api = Server::shared().api();
+    let ask = async |name: &str, pipeline: Value| {
+        api.post("/collections", json!({ "name": name, "pipeline": pipeline }))
+            .await
+            .expect(201);
+        let made = api.ingest(name, &files::handbook("handbook.md")).await;
+        let body = json!({ "query": "When does the café open on weekdays?", "collection_name": name });
+        let answer = api.post("/query", body).await.expect(200);
+        let sources = answer["sources"].as_array().unwrap();
+        assert!(
+            sources.iter().any(|source| source["content"].as_str().unwrap().contains("7:30")),
+            "{name}: {answer}"
+        );
+        (made["chunks_created"].as_u64().unwrap(), answer)
+    };
+    let windows = json!({ "chunker": { "plugin": "sentences@^1", "config": { "sentences": 2, "overlap": 1 } } });
+    let (chunks, _) = ask("plugins-sentences", windows).await;
+    assert!(chunks > 3, "{chunks}");
+    let subjects = json!({ "chunker": { "plugin": "semantic@^1", "config": { "min_tokens": 5 }, "grants": ["embed"] } });
+    let (chunks, _) = ask("plugins-by-subject", subjects).await;
+    assert!(chunks > 1, "{chunks}");
+    let (_, answer) = ask("plugins-passthrough", json!({ "analyzer": { "plugin": "passthrough@^1" } })).await;
+    assert_eq!(
+        answer["query_analysis"]["detail"]["searches"],
+        json!(["When does the café open on weekdays?"])
+    );
+    let (_, answer) = ask("plugins-author-page", json!({ "citations": { "plugin": "author-page@^1" } })).await;
+    let response = answer["response"].as_str().unwrap();
+    assert!(
+        response.contains("(Handbook)") && response.contains("\n\nSources\n- Handbook"),
+        "{response}"
+    );
+    let (_, answer) = ask("plugins-footnotes", json!({ "citations": { "plugin": "footnotes@^1" } })).await;
+    let response = answer["response"].as_str().unwrap();
+    assert!(response.contains("[^1]") && response.contains("\n\n[^1]: "), "{response}");
+}

@@ -32,7 +32,20 @@ pub fn binary() -> PathBuf {
 pub fn share() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/share/ibid");
     let share = std::env::var_os("IBID_TEST_SHARE").map_or(own, PathBuf::from);
-    let plugins = ["text", "markdown", "pdf", "recursive", "rules", "numeric"].map(|name| format!("plugins/{name}.wasm"));
+    let plugins = [
+        "text",
+        "markdown",
+        "pdf",
+        "recursive",
+        "sentences",
+        "semantic",
+        "rules",
+        "passthrough",
+        "numeric",
+        "author-page",
+        "footnotes",
+    ]
+    .map(|name| format!("plugins/{name}.wasm"));
     let others = [
         "lib/libonnxruntime.so",
         "models/all-MiniLM-L6-v2/model.onnx",

@@ -4,13 +4,13 @@
 //! rows, sentences) with the strength of the boundary before each; [`refine`] cuts up atoms that are
 //! too long, and counts tokens; [`packing`] fills chunks with atoms.
 
-pub mod boundary;
 pub mod chunking;
 pub mod config;
-pub mod document;
 pub mod layout;
 pub mod packing;
 pub mod refine;
+
+pub use prose::{boundary, document};
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -1,0 +1,67 @@
+//! The plugin's configuration: `config.schema.json` in Rust.
+
+use serde::Deserialize;
+
+/// How documents are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Tokens of a chunk at most: 20 to 2,000.
+    pub max_tokens: u32,
+    /// Tokens of a chunk before which a change of subject is no reason to cut.
+    pub min_tokens: u32,
+    /// Share of the places between sentences at which the subject changes, in percent: 1 to 99.
+    pub percentile: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_tokens: 200,
+            min_tokens: 40,
+            percentile: 25,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a JSON object; what is absent has its default.
+    ///
+    /// # Errors
+    /// One sentence that names the key that is wrong.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let config: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| format!("config: {e}"))?;
+        let Self {
+            max_tokens,
+            min_tokens,
+            percentile,
+        } = config;
+        if !(20..=2_000).contains(&max_tokens) {
+            return Err(format!("config: max_tokens: must be 20 to 2000, not {max_tokens}"));
+        }
+        if min_tokens > max_tokens {
+            return Err(format!(
+                "config: min_tokens: must be no more than `max_tokens` ({max_tokens}), not {min_tokens}"
+            ));
+        }
+        if !(1..=99).contains(&percentile) {
+            return Err(format!("config: percentile: must be 1 to 99, not {percentile}"));
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_names_the_key_that_is_wrong() {
+        assert_eq!(Config::parse("{}"), Ok(Config::default()));
+        assert!(Config::parse(r#"{"max_tokens": 1}"#).unwrap_err().contains("max_tokens"));
+        assert!(Config::parse(r#"{"min_tokens": 300}"#).unwrap_err().contains("min_tokens"));
+        assert!(Config::parse(r#"{"percentile": 0}"#).unwrap_err().contains("percentile"));
+        assert!(Config::parse(r#"{"tokens": 2}"#).unwrap_err().contains("tokens"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Cuts documents where their subject changes: a chunker that asks the host how alike neighbouring sentences are.
+
+pub mod config;
+pub mod grouping;
+
+#[cfg(target_arch = "wasm32")]
+mod component;
