@@ -375,9 +375,38 @@ pub struct PluginArgs {
     pub action: PluginAction,
 }
 
+/// What a plugin is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// Reads a file format
+    Extractor,
+    /// Cuts documents into chunks
+    Chunker,
+    /// Understands questions
+    Analyzer,
+    /// Writes citations
+    Formatter,
+}
+
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
 pub enum PluginAction {
+    /// Begin a plugin in Rust: a small project that builds, with tests
+    #[command(after_help = "\
+Example:
+  ibid plugin new --kind chunker by-paragraph
+  ibid plugin build by-paragraph --out by-paragraph/dist")]
+    New {
+        /// Its name: lower case letters, digits and hyphens
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it is to do
+        #[arg(short, long, value_enum)]
+        kind: KindArg,
+        /// Where it goes [default: a directory of its name]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Compile plugins from source to components that the server loads
     #[command(after_help = "\
 Example:

@@ -58,6 +58,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Config(args) => tools::config(&args),
         Command::Model(args) => tools::model(args),
         Command::Plugin(args) => match args.action {
+            args::PluginAction::New { name, kind, dir } => plugin::new(&name, kind, dir),
             build @ args::PluginAction::Build { .. } => tools::build(build),
             args::PluginAction::Inspect { file, json } => plugin::show(&file, json),
             action => wait(async { plugin::run(&connect()?, action).await }),

@@ -1,11 +1,11 @@
-//! `ibid plugin install`, `list`, `remove` (of a running server) and `inspect` (of a file).
+//! `ibid plugin install`, `list`, `remove` (of a running server), `new` and `inspect` (of files).
 
-use super::args::PluginAction;
+use super::args::{KindArg, PluginAction};
 use super::client::Client;
 use super::{CliError, console};
-use crate::plugin::{Manifest, digest_of, inspect};
+use crate::plugin::{Kind, Manifest, author, digest_of, inspect};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Runs a command that asks the server.
 pub async fn run(client: &Client, action: PluginAction) -> Result<(), CliError> {
@@ -13,7 +13,7 @@ pub async fn run(client: &Client, action: PluginAction) -> Result<(), CliError> 
         PluginAction::Install { file, replace, json } => install(client, &file, replace, json).await,
         PluginAction::List { json } => list(client, json).await,
         PluginAction::Remove { name, force, json } => remove(client, &name, force, json).await,
-        PluginAction::Build { .. } | PluginAction::Inspect { .. } => Ok(()),
+        PluginAction::New { .. } | PluginAction::Build { .. } | PluginAction::Inspect { .. } => Ok(()),
     }
 }
 
@@ -78,6 +78,26 @@ async fn remove(client: &Client, name: &str, force: bool, as_json: bool) -> Resu
     if let Some(broken) = names(&gone, "broken") {
         console::line(&format!("Collections that cannot run until it is back: {broken}"))?;
     }
+    Ok(())
+}
+
+/// Writes a new project, and says how to go on. Needs no server.
+pub fn new(name: &str, kind: KindArg, dir: Option<PathBuf>) -> Result<(), CliError> {
+    let kind = match kind {
+        KindArg::Extractor => Kind::Extractor,
+        KindArg::Chunker => Kind::Chunker,
+        KindArg::Analyzer => Kind::Analyzer,
+        KindArg::Formatter => Kind::Formatter,
+    };
+    let dir = dir.unwrap_or_else(|| PathBuf::from(name));
+    let files = author::new_project(&dir, name, kind).map_err(|error| CliError::Failed(error.to_string()))?;
+    let (program, shown) = (console::program(), dir.display());
+    console::line(&format!(
+        "Made {} in {shown}: {} files. Its README.md says what is where.",
+        kind.with_article(),
+        files.len()
+    ))?;
+    console::note(&format!("Next: {program} plugin build {shown} --out {shown}/dist"));
     Ok(())
 }
 

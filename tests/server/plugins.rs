@@ -284,3 +284,32 @@ async fn each_shipped_chunker_analyzer_and_formatter_does_its_work() {
     let response = answer["response"].as_str().unwrap();
     assert!(response.contains("[^1]") && response.contains("\n\n[^1]: "), "{response}");
 }
+
+/// Runs the commands of the tutorial as they stand, in an empty directory, against a server of their own.
+#[tokio::test]
+async fn the_tutorial_works_as_it_stands() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plugins.md")).unwrap();
+    let tutorial = page.split("## The model").next().unwrap();
+    let blocks = tutorial.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let script: String = blocks.collect();
+    assert_eq!(script.matches("ibid ").count(), 6, "{script}");
+    let server = Server::start("tutorial", &[]);
+    let home = tempfile::tempdir().unwrap();
+    let program = crate::support::process::binary();
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let run = move || {
+        std::process::Command::new("bash")
+            .args(["-euo", "pipefail", "-c"])
+            .arg(script.replace("localhost:8000", server.address()))
+            .current_dir(home.path())
+            .env("PATH", path)
+            .env("IBID_SERVER", server.url())
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap()
+    };
+    let done = tokio::task::spawn_blocking(run).await.unwrap();
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{out}\n{err}");
+    assert!(out.contains("The warranty lasts two years."), "{out}\n{err}");
+}

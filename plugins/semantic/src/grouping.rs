@@ -14,8 +14,9 @@ pub fn groups(sentences: &[Span], tokens: &[u32], similar: &[f32], config: &Conf
         let likeness = index.checked_sub(1).and_then(|before| similar.get(before)).copied().unwrap_or(1.0);
         let changes = threshold.is_some_and(|threshold| likeness <= threshold);
         let is_full = held.saturating_add(own) > config.max_tokens;
+        let ends = is_full || (changes && held >= config.min_tokens);
         match found.last_mut() {
-            Some(last) if !is_full && !(changes && held >= config.min_tokens) => {
+            Some(last) if !ends => {
                 last.end = sentence.end;
                 held = held.saturating_add(own);
             }

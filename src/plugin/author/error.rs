@@ -15,6 +15,12 @@ pub enum AuthorError {
         /// What the system said.
         source: io::Error,
     },
+    /// A new project would mix with what is there.
+    #[error("{} holds something already: name another directory by --dir, or empty it", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
     /// `plugin.toml` or the schema that it names is not as it must be.
     #[error("{}: {message}", path.display())]
     Source {
@@ -66,6 +72,7 @@ impl AuthorError {
     pub fn code(&self) -> &'static str {
         match self {
             AuthorError::Io { .. } => "IO",
+            AuthorError::NotEmpty { .. } => "NOT_EMPTY",
             AuthorError::Source { .. } => "SOURCE_INVALID",
             AuthorError::Toolchain(_) => "TOOLCHAIN_MISSING",
             AuthorError::Spawn { .. } => "SPAWN_FAILED",

@@ -1,4 +1,4 @@
-//! Builds plugins from source: what `ibid plugin build` does.
+//! Makes plugin projects and builds them from source: what `ibid plugin new` and `ibid plugin build` do.
 //!
 //! A plugin is a cargo package of crate type `cdylib` that uses `wit-bindgen`, with a
 //! `plugin.toml` beside its `Cargo.toml`. It is compiled for `wasm32-unknown-unknown`, which offers
@@ -10,10 +10,12 @@ mod build;
 mod component;
 mod error;
 mod source;
+mod template;
 mod toolchain;
 
 pub use build::{BuildOptions, Built, build};
 pub use component::package;
 pub use error::AuthorError;
 pub use source::{SOURCE_FILE, read_manifest};
+pub use template::new_project;
 pub use toolchain::Toolchain;
