@@ -143,7 +143,7 @@ pub struct IngestArgs {
     /// Files; with -r also directories
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Take every PDF, Markdown and text file below directories
+    /// Take every PDF, Markdown, HTML and text file below directories
     #[arg(short, long)]
     pub recursive: bool,
     /// Collection they go to; it is made if it is not there

@@ -313,3 +313,23 @@ async fn the_tutorial_works_as_it_stands() {
     assert!(done.status.success(), "{out}\n{err}");
     assert!(out.contains("The warranty lasts two years."), "{out}\n{err}");
 }
+
+#[tokio::test]
+async fn a_web_page_is_read_without_its_menus() {
+    let api = Server::shared().api();
+    let page = "<html lang=en><head><title>Opening hours</title></head><body><nav>Home Imprint</nav>\
+                <h1>Opening hours</h1><p>The library opens at 8:15 on weekdays.</p>\
+                <table><tr><th>Floor<th>Books</tr><tr><td>2<td>Maps</tr></table><footer>Imprint</footer>";
+    let made = api.ingest("plugins-html", &files::File::new("hours.html", page)).await;
+    let id = made["document_id"].as_str().unwrap();
+    assert_eq!(
+        api.text(id, "").await,
+        "Opening hours\n\nThe library opens at 8:15 on weekdays.\n\nFloor | Books\n2 | Maps"
+    );
+    let detail = api.get(&format!("/documents/{id}")).await.expect(200);
+    assert_eq!(detail["metadata"]["title"], "Opening hours");
+    assert_eq!(detail["metadata"]["extractor"], "html@1.0.0");
+    let body = json!({ "query": "When does the library open?", "collection_name": "plugins-html" });
+    let answer = api.post("/query", body).await.expect(200);
+    assert_eq!(answer["sources"][0]["metadata"]["section"], json!(["Opening hours"]), "{answer}");
+}

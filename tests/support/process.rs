@@ -36,6 +36,7 @@ pub fn share() -> PathBuf {
         "text",
         "markdown",
         "pdf",
+        "html",
         "recursive",
         "sentences",
         "semantic",

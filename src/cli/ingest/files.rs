@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is taken from directories; a file that is named is taken whatever it is, and the server decides.
-const EXTENSIONS: &[&str] = &["pdf", "md", "markdown", "txt", "text"];
+const EXTENSIONS: &[&str] = &["pdf", "md", "markdown", "txt", "text", "html", "htm"];
 /// Directories within directories; deeper is a loop of mounts, or a mistake.
 const DEPTH: usize = 64;
 

@@ -1,0 +1,11 @@
+//! Reads web pages: an extractor.
+//!
+//! [`reader`] takes the tokens of the HTML standard's tokenizer (html5ever) as they come and writes text and units. It
+//! builds no tree: memory does not grow with nesting, and what is left open does no harm.
+
+pub mod config;
+pub mod reader;
+pub mod writer;
+
+#[cfg(target_arch = "wasm32")]
+mod component;

@@ -1,0 +1,116 @@
+//! The document in the making: blocks of text, and the units that they are.
+
+use std::ops::Range;
+
+/// A structural part of the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Where it stands in the text, in bytes.
+    pub at: Range<usize>,
+    /// As the contract names it: `heading`, `paragraph`, `table-row`, ...
+    pub kind: &'static str,
+    /// Depth of a heading or of a list's item, else 0.
+    pub level: u8,
+    /// Of a table or a row: the table's header row.
+    pub title: Option<Range<usize>>,
+}
+
+/// Writes blocks one after the other.
+#[derive(Debug, Default)]
+pub struct Writer {
+    /// The text so far.
+    pub text: String,
+    /// Its units, in order.
+    pub units: Vec<Unit>,
+    /// The block that is being written, white space in it collapsed.
+    block: String,
+    /// White space that becomes a space once more text follows.
+    gap: bool,
+}
+
+impl Writer {
+    /// Adds text to the block. Unless `verbatim`, white space is one space, and none at the block's start.
+    pub fn push(&mut self, text: &str, verbatim: bool) {
+        if verbatim {
+            self.block.push_str(text);
+            return;
+        }
+        for character in text.chars() {
+            if character.is_whitespace() {
+                self.gap = true;
+            } else {
+                if self.gap && !self.block.is_empty() && !self.block.ends_with(['\n', ' ']) {
+                    self.block.push(' ');
+                }
+                self.gap = false;
+                self.block.push(character);
+            }
+        }
+    }
+
+    /// Ends a line within the block.
+    pub fn line_break(&mut self) {
+        if !self.block.is_empty() {
+            self.block.push('\n');
+        }
+        self.gap = false;
+    }
+
+    /// Separates a cell from the one before it in the same row.
+    pub fn cell(&mut self) {
+        if !self.block.is_empty() {
+            self.block.push_str(" | ");
+        }
+        self.gap = false;
+    }
+
+    /// Ends the block and returns where it stands; `None` if there is nothing in it. Rows and items of a list follow
+    /// each other by lines, other blocks by a blank line.
+    pub fn end_block(&mut self, kind: &'static str, level: u8) -> Option<usize> {
+        self.gap = false;
+        let block = std::mem::take(&mut self.block);
+        let content = block.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        let content = content.trim_end_matches(" |");
+        if content.is_empty() {
+            return None;
+        }
+        let is_line = |kind: &str| matches!(kind, "table-row" | "list-item");
+        if !self.text.is_empty() {
+            let follows = self.units.last().is_some_and(|last| is_line(last.kind) && last.kind == kind);
+            self.text.push_str(if follows { "\n" } else { "\n\n" });
+        }
+        let start = self.text.len();
+        self.text.push_str(content);
+        self.units.push(Unit {
+            at: start..self.text.len(),
+            kind,
+            level,
+            title: None,
+        });
+        Some(self.units.len() - 1)
+    }
+
+    /// Makes a table of the rows from unit `first` on. A table of one row is laid out by it, and no table.
+    pub fn end_table(&mut self, first: usize, has_header: bool) {
+        let Some(rows) = self.units.get_mut(first..).filter(|rows| rows.len() > 1) else {
+            return;
+        };
+        // A caption may stand above the header.
+        let mut rows_of_it = rows.iter_mut().filter(|unit| unit.kind == "table-row");
+        let header = rows_of_it.next().filter(|_| has_header).map(|row| row.at.clone());
+        for row in rows_of_it {
+            row.title.clone_from(&header);
+        }
+        let at = match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) => first.at.start..last.at.end,
+            _ => return,
+        };
+        let table = Unit {
+            at,
+            kind: "table",
+            level: 0,
+            title: header,
+        };
+        self.units.insert(first, table);
+    }
+}
