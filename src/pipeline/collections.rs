@@ -121,7 +121,11 @@ impl Engine {
 
     /// Removes what is left of a collection that is being deleted.
     pub(super) async fn finish_deleting_collection(&self, collection: &Collection) -> Result<(), PipelineError> {
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).remove(&collection.id);
+        self.pipelines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .resolved
+            .remove(&collection.id);
         let documents = self.catalog.deleting_documents(Some(&collection.id)).await?;
         for document in &documents {
             self.stop_processing(&document.id).await;

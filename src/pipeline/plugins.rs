@@ -238,7 +238,11 @@ impl Engine {
     /// Has every pipeline take up what is installed now, and tells of those that changed. Returns the names of these,
     /// and of those that cannot run.
     async fn adopt(&self, before: Vec<(Collection, Lock)>) -> Result<(Vec<String>, Vec<String>), PipelineError> {
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        {
+            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            pipelines.installed += 1;
+            pipelines.resolved.clear();
+        }
         let (mut moved, mut broken) = (Vec::new(), Vec::new());
         for (collection, lock) in before {
             let Ok(resolved) = self.resolve_afresh(&collection) else {

@@ -73,15 +73,20 @@ impl Engine {
 
     /// The pipeline of a collection. It is kept while the collection is as it was.
     pub(super) fn resolve_collection(&self, collection: &Collection) -> Result<Arc<Resolved>, PipelineError> {
-        if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&collection.id) {
-            return Ok(known.clone());
-        }
+        let installed = {
+            let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = pipelines.resolved.get(&collection.id) {
+                return Ok(known.clone());
+            }
+            pipelines.installed
+        };
         let pipeline = Pipeline::parse(collection.pipeline.clone())?;
         let resolved = Arc::new(self.resolve(&collection.id, &collection.name, pipeline)?);
-        self.pipelines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(collection.id.clone(), resolved.clone());
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was installed meanwhile may be another plugin than was found: this is good for one use.
+        if pipelines.installed == installed {
+            pipelines.resolved.insert(collection.id.clone(), resolved.clone());
+        }
         Ok(resolved)
     }
 
@@ -355,5 +360,14 @@ fn budget(kind: Kind, pipeline: &Pipeline) -> Budget {
     budget
 }
 
-/// Pipelines in use, by the collection's identifier.
-pub type Pipelines = std::sync::Mutex<BTreeMap<String, Arc<Resolved>>>;
+/// Pipelines in use.
+#[derive(Default)]
+pub struct Resolutions {
+    /// By the collection's identifier.
+    pub resolved: BTreeMap<String, Arc<Resolved>>,
+    /// How often what is installed has changed.
+    pub installed: u64,
+}
+
+/// Pipelines in use, shared.
+pub type Pipelines = std::sync::Mutex<Resolutions>;
