@@ -32,10 +32,11 @@ fn build(names: &[&str], out: &Path) -> Result<Vec<author::Built>, AuthorError> 
     author::build(&dirs, &options)
 }
 
-/// The guests, built once for all tests: chunker, extractor, analyzer, formatter, semantic chunker.
-static GUESTS: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
+/// The guests, built once for all tests: chunker, extractor, analyzer, formatter, semantic chunker, starter.
+static GUESTS: LazyLock<[Vec<u8>; 6]> = LazyLock::new(|| {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile");
-    let built = build(&["chunker", "extractor", "analyzer", "formatter", "semantic"], &out).unwrap_or_else(|error| panic!("{error}"));
+    let built =
+        build(&["chunker", "extractor", "analyzer", "formatter", "semantic", "starter"], &out).unwrap_or_else(|error| panic!("{error}"));
     let bytes: Vec<Vec<u8>> = built.iter().map(|built| fs::read(&built.path).unwrap()).collect();
     bytes.try_into().unwrap()
 });
@@ -365,6 +366,72 @@ async fn a_plugin_that_keeps_crashing_is_quarantined_and_others_are_not() {
         chunk(&host, &good, "fail", &budget).await.unwrap_err();
     }
     assert!(chunk(&host, &good, "", &budget).await.is_ok() && good.quarantine().is_none());
+}
+
+#[tokio::test]
+async fn a_start_that_spins_ends_at_its_deadline() {
+    let _shared = PROCESS.read().await;
+    let host = host();
+    // Loading compiles, and runs nothing.
+    let plugin = host.load(&GUESTS[5]).unwrap();
+    let error = chunk(&host, &plugin, "", &tight(Kind::Chunker)).await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Deadline(_)), "{error}");
+}
+
+/// A component with so many bytes more, in a section that means nothing.
+fn padded(component: &[u8], bytes: usize) -> Vec<u8> {
+    let mut padded = component.to_vec();
+    let mut size = bytes;
+    // A custom section: its number, its size as LEB128, the length of its name, its name, anything.
+    padded.push(0);
+    while size >= 0x80 {
+        padded.push((size & 0x7f) as u8 | 0x80);
+        size >>= 7;
+    }
+    padded.push(size as u8);
+    padded.extend_from_slice(&[1, b'x']);
+    padded.resize(padded.len() + bytes - 2, 0);
+    padded
+}
+
+#[tokio::test]
+async fn a_huge_component_works_up_to_the_limit_and_is_refused_past_it() {
+    let _shared = PROCESS.read().await;
+    let host = host();
+    let plugin = host.load(&padded(&GUESTS[0], 50 << 20)).unwrap();
+    assert_eq!(chunk(&host, &plugin, "", &tight(Kind::Chunker)).await.unwrap().len(), 1);
+    let error = host.load(&padded(&GUESTS[0], 64 << 20)).unwrap_err();
+    assert!(error.to_string().contains("larger than 64 MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn more_host_calls_than_its_budget_end_a_guest() {
+    let _shared = PROCESS.read().await;
+    let host = host();
+    let plugin = host.load(&GUESTS[0]).unwrap();
+    let few = Budget {
+        host_calls: 1_000,
+        deadline: Duration::from_secs(60),
+        ..tight(Kind::Chunker)
+    };
+    let error = chunk(&host, &plugin, "host-calls", &few).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "plugin hostile-chunker@1.0.0 (chunker) gave more than it may: more than 1000 calls of the server's functions"
+    );
+}
+
+#[tokio::test]
+async fn a_table_larger_than_its_budget_is_refused() {
+    let _shared = PROCESS.read().await;
+    let host = host();
+    let plugin = host.load(&GUESTS[0]).unwrap();
+    let none = Budget {
+        table_elements: 0,
+        ..tight(Kind::Chunker)
+    };
+    let error = chunk(&host, &plugin, "", &none).await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Trap(_) | Reason::Memory(_)), "{error}");
 }
 
 #[tokio::test]
