@@ -1055,3 +1055,24 @@ fn one_bad_file_in_a_directory_does_not_keep_the_others_out() {
     assert_eq!(registry.list().len(), 2);
     assert!(registry.load_dir(&host, &dir.path().join("nowhere")).is_err());
 }
+
+#[tokio::test]
+async fn a_check_finds_what_is_wrong_and_nothing_where_all_is_well() {
+    let _shared = PROCESS.read().await;
+    let host = host();
+    let good = author::check(&host, &GUESTS[2]).await.unwrap();
+    assert!(good.is_good() && good.findings.len() > 5 && good.peak_memory_bytes > 0, "{good:?}");
+    let choosy = with_manifest(&GUESTS[0], |manifest| {
+        manifest.config_schema = serde_json::json!({ "type": "object", "required": ["do"] });
+    });
+    let report = author::check(&host, &choosy).await.unwrap();
+    let failed: Vec<&str> = report
+        .findings
+        .iter()
+        .filter(|finding| !finding.good)
+        .map(|finding| finding.name.as_str())
+        .collect();
+    assert_eq!(failed, ["empty configuration", "empty"], "a chunk of nothing is none: {report:?}");
+    let rubbish = author::check(&host, b"rubbish").await.unwrap();
+    assert!(!rubbish.is_good() && rubbish.findings.len() == 1, "{rubbish:?}");
+}

@@ -440,6 +440,15 @@ on Debian and Ubuntu, packages are installed; --no-install prevents both.")]
         #[arg(long)]
         json: bool,
     },
+    /// Try a component over difficult samples, in the host that the server uses; needs no server
+    Check {
+        /// The component
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Install a component into the running server; pipelines that name it take it up at once
     Install {
         /// The component, as `ibid plugin build` made it

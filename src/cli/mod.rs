@@ -61,6 +61,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
             args::PluginAction::New { name, kind, dir } => plugin::new(&name, kind, dir),
             build @ args::PluginAction::Build { .. } => tools::build(build),
             args::PluginAction::Inspect { file, json } => plugin::show(&file, json),
+            args::PluginAction::Check { file, json } => wait(plugin::check(file, json)),
             action => wait(async { plugin::run(&connect()?, action).await }),
         },
     }

@@ -1,9 +1,9 @@
-//! `ibid plugin install`, `list`, `remove` (of a running server), `new` and `inspect` (of files).
+//! `ibid plugin install`, `list`, `remove` (of a running server), `new`, `inspect` and `check` (of files).
 
 use super::args::{KindArg, PluginAction};
 use super::client::Client;
 use super::{CliError, console};
-use crate::plugin::{Kind, Manifest, author, digest_of, inspect};
+use crate::plugin::{Host, HostSettings, Kind, Manifest, author, digest_of, inspect};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ pub async fn run(client: &Client, action: PluginAction) -> Result<(), CliError> 
         PluginAction::Install { file, replace, json } => install(client, &file, replace, json).await,
         PluginAction::List { json } => list(client, json).await,
         PluginAction::Remove { name, force, json } => remove(client, &name, force, json).await,
-        PluginAction::New { .. } | PluginAction::Build { .. } | PluginAction::Inspect { .. } => Ok(()),
+        PluginAction::New { .. } | PluginAction::Build { .. } | PluginAction::Inspect { .. } | PluginAction::Check { .. } => Ok(()),
     }
 }
 
@@ -79,6 +79,40 @@ async fn remove(client: &Client, name: &str, force: bool, as_json: bool) -> Resu
         console::line(&format!("Collections that cannot run until it is back: {broken}"))?;
     }
     Ok(())
+}
+
+/// Tries a component, and says what was found. Needs no server.
+pub async fn check(file: PathBuf, as_json: bool) -> Result<(), CliError> {
+    let failed = |why: String| CliError::Failed(format!("{}: {why}", file.display()));
+    let component = std::fs::read(&file).map_err(|error| failed(error.to_string()))?;
+    let host = Host::new(HostSettings::default()).map_err(|error| failed(error.to_string()))?;
+    let report = author::check(&host, &component).await.map_err(|error| failed(error.to_string()))?;
+    if as_json {
+        let findings = report
+            .findings
+            .iter()
+            .map(|finding| json!({ "name": finding.name, "good": finding.good, "detail": finding.detail }));
+        console::json(&json!({
+            "good": report.is_good(), "findings": findings.collect::<Vec<_>>(),
+            "longest_ms": report.longest.as_secs_f64() * 1e3, "peak_memory_bytes": report.peak_memory_bytes,
+        }))?;
+    } else {
+        for finding in &report.findings {
+            let mark = if finding.good { "ok  " } else { "FAIL" };
+            console::line(&format!("{mark}  {:28}  {}", finding.name, console::clean(&finding.detail)))?;
+        }
+        let longest = report.longest.as_secs_f64() * 1e3;
+        console::line(&format!(
+            "Longest call {longest:.1} ms, most memory {}.",
+            console::size(report.peak_memory_bytes)
+        ))?;
+    }
+    let bad = report.findings.iter().filter(|finding| !finding.good).count() as u64;
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(failed(format!("{} not as it should be", console::count(bad, "thing"))))
+    }
 }
 
 /// Writes a new project, and says how to go on. Needs no server.

@@ -4,9 +4,10 @@
 //! `plugin.toml` beside its `Cargo.toml`. It is compiled for `wasm32-unknown-unknown`, which offers
 //! no system at all, then made a component, and its manifest is embedded.
 //!
-//! Blocks for as long as cargo does. Depends on the manifest and the inspection, not on the host.
+//! Blocks for as long as cargo does. Only `check` depends on the host: it runs what was built.
 
 mod build;
+mod check;
 mod component;
 mod error;
 mod source;
@@ -14,6 +15,7 @@ mod template;
 mod toolchain;
 
 pub use build::{BuildOptions, Built, build};
+pub use check::{Finding, Report, check};
 pub use component::package;
 pub use error::AuthorError;
 pub use source::{SOURCE_FILE, read_manifest};

@@ -1,0 +1,272 @@
+//! Tries a component as a server would: what `ibid plugin check` does.
+//!
+//! The host is the one that the server uses, with the budgets that a pipeline has by default. The samples are what plugins stumble
+//! over: nothing, one character, scripts without spaces or from right to left, characters of four bytes, one endless line, a
+//! megabyte. A failure in the plugin's own words is an answer; a crash, a passed limit or a result that breaks the contract is not.
+
+use super::super::error::{PluginError, Reason};
+use super::super::host::{Blob, Budget, Host, Plugin, Provided, Source, TextEmbedder, TokenCounter};
+use super::super::manifest::Kind;
+use crate::document::{Document, Span, Unit};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What: `contract`, `schema`, `empty configuration`, or a sample's name.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub good: bool,
+    /// In words.
+    pub detail: String,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// In the order in which it was looked at.
+    pub findings: Vec<Finding>,
+    /// The longest call.
+    pub longest: Duration,
+    /// The most memory that a call had, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+impl Report {
+    /// Whether all is as it should be.
+    pub fn is_good(&self) -> bool {
+        self.findings.iter().all(|finding| finding.good)
+    }
+}
+
+/// Tries a component. Its settings are its defaults.
+///
+/// # Errors
+/// If the host itself cannot do its part.
+pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError> {
+    let mut findings = Vec::new();
+    let mut find = |name: &str, outcome: Result<String, String>| {
+        let good = outcome.is_ok();
+        let detail = outcome.unwrap_or_else(|why| why);
+        findings.push(Finding {
+            name: name.to_owned(),
+            good,
+            detail,
+        });
+    };
+    let (loading, bytes) = (host.clone(), component.to_vec());
+    let loaded = tokio::task::spawn_blocking(move || loading.load(&bytes)).await;
+    let loaded = loaded.map_err(|error| PluginError::of_file(Reason::Host(error.to_string())))?;
+    let plugin = match loaded {
+        Ok(plugin) => plugin,
+        Err(error) => {
+            find("contract", Err(error.to_string()));
+            return Ok(Report {
+                findings,
+                longest: Duration::ZERO,
+                peak_memory_bytes: 0,
+            });
+        }
+    };
+    let imports: Vec<String> = plugin.contract().imports.iter().map(|import| import.name.clone()).collect();
+    let imports = if imports.is_empty() {
+        "nothing".to_owned()
+    } else {
+        imports.join(", ")
+    };
+    find("contract", Ok(format!("{} that imports {imports}", plugin.kind().with_article())));
+    let schema = &plugin.manifest().config_schema;
+    match jsonschema::validator_for(schema) {
+        Err(error) => find("schema", Err(format!("it is no JSON Schema: {error}"))),
+        Ok(validator) => {
+            find("schema", Ok("a valid JSON Schema".to_owned()));
+            let none = serde_json::json!({});
+            let empty = validator.validate(&none).map(|()| "it admits one".to_owned());
+            find(
+                "empty configuration",
+                empty.map_err(|error| format!("a plugin must work without settings: {error}")),
+            );
+        }
+    }
+    for (name, sample) in samples(plugin.kind()) {
+        let first = run(host, &plugin, &sample).await;
+        let again = run(host, &plugin, &sample).await;
+        let outcome = match (first, again) {
+            (Err(error), _) if matches!(error.reason, Reason::Host(_) | Reason::Busy(_)) => return Err(error),
+            (first, again) if first != again => Err("the same call twice gave two results".to_owned()),
+            (Ok(result), _) => Ok(result),
+            (Err(error), _) if error.failure_code().is_some() && plugin.kind() == Kind::Extractor => Ok(error.to_string()),
+            (Err(error), _) => Err(error.to_string()),
+        };
+        find(name, outcome);
+    }
+    let stats = plugin.stats();
+    Ok(Report {
+        findings,
+        longest: stats.max,
+        peak_memory_bytes: stats.peak_memory_bytes,
+    })
+}
+
+/// What a plugin is given.
+enum Sample {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
+    let text = |name, text: &str| (name, Sample::Text(text.to_owned()));
+    let sentence = "The board met on 12 March 2019 and approved net sales of $3.4 million, 12 % more than in 2018. ";
+    let mut all = vec![
+        text("one character", "x"),
+        text("Chinese", "董事会于2019年批准了预算。净销售额为三百四十万美元。"),
+        text("Arabic", "وافق المجلس على الميزانية في عام 2019. بلغ صافي المبيعات ٣٫٤ مليون."),
+        text("emoji and accents", "👩‍👩‍👧 e\u{301}te\u{301} 🇩🇪 Zürich\r\n\r\n\tnaïve"),
+        text("quotation marks and braces", "“Was ist { \"x\": [1, 2] }”? \\n %s <b>"),
+    ];
+    match kind {
+        Kind::Chunker => {
+            all.insert(0, text("empty", ""));
+            all.push(text("white space", " \n\n\t \r\n"));
+            all.push(("one endless line", Sample::Text("x".repeat(100_000))));
+            all.push((
+                "a megabyte of prose",
+                Sample::Text(format!("{}\n\n", sentence.repeat(5)).repeat(2_100)),
+            ));
+        }
+        Kind::Extractor => {
+            all.insert(0, text("empty", ""));
+            all.push((
+                "binary rubbish",
+                Sample::Bytes((0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
+            ));
+            all.push(("a megabyte of prose", Sample::Text(sentence.repeat(11_000))));
+        }
+        // A question has 8,192 characters at most.
+        Kind::Analyzer => all.push((
+            "the longest question",
+            Sample::Text(sentence.repeat(100).chars().take(8_192).collect()),
+        )),
+        Kind::Formatter => {}
+    }
+    all
+}
+
+/// Runs one sample, and says in a few words what came of it.
+async fn run(host: &Host, plugin: &Plugin, sample: &Sample) -> Result<String, PluginError> {
+    let budget = Budget::of(plugin.kind());
+    let text = match sample {
+        Sample::Text(text) => text.as_str(),
+        Sample::Bytes(_) => "",
+    };
+    match plugin.kind() {
+        Kind::Extractor => {
+            let bytes = match sample {
+                Sample::Text(text) => text.as_bytes().to_vec(),
+                Sample::Bytes(bytes) => bytes.clone(),
+            };
+            let document = host.extract(plugin, "{}", Arc::new(Bytes(bytes)), &budget, |_| {}).await?;
+            Ok(format!("{} bytes of text, {} units", document.text.len(), document.units.len()))
+        }
+        Kind::Chunker => {
+            let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            let document = Arc::new(Document {
+                text: text.to_owned(),
+                units: paragraphs(text),
+                ..Document::default()
+            });
+            let provided = Provided {
+                tokens: Arc::new(Words),
+                embedder: Some(Arc::new(Lengths)),
+            };
+            let pieces = host.chunk(plugin, "{}", &document, Span::new(0, end), provided, &budget).await?;
+            let covered = pieces.iter().map(|piece| u64::from(piece.at.end - piece.at.start)).sum::<u64>();
+            Ok(format!("{} chunks of {covered} bytes", pieces.len()))
+        }
+        Kind::Analyzer => {
+            let plan = host
+                .analyze(plugin, "{}", text, &vec![("mode".into(), "comprehensive".into())], &budget)
+                .await?;
+            Ok(format!("{} searches, {} attributes", plan.searches.len(), plan.attrs.len()))
+        }
+        Kind::Formatter => {
+            let mut formatter = host.formatter(plugin, "{}", &budget).await?;
+            let source = |citation_id, page| Source {
+                citation_id,
+                document_id: "doc_1".to_owned(),
+                name: format!("{text}.pdf"),
+                at: Span::new(0, 1),
+                page,
+                section: vec![text.to_owned()],
+                attrs: vec![("title".to_owned(), text.to_owned()), ("author".to_owned(), text.to_owned())],
+            };
+            let cited = [source(1, Some(4)), source(2, None)];
+            let mut written = String::new();
+            for source in &cited {
+                written.push_str(&formatter.entry(source).await?);
+            }
+            written.push_str(&formatter.mark(&cited).await?);
+            written.push_str(&formatter.finish(&cited).await?);
+            Ok(format!("{} characters", written.chars().count()))
+        }
+    }
+}
+
+/// The paragraphs of a text, as an extractor would tell them.
+fn paragraphs(text: &str) -> Vec<Unit> {
+    let mut units = Vec::new();
+    let mut offset = 0;
+    for part in text.split("\n\n") {
+        let end = offset + part.len();
+        if !part.trim().is_empty() {
+            units.push(Unit {
+                at: Span::new(offset as u32, end as u32),
+                kind: "paragraph".to_owned(),
+                level: 0,
+                title: None,
+            });
+        }
+        offset = end + 2;
+    }
+    units
+}
+
+/// An upload in memory.
+struct Bytes(Vec<u8>);
+
+impl Blob for Bytes {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
+        let to = from.saturating_add(length as usize).min(self.0.len());
+        Ok(self.0.get(from..to).unwrap_or_default().to_vec())
+    }
+}
+
+/// Counts about as many tokens as a model's tokenizer would: no model is needed to check a plugin.
+struct Words;
+
+impl TokenCounter for Words {
+    fn count(&self, text: &str) -> u32 {
+        let tokens = text.split_whitespace().map(|word| 1 + word.chars().count() / 6).sum::<usize>();
+        u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+}
+
+/// A vector that depends on the text's length alone.
+struct Lengths;
+
+impl TextEmbedder for Lengths {
+    fn embed(&self, texts: Vec<String>, _: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>, String> {
+        let vectors = texts.iter().map(|text| {
+            let angle = (text.len() % 97) as f32 / 97.0;
+            vec![angle.cos(), angle.sin()]
+        });
+        Ok(vectors.collect())
+    }
+}
