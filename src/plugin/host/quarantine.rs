@@ -60,6 +60,8 @@ pub struct Breaker {
 #[derive(Debug)]
 struct Open {
     until: Instant,
+    /// Whether a trial was let through. Until then only calls end that began before, and say nothing new.
+    on_trial: bool,
     because: String,
 }
 
@@ -77,11 +79,15 @@ impl Breaker {
             });
         }
         open.until = now + TRIAL;
+        open.on_trial = true;
         Ok(())
     }
 
     /// Takes note of a call's end.
     pub fn record(&mut self, now: Instant, fault: Option<&Reason>) -> Option<Change> {
+        if self.open.as_ref().is_some_and(|open| !open.on_trial) {
+            return None;
+        }
         match (self.open.is_some(), fault) {
             (true, None) => {
                 self.open = None;
@@ -117,6 +123,7 @@ impl Breaker {
         self.times = self.times.saturating_add(1);
         self.open = Some(Open {
             until: now + length,
+            on_trial: false,
             because: reason.to_string(),
         });
     }
@@ -189,6 +196,14 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_began_before_the_quarantine_say_nothing_new() {
+        let (mut breaker, now) = quarantined();
+        assert_eq!(breaker.record(now, None), None);
+        assert_eq!(breaker.record(now, Some(&trap())), None);
+        assert_eq!(breaker.state(now).map(|state| (state.remaining, state.times)), Some((SHORTEST, 1)));
+    }
+
+    #[test]
     fn a_trial_whose_caller_went_away_is_followed_by_another() {
         let (mut breaker, now) = quarantined();
         assert_eq!(breaker.admit(now + SHORTEST), Ok(()));
@@ -215,7 +230,9 @@ mod tests {
             assert_eq!(breaker.record(now, Some(&trap())), None);
         }
         let (mut breaker, now) = quarantined();
+        breaker.admit(now + SHORTEST).expect("a trial");
         breaker.record(now + SHORTEST, Some(&trap()));
+        breaker.admit(now + 3 * SHORTEST).expect("a trial");
         breaker.record(now + 3 * SHORTEST, None);
         let again = |at: Instant, breaker: &mut Breaker| {
             for _ in 0..FAULTS {
@@ -225,6 +242,7 @@ mod tests {
         };
         assert_eq!(again(now + 4 * SHORTEST, &mut breaker), Some(4 * SHORTEST));
         let well = now + 100 * SHORTEST;
+        breaker.admit(well).expect("a trial");
         breaker.record(well, None);
         assert_eq!(again(well + 2 * FORGIVEN, &mut breaker), Some(SHORTEST));
     }
