@@ -21,7 +21,7 @@ PLUGINS := text markdown html pdf recursive sentences semantic rules passthrough
 # compile; without any optimisation their property tests are slow to run.
 PLUGIN_TESTS := CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=target/plugins
 
-.PHONY: help run setup build tools parts test test-plugins lint format install uninstall clean
+.PHONY: help run setup build tools test-tools parts test test-plugins lint format install uninstall clean
 
 help: ## list the targets
 	@echo "make run      fetch, build and serve on $(LISTEN); the first time takes a while, the next ones seconds"
@@ -54,28 +54,19 @@ parts:
 	@$(IBID) model convert $(SHARE)/sources/$(MODEL) $(SHARE)/models/$(MODEL)
 	@$(IBID) plugin build $(PLUGINS:%=plugins/%) --out $(SHARE)/plugins --target-dir target/wasm
 
-# What must be on the machine. As root on Debian and Ubuntu what is missing is installed; else it is named.
+# What must be on the machine.
 tools:
-	@missing=""; \
-	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
-	command -v python3 >/dev/null || missing="$$missing python3"; \
-	if [ -n "$$missing" ]; then \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "== installing$$missing"; \
-	    apt-get update -qq; \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
-	  else \
-	    echo "Missing on this machine:$$missing"; \
-	    echo "Install, then run make again:  sudo apt-get install$$missing   (or what your system calls them)"; \
-	    exit 1; \
-	  fi; \
-	fi; \
-	if ! command -v cargo >/dev/null; then \
+	@scripts/require cc=gcc,libc6-dev python3=python3
+	@if ! command -v cargo >/dev/null; then \
 	  echo "Rust is missing. Install it by rustup, then run make again."; \
 	  exit 1; \
 	fi
 
-test: setup test-plugins ## every test: the plugins' own, the program's, and those over real sockets
+# What the tests need beside: the languages in which plugins are written, and a registry to pull them from.
+test-tools:
+	@scripts/require pip=python3-pip node=nodejs npm=npm docker-registry=docker-registry
+
+test: test-tools setup test-plugins ## every test: the plugins' own, the program's, and those over real sockets
 	@echo "== testing the program"
 	@cargo test --release --locked
 

@@ -388,14 +388,27 @@ pub enum KindArg {
     Formatter,
 }
 
+/// What a plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LanguageArg {
+    /// Compiled: the fastest and smallest
+    Rust,
+    /// JavaScript, with its interpreter (12 MB)
+    #[value(alias = "javascript")]
+    Js,
+    /// Python, with its interpreter (18 MB)
+    Python,
+}
+
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
 pub enum PluginAction {
-    /// Begin a plugin in Rust: a small project that builds, with tests
+    /// Begin a plugin: a small project that builds, with tests
     #[command(after_help = "\
 Example:
   ibid plugin new --kind chunker by-paragraph
-  ibid plugin build by-paragraph --out by-paragraph/dist")]
+  ibid plugin new --kind analyzer --lang python phrases
+  ibid plugin test by-paragraph")]
     New {
         /// Its name: lower case letters, digits and hyphens
         #[arg(value_name = "NAME")]
@@ -403,6 +416,9 @@ Example:
         /// What it is to do
         #[arg(short, long, value_enum)]
         kind: KindArg,
+        /// What it is written in
+        #[arg(short, long, value_enum, default_value_t = LanguageArg::Rust)]
+        lang: LanguageArg,
         /// Where it goes [default: a directory of its name]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
@@ -412,10 +428,11 @@ Example:
 Example:
   ibid plugin build plugins/rules plugins/numeric --out target/share/ibid/plugins --target-dir target/wasm
 
-Needs Rust with the target wasm32-unknown-unknown. If it is missing, rustup is asked for it, else, as root
-on Debian and Ubuntu, packages are installed; --no-install prevents both.")]
+A project in Rust needs the target wasm32-unknown-unknown. If it is missing, rustup is asked for it, else, as
+root on Debian and Ubuntu, packages are installed. One in JavaScript needs Node.js with npm, one in Python pip;
+componentize-js or componentize-py is fetched with them once. --no-install prevents all of that.")]
     Build {
-        /// Plugin directories, each with Cargo.toml and plugin.toml
+        /// Plugin directories, each with plugin.toml and Cargo.toml, package.json or pyproject.toml
         #[arg(required = true, value_name = "DIR")]
         dirs: Vec<PathBuf>,
         /// Where the components go, as NAME.wasm
@@ -448,6 +465,28 @@ on Debian and Ubuntu, packages are installed; --no-install prevents both.")]
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Run a project's fixtures in the host that the server uses; needs no server
+    #[command(after_help = "\
+Example:
+  ibid plugin test by-paragraph
+  ibid plugin test by-paragraph --bless
+
+Each folder in fixtures/ is a call: input.* is what the plugin is given, config.json its settings,
+expected.txt what it must make of it. The project is built first, into its own dist/.")]
+    Test {
+        /// The plugin's directory
+        #[arg(value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// Test this component rather than build one
+        #[arg(long, value_name = "FILE")]
+        component: Option<PathBuf>,
+        /// Where cargo keeps what it compiles [default: cargo's own choice]
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
+        /// Write down what comes out as what is expected
+        #[arg(long)]
+        bless: bool,
     },
     /// Install a component into the running server; pipelines that name it take it up at once
     Install {

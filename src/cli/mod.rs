@@ -58,10 +58,16 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Config(args) => tools::config(&args),
         Command::Model(args) => tools::model(args),
         Command::Plugin(args) => match args.action {
-            args::PluginAction::New { name, kind, dir } => plugin::new(&name, kind, dir),
+            args::PluginAction::New { name, kind, lang, dir } => plugin::new(&name, kind, lang, dir),
             build @ args::PluginAction::Build { .. } => tools::build(build),
             args::PluginAction::Inspect { file, json } => plugin::show(&file, json),
             args::PluginAction::Check { file, json } => wait(plugin::check(file, json)),
+            args::PluginAction::Test {
+                dir,
+                component,
+                target_dir,
+                bless,
+            } => wait(plugin::test(dir, component, target_dir, bless)),
             action => wait(async { plugin::run(&connect()?, action).await }),
         },
     }

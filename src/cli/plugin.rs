@@ -1,6 +1,6 @@
 //! `ibid plugin install`, `list`, `remove` (of a running server), `new`, `inspect` and `check` (of files).
 
-use super::args::{KindArg, PluginAction};
+use super::args::{KindArg, LanguageArg, PluginAction};
 use super::client::Client;
 use super::{CliError, console};
 use crate::plugin::{Host, HostSettings, Kind, Manifest, author, digest_of, inspect};
@@ -13,7 +13,11 @@ pub async fn run(client: &Client, action: PluginAction) -> Result<(), CliError> 
         PluginAction::Install { file, replace, json } => install(client, &file, replace, json).await,
         PluginAction::List { json } => list(client, json).await,
         PluginAction::Remove { name, force, json } => remove(client, &name, force, json).await,
-        PluginAction::New { .. } | PluginAction::Build { .. } | PluginAction::Inspect { .. } | PluginAction::Check { .. } => Ok(()),
+        PluginAction::New { .. }
+        | PluginAction::Build { .. }
+        | PluginAction::Inspect { .. }
+        | PluginAction::Check { .. }
+        | PluginAction::Test { .. } => Ok(()),
     }
 }
 
@@ -115,23 +119,71 @@ pub async fn check(file: PathBuf, as_json: bool) -> Result<(), CliError> {
     }
 }
 
+/// Runs a project's fixtures, building it first unless a component is named. Needs no server.
+pub async fn test(dir: PathBuf, component: Option<PathBuf>, target_dir: Option<PathBuf>, bless: bool) -> Result<(), CliError> {
+    let failed = |why: String| CliError::Failed(why);
+    let file = match component {
+        Some(file) => file,
+        None => {
+            let options = author::BuildOptions {
+                out: dir.join("dist"),
+                target_dir,
+                install: true,
+                report: &console::note,
+            };
+            let built = author::build(std::slice::from_ref(&dir), &options).map_err(|error| failed(error.to_string()))?;
+            built.into_iter().map(|built| built.path).next().unwrap_or_default()
+        }
+    };
+    let bytes = std::fs::read(&file).map_err(|error| failed(format!("{}: {error}", file.display())))?;
+    let host = Host::new(HostSettings::default()).map_err(|error| failed(error.to_string()))?;
+    let plugin = host.load(&bytes).map_err(|error| failed(error.to_string()))?;
+    let reports = author::test(&host, &plugin, &dir, bless)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    for report in &reports {
+        let (mark, detail) = match &report.end {
+            author::FixtureEnd::Passed => ("ok  ", String::new()),
+            author::FixtureEnd::Blessed => ("new ", String::new()),
+            author::FixtureEnd::Differs(diff) => ("FAIL", diff.clone()),
+            author::FixtureEnd::Unblessed(listing) => ("FAIL", format!("expected.txt is missing; --bless would write:\n{listing}")),
+            author::FixtureEnd::Broken(why) => ("FAIL", why.clone()),
+        };
+        console::line(&format!("{mark}  {}", console::clean(&report.name)))?;
+        for line in detail.lines() {
+            console::line(&format!("      {}", console::clean(line)))?;
+        }
+    }
+    let bad = reports.iter().filter(|report| !report.end.is_good()).count() as u64;
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(failed(format!("{} not as expected", console::count(bad, "fixture"))))
+    }
+}
+
 /// Writes a new project, and says how to go on. Needs no server.
-pub fn new(name: &str, kind: KindArg, dir: Option<PathBuf>) -> Result<(), CliError> {
+pub fn new(name: &str, kind: KindArg, lang: LanguageArg, dir: Option<PathBuf>) -> Result<(), CliError> {
     let kind = match kind {
         KindArg::Extractor => Kind::Extractor,
         KindArg::Chunker => Kind::Chunker,
         KindArg::Analyzer => Kind::Analyzer,
         KindArg::Formatter => Kind::Formatter,
     };
+    let language = match lang {
+        LanguageArg::Rust => author::Language::Rust,
+        LanguageArg::Js => author::Language::JavaScript,
+        LanguageArg::Python => author::Language::Python,
+    };
     let dir = dir.unwrap_or_else(|| PathBuf::from(name));
-    let files = author::new_project(&dir, name, kind).map_err(|error| CliError::Failed(error.to_string()))?;
+    let files = author::new_project(&dir, name, kind, language).map_err(|error| CliError::Failed(error.to_string()))?;
     let (program, shown) = (console::program(), dir.display());
     console::line(&format!(
         "Made {} in {shown}: {} files. Its README.md says what is where.",
         kind.with_article(),
         files.len()
     ))?;
-    console::note(&format!("Next: {program} plugin build {shown} --out {shown}/dist"));
+    console::note(&format!("Next: {program} plugin test {shown}"));
     Ok(())
 }
 

@@ -57,6 +57,16 @@ impl Kind {
         }
     }
 
+    /// The world of the contract that such a plugin implements.
+    pub fn world(self) -> &'static str {
+        match self {
+            Kind::Extractor => "extractor-plugin",
+            Kind::Chunker => "chunker-plugin",
+            Kind::Analyzer => "analyzer-plugin",
+            Kind::Formatter => "citation-plugin",
+        }
+    }
+
     /// The interface of the contract that a plugin of this kind exports.
     pub fn export(self) -> &'static str {
         match self {

@@ -1,8 +1,10 @@
-//! Compiles plugins with cargo and writes their components.
+//! Compiles plugins with the tools of their language and writes their components.
 
 use super::super::manifest::Manifest;
+use super::language::{Language, Script, componentize_js, componentize_py};
+use super::source::read_project;
 use super::toolchain::TARGET;
-use super::{AuthorError, Toolchain, package, read_manifest};
+use super::{AuthorError, SOURCE_FILE, Toolchain, package};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::fs;
@@ -12,7 +14,7 @@ use std::process::Stdio;
 use std::thread;
 
 /// Lines of cargo's messages that an error shows. A compiler error with its context is about 20.
-const SHOWN_LINES: usize = 60;
+pub const SHOWN_LINES: usize = 60;
 
 /// How to build.
 pub struct BuildOptions<'a> {
@@ -47,22 +49,40 @@ pub struct Built {
 /// The first that is met; plugins before it are built.
 pub fn build(dirs: &[PathBuf], options: &BuildOptions<'_>) -> Result<Vec<Built>, AuthorError> {
     // Manifests first: they are read in no time, and a slip in the last one should not cost a build.
-    let manifests = dirs.iter().map(|dir| read_manifest(dir)).collect::<Result<Vec<_>, _>>()?;
-    let toolchain = if options.install {
-        Toolchain::find_or_install(&|line| (options.report)(line))?
-    } else {
-        Toolchain::find().ok_or_else(|| {
-            AuthorError::Toolchain(format!(
-                "no Rust toolchain with the target {TARGET}; run `rustup target add {TARGET}`"
-            ))
-        })?
+    let projects = dirs
+        .iter()
+        .map(|dir| Ok((dir, Language::of(dir)?, read_project(dir)?)))
+        .collect::<Result<Vec<_>, AuthorError>>()?;
+    let cargo = match projects.iter().any(|(_, language, _)| *language == Language::Rust) {
+        true => Some(rust_toolchain(options)?),
+        false => None,
     };
     fs::create_dir_all(&options.out).map_err(io_error(&options.out))?;
     let mut built = Vec::with_capacity(dirs.len());
-    for (dir, manifest) in dirs.iter().zip(manifests) {
+    for (dir, language, project) in projects {
+        let manifest = project.manifest;
         (options.report)(&format!("building {} {} ({})", manifest.name, manifest.version, manifest.kind));
-        let module = compile(&toolchain, dir, &manifest.name, options)?;
-        let wasm = fs::read(&module).map_err(io_error(&module))?;
+        let script = Script {
+            dir,
+            name: &manifest.name,
+            world: project.world.as_deref().unwrap_or(manifest.kind.world()),
+            export: manifest.kind.export(),
+        };
+        let wasm = match (language, &cargo) {
+            (Language::JavaScript, _) => componentize_js(&script, options)?,
+            (Language::Python, _) => componentize_py(&script, options)?,
+            (Language::Rust, None) => continue,
+            (Language::Rust, Some(_)) if project.world.is_some() => {
+                return Err(AuthorError::Source {
+                    path: dir.join(SOURCE_FILE),
+                    message: "`world` is for JavaScript and Python; in Rust it is said to wit_bindgen::generate!".into(),
+                });
+            }
+            (Language::Rust, Some(toolchain)) => {
+                let module = compile(toolchain, dir, &manifest.name, options)?;
+                fs::read(&module).map_err(io_error(&module))?
+            }
+        };
         let component = package(&wasm, &manifest)?;
         let path = options.out.join(format!("{}.wasm", manifest.name));
         let changed = write(&path, &component)?;
@@ -74,6 +94,17 @@ pub fn build(dirs: &[PathBuf], options: &BuildOptions<'_>) -> Result<Vec<Built>,
         });
     }
     Ok(built)
+}
+
+fn rust_toolchain(options: &BuildOptions<'_>) -> Result<Toolchain, AuthorError> {
+    if options.install {
+        return Toolchain::find_or_install(&|line| (options.report)(line));
+    }
+    Toolchain::find().ok_or_else(|| {
+        AuthorError::Toolchain(format!(
+            "no Rust toolchain with the target {TARGET}; run `rustup target add {TARGET}`"
+        ))
+    })
 }
 
 fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> AuthorError {

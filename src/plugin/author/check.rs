@@ -5,10 +5,10 @@
 //! megabyte. A failure in the plugin's own words is an answer; a crash, a passed limit or a result that breaks the contract is not.
 
 use super::super::error::{PluginError, Reason};
-use super::super::host::{Blob, Budget, Host, Plugin, Provided, Source, TextEmbedder, TokenCounter};
+use super::super::host::{Host, Source};
 use super::super::manifest::Kind;
-use crate::document::{Document, Span, Unit};
-use std::io;
+use super::trial::{self, Input};
+use crate::document::{Document, Span};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,12 +91,13 @@ pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError>
         }
     }
     for (name, sample) in samples(plugin.kind()) {
-        let first = run(host, &plugin, &sample).await;
-        let again = run(host, &plugin, &sample).await;
+        let input = sample.input(plugin.kind());
+        let first = trial::run(host, &plugin, "{}", &input).await;
+        let again = trial::run(host, &plugin, "{}", &input).await;
         let outcome = match (first, again) {
             (Err(error), _) if matches!(error.reason, Reason::Host(_) | Reason::Busy(_)) => return Err(error),
             (first, again) if first != again => Err("the same call twice gave two results".to_owned()),
-            (Ok(result), _) => Ok(result),
+            (Ok(outcome), _) => Ok(outcome.summary),
             (Err(error), _) if error.failure_code().is_some() && plugin.kind() == Kind::Extractor => Ok(error.to_string()),
             (Err(error), _) => Err(error.to_string()),
         };
@@ -110,10 +111,46 @@ pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError>
     })
 }
 
-/// What a plugin is given.
+/// What a plugin is given, before it is brought into the form that its kind takes.
 enum Sample {
     Text(String),
     Bytes(Vec<u8>),
+}
+
+impl Sample {
+    fn input(self, kind: Kind) -> Input {
+        let text = match self {
+            Sample::Bytes(bytes) => return Input::Upload(Arc::new(bytes)),
+            Sample::Text(text) => text,
+        };
+        match kind {
+            Kind::Extractor => Input::Upload(Arc::new(text.into_bytes())),
+            Kind::Chunker => Input::Document(Arc::new(Document {
+                units: trial::paragraphs(&text),
+                text,
+                ..Document::default()
+            })),
+            Kind::Analyzer => Input::Question {
+                query: text,
+                attrs: vec![("mode".into(), "comprehensive".into())],
+            },
+            Kind::Formatter => {
+                let source = |citation_id, page| Source {
+                    citation_id,
+                    document_id: "doc_1".to_owned(),
+                    name: format!("{text}.pdf"),
+                    at: Span::new(0, 1),
+                    page,
+                    section: vec![text.clone()],
+                    attrs: vec![("title".to_owned(), text.clone()), ("author".to_owned(), text.clone())],
+                };
+                Input::Answer {
+                    sources: vec![source(1, Some(4)), source(2, None)],
+                    statements: vec![vec![0], vec![0, 1]],
+                }
+            }
+        }
+    }
 }
 
 fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
@@ -152,121 +189,4 @@ fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
         Kind::Formatter => {}
     }
     all
-}
-
-/// Runs one sample, and says in a few words what came of it.
-async fn run(host: &Host, plugin: &Plugin, sample: &Sample) -> Result<String, PluginError> {
-    let budget = Budget::of(plugin.kind());
-    let text = match sample {
-        Sample::Text(text) => text.as_str(),
-        Sample::Bytes(_) => "",
-    };
-    match plugin.kind() {
-        Kind::Extractor => {
-            let bytes = match sample {
-                Sample::Text(text) => text.as_bytes().to_vec(),
-                Sample::Bytes(bytes) => bytes.clone(),
-            };
-            let document = host.extract(plugin, "{}", Arc::new(Bytes(bytes)), &budget, |_| {}).await?;
-            Ok(format!("{} bytes of text, {} units", document.text.len(), document.units.len()))
-        }
-        Kind::Chunker => {
-            let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
-            let document = Arc::new(Document {
-                text: text.to_owned(),
-                units: paragraphs(text),
-                ..Document::default()
-            });
-            let provided = Provided {
-                tokens: Arc::new(Words),
-                embedder: Some(Arc::new(Lengths)),
-            };
-            let pieces = host.chunk(plugin, "{}", &document, Span::new(0, end), provided, &budget).await?;
-            let covered = pieces.iter().map(|piece| u64::from(piece.at.end - piece.at.start)).sum::<u64>();
-            Ok(format!("{} chunks of {covered} bytes", pieces.len()))
-        }
-        Kind::Analyzer => {
-            let plan = host
-                .analyze(plugin, "{}", text, &vec![("mode".into(), "comprehensive".into())], &budget)
-                .await?;
-            Ok(format!("{} searches, {} attributes", plan.searches.len(), plan.attrs.len()))
-        }
-        Kind::Formatter => {
-            let mut formatter = host.formatter(plugin, "{}", &budget).await?;
-            let source = |citation_id, page| Source {
-                citation_id,
-                document_id: "doc_1".to_owned(),
-                name: format!("{text}.pdf"),
-                at: Span::new(0, 1),
-                page,
-                section: vec![text.to_owned()],
-                attrs: vec![("title".to_owned(), text.to_owned()), ("author".to_owned(), text.to_owned())],
-            };
-            let cited = [source(1, Some(4)), source(2, None)];
-            let mut written = String::new();
-            for source in &cited {
-                written.push_str(&formatter.entry(source).await?);
-            }
-            written.push_str(&formatter.mark(&cited).await?);
-            written.push_str(&formatter.finish(&cited).await?);
-            Ok(format!("{} characters", written.chars().count()))
-        }
-    }
-}
-
-/// The paragraphs of a text, as an extractor would tell them.
-fn paragraphs(text: &str) -> Vec<Unit> {
-    let mut units = Vec::new();
-    let mut offset = 0;
-    for part in text.split("\n\n") {
-        let end = offset + part.len();
-        if !part.trim().is_empty() {
-            units.push(Unit {
-                at: Span::new(offset as u32, end as u32),
-                kind: "paragraph".to_owned(),
-                level: 0,
-                title: None,
-            });
-        }
-        offset = end + 2;
-    }
-    units
-}
-
-/// An upload in memory.
-struct Bytes(Vec<u8>);
-
-impl Blob for Bytes {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
-        let to = from.saturating_add(length as usize).min(self.0.len());
-        Ok(self.0.get(from..to).unwrap_or_default().to_vec())
-    }
-}
-
-/// Counts about as many tokens as a model's tokenizer would: no model is needed to check a plugin.
-struct Words;
-
-impl TokenCounter for Words {
-    fn count(&self, text: &str) -> u32 {
-        let tokens = text.split_whitespace().map(|word| 1 + word.chars().count() / 6).sum::<usize>();
-        u32::try_from(tokens).unwrap_or(u32::MAX)
-    }
-}
-
-/// A vector that depends on the text's length alone.
-struct Lengths;
-
-impl TextEmbedder for Lengths {
-    fn embed(&self, texts: Vec<String>, _: &dyn Fn() -> bool) -> Result<Vec<Vec<f32>>, String> {
-        let vectors = texts.iter().map(|text| {
-            let angle = (text.len() % 97) as f32 / 97.0;
-            vec![angle.cos(), angle.sin()]
-        });
-        Ok(vectors.collect())
-    }
 }

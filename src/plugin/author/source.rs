@@ -26,6 +26,16 @@ struct Source {
     media_types: Vec<String>,
     /// Path of a JSON Schema, relative to the plugin's directory.
     config_schema: Option<PathBuf>,
+    /// The world of the contract that a script implements, if it is not its kind's own.
+    world: Option<String>,
+}
+
+/// A project as its `plugin.toml` tells it.
+pub struct Project {
+    /// What goes into the component.
+    pub manifest: Manifest,
+    /// The world of the contract that a script implements, if it is not its kind's own.
+    pub world: Option<String>,
 }
 
 /// Reads the manifest of the plugin whose source is in `dir`, with its schema.
@@ -33,6 +43,11 @@ struct Source {
 /// # Errors
 /// If a file is missing or not as it must be; the error names it.
 pub fn read_manifest(dir: &Path) -> Result<Manifest, AuthorError> {
+    read_project(dir).map(|project| project.manifest)
+}
+
+/// Reads `plugin.toml` whole.
+pub fn read_project(dir: &Path) -> Result<Project, AuthorError> {
     let path = dir.join(SOURCE_FILE);
     let invalid = |path: &Path, message: String| AuthorError::Source {
         path: path.to_owned(),
@@ -58,7 +73,10 @@ pub fn read_manifest(dir: &Path) -> Result<Manifest, AuthorError> {
         config_schema,
     };
     manifest.check().map_err(|error| invalid(&path, error.to_string()))?;
-    Ok(manifest)
+    Ok(Project {
+        manifest,
+        world: source.world,
+    })
 }
 
 fn read(path: &Path) -> Result<String, AuthorError> {

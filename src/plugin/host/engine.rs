@@ -122,9 +122,9 @@ fn config(settings: &HostSettings) -> Config {
 
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(4))
+        .total_core_instances(instances.saturating_mul(INSTANCES_PER_COMPONENT))
         .total_memories(instances)
-        .total_tables(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
         .max_core_instances_per_component(INSTANCES_PER_COMPONENT)
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES_PER_COMPONENT)

@@ -92,7 +92,7 @@ impl Plugin {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).state(Instant::now())
     }
 
-    pub(super) fn error(&self, reason: Reason) -> PluginError {
+    pub(in crate::plugin) fn error(&self, reason: Reason) -> PluginError {
         PluginError {
             plugin: Some(self.reference()),
             reason,
