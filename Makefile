@@ -16,7 +16,7 @@ MODEL := all-MiniLM-L6-v2
 SHARE := target/share/ibid
 IBID := target/release/ibid
 CARGO_BUILD := cargo build --release --locked --bin ibid
-PLUGINS := text markdown html pdf recursive sentences semantic rules passthrough numeric author-page footnotes
+PLUGINS := text markdown html pdf docx recursive structure sentences semantic rules passthrough numeric author-page footnotes
 # The plugins' own tests run natively. Their release profile is made for small components and slow to
 # compile; without any optimisation their property tests are slow to run.
 PLUGIN_TESTS := CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=target/plugins

@@ -12,6 +12,7 @@ mod control;
 mod deletion;
 mod documents;
 mod faults;
+mod fixtures;
 mod frames;
 mod messages;
 mod plugins;

@@ -38,12 +38,14 @@ pub fn share() -> PathBuf {
         "pdf",
         "html",
         "recursive",
+        "structure",
         "sentences",
         "semantic",
         "rules",
         "passthrough",
         "numeric",
         "author-page",
+        "docx",
         "footnotes",
     ]
     .map(|name| format!("plugins/{name}.wasm"));

@@ -5,7 +5,6 @@
 
 pub mod config;
 pub mod reader;
-pub mod writer;
 
 #[cfg(target_arch = "wasm32")]
 mod component;

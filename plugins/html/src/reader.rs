@@ -1,7 +1,7 @@
 //! From the tokens of a page to text.
 
 use crate::config::Config;
-use crate::writer::Writer;
+use blocks::Writer;
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind;
 use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};

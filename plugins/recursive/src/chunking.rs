@@ -1,11 +1,12 @@
 //! Chunks of a document: reads it in windows, so that memory does not grow with its text.
 
-use crate::boundary::Strength;
 use crate::config::Config;
-use crate::document::{Document, Kind, Span, is_white, trimmed};
 use crate::layout::layout;
-use crate::packing::{Chunk, Heading, Packer};
-use crate::refine::{Room, refine};
+use crate::packing::{Chunk, Packer};
+use prose::boundary::Strength;
+use prose::document::{Document, Span, is_white};
+use prose::headings::{Headings, name_of};
+use prose::refine::{Room, refine};
 
 /// Bytes of text that are read at once.
 const WINDOW: u32 = 128 << 10;
@@ -14,7 +15,7 @@ const WINDOW: u32 = 128 << 10;
 pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Chunk> {
     let end = within.end.min(document.len());
     let room = Room::for_tokens(config.target_tokens);
-    let mut packer = Packer::new(config, headings_above(document, within.start));
+    let mut packer = Packer::new(config, Headings::above(document, within.start));
     let mut start = within.start;
     let mut before = Strength::Page;
     let mut after_heading = false;
@@ -58,37 +59,4 @@ pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Ch
         }
     }
     packer.finish()
-}
-
-/// Headings in force at `start`, outermost first.
-fn headings_above(document: &impl Document, start: u32) -> Vec<Heading> {
-    let mut above: Vec<Heading> = Vec::new();
-    if start == 0 {
-        return above;
-    }
-    for unit in document.units(Span { start: 0, end: start }) {
-        if let Kind::Heading(level) = unit.kind
-            && unit.at.end <= start
-        {
-            above.retain(|(other, _)| *other < level);
-            above.push((level, unit.at));
-        }
-    }
-    for (_, at) in &mut above {
-        *at = name_of(&document.text(*at), at.start, *at).unwrap_or(*at);
-    }
-    above
-}
-
-/// A heading's text without Markdown's marks around it.
-fn name_of(text: &str, base: u32, at: Span) -> Option<Span> {
-    let (from, to) = ((at.start - base) as usize, (at.end - base) as usize);
-    let heading = text.get(from..to)?;
-    let marks = heading.len() - heading.trim_start_matches('#').len();
-    let name = heading.trim_end_matches(|c: char| c == '#' || is_white(c));
-    let name = match name.rsplit_once('\n') {
-        Some((name, rule)) if rule.trim().bytes().all(|byte| matches!(byte, b'=' | b'-')) => name,
-        _ => name,
-    };
-    trimmed(text, from + marks, from + name.len(), base)
 }

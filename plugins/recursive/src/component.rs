@@ -1,14 +1,15 @@
 //! The plugin's face to the host: the exports of the world `chunker-plugin`.
 
-use crate::{chunking::chunks, config::Config, document};
+use crate::{chunking::chunks, config::Config};
 
 wit_bindgen::generate!({ path: "../../wit/0.9", world: "chunker-plugin" });
 
 use exports::ibid::plugin::chunking::{Chunker, Guest, GuestChunker, Piece};
 use ibid::plugin::document::Doc;
 use ibid::plugin::log;
-use ibid::plugin::tokens;
 use ibid::plugin::types::{Failure, Span};
+
+prose::host_document!();
 
 struct Component;
 
@@ -40,63 +41,5 @@ impl GuestChunker for Recursive {
             attrs: Vec::new(),
         };
         Ok(chunks.into_iter().map(piece).collect())
-    }
-}
-
-/// The host's document.
-struct Host<'a>(&'a Doc);
-
-impl document::Document for Host<'_> {
-    fn len(&self) -> u32 {
-        self.0.len()
-    }
-
-    fn text(&self, at: document::Span) -> String {
-        self.0.text(theirs(at))
-    }
-
-    fn units(&self, within: document::Span) -> Vec<document::Unit> {
-        let units = self.0.units(theirs(within));
-        units
-            .into_iter()
-            .map(|unit| document::Unit {
-                at: ours(unit.at),
-                kind: kind(&unit.kind, unit.level),
-                title: unit.title.map(ours),
-            })
-            .collect()
-    }
-
-    fn pages(&self, within: document::Span) -> Vec<document::Span> {
-        self.0.pages(theirs(within)).into_iter().map(|page| ours(page.at)).collect()
-    }
-
-    fn count(&self, spans: &[document::Span]) -> Vec<u32> {
-        let spans: Vec<Span> = spans.iter().copied().map(theirs).collect();
-        tokens::count_spans(self.0, &spans)
-    }
-}
-
-fn kind(name: &str, level: u8) -> document::Kind {
-    match name {
-        "heading" => document::Kind::Heading(level),
-        "table-row" => document::Kind::Row,
-        "list-item" => document::Kind::Item,
-        "code" => document::Kind::Code,
-        _ => document::Kind::Block,
-    }
-}
-
-fn ours(at: Span) -> document::Span {
-    document::Span {
-        start: at.start,
-        end: at.end,
-    }
-}
-
-fn theirs(at: document::Span) -> Span {
-    Span {
-        start: at.start,
-        end: at.end,
     }
 }

@@ -2,23 +2,9 @@
 //!
 //! Headings and table rows are atoms, lines of code, and sentences of all else.
 
-use crate::boundary::{Strength, lines, sentences};
-use crate::document::{Kind, Span, Unit, trimmed};
-
-/// A part of the text that chunks are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Atom {
-    /// Where it stands, white space at its ends left out. Not empty.
-    pub at: Span,
-    /// The boundary before it.
-    pub before: Strength,
-    /// The level, if it is a heading.
-    pub heading: Option<u8>,
-    /// The header, if it is a table's row.
-    pub title: Option<Span>,
-    /// Tokens, 0 until they are counted.
-    pub tokens: u32,
-}
+use prose::boundary::{Strength, lines, sentences};
+use prose::document::{Kind, Span, Unit, trimmed};
+use prose::refine::Atom;
 
 /// How the text of a stretch between two marks is cut.
 #[derive(Clone, Copy)]

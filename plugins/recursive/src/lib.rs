@@ -1,16 +1,13 @@
 //! Cuts documents into chunks of so many tokens at the strongest boundaries that they have: a chunker.
 //!
 //! [`chunking`] reads the document in windows; [`layout`] cuts a window into atoms (headings, table
-//! rows, sentences) with the strength of the boundary before each; [`refine`] cuts up atoms that are
-//! too long, and counts tokens; [`packing`] fills chunks with atoms.
+//! rows, sentences) with the strength of the boundary before each; [`prose::refine`] cuts up atoms that
+//! are too long, and counts tokens; [`packing`] fills chunks with atoms.
 
 pub mod chunking;
 pub mod config;
 pub mod layout;
 pub mod packing;
-pub mod refine;
-
-pub use prose::{boundary, document};
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -1,11 +1,10 @@
 //! Fills chunks with atoms.
 
-use crate::boundary::Strength;
 use crate::config::{Config, Context};
-use crate::document::Span;
-use crate::layout::Atom;
-use crate::refine::Room;
-use std::rc::Rc;
+use prose::boundary::Strength;
+use prose::document::Span;
+use prose::headings::Headings;
+use prose::refine::{Atom, Room};
 
 /// A chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +15,6 @@ pub struct Chunk {
     pub context: Vec<Span>,
 }
 
-/// A heading in force: level and text.
-pub type Heading = (u8, Span);
-
-/// Headings that are given as context have at most this many bytes together for each token of a
-/// chunk, the outermost being left out first: about a quarter of the chunk.
-const CONTEXT_BYTES: u32 = 1;
-
 /// Takes atoms in order and makes chunks of them.
 #[derive(Debug)]
 pub struct Packer {
@@ -31,18 +23,18 @@ pub struct Packer {
     least: u32,
     context: Context,
     /// Atoms of the chunk in the making, with the headings above each.
-    open: Vec<(Atom, Rc<[Heading]>)>,
+    open: Vec<(Atom, Headings)>,
     /// How many of them, at the front, are in the chunk before as well.
     repeated: usize,
     /// Tokens of the open atoms.
     tokens: u32,
-    headings: Rc<[Heading]>,
+    headings: Headings,
     chunks: Vec<Chunk>,
 }
 
 impl Packer {
     /// A packer at the start of a text that `headings` stand above, outermost first.
-    pub fn new(config: &Config, headings: Vec<Heading>) -> Self {
+    pub fn new(config: &Config, headings: Headings) -> Self {
         Self {
             room: Room::for_tokens(config.target_tokens),
             overlap: config.overlap_tokens,
@@ -52,7 +44,7 @@ impl Packer {
             open: Vec::new(),
             repeated: 0,
             tokens: 0,
-            headings: headings.into(),
+            headings,
             chunks: Vec::new(),
         }
     }
@@ -91,13 +83,13 @@ impl Packer {
         if atom.before == Strength::Page {
             return true;
         }
-        let (Some(level), Some((_, (above, _)))) = (atom.heading, self.open.last().zip(self.headings.last())) else {
+        let (Some(level), Some((_, above))) = (atom.heading, self.open.last().zip(self.headings.level())) else {
             return atom.heading.is_some();
         };
         // A heading stays with the headings right above it, and with a short introduction above it.
         let only_headings = self.open.iter().all(|(open, _)| open.heading.is_some());
         let short = self.tokens < self.least;
-        !(only_headings && level >= *above || short && level > *above)
+        !(only_headings && level >= above || short && level > above)
     }
 
     /// Where the open chunk should end, given that `next` does not fit: behind how many atoms, and
@@ -127,7 +119,10 @@ impl Packer {
                 end: last.at.end,
             };
             let context = match self.context {
-                Context::Headings => self.context_of(at, above, end),
+                Context::Headings => {
+                    let headers = self.open.iter().take(end).filter_map(|(atom, _)| atom.title);
+                    above.context(at, headers, self.room.tokens)
+                }
                 Context::None => Vec::new(),
             };
             self.chunks.push(Chunk { at, context });
@@ -167,35 +162,12 @@ impl Packer {
         }
     }
 
-    fn context_of(&self, at: Span, above: &[Heading], end: usize) -> Vec<Span> {
-        let mut left = self.room.tokens.saturating_mul(CONTEXT_BYTES);
-        let mut context: Vec<Span> = Vec::new();
-        for (_, heading) in above.iter().rev() {
-            let Some(rest) = left.checked_sub(heading.len()) else { break };
-            left = rest;
-            context.insert(0, *heading);
-        }
-        let headers = self.open.iter().take(end).filter_map(|(atom, _)| atom.title);
-        let mut left = self.room.tokens.saturating_mul(2 * CONTEXT_BYTES);
-        for header in headers {
-            if context.last() == Some(&header) || at.contains(header) {
-                continue;
-            }
-            let Some(rest) = left.checked_sub(header.len()) else { continue };
-            left = rest;
-            context.push(header);
-        }
-        context
-    }
-
     /// Notes a heading, and returns those above the atom.
-    fn enter(&mut self, atom: &Atom, name: Option<Span>) -> Rc<[Heading]> {
-        let Some(level) = atom.heading else {
-            return Rc::clone(&self.headings);
-        };
-        let above: Rc<[Heading]> = self.headings.iter().filter(|(other, _)| *other < level).copied().collect();
-        self.headings = above.iter().copied().chain([(level, name.unwrap_or(atom.at))]).collect();
-        above
+    fn enter(&mut self, atom: &Atom, name: Option<Span>) -> Headings {
+        match atom.heading {
+            Some(level) => self.headings.enter(level, name.unwrap_or(atom.at)),
+            None => self.headings.clone(),
+        }
     }
 
     fn drop_first(&mut self, count: usize) {

@@ -2,96 +2,21 @@
 
 use ibid_plugin_recursive::chunking::chunks;
 use ibid_plugin_recursive::config::{Config, Context};
-use ibid_plugin_recursive::document::{Document, Kind, Span, Unit, is_white};
 use ibid_plugin_recursive::packing::Chunk;
 use proptest::prelude::*;
-use std::cell::Cell;
+use prose::document::{Document, Kind, Span, is_white};
+use prose::memory::{Memory, document, tokens};
 
-#[derive(Debug, Default)]
-struct Memory {
-    text: String,
-    units: Vec<Unit>,
-    pages: Vec<Span>,
-    calls: Cell<u32>,
+fn chunks_of(document: &Memory, config: &Config) -> Vec<Chunk> {
+    let whole = Span {
+        start: 0,
+        end: document.len(),
+    };
+    chunks(document, whole, config)
 }
 
-impl Memory {
-    fn new(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            ..Self::default()
-        }
-    }
-
-    fn unit(mut self, part: &str, kind: Kind) -> Self {
-        let start = self.text.find(part).unwrap() as u32;
-        self.units.push(Unit {
-            at: Span {
-                start,
-                end: start + part.len() as u32,
-            },
-            kind,
-            title: None,
-        });
-        self.units.sort_by_key(|unit| (unit.at.start, u32::MAX - unit.at.end));
-        self
-    }
-
-    fn get(&self, at: Span) -> &str {
-        &self.text[at.start as usize..at.end as usize]
-    }
-
-    fn chunks(&self, config: &Config) -> Vec<Chunk> {
-        chunks(self, Span { start: 0, end: self.len() }, config)
-    }
-
-    fn texts(&self, config: &Config) -> Vec<&str> {
-        self.chunks(config).iter().map(|chunk| self.get(chunk.at)).collect()
-    }
-}
-
-fn tokens(text: &str) -> u32 {
-    // A token for each 4 letters of a word, for each mark and each ideograph.
-    let mut count = 0;
-    let mut letters = 0;
-    for character in text.chars() {
-        if character.is_alphanumeric() && (character as u32) < 0x2e80 {
-            count += u32::from(letters % 4 == 0);
-            letters += 1;
-        } else {
-            letters = 0;
-            count += u32::from(!is_white(character));
-        }
-    }
-    count
-}
-
-impl Document for Memory {
-    fn len(&self) -> u32 {
-        self.text.len() as u32
-    }
-    fn text(&self, at: Span) -> String {
-        let end = self.text.floor_char_boundary(at.end as usize);
-        self.text[at.start as usize..end].to_owned()
-    }
-    fn units(&self, within: Span) -> Vec<Unit> {
-        self.units
-            .iter()
-            .filter(|unit| unit.at.start < within.end && within.start < unit.at.end)
-            .copied()
-            .collect()
-    }
-    fn pages(&self, within: Span) -> Vec<Span> {
-        self.pages
-            .iter()
-            .filter(|page| page.start < within.end && within.start < page.end)
-            .copied()
-            .collect()
-    }
-    fn count(&self, spans: &[Span]) -> Vec<u32> {
-        self.calls.set(self.calls.get() + 1);
-        spans.iter().map(|at| tokens(self.get(*at))).collect()
-    }
+fn texts<'a>(document: &'a Memory, config: &Config) -> Vec<&'a str> {
+    chunks_of(document, config).iter().map(|chunk| document.get(chunk.at)).collect()
 }
 
 fn config(target_tokens: u32, overlap_tokens: u32) -> Config {
@@ -105,9 +30,9 @@ fn config(target_tokens: u32, overlap_tokens: u32) -> Config {
 
 #[test]
 fn a_short_document_is_one_chunk() {
-    assert_eq!(Memory::new("  Just this.\n").texts(&Config::default()), ["Just this."]);
-    assert!(Memory::new(" \n\u{feff} ").texts(&Config::default()).is_empty());
-    assert!(Memory::new("").texts(&Config::default()).is_empty());
+    assert_eq!(texts(&Memory::new("  Just this.\n"), &Config::default()), ["Just this."]);
+    assert!(texts(&Memory::new(" \n\u{feff} "), &Config::default()).is_empty());
+    assert!(texts(&Memory::new(""), &Config::default()).is_empty());
 }
 
 #[test]
@@ -115,7 +40,7 @@ fn chunks_end_at_paragraphs_then_sentences() {
     let text =
         "One two three four five six. One two three four five six.\n\nUno dos tres cuatro. Uno dos tres cuatro. Uno dos tres cuatro.";
     let document = Memory::new(text);
-    let found = document.texts(&config(17, 0));
+    let found = texts(&document, &config(17, 0));
     assert_eq!(
         found,
         [
@@ -130,7 +55,7 @@ fn chunks_end_at_paragraphs_then_sentences() {
 fn chunks_repeat_the_last_sentence() {
     let text = "Aa bb cc dd ee ff. Gg hh ii jj kk ll. Mm nn oo pp qq rr. Ss tt uu vv ww xx.";
     let document = Memory::new(text);
-    let found = document.texts(&config(16, 8));
+    let found = texts(&document, &config(16, 8));
     assert_eq!(
         found,
         [
@@ -150,21 +75,21 @@ fn headings_start_chunks_and_are_context() {
         .unit("## Next", Kind::Heading(2));
     let config = config(24, 8);
     assert_eq!(
-        document.texts(&config),
+        texts(&document, &config),
         [
             "# Top\n\nIntro to it all, which is rather long as such things go.",
             "## Sub\n\nBody.",
             "## Next\n\nMore."
         ]
     );
-    let found = document.chunks(&config);
+    let found = chunks_of(&document, &config);
     let context = |index: usize| found[index].context.iter().map(|at| document.get(*at)).collect::<Vec<_>>();
     assert_eq!((context(0), context(1), context(2)), (vec![], vec!["Top"], vec!["Top"]));
     let none = Config {
         context: Context::None,
         ..config
     };
-    assert!(document.chunks(&none).iter().all(|chunk| chunk.context.is_empty()));
+    assert!(chunks_of(&document, &none).iter().all(|chunk| chunk.context.is_empty()));
 }
 
 #[test]
@@ -192,7 +117,7 @@ fn a_short_introduction_stays_with_its_first_subsection() {
         .unit("## Sub", Kind::Heading(2))
         .unit("# Other", Kind::Heading(1));
     assert_eq!(
-        document.texts(&Config::default()),
+        texts(&document, &Config::default()),
         ["# Top\nShort.\n## Sub\nBody.", "# Other\nText."]
     );
 }
@@ -207,7 +132,7 @@ fn table_rows_are_whole_and_know_their_header() {
         document = document.unit(row, Kind::Row);
     }
     document.units.iter_mut().for_each(|unit| unit.title = Some(header));
-    let found = document.chunks(&config(40, 0));
+    let found = chunks_of(&document, &config(40, 0));
     assert!(found.len() > 4);
     for (index, chunk) in found.iter().enumerate() {
         assert!(
@@ -225,7 +150,7 @@ fn chunks_stay_on_their_page() {
     let mut document = Memory::new("A sentence that goes on to the next page and ends there.");
     document.pages = vec![Span { start: 0, end: 30 }, Span { start: 30, end: 57 }];
     assert_eq!(
-        document.texts(&Config::default()),
+        texts(&document, &Config::default()),
         ["A sentence that goes on to the", "next page and ends there."]
     );
 }
@@ -233,7 +158,7 @@ fn chunks_stay_on_their_page() {
 #[test]
 fn text_without_spaces_is_cut() {
     let document = Memory::new(&"没有空格的文字".repeat(100));
-    let found = document.texts(&config(50, 10));
+    let found = texts(&document, &config(50, 10));
     assert!(
         found.iter().rev().skip(1).all(|chunk| (40..=50).contains(&tokens(chunk))),
         "{found:?}"
@@ -244,7 +169,7 @@ fn text_without_spaces_is_cut() {
 fn large_documents_need_few_calls() {
     let text = "The quick brown fox jumps over the lazy dog, again. ".repeat(40_000);
     let document = Memory::new(&text);
-    let found = document.chunks(&Config::default());
+    let found = chunks_of(&document, &Config::default());
     check(&document, &found, &Config::default());
     assert!(document.calls.get() < 40, "{}", document.calls.get());
     assert!(found.iter().rev().skip(1).all(|chunk| tokens(document.get(chunk.at)) > 150));
@@ -256,7 +181,7 @@ fn monotonous_documents_are_no_trouble() {
         "\n", "a", "#", "|", " ", "a ", "a\n", "a.", ". ", "好", "\u{301}", "\u{200d}", "a, ", "(.", "a\n\n",
     ] {
         let document = Memory::new(&part.repeat((5 << 20) / part.len()));
-        let found = document.chunks(&Config::default());
+        let found = chunks_of(&document, &Config::default());
         let longest = found.iter().map(|chunk| chunk.at.len()).max().unwrap_or(0);
         assert!(longest <= 200 * 32, "{part:?} {longest}");
         assert_eq!(found.is_empty(), part.trim().is_empty(), "{part:?}");
@@ -299,51 +224,12 @@ fn check(document: &Memory, found: &[Chunk], config: &Config) {
     assert!(document.text[covered..].chars().all(is_white), "left out at the end");
 }
 
-fn document() -> impl Strategy<Value = Memory> {
-    let part = "([a-zA-Z]{1,9}|[ .,!?\n。é好]|\n\n| \u{301}|\u{feff}|# |\\| |[a-z]{30,90}|- ){0,12}";
-    let kind = prop_oneof![
-        (1_u8..4).prop_map(Some).prop_map(|level| level.map(Kind::Heading)),
-        Just(Some(Kind::Row)),
-        Just(Some(Kind::Item)),
-        Just(Some(Kind::Code)),
-        Just(Some(Kind::Block)),
-        Just(None),
-    ];
-    prop::collection::vec((part, kind, any::<bool>(), any::<bool>()), 0..25).prop_map(|parts| {
-        let mut document = Memory::default();
-        let mut page_starts = Vec::new();
-        for (part, kind, titled, page) in parts {
-            let start = document.text.len() as u32;
-            document.text.push_str(&part);
-            let at = Span {
-                start,
-                end: document.text.len() as u32,
-            };
-            if page && !part.is_empty() {
-                page_starts.push(start);
-            }
-            let title = document.units.first().map(|unit: &Unit| unit.at).filter(|_| titled);
-            document
-                .units
-                .extend(kind.filter(|_| !part.is_empty()).map(|kind| Unit { at, kind, title }));
-        }
-        let ends = page_starts.iter().skip(1).copied().chain([document.text.len() as u32]);
-        document.pages = page_starts
-            .iter()
-            .copied()
-            .zip(ends)
-            .map(|(start, end)| Span { start, end })
-            .collect();
-        document
-    })
-}
-
 proptest! {
     #[test]
     fn chunks_are_as_they_must_be(document in document(), target in 16_u32..60, overlap in 0_u32..8, min in 0_u32..60) {
         let config = Config { target_tokens: target, overlap_tokens: overlap, min_tokens: min, context: Context::Headings };
-        let found = document.chunks(&config);
+        let found = chunks_of(&document, &config);
         check(&document, &found, &config);
-        prop_assert_eq!(found, document.chunks(&config));
+        prop_assert_eq!(found, chunks_of(&document, &config));
     }
 }

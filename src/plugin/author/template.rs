@@ -167,7 +167,8 @@ pub fn new_project(dir: &Path, name: &str, kind: Kind, language: Language) -> Re
             "npm test                                         # the logic, in Node.js",
             "`src/logic.js` is the logic: plain JavaScript, without the host. `src/plugin.js` is the glue: it implements the world of `wit/kinds.wit`,\n\
              the contract, whose comments say what each function gets and may give (in camelCase here). Ibid counts UTF-8 bytes: `src/spans.js`\n\
-             makes them of JavaScript's indices. `src/failures.js` is how to fail. `Date` and `Math.random` stand still, there is no `fetch`.".to_owned(),
+             makes them of JavaScript's indices. `src/failures.js` is how to fail. `Date` and `Math.random` stand still;\n\
+             there is no `fetch`, no `Intl`, and no `\\p{...}` in patterns.".to_owned(),
         ),
         Language::Python => (
             "python3 -m unittest discover tests               # the logic, natively",

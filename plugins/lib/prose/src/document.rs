@@ -41,6 +41,19 @@ pub enum Kind {
     Block,
 }
 
+impl Kind {
+    /// What the contract calls `name`.
+    pub fn of(name: &str, level: u8) -> Self {
+        match name {
+            "heading" => Kind::Heading(level),
+            "table-row" => Kind::Row,
+            "list-item" => Kind::Item,
+            "code" => Kind::Code,
+            _ => Kind::Block,
+        }
+    }
+}
+
 /// A structural part of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {

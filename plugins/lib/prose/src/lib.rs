@@ -1,5 +1,10 @@
-//! What chunkers share: the document as they see it, where prose can be cut, and its sentences.
+//! What chunkers share: the document as they see it, where prose can be cut, its sentences, its headings.
 
 pub mod boundary;
 pub mod document;
+mod glue;
+pub mod headings;
+#[cfg(feature = "memory")]
+pub mod memory;
+pub mod refine;
 pub mod sentences;

@@ -1,8 +1,22 @@
-//! Counts the tokens of atoms, and cuts up those that are too long for a chunk.
+//! Atoms, which chunks are made of: counts their tokens, and cuts up those that are too long for a chunk.
 
 use crate::boundary::{Strength, characters, lines, words};
 use crate::document::{Document, Span, trimmed};
-use crate::layout::Atom;
+
+/// A part of the text that chunks are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Atom {
+    /// Where it stands, white space at its ends left out. Not empty.
+    pub at: Span,
+    /// The boundary before it.
+    pub before: Strength,
+    /// The level, if it is a heading.
+    pub heading: Option<u8>,
+    /// The header, if it is a table's row.
+    pub title: Option<Span>,
+    /// Tokens, 0 until they are counted.
+    pub tokens: u32,
+}
 
 /// What a chunk may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

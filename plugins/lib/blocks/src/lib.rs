@@ -1,4 +1,4 @@
-//! The document in the making: blocks of text, and the units that they are.
+//! The document in the making: blocks of text, and the units that they are. Shared by extractors of formats that are made of blocks.
 
 use std::ops::Range;
 
@@ -46,6 +46,11 @@ impl Writer {
                 self.block.push(character);
             }
         }
+    }
+
+    /// Length of the block so far, in bytes.
+    pub fn block_len(&self) -> usize {
+        self.block.len()
     }
 
     /// Ends a line within the block.

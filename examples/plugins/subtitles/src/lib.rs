@@ -1,0 +1,221 @@
+//! Reads subtitles: WebVTT (W3C) and SubRip, which differ in the comma of their times and in what surrounds the cues.
+//!
+//! What is shown on the screen line by line becomes text that reads on: cues that continue a sentence join its paragraph. Where the film
+//! has come to at a paragraph is told as a page, so that a citation leads to the right minute.
+
+#[cfg(target_arch = "wasm32")]
+mod component;
+
+use serde::Deserialize;
+
+/// The settings: `config.schema.json` in Rust.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Minutes of the film in a page.
+    pub minutes_per_page: u32,
+    /// Whether the name of who speaks is kept.
+    pub speakers: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            minutes_per_page: 1,
+            speakers: true,
+        }
+    }
+}
+
+/// What is shown at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cue {
+    /// When, in milliseconds from the film's start.
+    pub start: u64,
+    /// Who says it, if the file tells.
+    pub speaker: Option<String>,
+    /// What, on one line and without marks.
+    pub text: String,
+}
+
+/// The cues of a file, in its order. What is no cue (notes, styles, numbers) is left out.
+pub fn cues(file: &str) -> Vec<Cue> {
+    let mut cues = Vec::new();
+    let mut lines = file.lines().map(|line| line.trim_matches(['\u{feff}', '\r', ' ', '\t'])).peekable();
+    while let Some(line) = lines.next() {
+        let Some(start) = line.split_once("-->").and_then(|(start, _)| milliseconds(start)) else {
+            continue;
+        };
+        let mut shown = String::new();
+        while let Some(line) = lines.next_if(|line| !line.is_empty() && !line.contains("-->")) {
+            shown.push_str(line);
+            shown.push(' ');
+        }
+        let (speaker, text) = plain(&shown);
+        if !text.is_empty() {
+            cues.push(Cue { start, speaker, text });
+        }
+    }
+    cues
+}
+
+/// `01:02:03.450`, `02:03.450`, and the same with a comma.
+fn milliseconds(time: &str) -> Option<u64> {
+    let (clock, fraction) = time.trim().split_once(['.', ','])?;
+    let mut seconds = 0_u64;
+    for part in clock.split(':') {
+        seconds = seconds.checked_mul(60)?.checked_add(part.parse().ok()?)?;
+    }
+    let fraction: u64 = fraction.get(..3)?.parse().ok()?;
+    seconds.checked_mul(1000)?.checked_add(fraction)
+}
+
+/// Takes the marks out: `<v Ann>`, `<i>`, `{\an8}`, and entities. A voice span names who speaks.
+fn plain(shown: &str) -> (Option<String>, String) {
+    let mut text = String::new();
+    let mut speaker = None;
+    let mut rest = shown;
+    while let Some(at) = rest.find(['<', '{', '&']) {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let close = match rest.as_bytes()[0] {
+            b'<' => '>',
+            b'{' if rest.starts_with("{\\") => '}',
+            b'&' => ';',
+            _ => '\0',
+        };
+        match rest.find(close) {
+            Some(end) if close != ';' => {
+                if let Some(voice) = rest[..end].strip_prefix("<v") {
+                    // Classes stand before the name: `<v.loud Ann>`.
+                    let name = voice.split_once(' ').map(|(_, name)| name.trim()).filter(|name| !name.is_empty());
+                    speaker = name.map(str::to_owned).or(speaker);
+                }
+                rest = &rest[end + 1..];
+            }
+            Some(end) if entity(&rest[..end]).is_some() => {
+                text.push_str(entity(&rest[..end]).unwrap_or_default());
+                rest = &rest[end + 1..];
+            }
+            _ => {
+                text.push_str(&rest[..1]);
+                rest = &rest[1..];
+            }
+        }
+    }
+    text.push_str(rest);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    (speaker, words.join(" "))
+}
+
+fn entity(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "&amp" => "&",
+        "&lt" => "<",
+        "&gt" => ">",
+        "&nbsp" => " ",
+        "&lrm" | "&rlm" => "",
+        _ => return None,
+    })
+}
+
+/// What one person says without a pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paragraph {
+    /// When it starts, in milliseconds from the film's start.
+    pub start: u64,
+    /// Its text.
+    pub text: String,
+}
+
+/// A sentence may go over this many cues; beyond, the file has no full stops.
+const MAX_CUES: usize = 12;
+
+/// Joins cues while one speaker's sentence goes on.
+pub fn paragraphs(cues: &[Cue], config: &Config) -> Vec<Paragraph> {
+    let mut paragraphs: Vec<Paragraph> = Vec::new();
+    let mut speaker: Option<&String> = None;
+    let mut joined = 0;
+    for cue in cues {
+        let ended = paragraphs
+            .last()
+            .is_none_or(|last| last.text.ends_with(['.', '!', '?', '…', '"', '”', '。']));
+        let changed = cue.speaker.is_some() && cue.speaker.as_ref() != speaker || cue.text.starts_with(['-', '–']);
+        match paragraphs.last_mut() {
+            Some(last) if !ended && !changed && joined < MAX_CUES => {
+                last.text.push(' ');
+                last.text.push_str(&cue.text);
+                joined += 1;
+            }
+            _ => {
+                let name = cue.speaker.as_ref().filter(|name| config.speakers && Some(*name) != speaker);
+                let text = match name {
+                    Some(name) => format!("{name}: {}", cue.text),
+                    None => cue.text.clone(),
+                };
+                paragraphs.push(Paragraph { start: cue.start, text });
+                joined = 1;
+            }
+        }
+        speaker = cue.speaker.as_ref().or(speaker);
+    }
+    paragraphs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_are_read() {
+        let vtt = "\u{feff}WEBVTT\n\nNOTE made by hand\n\n1\n00:01.000 --> 00:02.500 align:start\n<v.loud Ann>Hello <i>there</i> &amp; all,\nyou\n\n";
+        let srt = "1\r\n00:00:01,000 --> 00:00:02,500\r\n{\\an8}Hello there & all,\r\nyou\r\n\r\n";
+        let text = "Hello there & all, you".to_owned();
+        let cue = |speaker: Option<&str>| Cue {
+            start: 1000,
+            speaker: speaker.map(str::to_owned),
+            text: text.clone(),
+        };
+        assert_eq!(cues(vtt), [cue(Some("Ann"))]);
+        assert_eq!(cues(srt), [cue(None)]);
+    }
+
+    #[test]
+    fn times_have_hours_or_not() {
+        assert_eq!(milliseconds(" 01:02:03.450 "), Some(3_723_450));
+        assert_eq!(milliseconds("02:03,450"), Some(123_450));
+        assert_eq!(milliseconds("soon.000"), None);
+        assert_eq!(milliseconds("99999999999999999999:00.000"), None);
+        assert_eq!(milliseconds("00:01.é"), None);
+    }
+
+    #[test]
+    fn what_is_no_mark_stays() {
+        assert_eq!(plain("a < b & c {d} &unknown; <"), (None, "a < b & c {d} &unknown; <".into()));
+    }
+
+    #[test]
+    fn a_sentence_goes_over_cues_and_ends_with_its_speaker() {
+        let cue = |speaker: &str, text: &str| Cue {
+            start: 0,
+            speaker: Some(speaker.into()),
+            text: text.into(),
+        };
+        let cues = [
+            cue("Ann", "The warranty"),
+            cue("Ann", "lasts two years."),
+            cue("Ann", "I think"),
+            cue("Bob", "No."),
+        ];
+        let texts = |config: &Config| paragraphs(&cues, config).into_iter().map(|p| p.text).collect::<Vec<_>>();
+        assert_eq!(
+            texts(&Config::default()),
+            ["Ann: The warranty lasts two years.", "I think", "Bob: No."]
+        );
+        let bare = Config {
+            speakers: false,
+            ..Config::default()
+        };
+        assert_eq!(texts(&bare), ["The warranty lasts two years.", "I think", "No."]);
+    }
+}

@@ -1,0 +1,14 @@
+//! Reads Word documents (ECMA-376, Office Open XML): an extractor.
+//!
+//! [`package`] opens the ZIP archive and finds its parts; [`styles`] tells which paragraph styles are headings and lists; [`body`]
+//! reads the text as a stream of XML events, so that memory does not grow with nesting; [`reader`] puts it together.
+
+pub mod body;
+pub mod config;
+pub mod package;
+pub mod reader;
+pub mod styles;
+pub mod xml;
+
+#[cfg(target_arch = "wasm32")]
+mod component;

@@ -1,0 +1,54 @@
+//! The host's document as [`Document`](crate::document::Document).
+
+/// Makes `Host`, which gives the contract's document handle the face that this crate works with, and `ours` and `theirs`, which
+/// turn spans. Stands in the module where `wit_bindgen::generate!` made the bindings of a chunker's world.
+#[macro_export]
+macro_rules! host_document {
+    () => {
+        /// The host's document.
+        struct Host<'a>(&'a ibid::plugin::document::Doc);
+
+        impl $crate::document::Document for Host<'_> {
+            fn len(&self) -> u32 {
+                self.0.len()
+            }
+
+            fn text(&self, at: $crate::document::Span) -> String {
+                self.0.text(theirs(at))
+            }
+
+            fn units(&self, within: $crate::document::Span) -> Vec<$crate::document::Unit> {
+                let units = self.0.units(theirs(within));
+                let unit = |unit: ibid::plugin::types::Unit| $crate::document::Unit {
+                    at: ours(unit.at),
+                    kind: $crate::document::Kind::of(&unit.kind, unit.level),
+                    title: unit.title.map(ours),
+                };
+                units.into_iter().map(unit).collect()
+            }
+
+            fn pages(&self, within: $crate::document::Span) -> Vec<$crate::document::Span> {
+                self.0.pages(theirs(within)).into_iter().map(|page| ours(page.at)).collect()
+            }
+
+            fn count(&self, spans: &[$crate::document::Span]) -> Vec<u32> {
+                let spans: Vec<ibid::plugin::types::Span> = spans.iter().copied().map(theirs).collect();
+                ibid::plugin::tokens::count_spans(self.0, &spans)
+            }
+        }
+
+        fn ours(at: ibid::plugin::types::Span) -> $crate::document::Span {
+            $crate::document::Span {
+                start: at.start,
+                end: at.end,
+            }
+        }
+
+        fn theirs(at: $crate::document::Span) -> ibid::plugin::types::Span {
+            ibid::plugin::types::Span {
+                start: at.start,
+                end: at.end,
+            }
+        }
+    };
+}

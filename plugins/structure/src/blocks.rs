@@ -1,0 +1,187 @@
+//! The blocks that a document is made of, in order: they hold all of its text but white space, and do not overlap.
+
+use prose::boundary::{Strength, sentences};
+use prose::document::{Document, Kind, Span, Unit, trimmed};
+
+/// Bytes of text that are read at once, if no block is longer.
+const WINDOW: u32 = 256 << 10;
+
+/// A heading, a paragraph, a table, a list, a stretch of code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Where it stands, white space at its ends left out. Not empty.
+    pub at: Span,
+    /// What it is made of.
+    pub content: Content,
+    /// Whether it belongs to what follows: a line that ends with a colon.
+    pub leads_on: bool,
+}
+
+/// What a block is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A heading of this level.
+    Heading(u8),
+    /// Sentences.
+    Prose,
+    /// Lines.
+    Code,
+    /// Rows or items: where each starts, and the header that it stands under.
+    Parts(Kind, Vec<(u32, Option<Span>)>),
+}
+
+/// Reads a document in windows, so that not each block is a call of the host.
+pub struct Text<'a, D> {
+    document: &'a D,
+    start: u32,
+    held: String,
+}
+
+impl<'a, D: Document> Text<'a, D> {
+    /// Nothing is read yet.
+    pub fn new(document: &'a D) -> Self {
+        Self {
+            document,
+            start: 0,
+            held: String::new(),
+        }
+    }
+
+    /// The text at `at`.
+    pub fn get(&mut self, at: Span) -> &str {
+        if at.start < self.start || u64::from(at.end) > u64::from(self.start) + self.held.len() as u64 {
+            self.start = at.start;
+            self.held = self.document.text(Span {
+                start: at.start,
+                end: at.end.max(at.start.saturating_add(WINDOW)),
+            });
+        }
+        let from = (at.start - self.start) as usize;
+        self.held.get(from..from + at.len() as usize).unwrap_or_default()
+    }
+}
+
+/// The blocks of the text in `within`.
+pub fn blocks(document: &impl Document, within: Span) -> Vec<Block> {
+    let within = Span {
+        start: within.start,
+        end: within.end.min(document.len()),
+    };
+    let mut maker = Maker {
+        text: Text::new(document),
+        blocks: Vec::new(),
+        cursor: within.start,
+    };
+    for unit in document.units(within) {
+        let at = Span {
+            start: unit.at.start.max(within.start),
+            end: unit.at.end.min(within.end),
+        };
+        if !at.is_empty() {
+            maker.add(Unit { at, ..unit });
+        }
+    }
+    maker.prose_up_to(within.end);
+    maker.blocks
+}
+
+struct Maker<'a, D> {
+    text: Text<'a, D>,
+    blocks: Vec<Block>,
+    /// What stands before it is in a block.
+    cursor: u32,
+}
+
+impl<D: Document> Maker<'_, D> {
+    fn add(&mut self, unit: Unit) {
+        if unit.at.start < self.cursor {
+            self.add_part(unit);
+            return;
+        }
+        self.prose_up_to(unit.at.start);
+        if matches!(unit.kind, Kind::Row | Kind::Item) && self.goes_on(unit) {
+            return;
+        }
+        let content = match unit.kind {
+            Kind::Heading(level) => Content::Heading(level),
+            Kind::Row | Kind::Item => Content::Parts(unit.kind, vec![(unit.at.start, unit.title)]),
+            Kind::Code => Content::Code,
+            Kind::Block => Content::Prose,
+        };
+        self.push(unit.at, content);
+    }
+
+    /// Adds a row to its table, an item to its list. What stands inside of other blocks makes no difference.
+    fn add_part(&mut self, unit: Unit) {
+        let Some(block) = self.blocks.last_mut().filter(|block| block.at.contains(unit.at)) else {
+            return;
+        };
+        match &mut block.content {
+            Content::Parts(kind, parts) if *kind == unit.kind => {
+                if parts.last().is_none_or(|(last, _)| *last < unit.at.start) {
+                    parts.push((unit.at.start, unit.title));
+                }
+            }
+            Content::Prose if matches!(unit.kind, Kind::Row | Kind::Item) => {
+                block.content = Content::Parts(unit.kind, vec![(unit.at.start, unit.title)]);
+                block.leads_on = false;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the unit is one more row or item right after the last one, where nothing says that there is a table or list.
+    fn goes_on(&mut self, unit: Unit) -> bool {
+        let Some(block) = self.blocks.last_mut() else { return false };
+        let Content::Parts(kind, parts) = &mut block.content else {
+            return false;
+        };
+        // Rows of another header are another table.
+        let same = *kind == unit.kind && parts.last().is_some_and(|(_, title)| *title == unit.title || title.is_none());
+        // A table that was told as such ends where it was told; after it, the cursor is where its last part ends all the same.
+        if same && block.at.end >= self.cursor {
+            let content = self.text.get(unit.at);
+            let Some(at) = trimmed(content, 0, content.len(), unit.at.start) else {
+                return true;
+            };
+            parts.push((at.start, unit.title));
+            block.at.end = at.end;
+            self.cursor = unit.at.end;
+            return true;
+        }
+        false
+    }
+
+    /// Makes blocks of the paragraphs from the cursor up to `end`.
+    fn prose_up_to(&mut self, end: u32) {
+        let gap = Span { start: self.cursor, end };
+        if gap.is_empty() {
+            return;
+        }
+        let text = self.text.get(gap);
+        let starts = sentences(text).into_iter().filter(|(_, strength)| *strength >= Strength::Paragraph);
+        let mut cuts: Vec<u32> = starts.map(|(at, _)| gap.start + at as u32).collect();
+        cuts.push(end);
+        let before = self.blocks.last().map(|block| block.at.end);
+        for cut in cuts {
+            let start = self.cursor;
+            self.push(Span { start, end: cut }, Content::Prose);
+        }
+        // White space alone separates nothing.
+        if self.blocks.last().map(|block| block.at.end) == before
+            && let Some(last) = before
+        {
+            self.cursor = self.cursor.max(last);
+        }
+    }
+
+    fn push(&mut self, unit: Span, content: Content) {
+        self.cursor = unit.end;
+        let text = self.text.get(unit);
+        let Some(at) = trimmed(text, 0, text.len(), unit.start) else {
+            return;
+        };
+        let leads_on = content == Content::Prose && text.trim_end().ends_with([':', '：']);
+        self.blocks.push(Block { at, content, leads_on });
+    }
+}

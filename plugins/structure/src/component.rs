@@ -1,0 +1,45 @@
+//! The plugin's face to the host: the exports of the world `chunker-plugin`.
+
+use crate::{config::Config, packing::chunks};
+
+wit_bindgen::generate!({ path: "../../wit/0.9", world: "chunker-plugin" });
+
+use exports::ibid::plugin::chunking::{Chunker, Guest, GuestChunker, Piece};
+use ibid::plugin::document::Doc;
+use ibid::plugin::log;
+use ibid::plugin::types::{Failure, Span};
+
+prose::host_document!();
+
+struct Component;
+
+export!(Component);
+
+impl Guest for Component {
+    type Chunker = Structure;
+}
+
+/// The chunker: its settings are all that it keeps.
+struct Structure(Config);
+
+impl GuestChunker for Structure {
+    fn open(config: String) -> Result<Chunker, Failure> {
+        panic_words::to(|words| log::write("error", words));
+        let config = Config::parse(&config).map_err(|message| Failure {
+            code: "INVALID_CONFIG".to_owned(),
+            message,
+            at: None,
+        })?;
+        Ok(Chunker::new(Self(config)))
+    }
+
+    fn chunk(&self, document: &Doc, within: Span) -> Result<Vec<Piece>, Failure> {
+        let chunks = chunks(&Host(document), ours(within), &self.0);
+        let piece = |chunk: crate::packing::Chunk| Piece {
+            at: theirs(chunk.at),
+            context: chunk.context.into_iter().map(theirs).collect(),
+            attrs: Vec::new(),
+        };
+        Ok(chunks.into_iter().map(piece).collect())
+    }
+}

@@ -1,0 +1,73 @@
+//! The plugin's configuration: `config.schema.json` in Rust.
+
+use serde::Deserialize;
+
+/// How documents are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Tokens of a chunk at most, 16 to 8192.
+    pub max_tokens: u32,
+    /// A section's introduction with fewer tokens is joined with what follows.
+    pub min_tokens: u32,
+    /// What a chunk is given as context.
+    pub context: Context,
+}
+
+/// What a chunk is given as context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Context {
+    /// The path of headings above it and the header of its table.
+    Headings,
+    /// Nothing.
+    None,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_tokens: 240,
+            min_tokens: 40,
+            context: Context::Headings,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a JSON object; what is absent has its default.
+    ///
+    /// # Errors
+    /// One sentence that names the key that is wrong.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let mut json = serde_json::Deserializer::from_str(json);
+        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))?;
+        match config.max_tokens {
+            16..=8192 => Ok(config),
+            other => Err(format!("config: max_tokens is {other}, it must be from 16 to 8192")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_names_the_key_that_is_wrong() {
+        assert_eq!(Config::parse("{}"), Ok(Config::default()));
+        assert_eq!(
+            Config::parse(r#"{"max_tokens": 16, "context": "none"}"#).unwrap().context,
+            Context::None
+        );
+        for (json, key) in [
+            (r#"{"max_tokens": 5}"#, "max_tokens"),
+            (r#"{"min_tokens": -1}"#, "min_tokens"),
+            (r#"{"context": "all"}"#, "context"),
+            (r#"{"size": 5}"#, "size"),
+        ] {
+            let error = Config::parse(json).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}
