@@ -18,3 +18,4 @@ pub mod plugin;
 pub mod protocol;
 pub mod server;
 pub mod telemetry;
+pub mod tls;

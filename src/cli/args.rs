@@ -488,9 +488,87 @@ expected.txt what it must make of it. The project is built first, into its own d
         #[arg(long)]
         bless: bool,
     },
-    /// Install a component into the running server; pipelines that name it take it up at once
-    Install {
+    /// Measure a plugin beside the one of its kind that ships with Ibid; needs no server
+    #[command(after_help = "\
+Example:
+  ibid plugin bench by-paragraph
+  ibid plugin bench mine --component dist/mine.wasm --beside dist/other.wasm --seconds 10
+
+Both are called in turn, each with the settings that it has by default. Of an extractor the input is the project's
+largest fixture, of the others a megabyte of prose, a question, or an answer of twenty statements.")]
+    Bench {
+        /// The plugin's directory
+        #[arg(value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// Measure this component rather than build one
+        #[arg(long, value_name = "FILE")]
+        component: Option<PathBuf>,
+        /// Compare with this component [default: text, recursive, rules or numeric, as shipped]
+        #[arg(long, value_name = "FILE")]
+        beside: Option<PathBuf>,
+        /// What the plugins are given, in the form of a fixture's input
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
+        /// About how long to measure
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+        seconds: u64,
+        /// Where cargo keeps what it compiles [default: cargo's own choice]
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Build a plugin whenever its sources change, install it into the running server, and show its log
+    Dev {
+        /// The plugin's directory
+        #[arg(value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// Where cargo keeps what it compiles [default: cargo's own choice]
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
+    },
+    /// Publish a component to an OCI registry; needs no server
+    #[command(after_help = "\
+Example:
+  ibid plugin push dist/by-paragraph.wasm ghcr.io/me/by-paragraph
+
+The tag is the plugin's version, unless the reference names another. Credentials are those of `docker login`.
+What is printed names exactly this component, whatever is pushed to the tag later.")]
+    Push {
         /// The component, as `ibid plugin build` made it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Where to: REGISTRY/NAME[:TAG]
+        #[arg(value_name = "REFERENCE")]
+        reference: String,
+        /// Speak to the registry without TLS; one on this machine is spoken to so by itself
+        #[arg(long)]
+        plain_http: bool,
+    },
+    /// Fetch a component from an OCI registry into a file; needs no server
+    #[command(after_help = "\
+Example:
+  ibid plugin pull ghcr.io/me/by-paragraph:0.1.0
+  ibid plugin pull ghcr.io/me/by-paragraph@sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
+    Pull {
+        /// What: REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST
+        #[arg(value_name = "REFERENCE")]
+        reference: String,
+        /// Where it goes [default: NAME.wasm, by the plugin's own name]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Speak to the registry without TLS; one on this machine is spoken to so by itself
+        #[arg(long)]
+        plain_http: bool,
+    },
+    /// Install a component into the running server; pipelines that name it take it up at once
+    #[command(after_help = "\
+Example:
+  ibid plugin install dist/by-paragraph.wasm
+  ibid plugin install oci://ghcr.io/me/by-paragraph:0.1.0")]
+    Install {
+        /// The component, as `ibid plugin build` made it; or oci://REFERENCE, which is pulled first
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Take the place of a plugin of the same name and version

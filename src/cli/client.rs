@@ -1,7 +1,8 @@
 //! The server as a client meets it: JSON over HTTP, and WebSockets.
 
 use super::CliError;
-use futures_util::{SinkExt, StreamExt};
+use eventsource_stream::{Event, EventStreamError, Eventsource};
+use futures_util::{SinkExt, Stream, StreamExt};
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::multipart::Form;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -56,7 +57,10 @@ impl Client {
                 value.set_sensitive(true);
                 value
             });
+        crate::tls::install_provider();
         let mut http = reqwest::Client::builder()
+            // It speaks to the server without TLS, and so needs no certificates of the system.
+            .tls_certs_only([])
             .connect_timeout(CONNECT)
             .user_agent(concat!("ibid/", env!("CARGO_PKG_VERSION")));
         if base.host_str().is_some_and(is_loopback) {
@@ -92,6 +96,19 @@ impl Client {
         let query = [("replace", replace.to_string())];
         self.json(self.request(Method::POST, &["plugins"], &query).timeout(INSTALLED).body(component))
             .await
+    }
+
+    /// `GET` of server-sent events, for as long as the server sends them. Errors as [`Client::get`].
+    pub async fn events(
+        &self,
+        path: &[&str],
+    ) -> Result<impl Stream<Item = Result<Event, EventStreamError<reqwest::Error>>> + Unpin + use<>, CliError> {
+        let response = self.send(self.request(Method::GET, path, &[])).await?;
+        if response.status().is_success() {
+            return Ok(Box::pin(response.bytes_stream().eventsource()));
+        }
+        let (status, retry_after, body) = self.body(response).await?;
+        Err(self.refusal(status, retry_after, &body))
     }
 
     /// `DELETE`. Errors as [`Client::get`].

@@ -11,6 +11,7 @@ mod ask;
 mod client;
 mod collections;
 mod console;
+mod dev;
 mod doctor;
 mod documents;
 mod error;
@@ -68,6 +69,34 @@ fn run(cli: Cli) -> Result<(), CliError> {
                 target_dir,
                 bless,
             } => wait(plugin::test(dir, component, target_dir, bless)),
+            args::PluginAction::Bench {
+                dir,
+                component,
+                beside,
+                input,
+                seconds,
+                target_dir,
+                json,
+            } => wait(plugin::bench(plugin::BenchArgs {
+                dir,
+                component,
+                beside,
+                input,
+                seconds,
+                target_dir,
+                json,
+            })),
+            args::PluginAction::Push {
+                file,
+                reference,
+                plain_http,
+            } => wait(plugin::push(file, reference, plain_http)),
+            args::PluginAction::Pull {
+                reference,
+                output,
+                plain_http,
+            } => wait(plugin::pull(reference, output, plain_http)),
+            args::PluginAction::Dev { dir, target_dir } => wait(async { dev::run(connect()?, dir, target_dir).await }),
             action => wait(async { plugin::run(&connect()?, action).await }),
         },
     }

@@ -1,4 +1,5 @@
-//! `ibid plugin install`, `list`, `remove` (of a running server), `new`, `inspect` and `check` (of files).
+//! `ibid plugin install`, `list`, `remove` (of a running server), `new`, `test`, `bench`, `inspect`, `check` (of files), `push` and
+//! `pull` (of registries).
 
 use super::args::{KindArg, LanguageArg, PluginAction};
 use super::client::Client;
@@ -6,6 +7,7 @@ use super::{CliError, console};
 use crate::plugin::{Host, HostSettings, Kind, Manifest, author, digest_of, inspect};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Runs a command that asks the server.
 pub async fn run(client: &Client, action: PluginAction) -> Result<(), CliError> {
@@ -13,16 +15,22 @@ pub async fn run(client: &Client, action: PluginAction) -> Result<(), CliError> 
         PluginAction::Install { file, replace, json } => install(client, &file, replace, json).await,
         PluginAction::List { json } => list(client, json).await,
         PluginAction::Remove { name, force, json } => remove(client, &name, force, json).await,
-        PluginAction::New { .. }
-        | PluginAction::Build { .. }
-        | PluginAction::Inspect { .. }
-        | PluginAction::Check { .. }
-        | PluginAction::Test { .. } => Ok(()),
+        // The others need no client of this kind; `cli::run` sends them elsewhere.
+        _ => Ok(()),
     }
 }
 
 async fn install(client: &Client, file: &Path, replace: bool, as_json: bool) -> Result<(), CliError> {
-    let bytes = std::fs::read(file).map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
+    let bytes = match file.to_str().and_then(|file| file.strip_prefix("oci://")) {
+        Some(reference) => {
+            let pulled = author::pull(reference, false)
+                .await
+                .map_err(|error| CliError::Failed(error.to_string()))?;
+            console::note(&format!("Pulled {}", pulled.pinned));
+            pulled.component
+        }
+        None => read(file)?,
+    };
     let answer = client.install(bytes, replace).await?;
     if as_json {
         return console::json(&answer);
@@ -119,9 +127,43 @@ pub async fn check(file: PathBuf, as_json: bool) -> Result<(), CliError> {
     }
 }
 
-/// Runs a project's fixtures, building it first unless a component is named. Needs no server.
-pub async fn test(dir: PathBuf, component: Option<PathBuf>, target_dir: Option<PathBuf>, bless: bool) -> Result<(), CliError> {
-    let failed = |why: String| CliError::Failed(why);
+/// Publishes a component. Needs no server.
+pub async fn push(file: PathBuf, reference: String, plain_http: bool) -> Result<(), CliError> {
+    let pinned = author::push(read(&file)?, &reference, plain_http).await;
+    console::line(&format!("Pushed {}", pinned.map_err(|error| CliError::Failed(error.to_string()))?))
+}
+
+/// Fetches a component. Needs no server.
+pub async fn pull(reference: String, output: Option<PathBuf>, plain_http: bool) -> Result<(), CliError> {
+    let pulled = author::pull(&reference, plain_http)
+        .await
+        .map_err(|error| CliError::Failed(error.to_string()))?;
+    // A name that a registry's contents choose must not lead out of this directory: a plugin's cannot.
+    let manifest = Manifest::of_component(&pulled.component).map_err(|error| CliError::Failed(format!("{reference}: {error}")))?;
+    let path = output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", manifest.name)));
+    std::fs::write(&path, &pulled.component).map_err(|source| CliError::File {
+        path: path.clone(),
+        source,
+    })?;
+    console::line(&format!(
+        "Pulled {} {} ({}) to {}",
+        manifest.name,
+        manifest.version,
+        manifest.kind,
+        path.display()
+    ))?;
+    console::line(&format!("{}, component {}", pulled.pinned, digest_of(&pulled.component)))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(file).map_err(|source| CliError::File {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+/// The component that is named, or the project's, which is built.
+fn component_of(dir: &Path, component: Option<PathBuf>, target_dir: Option<PathBuf>) -> Result<Vec<u8>, CliError> {
     let file = match component {
         Some(file) => file,
         None => {
@@ -131,11 +173,136 @@ pub async fn test(dir: PathBuf, component: Option<PathBuf>, target_dir: Option<P
                 install: true,
                 report: &console::note,
             };
-            let built = author::build(std::slice::from_ref(&dir), &options).map_err(|error| failed(error.to_string()))?;
+            let built = author::build(&[dir.to_owned()], &options).map_err(|error| CliError::Failed(error.to_string()))?;
             built.into_iter().map(|built| built.path).next().unwrap_or_default()
         }
     };
-    let bytes = std::fs::read(&file).map_err(|error| failed(format!("{}: {error}", file.display())))?;
+    read(&file)
+}
+
+/// What `ibid plugin bench` is asked.
+pub struct BenchArgs {
+    /// The project.
+    pub dir: PathBuf,
+    /// A component rather than the project's.
+    pub component: Option<PathBuf>,
+    /// What to compare with rather than the shipped one.
+    pub beside: Option<PathBuf>,
+    /// The input rather than the usual one.
+    pub input: Option<PathBuf>,
+    /// About how long.
+    pub seconds: u64,
+    /// Cargo's.
+    pub target_dir: Option<PathBuf>,
+    /// For programs.
+    pub json: bool,
+}
+
+/// Measures a plugin beside another. Needs no server.
+pub async fn bench(args: BenchArgs) -> Result<(), CliError> {
+    let failed = |why: String| CliError::Failed(why);
+    let host = Host::new(HostSettings::default()).map_err(|error| failed(error.to_string()))?;
+    let load = |bytes: &[u8]| {
+        let began = Instant::now();
+        let plugin = host.load(bytes).map_err(|error| failed(error.to_string()))?;
+        Ok::<_, CliError>((plugin, began.elapsed()))
+    };
+    let mut plugins = vec![load(&component_of(&args.dir, args.component, args.target_dir)?)?];
+    let kind = plugins.first().map_or(Kind::Chunker, |(plugin, _)| plugin.kind());
+    let beside = match args.beside {
+        Some(file) => Some(file),
+        None => shipped(kind),
+    };
+    match &beside {
+        Some(file) => plugins.push(load(&read(file)?)?),
+        None => console::note("The plugin of this kind that ships with Ibid is not here: measuring without it."),
+    }
+    if plugins.iter().any(|(plugin, _)| plugin.kind() != kind) {
+        return Err(failed("the two are not of one kind".into()));
+    }
+    let input = match args.input {
+        Some(file) => author::read_input(&file, kind).map_err(|error| failed(error.to_string()))?,
+        None if kind == Kind::Extractor => author::largest_input(&args.dir, kind)
+            .map_err(|error| failed(error.to_string()))?
+            .unwrap_or_else(|| author::sample(kind)),
+        None => author::sample(kind),
+    };
+    let contenders: Vec<_> = plugins.iter().map(|(plugin, _)| plugin.clone()).collect();
+    let measured = author::bench(&host, &contenders, &input, Duration::from_secs(args.seconds))
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    if args.json {
+        let rows = plugins.iter().zip(&measured).map(|((plugin, load), measured)| {
+            json!({
+                "name": plugin.manifest().name, "version": plugin.manifest().version.to_string(), "digest": plugin.digest(),
+                "compile_ms": load.as_secs_f64() * 1e3, "calls": measured.calls, "input_bytes": measured.input_bytes,
+                "empty_p50_us": micros(measured.empty.p50), "empty_p99_us": micros(measured.empty.p99),
+                "call_p50_us": micros(measured.call.p50), "call_p99_us": micros(measured.call.p99),
+                "bytes_per_second": measured.bytes_per_second(), "peak_memory_bytes": measured.peak_memory_bytes,
+            })
+        });
+        return console::json(&json!({ "kind": kind, "plugins": rows.collect::<Vec<_>>() }));
+    }
+    let rows: Vec<Vec<String>> = plugins
+        .iter()
+        .zip(&measured)
+        .map(|((plugin, load), measured)| {
+            vec![
+                format!("{} {}", plugin.manifest().name, plugin.manifest().version),
+                shown(*load),
+                shown(measured.empty.p50),
+                shown(measured.call.p50),
+                shown(measured.call.p99),
+                match kind {
+                    Kind::Extractor | Kind::Chunker => format!("{}/s", console::size(measured.bytes_per_second() as u64)),
+                    Kind::Analyzer | Kind::Formatter => format!("{:.0} calls/s", 1.0 / measured.call.p50.as_secs_f64().max(1e-9)),
+                },
+                console::size(measured.peak_memory_bytes),
+            ]
+        })
+        .collect();
+    let heads = ["PLUGIN", "COMPILING", "EMPTY CALL", "CALL", "P99", "THROUGHPUT", "MEMORY"];
+    console::print(&console::table(&heads, &[1, 2, 3, 4, 5, 6], &rows))?;
+    if let ([(own, _), (other, _)], [first, second]) = (plugins.as_slice(), measured.as_slice()) {
+        let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64().max(1e-9);
+        console::line(&format!(
+            "{} takes {:.2} times as long as {}; an empty call {:.2} times.",
+            own.manifest().name,
+            ratio(first.call.p50, second.call.p50),
+            other.manifest().name,
+            ratio(first.empty.p50, second.empty.p50)
+        ))?;
+    }
+    Ok(())
+}
+
+/// The shipped plugin that one of this kind is compared with, if it is installed on this machine.
+fn shipped(kind: Kind) -> Option<PathBuf> {
+    let name = match kind {
+        Kind::Extractor => "text",
+        Kind::Chunker => "recursive",
+        Kind::Analyzer => "rules",
+        Kind::Formatter => "numeric",
+    };
+    let effective = super::tools::settings(&super::args::SettingsArgs::default()).ok()?;
+    let file = effective.settings.share_dir.join(format!("plugins/{name}.wasm"));
+    file.is_file().then_some(file)
+}
+
+fn shown(time: Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    match micros {
+        ..1_000.0 => format!("{micros:.0} us"),
+        ..1_000_000.0 => format!("{:.1} ms", micros / 1e3),
+        _ => format!("{:.2} s", micros / 1e6),
+    }
+}
+
+/// Runs a project's fixtures, building it first unless a component is named. Needs no server.
+pub async fn test(dir: PathBuf, component: Option<PathBuf>, target_dir: Option<PathBuf>, bless: bool) -> Result<(), CliError> {
+    let failed = |why: String| CliError::Failed(why);
+    let bytes = component_of(&dir, component, target_dir)?;
     let host = Host::new(HostSettings::default()).map_err(|error| failed(error.to_string()))?;
     let plugin = host.load(&bytes).map_err(|error| failed(error.to_string()))?;
     let reports = author::test(&host, &plugin, &dir, bless)
@@ -235,7 +402,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// Names in a list, joined; `None` if there are none.
-fn names(value: &Value, key: &str) -> Option<String> {
+pub fn names(value: &Value, key: &str) -> Option<String> {
     let names: Vec<&str> = value.get(key)?.as_array()?.iter().filter_map(Value::as_str).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }

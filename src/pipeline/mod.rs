@@ -25,7 +25,7 @@ mod visibility;
 pub use collections::CollectionSubscription;
 pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
-pub use plugins::{MAX_PLUGIN_BYTES, PluginChange};
+pub use plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
 pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice, Retrieval,

@@ -9,13 +9,17 @@ use super::resolve::Resolved;
 use super::spec::{Lock, Pipeline};
 use super::timestamp;
 use crate::catalog::{Collection, NewEvent};
-use crate::plugin::{MAX_COMPONENT_BYTES, Plugin, PluginError, Stats, StoreError, digest_of};
-use crate::protocol::{ApiError, ErrorCode, PluginInfo, PluginInstalled, PluginList, PluginRemoved, PluginStats, QuarantineInfo};
+use crate::plugin::{GuestLine, MAX_COMPONENT_BYTES, Plugin, PluginError, Stats, StoreError, digest_of};
+use crate::protocol::{
+    ApiError, ErrorCode, PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats,
+    QuarantineInfo,
+};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 /// How long a change waits for the one before it. Compiling a large component takes seconds.
 const WAIT: Duration = Duration::from_secs(60);
@@ -23,7 +27,57 @@ const WAIT: Duration = Duration::from_secs(60);
 /// The right to change what is installed. Taken before a component is received, so that one at a time is in memory.
 pub struct PluginChange(#[allow(dead_code)] OwnedSemaphorePermit);
 
+/// What a plugin writes to the log, as it comes.
+pub struct PluginLog {
+    name: String,
+    lines: broadcast::Receiver<GuestLine>,
+}
+
+/// What comes next of a plugin's log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PluginLogEvent {
+    /// A line.
+    Line(PluginLogLine),
+    /// Lines came faster than they were read.
+    Dropped(PluginLogDropped),
+}
+
+impl PluginLog {
+    /// Waits for what comes next; `None` when the server's plugins are gone. Safe to cancel.
+    pub async fn next(&mut self) -> Option<PluginLogEvent> {
+        loop {
+            match self.lines.recv().await {
+                Ok(line) if line.plugin.name == self.name => {
+                    return Some(PluginLogEvent::Line(PluginLogLine {
+                        version: line.plugin.version.to_string(),
+                        level: line.level,
+                        message: line.message,
+                        timestamp: timestamp::text(line.at.into()),
+                    }));
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(lines)) => return Some(PluginLogEvent::Dropped(PluginLogDropped { lines })),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
 impl Engine {
+    /// Follows the log of a plugin, in all its versions.
+    ///
+    /// # Errors
+    /// `RESOURCE_NOT_FOUND` if there is none of this name.
+    pub fn plugin_log(&self, name: &str) -> Result<PluginLog, ApiError> {
+        if !self.plugins.list().iter().any(|plugin| plugin.manifest().name == name) {
+            return Err(no_plugin(name));
+        }
+        Ok(PluginLog {
+            name: name.to_owned(),
+            lines: self.plugin_host.log_lines(),
+        })
+    }
+
     /// Every installed plugin.
     pub async fn plugins(&self) -> Result<PluginList, ApiError> {
         let used = self.used_plugins().await.map_err(|error| error.told(""))?;

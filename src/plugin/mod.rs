@@ -22,8 +22,8 @@ mod store;
 
 pub use error::{PluginError, PluginRef, Reason};
 pub use host::{
-    Blob, Budget, Change, FileBlob, Formatter, Host, HostSettings, MAX_COMPONENT_BYTES, Piece, Plan, Plugin, Provided, Quarantine, Search,
-    Source, StateChange, Stats, TextEmbedder, TokenCounter,
+    Blob, Budget, Change, FileBlob, Formatter, GuestLine, Host, HostSettings, MAX_COMPONENT_BYTES, Piece, Plan, Plugin, Provided,
+    Quarantine, Search, Source, StateChange, Stats, TextEmbedder, TokenCounter,
 };
 pub use inspect::{CONTRACT_VERSION, Contract, GRANTABLE, Interface, inspect};
 pub use manifest::{Kind, Manifest, ManifestError, SECTION};

@@ -17,7 +17,7 @@ pub use documents::{
     Pagination, ProcessingInfo, UploadAccepted, UploadResponse, UploadStatistics, UploadedDocument,
 };
 pub use error::{ApiError, ErrorCode, ErrorData, RestError, RestErrorBody};
-pub use plugins::{PluginInfo, PluginInstalled, PluginList, PluginRemoved, PluginStats, QuarantineInfo};
+pub use plugins::{PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats, QuarantineInfo};
 pub use query::{
     AnalysisDetail, Answer, Citation, CitationMetadata, ClientMessage, Complete, CompletionStatus, DateRange, Entity, Filters, Mode,
     ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, ServerMessage, Source, Stage, Status, Token, Warning,

@@ -106,3 +106,23 @@ pub struct PluginRemoved {
     /// Collections whose pipelines cannot run until it is back; only with `force`.
     pub broken: Vec<String>,
 }
+
+/// Data of the event `line` of `GET /plugins/{name}/log`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginLogLine {
+    /// The plugin's version.
+    pub version: String,
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: &'static str,
+    /// What it wrote.
+    pub message: String,
+    /// When, RFC 3339 in UTC.
+    pub timestamp: String,
+}
+
+/// Data of the event `dropped` of `GET /plugins/{name}/log`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginLogDropped {
+    /// Lines of all plugins that came faster than they were read.
+    pub lines: u64,
+}

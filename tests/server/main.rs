@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod authoring;
 mod cli;
 mod collections;
 mod control;
@@ -17,5 +18,6 @@ mod frames;
 mod messages;
 mod plugins;
 mod query;
+mod registry;
 mod rest;
 mod uploads;

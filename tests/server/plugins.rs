@@ -292,7 +292,7 @@ async fn the_tutorial_works_as_it_stands() {
     let tutorial = page.split("## The model").next().unwrap();
     let blocks = tutorial.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let script: String = blocks.collect();
-    assert_eq!(script.matches("ibid ").count(), 6, "{script}");
+    assert_eq!(script.matches("ibid ").count(), 7, "{script}");
     let server = Server::start("tutorial", &[]);
     let home = tempfile::tempdir().unwrap();
     let program = crate::support::process::binary();

@@ -117,10 +117,8 @@ impl<D: Document> Maker<'_, D> {
             return;
         };
         match &mut block.content {
-            Content::Parts(kind, parts) if *kind == unit.kind => {
-                if parts.last().is_none_or(|(last, _)| *last < unit.at.start) {
-                    parts.push((unit.at.start, unit.title));
-                }
+            Content::Parts(kind, parts) if *kind == unit.kind && parts.last().is_none_or(|(last, _)| *last < unit.at.start) => {
+                parts.push((unit.at.start, unit.title));
             }
             Content::Prose if matches!(unit.kind, Kind::Row | Kind::Item) => {
                 block.content = Content::Parts(unit.kind, vec![(unit.at.start, unit.title)]);

@@ -62,6 +62,14 @@ pub enum AuthorError {
         /// What does not fit.
         message: String,
     },
+    /// A registry, or what it holds, cannot be used.
+    #[error("{reference}: {message}")]
+    Oci {
+        /// What was asked for.
+        reference: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
     /// The manifest cannot be embedded.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -79,6 +87,7 @@ impl AuthorError {
             AuthorError::Compile { .. } => "COMPILE_FAILED",
             AuthorError::NoModule { .. } => "NO_MODULE",
             AuthorError::NotAPlugin { .. } => "NOT_A_PLUGIN",
+            AuthorError::Oci { .. } => "REGISTRY_FAILED",
             AuthorError::Manifest(error) => error.code(),
         }
     }

@@ -81,7 +81,7 @@ pub async fn test(host: &Host, plugin: &Plugin, dir: &Path, bless: bool) -> Resu
     let mut reports = Vec::with_capacity(names.len());
     for path in names {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let input = read_input(&path, plugin.kind())?;
+        let input = read_fixture(&path, plugin.kind())?;
         let config = match optional(&path.join("config.json"))? {
             Some(text) => text,
             None => "{}".to_owned(),
@@ -124,21 +124,48 @@ fn judge(path: &Path, listing: String, bless: bool) -> Result<FixtureEnd, Author
     })
 }
 
-fn read_input(dir: &Path, kind: Kind) -> Result<Input, AuthorError> {
-    let found = fs::read_dir(dir)
-        .map_err(io_error(dir))?
+/// The project's largest fixture input for a plugin of this kind; `None` if it has no fixtures.
+///
+/// # Errors
+/// As [`test`].
+pub fn largest_input(dir: &Path, kind: Kind) -> Result<Option<Input>, AuthorError> {
+    let folders = fs::read_dir(dir.join(FOLDER))
+        .into_iter()
         .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.file_stem().is_some_and(|stem| stem == "input"));
-    let path = found.ok_or_else(|| AuthorError::Source {
+        .flatten()
+        .map(|entry| entry.path());
+    let inputs = folders.filter_map(|folder| {
+        let input = input_file(&folder)?;
+        Some((fs::metadata(&input).ok()?.len(), folder))
+    });
+    let largest = inputs.max();
+    largest.map(|(_, folder)| read_fixture(&folder, kind)).transpose()
+}
+
+fn input_file(dir: &Path) -> Option<PathBuf> {
+    let files = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
+    files.into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == "input"))
+}
+
+fn read_fixture(dir: &Path, kind: Kind) -> Result<Input, AuthorError> {
+    let path = input_file(dir).ok_or_else(|| AuthorError::Source {
         path: dir.to_owned(),
         message: "it holds no file `input.*`".into(),
     })?;
-    let bytes = fs::read(&path).map_err(io_error(&path))?;
+    read_input(&path, kind)
+}
+
+/// Reads a plugin's input from a file, and what stands beside it: `attrs.json`, `units.json`.
+///
+/// # Errors
+/// A file that cannot be read or is not what it must be.
+pub fn read_input(path: &Path, kind: Kind) -> Result<Input, AuthorError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let bytes = fs::read(path).map_err(io_error(path))?;
     if kind == Kind::Extractor {
         return Ok(Input::Upload(Arc::new(bytes)));
     }
-    let text = String::from_utf8(bytes).map_err(|_| invalid(&path, "it is not UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| invalid(path, "it is not UTF-8"))?;
     let attrs: BTreeMap<String, String> = optional_json(&dir.join("attrs.json"))?.unwrap_or_default();
     let attrs: Attrs = attrs.into_iter().collect();
     match kind {
@@ -155,8 +182,8 @@ fn read_input(dir: &Path, kind: Kind) -> Result<Input, AuthorError> {
             attrs,
         }),
         Kind::Formatter => {
-            let given: GivenAnswer = serde_json::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?;
-            given.input().map_err(|message| invalid(&path, &message))
+            let given: GivenAnswer = serde_json::from_str(&text).map_err(|error| invalid(path, &error.to_string()))?;
+            given.input().map_err(|message| invalid(path, &message))
         }
     }
 }

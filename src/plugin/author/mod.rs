@@ -5,25 +5,30 @@
 //! no system at all, then made a component, and its manifest is embedded. One in JavaScript or Python
 //! is bundled with its interpreter by the tools of the Bytecode Alliance.
 //!
-//! Blocks for as long as those tools do. Only `check` and `test` depend on the host: they run what was built.
+//! Blocks for as long as those tools do. Only `check`, `test` and `bench` depend on the host: they run what was built.
 
+mod bench;
 mod build;
 mod check;
 mod component;
 mod error;
 mod fixture;
 mod language;
+mod oci;
 mod source;
 mod template;
 mod toolchain;
 mod trial;
 
+pub use bench::{Measured, Times, bench, sample};
 pub use build::{BuildOptions, Built, build};
 pub use check::{Finding, Report, check};
 pub use component::package;
 pub use error::AuthorError;
-pub use fixture::{FixtureEnd, FixtureReport, test};
+pub use fixture::{FixtureEnd, FixtureReport, largest_input, read_input, test};
 pub use language::Language;
+pub use oci::{Pulled, pull, push};
 pub use source::{SOURCE_FILE, read_manifest};
 pub use template::new_project;
 pub use toolchain::Toolchain;
+pub use trial::Input;

@@ -5,6 +5,7 @@ use super::super::manifest::Kind;
 use super::Budget;
 use super::bindings::import::types::Failure;
 use super::engine::{Host, Shared};
+use super::log::{Log, LogGate};
 use super::plugin::{Plugin, Pre, StateChange};
 use super::quarantine::{Breaker, Quarantine};
 use super::state::{Clock, Offered, State, Stop};
@@ -62,6 +63,7 @@ pub struct Runner {
     digest: String,
     counters: Arc<Counters>,
     breaker: Arc<Mutex<Breaker>>,
+    log: Arc<LogGate>,
     budget: Budget,
     _permit: OwnedSemaphorePermit,
 }
@@ -95,6 +97,7 @@ impl Runner {
             digest: plugin.digest().to_owned(),
             counters: plugin.counters.clone(),
             breaker: plugin.breaker.clone(),
+            log: plugin.log.clone(),
             budget: budget.clone(),
             _permit: permit,
         })
@@ -140,7 +143,8 @@ impl Runner {
         let budget = &self.budget;
         let memory = budget.memory_bytes.min(self.shared.settings.max_memory_bytes as u64);
         let clock = Clock::start(budget.deadline, cancelled);
-        let state = State::new(self.plugin.clone(), budget, memory, clock, offered);
+        let log = Log::new(self.plugin.clone(), self.log.clone(), budget.log_lines);
+        let state = State::new(log, budget, memory, clock, offered);
         let mut store = Store::new(&self.shared.engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|context| {

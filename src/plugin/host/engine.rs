@@ -4,6 +4,7 @@ use super::super::error::{PluginError, Reason};
 use super::super::manifest::Kind;
 use super::bindings::{analyzer, chunker, extractor, formatter};
 use super::cache::Cache;
+use super::log::GuestLine;
 use super::plugin::StateChange;
 use super::settings::HostSettings;
 use super::state::{MAX_TABLE_ELEMENTS, State};
@@ -19,6 +20,8 @@ use wasmtime::{Config, Engine, OptLevel, PoolingAllocationConfig};
 const INSTANCES_PER_COMPONENT: u32 = 64;
 /// State changes that a slow listener may lag behind.
 const CHANGES_KEPT: usize = 64;
+/// Lines of plugins' logs that a slow follower may lag behind.
+const LINES_KEPT: usize = 1_024;
 const TABLES_PER_COMPONENT: u32 = 8;
 /// The guest's stack in its thread's, of which blocking threads have 2 MiB.
 const STACK_BYTES: usize = 1 << 20;
@@ -37,6 +40,7 @@ pub struct Shared {
     pub cache: Option<Cache>,
     pub ticker: Ticker,
     pub changes: broadcast::Sender<StateChange>,
+    pub log: broadcast::Sender<GuestLine>,
     linkers: [Linker<State>; 4],
     documents: Arc<Semaphore>,
     questions: Arc<Semaphore>,
@@ -71,6 +75,7 @@ impl Host {
             cache,
             ticker,
             changes: broadcast::Sender::new(CHANGES_KEPT),
+            log: broadcast::Sender::new(LINES_KEPT),
             linkers,
             documents,
             questions,
@@ -83,6 +88,12 @@ impl Host {
     /// misses the oldest.
     pub fn state_changes(&self) -> broadcast::Receiver<StateChange> {
         self.shared.changes.subscribe()
+    }
+
+    /// What plugins write to the log, from now on, whatever the log's level. Whoever falls behind by more than 1,024 lines
+    /// misses the oldest.
+    pub fn log_lines(&self) -> broadcast::Receiver<GuestLine> {
+        self.shared.log.subscribe()
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::manifest::{Kind, Manifest};
 use super::super::store::digest_of;
 use super::bindings::{analyzer, chunker, extractor, formatter};
 use super::engine::Host;
+use super::log::LogGate;
 use super::quarantine::{Breaker, Change, Quarantine};
 use super::state::State;
 use super::stats::{Counters, Stats};
@@ -27,6 +28,7 @@ pub struct Plugin {
     pub(super) pre: Pre,
     pub(super) counters: Arc<Counters>,
     pub(super) breaker: Arc<Mutex<Breaker>>,
+    pub(super) log: Arc<LogGate>,
 }
 
 /// A plugin was quarantined, or has recovered.
@@ -155,6 +157,7 @@ impl Host {
             pre,
             counters: Arc::default(),
             breaker: Arc::default(),
+            log: Arc::new(LogGate::new(self.shared.log.clone())),
         }))
     }
 

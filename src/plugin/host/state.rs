@@ -1,9 +1,9 @@
 //! What a store holds: the call's limits, and what the guest may reach through its imports.
 
-use super::super::error::PluginRef;
+use super::Budget;
 use super::imports::View;
 use super::intake::Intake;
-use super::{Budget, bindings::cut};
+use super::log::Log;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,8 +11,6 @@ use wasmtime::ResourceLimiter;
 
 /// Most elements of a guest's table of functions. The shipped plugins have a few thousand at most.
 pub const MAX_TABLE_ELEMENTS: usize = 50_000;
-/// Longest line of a guest's log, in bytes.
-const MAX_LOG_BYTES: usize = 2_000;
 
 /// Why the host ends a guest. Travels through the guest's frames as the error of a trap.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,51 +121,6 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// A guest's way into the server's log: so many lines, each so long.
-#[derive(Debug)]
-pub struct Log {
-    plugin: Arc<PluginRef>,
-    left: u32,
-    dropped: u64,
-    last_error: Option<String>,
-}
-
-impl Log {
-    /// The last line that it wrote as an error: what it has to say for itself when it gives up.
-    pub fn last_error(&self) -> Option<&str> {
-        self.last_error.as_deref()
-    }
-
-    pub fn write(&mut self, level: &str, message: String) {
-        // A guest must not be able to forge lines of the server's log.
-        let message = cut(message, MAX_LOG_BYTES).replace(char::is_control, " ");
-        if level == "error" {
-            self.last_error = Some(message.clone());
-        }
-        let Some(left) = self.left.checked_sub(1) else {
-            self.dropped = self.dropped.saturating_add(1);
-            return;
-        };
-        self.left = left;
-        let plugin = &self.plugin;
-        match level {
-            "error" => tracing::error!(target: "ibid::plugin::guest", %plugin, "{message}"),
-            "warn" => tracing::warn!(target: "ibid::plugin::guest", %plugin, "{message}"),
-            "debug" => tracing::debug!(target: "ibid::plugin::guest", %plugin, "{message}"),
-            _ => tracing::info!(target: "ibid::plugin::guest", %plugin, "{message}"),
-        }
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        if self.dropped > 0 {
-            let (plugin, dropped) = (&self.plugin, self.dropped);
-            tracing::warn!(target: "ibid::plugin::guest", %plugin, dropped, "log lines past the limit were dropped");
-        }
-    }
-}
-
 /// The data of a store.
 pub struct State {
     pub clock: Clock,
@@ -189,18 +142,13 @@ pub enum Offered {
 }
 
 impl State {
-    pub fn new(plugin: Arc<PluginRef>, budget: &Budget, memory_limit: u64, clock: Clock, offered: Offered) -> Self {
+    pub fn new(log: Log, budget: &Budget, memory_limit: u64, clock: Clock, offered: Offered) -> Self {
         Self {
             clock,
             memory: Memory::new(memory_limit, budget.table_elements),
             host_calls: budget.host_calls,
             host_calls_left: budget.host_calls,
-            log: Log {
-                plugin,
-                left: budget.log_lines,
-                dropped: 0,
-                last_error: None,
-            },
+            log,
             offered,
         }
     }

@@ -14,6 +14,7 @@ mod query;
 mod range;
 mod respond;
 mod router;
+mod sse;
 
 pub(super) use call::Call;
 pub(super) use exchange::respond;

@@ -3,10 +3,14 @@
 use super::body;
 use super::call::Call;
 use super::documents::to_the_end;
-use super::respond::{Failure, Reply, json};
-use crate::pipeline::MAX_PLUGIN_BYTES;
+use super::respond::{BodyError, Failure, Reply, json};
+use super::sse;
+use crate::pipeline::{MAX_PLUGIN_BYTES, PluginLogEvent};
 use crate::protocol::{ApiError, ErrorCode};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
+use hyper::body::Frame;
 use serde::Deserialize;
 
 /// `GET /plugins`.
@@ -59,4 +63,27 @@ pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> 
             .await
     };
     Ok(json(StatusCode::OK, &to_the_end(work).await?))
+}
+
+/// `GET /plugins/{name}/log`: what the plugin writes to the server's log from now on, as server-sent events: `line`, and `dropped`
+/// where the client reads too slowly. Ends when the client leaves or the server stops.
+pub(super) async fn log(call: &Call, name: &str) -> Result<Reply, Failure> {
+    let log = call.shared.engine.plugin_log(name)?;
+    let stopping = call.shared.stopping.clone();
+    // The head of the answer is sent with the first bytes of its body.
+    let begin = stream::once(async { Bytes::from_static(b": following\n\n") });
+    let lines = stream::unfold((log, stopping), |(mut log, stopping)| async {
+        let event = tokio::select! {
+            event = tokio::time::timeout(sse::KEEP_ALIVE, log.next()) => event,
+            () = stopping.cancelled() => return None,
+        };
+        let bytes = match event {
+            Err(_) => sse::still_here(),
+            Ok(None) => return None,
+            Ok(Some(PluginLogEvent::Line(line))) => sse::event("line", serde_json::to_string(&line)),
+            Ok(Some(PluginLogEvent::Dropped(dropped))) => sse::event("dropped", serde_json::to_string(&dropped)),
+        };
+        Some((bytes, (log, stopping)))
+    });
+    Ok(sse::reply(begin.chain(lines).map(|bytes| Ok::<_, BodyError>(Frame::data(bytes)))))
 }

@@ -3,18 +3,13 @@
 use super::body;
 use super::call::Call;
 use super::respond::{BodyError, Failure, Reply, json};
+use super::sse;
 use crate::pipeline::QueryHandle;
 use crate::protocol::{ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest};
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::{BodyExt, StreamBody};
+use hyper::StatusCode;
 use hyper::body::Frame;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
-use std::time::Duration;
-
-/// How often a comment is sent while nothing happens, so that proxies do not take the stream for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// `POST /query`. A client that leaves cancels it.
 pub(super) async fn answer(call: &mut Call) -> Result<Reply, Failure> {
@@ -37,18 +32,13 @@ pub(super) async fn stream(call: &mut Call) -> Result<Reply, Failure> {
         let (bytes, rest) = next(handle?).await;
         Some((Ok::<_, BodyError>(Frame::data(bytes)), rest))
     });
-    let mut reply = Response::new(StreamBody::new(frames).boxed_unsync());
-    let headers = reply.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(reply)
+    Ok(sse::reply(frames))
 }
 
 /// The next bytes of the stream, and the query if it goes on.
 async fn next(mut handle: QueryHandle) -> (Bytes, Option<QueryHandle>) {
-    match tokio::time::timeout(KEEP_ALIVE, handle.events.recv()).await {
-        Err(_) => (Bytes::from_static(b": still here\n\n"), Some(handle)),
+    match tokio::time::timeout(sse::KEEP_ALIVE, handle.events.recv()).await {
+        Err(_) => (sse::still_here(), Some(handle)),
         Ok(Some(event)) => {
             let ends = matches!(event, QueryEvent::Complete(_) | QueryEvent::Error(_));
             (frame(&event), (!ends).then_some(handle))
@@ -74,12 +64,5 @@ fn frame(event: &QueryEvent) -> Bytes {
         QueryEvent::Complete(data) => ("complete", serde_json::to_string(data)),
         QueryEvent::Error(data) => ("error", serde_json::to_string(data)),
     };
-    match data {
-        // JSON has no line break outside of strings as serde writes it, and none inside of them.
-        Ok(data) => Bytes::from(format!("event: {name}\ndata: {data}\n\n")),
-        Err(error) => {
-            tracing::error!(%error, name, "an event could not be written as JSON");
-            Bytes::new()
-        }
-    }
+    sse::event(name, data)
 }

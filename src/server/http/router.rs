@@ -29,6 +29,7 @@ enum Route {
     CollectionInfo(String),
     Plugins,
     Plugin(String),
+    PluginLog(String),
     Socket(Socket),
 }
 
@@ -68,6 +69,7 @@ impl Route {
             ["collections", id] => Some(Self::Collection(name(id))),
             ["collections", id, "info"] => Some(Self::CollectionInfo(name(id))),
             ["plugins"] => Some(Self::Plugins),
+            ["plugins", id, "log"] if !id.is_empty() => Some(Self::PluginLog(name(id))),
             ["plugins", id] => Some(Self::Plugin(name(id))),
             ["ws", socket] => Socket::of(socket).map(Self::Socket),
             _ => None,
@@ -80,7 +82,7 @@ impl Route {
             Self::Document(_) | Self::Collection(_) | Self::Plugin(_) => "GET, HEAD, DELETE, OPTIONS",
             Self::Collections | Self::Plugins => "GET, HEAD, POST, OPTIONS",
             Self::Upload | Self::Query | Self::QueryStream | Self::Search => "POST, OPTIONS",
-            Self::Socket(_) => "GET, OPTIONS",
+            Self::Socket(_) | Self::PluginLog(_) => "GET, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -129,6 +131,7 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
         Route::Plugins => plugins::list(call).await,
         Route::Plugin(name) if deletes => plugins::remove(call, name).await,
         Route::Plugin(name) => plugins::get(call, &name).await,
+        Route::PluginLog(name) => plugins::log(call, &name).await,
         Route::Socket(socket) => ws::upgrade(call, socket).await,
     }
 }
@@ -152,7 +155,9 @@ mod tests {
         assert_eq!(route("/documents/a%20b/text"), Some(Route::Text("a b".into())));
         assert_eq!(route("/documents/a%2Fb"), Some(Route::Document("a/b".into())));
         assert_eq!(route("/api/v1/collections/x/info"), Some(Route::CollectionInfo("x".into())));
+        assert_eq!(route("/plugins/x/log"), Some(Route::PluginLog("x".into())));
         for nothing in [
+            "/plugins//log",
             "/",
             "",
             "*",
