@@ -145,34 +145,47 @@ fn is_roman(word: &str) -> bool {
     word.bytes().all(|byte| matches!(byte, b'i' | b'v' | b'x'))
 }
 
+/// Bytes that a terminator begins with: of each text of a megabyte most bytes are none of them.
+const MAY_END: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut next = 0;
+    let first_bytes = [b'.', b'!', b'?', 0xd8, 0xdb, 0xe0, 0xe1, 0xe2, 0xe3, 0xef];
+    while next < first_bytes.len() {
+        table[first_bytes[next] as usize] = true;
+        next += 1;
+    }
+    table
+};
+
+/// A word before a full stop that is longer is no abbreviation, in bytes.
+const LONGEST_ABBREVIATION: usize = 16;
+
 fn within_line(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
-    let mut rest = line.char_indices().peekable();
-    let mut word_start = 0;
-    let mut words = 0;
-    let mut in_word = false;
-    while let Some((at, character)) = rest.next() {
-        if character.is_whitespace() {
-            in_word = false;
-            word_start = at + character.len_utf8();
+    let first_word = line.len() - line.trim_start().len();
+    let bytes = line.as_bytes();
+    let mut from = 0;
+    while let Some(skipped) = bytes
+        .get(from..)
+        .and_then(|rest| rest.iter().position(|byte| MAY_END[*byte as usize]))
+    {
+        let at = from + skipped;
+        let Some(character) = line.get(at..).and_then(|rest| rest.chars().next()) else {
+            from = at + 1;
             continue;
-        }
-        words += usize::from(!in_word);
-        in_word = true;
+        };
+        from = at + character.len_utf8();
         let wide = is_wide_terminator(character);
         if !wide && !is_terminator(character) {
             continue;
         }
-        let word = line.get(word_start..at).unwrap_or_default();
-        let mut is_stop = character != '.' || !is_abbreviation(word, words == 1);
-        let mut end = at + character.len_utf8();
-        while let Some(&(next_at, next)) = rest.peek()
+        let mut is_stop = character != '.' || !follows_abbreviation(line, at, first_word);
+        while let Some(next) = line.get(from..).and_then(|rest| rest.chars().next())
             && (is_closing(next) || is_terminator(next) || is_wide_terminator(next))
         {
             is_stop = is_stop || is_terminator(next) && next != '.';
-            end = next_at + next.len_utf8();
-            rest.next();
+            from += next.len_utf8();
         }
-        let after = line.get(end..).unwrap_or_default();
+        let after = line.get(from..).unwrap_or_default();
         let next = after.trim_start();
         let is_apart = wide || next.len() < after.len();
         // What starts in lower case goes on with the sentence, except where there is no case.
@@ -182,9 +195,22 @@ fn within_line(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
     }
 }
 
+/// Whether the word that ends at `at` is an abbreviation. `first_word` is where the line's first word starts.
+fn follows_abbreviation(line: &str, at: usize, first_word: usize) -> bool {
+    let before = line.get(..at).unwrap_or_default();
+    // No more of it is looked at than an abbreviation has, so that a line without spaces costs no more than one with.
+    let start = before
+        .char_indices()
+        .rev()
+        .take_while(|(start, character)| !character.is_whitespace() && at - start <= LONGEST_ABBREVIATION + 4)
+        .last()
+        .map_or(at, |(start, _)| start);
+    before.get(start..).is_some_and(|word| is_abbreviation(word, start == first_word))
+}
+
 /// Whether the full stop after `word` belongs to it.
 fn is_abbreviation(word: &str, at_line_start: bool) -> bool {
-    if word.len() > 16 {
+    if word.len() > LONGEST_ABBREVIATION {
         return false;
     }
     let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
@@ -247,6 +273,56 @@ fn extends(character: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The same by looking at each character.
+    fn within_line_plainly(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
+        let mut rest = line.char_indices().peekable();
+        let mut word_start = 0;
+        let mut words = 0;
+        let mut in_word = false;
+        while let Some((at, character)) = rest.next() {
+            if character.is_whitespace() {
+                in_word = false;
+                word_start = at + character.len_utf8();
+                continue;
+            }
+            words += usize::from(!in_word);
+            in_word = true;
+            let wide = is_wide_terminator(character);
+            if !wide && !is_terminator(character) {
+                continue;
+            }
+            let word = line.get(word_start..at).unwrap_or_default();
+            let mut is_stop = character != '.' || !is_abbreviation(word, words == 1);
+            let mut end = at + character.len_utf8();
+            while let Some(&(next_at, next)) = rest.peek()
+                && (is_closing(next) || is_terminator(next) || is_wide_terminator(next))
+            {
+                is_stop = is_stop || is_terminator(next) && next != '.';
+                end = next_at + next.len_utf8();
+                rest.next();
+            }
+            let after = line.get(end..).unwrap_or_default();
+            let next = after.trim_start();
+            let is_apart = wide || next.len() < after.len();
+            // What starts in lower case goes on with the sentence, except where there is no case.
+            if is_stop && is_apart && next.chars().next().is_some_and(|first| !first.is_lowercase()) {
+                found.push((base + line.len() - next.len(), Strength::Sentence));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sentences_are_those_that_each_character_tells(
+            line in "([A-Za-z]{1,4}|[ .!?()\"é0-9]|\u{2003}|e\\.g\\.|1\\.|。|！|…|؟|」|\u{2019}|[a-z]{14,30}\\.){0,30}"
+        ) {
+            let (mut found, mut plainly) = (Vec::new(), Vec::new());
+            within_line(&line, 7, &mut found);
+            within_line_plainly(&line, 7, &mut plainly);
+            prop_assert_eq!(found, plainly);
+        }
+    }
 
     fn parts<'a>(text: &'a str, cuts: &[(usize, Strength)]) -> Vec<&'a str> {
         let ends = cuts.iter().map(|(at, _)| *at).chain([text.len()]);
