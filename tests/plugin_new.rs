@@ -243,11 +243,14 @@ fn a_build_says_what_is_wrong_with_a_project() {
     };
     fs::create_dir(&dir).unwrap();
     let error = build();
+    assert!(error.contains("plugin.toml"), "{error}");
+    fs::write(dir.join("plugin.toml"), "name = \"p\"\nversion = \"1.0.0\"\nkind = \"analyzer\"\n").unwrap();
+    let error = build();
     assert!(
         error.contains("no Cargo.toml (Rust), package.json (JavaScript) or pyproject.toml (Python)"),
         "{error}"
     );
-    fs::remove_dir(&dir).unwrap();
+    fs::remove_dir_all(&dir).unwrap();
 
     author::new_project(&dir, "p", Kind::Analyzer, Language::JavaScript).unwrap();
     fs::write(dir.join("src/logic.js"), "export function phrases( {").unwrap();

@@ -51,7 +51,10 @@ pub fn build(dirs: &[PathBuf], options: &BuildOptions<'_>) -> Result<Vec<Built>,
     // Manifests first: they are read in no time, and a slip in the last one should not cost a build.
     let projects = dirs
         .iter()
-        .map(|dir| Ok((dir, Language::of(dir)?, read_project(dir)?)))
+        .map(|dir| {
+            let project = read_project(dir)?;
+            Ok((dir, Language::of(dir)?, project))
+        })
         .collect::<Result<Vec<_>, AuthorError>>()?;
     let cargo = match projects.iter().any(|(_, language, _)| *language == Language::Rust) {
         true => Some(rust_toolchain(options)?),

@@ -5,7 +5,7 @@
 //! megabyte. A failure in the plugin's own words is an answer; a crash, a passed limit or a result that breaks the contract is not.
 
 use super::super::error::{PluginError, Reason};
-use super::super::host::{Host, Source};
+use super::super::host::{Host, MAX_COMPONENT_BYTES, Source};
 use super::super::manifest::Kind;
 use super::trial::{self, Input};
 use crate::document::{Document, Span};
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What: `contract`, `schema`, `empty configuration`, or a sample's name.
+    /// What: `contract`, `size`, `schema`, `empty configuration`, or a sample's name.
     pub name: String,
     /// Whether it is as it should be.
     pub good: bool,
@@ -77,6 +77,8 @@ pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError>
         imports.join(", ")
     };
     find("contract", Ok(format!("{} that imports {imports}", plugin.kind().with_article())));
+    let size = format!("{:.1} MB of {} MiB", component.len() as f64 / 1e6, MAX_COMPONENT_BYTES >> 20);
+    find("size", Ok(size));
     let schema = &plugin.manifest().config_schema;
     match jsonschema::validator_for(schema) {
         Err(error) => find("schema", Err(format!("it is no JSON Schema: {error}"))),
