@@ -78,12 +78,15 @@ test-plugins:
 lint: ## formatting and lints, of the program and of the plugins
 	@cargo fmt --check
 	@cargo fmt --check --all --manifest-path plugins/Cargo.toml
+	@cargo fmt --check --manifest-path examples/plugins/subtitles/Cargo.toml
 	@cargo clippy --release --locked --all-targets -- -D warnings
 	@$(PLUGIN_TESTS) cargo clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
+	@$(PLUGIN_TESTS) cargo clippy --locked --manifest-path examples/plugins/subtitles/Cargo.toml --all-targets -- -D warnings
 
 format: ## format all sources
 	@cargo fmt
 	@cargo fmt --all --manifest-path plugins/Cargo.toml
+	@cargo fmt --manifest-path examples/plugins/subtitles/Cargo.toml
 
 install: ## to PREFIX, below DESTDIR; what `make setup` built
 	@test -x $(IBID) -a -d $(SHARE)/plugins -a -d $(SHARE)/models || { echo "Nothing to install yet: run make setup first."; exit 1; }
