@@ -400,6 +400,32 @@ pub enum LanguageArg {
     Python,
 }
 
+/// `ibid plugin bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// The plugin's directory
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Measure this component rather than build one
+    #[arg(long, value_name = "FILE")]
+    pub component: Option<PathBuf>,
+    /// Compare with this component [default: text, recursive, rules or numeric, as shipped]
+    #[arg(long, value_name = "FILE")]
+    pub beside: Option<PathBuf>,
+    /// What the plugins are given, in the form of a fixture's input
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// About how long to measure
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Where cargo keeps what it compiles [default: cargo's own choice]
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
 pub enum PluginAction {
@@ -496,29 +522,7 @@ Example:
 
 Both are called in turn, each with the settings that it has by default. Of an extractor the input is the project's
 largest fixture, of the others a megabyte of prose, a question, or an answer of twenty statements.")]
-    Bench {
-        /// The plugin's directory
-        #[arg(value_name = "DIR", default_value = ".")]
-        dir: PathBuf,
-        /// Measure this component rather than build one
-        #[arg(long, value_name = "FILE")]
-        component: Option<PathBuf>,
-        /// Compare with this component [default: text, recursive, rules or numeric, as shipped]
-        #[arg(long, value_name = "FILE")]
-        beside: Option<PathBuf>,
-        /// What the plugins are given, in the form of a fixture's input
-        #[arg(long, value_name = "FILE")]
-        input: Option<PathBuf>,
-        /// About how long to measure
-        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-        seconds: u64,
-        /// Where cargo keeps what it compiles [default: cargo's own choice]
-        #[arg(long, value_name = "DIR")]
-        target_dir: Option<PathBuf>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Bench(BenchArgs),
     /// Build a plugin whenever its sources change, install it into the running server, and show its log
     Dev {
         /// The plugin's directory

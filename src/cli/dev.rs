@@ -23,13 +23,11 @@ const MADE: [&str; 5] = ["target", "dist", ".git", "node_modules", "__pycache__"
 /// # Errors
 /// If the directory is no project or cannot be watched. A build that fails, and a server that is away, are told and waited for.
 pub async fn run(client: Client, dir: PathBuf, target_dir: Option<PathBuf>) -> Result<(), CliError> {
-    let failed = |why: String| CliError::Failed(why);
-    let manifest = author::read_manifest(&dir).map_err(|error| failed(error.to_string()))?;
+    let mut name = author::read_manifest(&dir)?.name;
     let (_watcher, mut changes) = watch(&dir)?;
     let mut log: Option<(String, JoinHandle<()>)> = None;
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
-    let mut name = manifest.name;
     loop {
         let made = tokio::select! {
             made = rebuild(&client, &dir, target_dir.clone()) => made,
@@ -49,7 +47,7 @@ pub async fn run(client: Client, dir: PathBuf, target_dir: Option<PathBuf>) -> R
         tokio::select! {
             change = changes.recv() => {
                 if change.is_none() {
-                    return Err(failed(format!("{} is not watched any more", dir.display())));
+                    return Err(CliError::Failed(format!("{} is not watched any more", dir.display())));
                 }
             }
             _ = &mut interrupted => return Err(CliError::Interrupted),
@@ -61,21 +59,9 @@ pub async fn run(client: Client, dir: PathBuf, target_dir: Option<PathBuf>) -> R
 
 /// Builds and installs. Returns the plugin's name, which its author may have changed.
 async fn rebuild(client: &Client, dir: &Path, target_dir: Option<PathBuf>) -> Result<String, CliError> {
-    let (source, out) = (dir.to_owned(), dir.join("dist"));
-    let building = tokio::task::spawn_blocking(move || {
-        let options = author::BuildOptions {
-            out,
-            target_dir,
-            install: true,
-            report: &console::note,
-        };
-        author::build(std::slice::from_ref(&source), &options)
-    });
-    let built = building.await.map_err(|error| CliError::Failed(error.to_string()))?;
-    let built = built.map_err(|error| CliError::Failed(error.to_string()))?;
-    let Some(built) = built.into_iter().next() else {
-        return Err(CliError::Failed(format!("{} was not built", dir.display())));
-    };
+    let source = dir.to_owned();
+    let building = tokio::task::spawn_blocking(move || super::plugin::build_project(&source, target_dir));
+    let built = building.await.map_err(|error| CliError::Failed(error.to_string()))??;
     let bytes = tokio::fs::read(&built.path).await.map_err(|source| CliError::File {
         path: built.path.clone(),
         source,

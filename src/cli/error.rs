@@ -2,6 +2,8 @@
 
 use super::console::program;
 use crate::config::ConfigError;
+use crate::plugin::PluginError;
+use crate::plugin::author::AuthorError;
 use crate::telemetry::TelemetryError;
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +17,12 @@ pub enum CliError {
     /// The log cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// A plugin's project, component or registry cannot be used.
+    #[error(transparent)]
+    Author(#[from] AuthorError),
+    /// A plugin failed, or the host that was to run it.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),

@@ -69,23 +69,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
                 target_dir,
                 bless,
             } => wait(plugin::test(dir, component, target_dir, bless)),
-            args::PluginAction::Bench {
-                dir,
-                component,
-                beside,
-                input,
-                seconds,
-                target_dir,
-                json,
-            } => wait(plugin::bench(plugin::BenchArgs {
-                dir,
-                component,
-                beside,
-                input,
-                seconds,
-                target_dir,
-                json,
-            })),
+            args::PluginAction::Bench(args) => wait(plugin::bench(args)),
             args::PluginAction::Push {
                 file,
                 reference,
@@ -97,7 +81,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
                 plain_http,
             } => wait(plugin::pull(reference, output, plain_http)),
             args::PluginAction::Dev { dir, target_dir } => wait(async { dev::run(connect()?, dir, target_dir).await }),
-            action => wait(async { plugin::run(&connect()?, action).await }),
+            args::PluginAction::Install { file, replace, json } => wait(async { plugin::install(&connect()?, file, replace, json).await }),
+            args::PluginAction::List { json } => wait(async { plugin::list(&connect()?, json).await }),
+            args::PluginAction::Remove { name, force, json } => wait(async { plugin::remove(&connect()?, name, force, json).await }),
         },
     }
 }

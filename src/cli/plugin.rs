@@ -1,7 +1,7 @@
 //! `ibid plugin install`, `list`, `remove` (of a running server), `new`, `test`, `bench`, `inspect`, `check` (of files), `push` and
 //! `pull` (of registries).
 
-use super::args::{KindArg, LanguageArg, PluginAction};
+use super::args::{BenchArgs, KindArg, LanguageArg};
 use super::client::Client;
 use super::{CliError, console};
 use crate::plugin::{Host, HostSettings, Kind, Manifest, author, digest_of, inspect};
@@ -9,27 +9,15 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Runs a command that asks the server.
-pub async fn run(client: &Client, action: PluginAction) -> Result<(), CliError> {
-    match action {
-        PluginAction::Install { file, replace, json } => install(client, &file, replace, json).await,
-        PluginAction::List { json } => list(client, json).await,
-        PluginAction::Remove { name, force, json } => remove(client, &name, force, json).await,
-        // The others need no client of this kind; `cli::run` sends them elsewhere.
-        _ => Ok(()),
-    }
-}
-
-async fn install(client: &Client, file: &Path, replace: bool, as_json: bool) -> Result<(), CliError> {
+/// Installs a component into the running server.
+pub async fn install(client: &Client, file: PathBuf, replace: bool, as_json: bool) -> Result<(), CliError> {
     let bytes = match file.to_str().and_then(|file| file.strip_prefix("oci://")) {
         Some(reference) => {
-            let pulled = author::pull(reference, false)
-                .await
-                .map_err(|error| CliError::Failed(error.to_string()))?;
+            let pulled = author::pull(reference, false).await?;
             console::note(&format!("Pulled {}", pulled.pinned));
             pulled.component
         }
-        None => read(file)?,
+        None => read(&file)?,
     };
     let answer = client.install(bytes, replace).await?;
     if as_json {
@@ -49,7 +37,8 @@ async fn install(client: &Client, file: &Path, replace: bool, as_json: bool) -> 
     Ok(())
 }
 
-async fn list(client: &Client, as_json: bool) -> Result<(), CliError> {
+/// Lists the running server's plugins.
+pub async fn list(client: &Client, as_json: bool) -> Result<(), CliError> {
     let list = client.get(&["plugins"], &[]).await?;
     if as_json {
         return console::json(&list);
@@ -78,8 +67,11 @@ async fn list(client: &Client, as_json: bool) -> Result<(), CliError> {
     ))
 }
 
-async fn remove(client: &Client, name: &str, force: bool, as_json: bool) -> Result<(), CliError> {
-    let (name, version) = name.split_once('@').map_or((name, None), |(name, version)| (name, Some(version)));
+/// Removes a plugin from the running server.
+pub async fn remove(client: &Client, name: String, force: bool, as_json: bool) -> Result<(), CliError> {
+    let (name, version) = name
+        .split_once('@')
+        .map_or((name.as_str(), None), |(name, version)| (name, Some(version)));
     let mut query = vec![("force", force.to_string())];
     query.extend(version.map(|version| ("version", version.to_owned())));
     let gone = client.delete(&["plugins", name], &query).await?;
@@ -129,15 +121,13 @@ pub async fn check(file: PathBuf, as_json: bool) -> Result<(), CliError> {
 
 /// Publishes a component. Needs no server.
 pub async fn push(file: PathBuf, reference: String, plain_http: bool) -> Result<(), CliError> {
-    let pinned = author::push(read(&file)?, &reference, plain_http).await;
-    console::line(&format!("Pushed {}", pinned.map_err(|error| CliError::Failed(error.to_string()))?))
+    let pinned = author::push(read(&file)?, &reference, plain_http).await?;
+    console::line(&format!("Pushed {pinned}"))
 }
 
 /// Fetches a component. Needs no server.
 pub async fn pull(reference: String, output: Option<PathBuf>, plain_http: bool) -> Result<(), CliError> {
-    let pulled = author::pull(&reference, plain_http)
-        .await
-        .map_err(|error| CliError::Failed(error.to_string()))?;
+    let pulled = author::pull(&reference, plain_http).await?;
     // A name that a registry's contents choose must not lead out of this directory: a plugin's cannot.
     let manifest = Manifest::of_component(&pulled.component).map_err(|error| CliError::Failed(format!("{reference}: {error}")))?;
     let path = output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", manifest.name)));
@@ -164,47 +154,31 @@ fn read(file: &Path) -> Result<Vec<u8>, CliError> {
 
 /// The component that is named, or the project's, which is built.
 fn component_of(dir: &Path, component: Option<PathBuf>, target_dir: Option<PathBuf>) -> Result<Vec<u8>, CliError> {
-    let file = match component {
-        Some(file) => file,
-        None => {
-            let options = author::BuildOptions {
-                out: dir.join("dist"),
-                target_dir,
-                install: true,
-                report: &console::note,
-            };
-            let built = author::build(&[dir.to_owned()], &options).map_err(|error| CliError::Failed(error.to_string()))?;
-            built.into_iter().map(|built| built.path).next().unwrap_or_default()
-        }
-    };
-    read(&file)
+    match component {
+        Some(file) => read(&file),
+        None => read(&build_project(dir, target_dir)?.path),
+    }
 }
 
-/// What `ibid plugin bench` is asked.
-pub struct BenchArgs {
-    /// The project.
-    pub dir: PathBuf,
-    /// A component rather than the project's.
-    pub component: Option<PathBuf>,
-    /// What to compare with rather than the shipped one.
-    pub beside: Option<PathBuf>,
-    /// The input rather than the usual one.
-    pub input: Option<PathBuf>,
-    /// About how long.
-    pub seconds: u64,
-    /// Cargo's.
-    pub target_dir: Option<PathBuf>,
-    /// For programs.
-    pub json: bool,
+/// Builds the project in `dir` into its own `dist/`. Blocks.
+pub fn build_project(dir: &Path, target_dir: Option<PathBuf>) -> Result<author::Built, CliError> {
+    let options = author::BuildOptions {
+        out: dir.join("dist"),
+        target_dir,
+        install: true,
+        report: &console::note,
+    };
+    let built = author::build(&[dir.to_owned()], &options)?.pop();
+    built.ok_or_else(|| CliError::Failed(format!("{} was not built", dir.display())))
 }
 
 /// Measures a plugin beside another. Needs no server.
 pub async fn bench(args: BenchArgs) -> Result<(), CliError> {
     let failed = |why: String| CliError::Failed(why);
-    let host = Host::new(HostSettings::default()).map_err(|error| failed(error.to_string()))?;
+    let host = Host::new(HostSettings::default())?;
     let load = |bytes: &[u8]| {
         let began = Instant::now();
-        let plugin = host.load(bytes).map_err(|error| failed(error.to_string()))?;
+        let plugin = host.load(bytes)?;
         Ok::<_, CliError>((plugin, began.elapsed()))
     };
     let mut plugins = vec![load(&component_of(&args.dir, args.component, args.target_dir)?)?];
@@ -221,16 +195,12 @@ pub async fn bench(args: BenchArgs) -> Result<(), CliError> {
         return Err(failed("the two are not of one kind".into()));
     }
     let input = match args.input {
-        Some(file) => author::read_input(&file, kind).map_err(|error| failed(error.to_string()))?,
-        None if kind == Kind::Extractor => author::largest_input(&args.dir, kind)
-            .map_err(|error| failed(error.to_string()))?
-            .unwrap_or_else(|| author::sample(kind)),
+        Some(file) => author::read_input(&file, kind)?,
+        None if kind == Kind::Extractor => author::largest_input(&args.dir, kind)?.unwrap_or_else(|| author::sample(kind)),
         None => author::sample(kind),
     };
     let contenders: Vec<_> = plugins.iter().map(|(plugin, _)| plugin.clone()).collect();
-    let measured = author::bench(&host, &contenders, &input, Duration::from_secs(args.seconds))
-        .await
-        .map_err(|error| failed(error.to_string()))?;
+    let measured = author::bench(&host, &contenders, &input, Duration::from_secs(args.seconds)).await?;
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     if args.json {
         let rows = plugins.iter().zip(&measured).map(|((plugin, load), measured)| {
@@ -303,11 +273,9 @@ fn shown(time: Duration) -> String {
 pub async fn test(dir: PathBuf, component: Option<PathBuf>, target_dir: Option<PathBuf>, bless: bool) -> Result<(), CliError> {
     let failed = |why: String| CliError::Failed(why);
     let bytes = component_of(&dir, component, target_dir)?;
-    let host = Host::new(HostSettings::default()).map_err(|error| failed(error.to_string()))?;
-    let plugin = host.load(&bytes).map_err(|error| failed(error.to_string()))?;
-    let reports = author::test(&host, &plugin, &dir, bless)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
+    let host = Host::new(HostSettings::default())?;
+    let plugin = host.load(&bytes)?;
+    let reports = author::test(&host, &plugin, &dir, bless).await?;
     for report in &reports {
         let (mark, detail) = match &report.end {
             author::FixtureEnd::Passed => ("ok  ", String::new()),
@@ -343,7 +311,7 @@ pub fn new(name: &str, kind: KindArg, lang: LanguageArg, dir: Option<PathBuf>) -
         LanguageArg::Python => author::Language::Python,
     };
     let dir = dir.unwrap_or_else(|| PathBuf::from(name));
-    let files = author::new_project(&dir, name, kind, language).map_err(|error| CliError::Failed(error.to_string()))?;
+    let files = author::new_project(&dir, name, kind, language)?;
     let (program, shown) = (console::program(), dir.display());
     console::line(&format!(
         "Made {} in {shown}: {} files. Its README.md says what is where.",

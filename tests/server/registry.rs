@@ -1,5 +1,6 @@
 //! Plugins in an OCI registry: a real one (Debian's `docker-registry`) on this machine's loopback.
 
+use crate::support::api::client;
 use crate::support::process::{program, share};
 use crate::support::{Server, within};
 use ibid::plugin::author::{self, AuthorError};
@@ -78,11 +79,6 @@ impl Drop for Registry {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn client() -> reqwest::Client {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
 }
 
 fn component(name: &str) -> Vec<u8> {

@@ -60,13 +60,18 @@ impl Reply {
     }
 }
 
+/// A client for this machine's loopback.
+pub fn client() -> Client {
+    // Whichever test comes first installs it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Client::builder().no_proxy().tls_certs_only([]).build().expect("a client")
+}
+
 impl Api {
     /// A client of the server at `url`.
     pub fn new(url: &str) -> Self {
-        // Whichever test comes first installs it.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Self {
-            client: Client::builder().no_proxy().tls_certs_only([]).build().expect("a client"),
+            client: client(),
             url: url.to_owned(),
         }
     }

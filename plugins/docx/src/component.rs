@@ -40,18 +40,16 @@ impl GuestExtractor for Docx {
             window: Vec::new(),
         };
         let document = read(file, &self.0, |done| target.progress(done)).map_err(|refused| match refused {
-            Refused::OldOrEncrypted => failure("UNSUPPORTED", &refused.to_string()),
-            Refused::NoDocument => failure("UNSUPPORTED", &refused.to_string()),
+            Refused::OldOrEncrypted | Refused::NoDocument => failure("UNSUPPORTED", &refused.to_string()),
             Refused::Malformed(_) => failure("MALFORMED", &refused.to_string()),
             Refused::TooLarge(_) => failure("LIMIT_EXCEEDED", &refused.to_string()),
         })?;
         let text = &document.writer.text;
-        let ends = document.pages.iter().skip(1).copied().chain([text.len()]);
-        let starts = [0].into_iter().chain(document.pages.iter().skip(1).copied());
         if document.pages.is_empty() {
             target.write(text);
         }
-        for ((start, end), number) in starts.zip(ends).zip(1..).take(document.pages.len()) {
+        let ends = document.pages.iter().skip(1).copied().chain([text.len()]);
+        for ((start, end), number) in document.pages.iter().copied().zip(ends).zip(1..) {
             target.begin_page(number, None);
             target.write(text.get(start..end).unwrap_or_default());
         }

@@ -2,9 +2,9 @@
 
 use crate::config::Config;
 use crate::layout::layout;
-use crate::packing::{Chunk, Packer};
+use crate::packing::Packer;
 use prose::boundary::Strength;
-use prose::document::{Document, Span, is_white};
+use prose::document::{Chunk, Document, Span, is_white};
 use prose::headings::{Headings, name_of};
 use prose::refine::{Room, refine};
 

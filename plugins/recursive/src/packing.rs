@@ -2,18 +2,9 @@
 
 use crate::config::{Config, Context};
 use prose::boundary::Strength;
-use prose::document::Span;
+use prose::document::{Chunk, Span};
 use prose::headings::Headings;
 use prose::refine::{Atom, Room};
-
-/// A chunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
-    /// Its text. Not empty, no white space at its ends.
-    pub at: Span,
-    /// Headings above it, outermost first, and the headers of its tables.
-    pub context: Vec<Span>,
-}
 
 /// Takes atoms in order and makes chunks of them.
 #[derive(Debug)]

@@ -2,9 +2,8 @@
 
 use ibid_plugin_recursive::chunking::chunks;
 use ibid_plugin_recursive::config::{Config, Context};
-use ibid_plugin_recursive::packing::Chunk;
 use proptest::prelude::*;
-use prose::document::{Document, Kind, Span, is_white};
+use prose::document::{Chunk, Document, Kind, Span, is_white};
 use prose::memory::{Memory, document, tokens};
 
 fn chunks_of(document: &Memory, config: &Config) -> Vec<Chunk> {

@@ -8,6 +8,7 @@ use exports::ibid::plugin::chunking::{Chunker, Guest, GuestChunker, Piece};
 use ibid::plugin::document::Doc;
 use ibid::plugin::types::{Failure, Span};
 use ibid::plugin::{embed, log};
+use prose::document::Chunk;
 
 prose::host_document!();
 
@@ -41,15 +42,7 @@ impl GuestChunker for Semantic {
         let tokens = prose::document::Document::count(&host, &sentences);
         Ok(grouping::groups(&sentences, &tokens, &similar, &self.0)
             .into_iter()
-            .map(piece)
+            .map(|at| piece(Chunk { at, context: Vec::new() }))
             .collect())
-    }
-}
-
-fn piece(at: prose::document::Span) -> Piece {
-    Piece {
-        at: theirs(at),
-        context: Vec::new(),
-        attrs: Vec::new(),
     }
 }

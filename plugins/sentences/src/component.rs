@@ -8,6 +8,7 @@ use exports::ibid::plugin::chunking::{Chunker, Guest, GuestChunker, Piece};
 use ibid::plugin::document::Doc;
 use ibid::plugin::log;
 use ibid::plugin::types::{Failure, Span};
+use prose::document::Chunk;
 
 prose::host_document!();
 
@@ -35,14 +36,9 @@ impl GuestChunker for Sentences {
 
     fn chunk(&self, document: &Doc, within: Span) -> Result<Vec<Piece>, Failure> {
         let sentences = prose::sentences::sentences(&Host(document), ours(within));
-        Ok(windows::windows(&sentences, &self.0).into_iter().map(piece).collect())
-    }
-}
-
-fn piece(at: prose::document::Span) -> Piece {
-    Piece {
-        at: theirs(at),
-        context: Vec::new(),
-        attrs: Vec::new(),
+        Ok(windows::windows(&sentences, &self.0)
+            .into_iter()
+            .map(|at| piece(Chunk { at, context: Vec::new() }))
+            .collect())
     }
 }

@@ -34,12 +34,6 @@ impl GuestChunker for Structure {
     }
 
     fn chunk(&self, document: &Doc, within: Span) -> Result<Vec<Piece>, Failure> {
-        let chunks = chunks(&Host(document), ours(within), &self.0);
-        let piece = |chunk: crate::packing::Chunk| Piece {
-            at: theirs(chunk.at),
-            context: chunk.context.into_iter().map(theirs).collect(),
-            attrs: Vec::new(),
-        };
-        Ok(chunks.into_iter().map(piece).collect())
+        Ok(chunks(&Host(document), ours(within), &self.0).into_iter().map(piece).collect())
     }
 }

@@ -3,21 +3,12 @@
 use crate::blocks::{Block, Content, Text, blocks};
 use crate::config::{Config, Context};
 use prose::boundary::{Strength, lines, sentences};
-use prose::document::{Document, Span, trimmed};
+use prose::document::{Chunk, Document, Span, trimmed};
 use prose::headings::{Headings, name_of};
 use prose::refine::{Atom, Room, refine};
 
 /// Blocks whose tokens are counted at once.
 const BATCH: usize = 8_192;
-
-/// A chunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
-    /// Its text. Not empty, no white space at its ends.
-    pub at: Span,
-    /// Headings above it, outermost first, and the headers of its tables.
-    pub context: Vec<Span>,
-}
 
 /// The chunks of the text in `within`, ordered by start. They hold all of it but white space, and do not overlap.
 pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Chunk> {

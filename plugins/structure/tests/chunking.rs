@@ -1,9 +1,9 @@
 //! The chunker against a document in memory, with a counter that counts like a word-piece tokenizer.
 
 use ibid_plugin_structure::config::{Config, Context};
-use ibid_plugin_structure::packing::{Chunk, chunks};
+use ibid_plugin_structure::packing::chunks;
 use proptest::prelude::*;
-use prose::document::{Document, Kind, Span, Unit, is_white};
+use prose::document::{Chunk, Document, Kind, Span, Unit, is_white};
 use prose::memory::{Memory, document, tokens};
 
 fn found(document: &Memory, config: &Config) -> Vec<Chunk> {

@@ -7,7 +7,7 @@ use super::super::error::PluginError;
 use super::super::host::{Host, Plugin, Source};
 use super::super::manifest::Kind;
 use super::trial::{self, Input};
-use crate::document::{Document, Span};
+use crate::document::Span;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -102,18 +102,9 @@ async fn timed(host: &Host, plugin: &Plugin, input: &Input) -> Result<Duration, 
 
 /// The sample for a kind, where an author gives none: a megabyte of prose, a question, an answer of twenty statements.
 pub fn sample(kind: Kind) -> Input {
-    let sentence = "The board met on 12 March 2019 and approved net sales of $3.4 million, 12 % more than in 2018. ";
-    let prose = || format!("{}\n\n", sentence.repeat(5)).repeat(2_100);
     match kind {
-        Kind::Extractor => Input::Upload(Arc::new(prose().into_bytes())),
-        Kind::Chunker => {
-            let text = prose();
-            Input::Document(Arc::new(Document {
-                units: trial::paragraphs(&text),
-                text,
-                ..Document::default()
-            }))
-        }
+        Kind::Extractor => Input::Upload(Arc::new(trial::prose().into_bytes())),
+        Kind::Chunker => trial::document(trial::prose()),
         Kind::Analyzer => Input::Question {
             query: "How did the net sales of Nestlé compare with those of “Novartis” in 2019?".to_owned(),
             attrs: vec![("mode".into(), "comprehensive".into())],

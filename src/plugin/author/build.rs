@@ -56,11 +56,8 @@ pub fn build(dirs: &[PathBuf], options: &BuildOptions<'_>) -> Result<Vec<Built>,
             Ok((dir, Language::of(dir)?, project))
         })
         .collect::<Result<Vec<_>, AuthorError>>()?;
-    let cargo = match projects.iter().any(|(_, language, _)| *language == Language::Rust) {
-        true => Some(rust_toolchain(options)?),
-        false => None,
-    };
-    fs::create_dir_all(&options.out).map_err(io_error(&options.out))?;
+    let mut toolchain = None;
+    fs::create_dir_all(&options.out).map_err(AuthorError::io(&options.out))?;
     let mut built = Vec::with_capacity(dirs.len());
     for (dir, language, project) in projects {
         let manifest = project.manifest;
@@ -71,19 +68,22 @@ pub fn build(dirs: &[PathBuf], options: &BuildOptions<'_>) -> Result<Vec<Built>,
             world: project.world.as_deref().unwrap_or(manifest.kind.world()),
             export: manifest.kind.export(),
         };
-        let wasm = match (language, &cargo) {
-            (Language::JavaScript, _) => componentize_js(&script, options)?,
-            (Language::Python, _) => componentize_py(&script, options)?,
-            (Language::Rust, None) => continue,
-            (Language::Rust, Some(_)) if project.world.is_some() => {
+        let wasm = match language {
+            Language::JavaScript => componentize_js(&script, options)?,
+            Language::Python => componentize_py(&script, options)?,
+            Language::Rust if project.world.is_some() => {
                 return Err(AuthorError::Source {
                     path: dir.join(SOURCE_FILE),
                     message: "`world` is for JavaScript and Python; in Rust it is said to wit_bindgen::generate!".into(),
                 });
             }
-            (Language::Rust, Some(toolchain)) => {
+            Language::Rust => {
+                let toolchain = match &mut toolchain {
+                    Some(toolchain) => toolchain,
+                    none => none.insert(rust_toolchain(options)?),
+                };
                 let module = compile(toolchain, dir, &manifest.name, options)?;
-                fs::read(&module).map_err(io_error(&module))?
+                fs::read(&module).map_err(AuthorError::io(&module))?
             }
         };
         let component = package(&wasm, &manifest)?;
@@ -110,11 +110,6 @@ fn rust_toolchain(options: &BuildOptions<'_>) -> Result<Toolchain, AuthorError> 
     })
 }
 
-fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> AuthorError {
-    let path = path.to_owned();
-    move |source| AuthorError::Io { path, source }
-}
-
 /// One of cargo's JSON messages, as far as it matters here.
 #[derive(Deserialize)]
 struct Message {
@@ -127,7 +122,7 @@ struct Message {
 
 /// Runs cargo in `dir`, so that a `.cargo/config.toml` there counts, and returns the module's path.
 fn compile(toolchain: &Toolchain, dir: &Path, name: &str, options: &BuildOptions<'_>) -> Result<PathBuf, AuthorError> {
-    let dir = dir.canonicalize().map_err(io_error(dir))?;
+    let dir = dir.canonicalize().map_err(AuthorError::io(dir))?;
     let mut command = toolchain.cargo_build();
     let program = command.get_program().to_string_lossy().into_owned();
     let failed_to_run = |source| AuthorError::Spawn {
@@ -138,7 +133,7 @@ fn compile(toolchain: &Toolchain, dir: &Path, name: &str, options: &BuildOptions
         .current_dir(&dir)
         .args(["--lib", "--message-format", "json-render-diagnostics"]);
     if let Some(target_dir) = &options.target_dir {
-        let target_dir = std::path::absolute(target_dir).map_err(io_error(target_dir))?;
+        let target_dir = std::path::absolute(target_dir).map_err(AuthorError::io(target_dir))?;
         command.arg("--target-dir").arg(target_dir);
     }
     let mut child = command
@@ -206,14 +201,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<bool, AuthorError> {
     let mut file = tempfile::Builder::new()
         .prefix(".plugin-")
         .tempfile_in(dir)
-        .map_err(io_error(dir))?;
-    file.write_all(bytes).map_err(io_error(path))?;
+        .map_err(AuthorError::io(dir))?;
+    file.write_all(bytes).map_err(AuthorError::io(path))?;
     // Temporary files are private; a plugin is for whoever runs the server.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(io_error(path))?;
+        file.as_file().set_permissions(mode).map_err(AuthorError::io(path))?;
     }
     file.persist(path).map_err(|error| AuthorError::Io {
         path: path.to_owned(),

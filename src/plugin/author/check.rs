@@ -8,7 +8,7 @@ use super::super::error::{PluginError, Reason};
 use super::super::host::{Host, MAX_COMPONENT_BYTES, Source};
 use super::super::manifest::Kind;
 use super::trial::{self, Input};
-use crate::document::{Document, Span};
+use crate::document::Span;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,11 +127,7 @@ impl Sample {
         };
         match kind {
             Kind::Extractor => Input::Upload(Arc::new(text.into_bytes())),
-            Kind::Chunker => Input::Document(Arc::new(Document {
-                units: trial::paragraphs(&text),
-                text,
-                ..Document::default()
-            })),
+            Kind::Chunker => trial::document(text),
             Kind::Analyzer => Input::Question {
                 query: text,
                 attrs: vec![("mode".into(), "comprehensive".into())],
@@ -157,7 +153,6 @@ impl Sample {
 
 fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
     let text = |name, text: &str| (name, Sample::Text(text.to_owned()));
-    let sentence = "The board met on 12 March 2019 and approved net sales of $3.4 million, 12 % more than in 2018. ";
     let mut all = vec![
         text("one character", "x"),
         text("Chinese", "董事会于2019年批准了预算。净销售额为三百四十万美元。"),
@@ -170,10 +165,7 @@ fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
             all.insert(0, text("empty", ""));
             all.push(text("white space", " \n\n\t \r\n"));
             all.push(("one endless line", Sample::Text("x".repeat(100_000))));
-            all.push((
-                "a megabyte of prose",
-                Sample::Text(format!("{}\n\n", sentence.repeat(5)).repeat(2_100)),
-            ));
+            all.push(("a megabyte of prose", Sample::Text(trial::prose())));
         }
         Kind::Extractor => {
             all.insert(0, text("empty", ""));
@@ -181,12 +173,12 @@ fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
                 "binary rubbish",
                 Sample::Bytes((0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
             ));
-            all.push(("a megabyte of prose", Sample::Text(sentence.repeat(11_000))));
+            all.push(("a megabyte of prose", Sample::Text(trial::SENTENCE.repeat(11_000))));
         }
         // A question has 8,192 characters at most.
         Kind::Analyzer => all.push((
             "the longest question",
-            Sample::Text(sentence.repeat(100).chars().take(8_192).collect()),
+            Sample::Text(trial::SENTENCE.repeat(100).chars().take(8_192).collect()),
         )),
         Kind::Formatter => {}
     }

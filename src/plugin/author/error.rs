@@ -2,7 +2,7 @@
 
 use super::super::manifest::ManifestError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a plugin could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,12 @@ pub enum AuthorError {
 }
 
 impl AuthorError {
+    /// What makes an error of a failure to read or write `path`.
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> AuthorError + use<> {
+        let path = path.to_owned();
+        move |source| AuthorError::Io { path, source }
+    }
+
     /// A stable name for the error.
     pub fn code(&self) -> &'static str {
         match self {

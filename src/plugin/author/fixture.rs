@@ -112,7 +112,7 @@ fn judge(path: &Path, listing: String, bless: bool) -> Result<FixtureEnd, Author
         return Ok(FixtureEnd::Passed);
     }
     if bless {
-        fs::write(path, &listing).map_err(io_error(path))?;
+        fs::write(path, &listing).map_err(AuthorError::io(path))?;
         return Ok(FixtureEnd::Blessed);
     }
     Ok(match expected {
@@ -161,7 +161,7 @@ fn read_fixture(dir: &Path, kind: Kind) -> Result<Input, AuthorError> {
 /// A file that cannot be read or is not what it must be.
 pub fn read_input(path: &Path, kind: Kind) -> Result<Input, AuthorError> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let bytes = fs::read(path).map_err(io_error(path))?;
+    let bytes = fs::read(path).map_err(AuthorError::io(path))?;
     if kind == Kind::Extractor {
         return Ok(Input::Upload(Arc::new(bytes)));
     }
@@ -279,11 +279,6 @@ impl GivenAnswer {
     }
 }
 
-fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> AuthorError {
-    let path = path.to_owned();
-    move |source| AuthorError::Io { path, source }
-}
-
 fn invalid(path: &Path, message: &str) -> AuthorError {
     AuthorError::Source {
         path: path.to_owned(),
@@ -295,7 +290,7 @@ fn optional(path: &Path) -> Result<Option<String>, AuthorError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_error(path)(error)),
+        Err(error) => Err(AuthorError::io(path)(error)),
     }
 }
 

@@ -93,9 +93,9 @@ pub fn componentize_js(script: &Script<'_>, options: &BuildOptions<'_>) -> Resul
     )?;
     let runner = tool.join("componentize.mjs");
     if fs::read(&runner).ok().as_deref() != Some(COMPONENTIZE_SCRIPT.as_bytes()) {
-        fs::write(&runner, COMPONENTIZE_SCRIPT).map_err(io_error(&runner))?;
+        fs::write(&runner, COMPONENTIZE_SCRIPT).map_err(AuthorError::io(&runner))?;
     }
-    let dir = script.dir.canonicalize().map_err(io_error(script.dir))?;
+    let dir = script.dir.canonicalize().map_err(AuthorError::io(script.dir))?;
     make(script, |out| {
         let mut command = Command::new("node");
         command
@@ -131,7 +131,7 @@ pub fn componentize_py(script: &Script<'_>, options: &BuildOptions<'_>) -> Resul
             command
         },
     )?;
-    let dir = script.dir.canonicalize().map_err(io_error(script.dir))?;
+    let dir = script.dir.canonicalize().map_err(AuthorError::io(script.dir))?;
     make(script, |out| {
         let mut command = Command::new(tool.join("bin/componentize-py"));
         command
@@ -147,7 +147,7 @@ pub fn componentize_py(script: &Script<'_>, options: &BuildOptions<'_>) -> Resul
 
 /// Runs a tool that writes a component to the path that it is given.
 fn make(script: &Script<'_>, command: impl FnOnce(&Path) -> Command) -> Result<Vec<u8>, AuthorError> {
-    let scratch = tempfile::tempdir().map_err(io_error(&env::temp_dir()))?;
+    let scratch = tempfile::tempdir().map_err(AuthorError::io(&env::temp_dir()))?;
     let out = scratch.path().join("plugin.wasm");
     run(command(&out)).map_err(|error| match error {
         Failed::Spawn(error) => error,
@@ -156,7 +156,7 @@ fn make(script: &Script<'_>, command: impl FnOnce(&Path) -> Command) -> Result<V
             output,
         },
     })?;
-    fs::read(&out).map_err(io_error(&out))
+    fs::read(&out).map_err(AuthorError::io(&out))
 }
 
 /// The directory of a tool, which is fetched if it is not there. Another build may fetch it at the same time: the first wins.
@@ -179,11 +179,11 @@ fn tool(
         )));
     }
     (options.report)(&format!("fetching {name} {version}"));
-    fs::create_dir_all(&home).map_err(io_error(&home))?;
+    fs::create_dir_all(&home).map_err(AuthorError::io(&home))?;
     let fetched = tempfile::Builder::new()
         .prefix(".fetch-")
         .tempdir_in(&home)
-        .map_err(io_error(&home))?;
+        .map_err(AuthorError::io(&home))?;
     run(fetch(fetched.path())).map_err(|error| {
         let why = match error {
             Failed::Spawn(error) => error.to_string(),
@@ -192,7 +192,7 @@ fn tool(
         AuthorError::Toolchain(format!("{name} {version} cannot be fetched; it needs {needs}.\n{why}"))
     })?;
     match fs::rename(fetched.path(), &dir) {
-        Err(error) if !dir.is_dir() => Err(io_error(&dir)(error)),
+        Err(error) if !dir.is_dir() => Err(AuthorError::io(&dir)(error)),
         _ => Ok(dir),
     }
 }
@@ -222,9 +222,4 @@ fn run(mut command: Command) -> Result<(), Failed> {
     let lines: Vec<&str> = said.lines().chain(errors.lines()).collect();
     let last = lines.len().saturating_sub(super::build::SHOWN_LINES);
     Err(Failed::Ended(lines.get(last..).unwrap_or_default().join("\n")))
-}
-
-fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> AuthorError {
-    let path = path.to_owned();
-    move |source| AuthorError::Io { path, source }
 }

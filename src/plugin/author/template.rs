@@ -142,14 +142,10 @@ pub fn new_project(dir: &Path, name: &str, kind: Kind, language: Language) -> Re
         config_schema: json!({}),
     };
     manifest.check()?;
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| AuthorError::Io { path, source }
-    };
     if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(AuthorError::NotEmpty { path: dir.to_owned() });
     }
-    fs::create_dir_all(dir).map_err(io(dir))?;
+    fs::create_dir_all(dir).map_err(AuthorError::io(dir))?;
     let mut source =
         format!("name = \"{name}\"\nversion = \"0.1.0\"\nkind = \"{kind}\"\ndescription = \"{description}\"\nlicense = \"Apache-2.0\"\n");
     if kind == Kind::Extractor {
@@ -232,10 +228,14 @@ pub fn new_project(dir: &Path, name: &str, kind: Kind, language: Language) -> Re
     for (relative, text) in files {
         let path = dir.join(relative);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(io(parent))?;
+            fs::create_dir_all(parent).map_err(AuthorError::io(parent))?;
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(io(&path))?;
-        file.write_all(text.as_bytes()).map_err(io(&path))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(AuthorError::io(&path))?;
+        file.write_all(text.as_bytes()).map_err(AuthorError::io(&path))?;
         written.push(PathBuf::from(relative));
     }
     Ok(written)

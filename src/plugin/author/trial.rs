@@ -149,6 +149,23 @@ fn list_attrs(listing: &mut String, indent: &str, attrs: &Attrs) {
     }
 }
 
+/// A sentence with numbers, a date and a sign, as reports have them.
+pub const SENTENCE: &str = "The board met on 12 March 2019 and approved net sales of $3.4 million, 12 % more than in 2018. ";
+
+/// A megabyte of it, in paragraphs of five sentences.
+pub fn prose() -> String {
+    format!("{}\n\n", SENTENCE.repeat(5)).repeat(2_100)
+}
+
+/// A chunker's document: a text and its paragraphs.
+pub fn document(text: String) -> Input {
+    Input::Document(Arc::new(Document {
+        units: paragraphs(&text),
+        text,
+        ..Document::default()
+    }))
+}
+
 /// The paragraphs of a text, as an extractor would tell them.
 pub fn paragraphs(text: &str) -> Vec<Unit> {
     let mut units = Vec::new();

@@ -65,6 +65,15 @@ pub struct Unit {
     pub title: Option<Span>,
 }
 
+/// A chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its text. Not empty, no white space at its ends.
+    pub at: Span,
+    /// Headings above it, outermost first, and the headers of its tables.
+    pub context: Vec<Span>,
+}
+
 /// What the host offers.
 pub trait Document {
     /// Length of the text in bytes.

@@ -1,7 +1,7 @@
 //! The host's document as [`Document`](crate::document::Document).
 
-/// Makes `Host`, which gives the contract's document handle the face that this crate works with, and `ours` and `theirs`, which
-/// turn spans. Stands in the module where `wit_bindgen::generate!` made the bindings of a chunker's world.
+/// Makes `Host`, which gives the contract's document handle the face that this crate works with, `ours` and `theirs`, which
+/// turn spans, and `piece`, which turns a chunk. Stands in the module where `wit_bindgen::generate!` made the bindings of a chunker's world.
 #[macro_export]
 macro_rules! host_document {
     () => {
@@ -34,6 +34,14 @@ macro_rules! host_document {
             fn count(&self, spans: &[$crate::document::Span]) -> Vec<u32> {
                 let spans: Vec<ibid::plugin::types::Span> = spans.iter().copied().map(theirs).collect();
                 ibid::plugin::tokens::count_spans(self.0, &spans)
+            }
+        }
+
+        fn piece(chunk: $crate::document::Chunk) -> exports::ibid::plugin::chunking::Piece {
+            exports::ibid::plugin::chunking::Piece {
+                at: theirs(chunk.at),
+                context: chunk.context.into_iter().map(theirs).collect(),
+                attrs: Vec::new(),
             }
         }
 
