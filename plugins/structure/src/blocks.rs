@@ -1,7 +1,7 @@
 //! The blocks that a document is made of, in order: they hold all of its text but white space, and do not overlap.
 
 use prose::boundary::{Strength, sentences};
-use prose::document::{Document, Kind, Span, Unit, trimmed};
+use prose::document::{Document, Kind, Span, Unit, is_white, trimmed};
 
 /// Bytes of text that are read at once, if no block is longer.
 const WINDOW: u32 = 256 << 10;
@@ -98,10 +98,10 @@ impl<D: Document> Maker<'_, D> {
             self.add_part(unit);
             return;
         }
-        self.prose_up_to(unit.at.start);
-        if matches!(unit.kind, Kind::Row | Kind::Item) && self.goes_on(unit) {
+        if self.goes_on(unit) {
             return;
         }
+        self.prose_up_to(unit.at.start);
         let content = match unit.kind {
             Kind::Heading(level) => Content::Heading(level),
             Kind::Row | Kind::Item => Content::Parts(unit.kind, vec![(unit.at.start, unit.title)]),
@@ -128,26 +128,33 @@ impl<D: Document> Maker<'_, D> {
         }
     }
 
-    /// Whether the unit is one more row or item right after the last one, where nothing says that there is a table or list.
+    /// Adds the unit to the last block, if it is one more row or item with nothing but white space before it, where nothing says that
+    /// there is a table or list.
     fn goes_on(&mut self, unit: Unit) -> bool {
-        let Some(block) = self.blocks.last_mut() else { return false };
-        let Content::Parts(kind, parts) = &mut block.content else {
+        let Some(Block {
+            at,
+            content: Content::Parts(kind, parts),
+            ..
+        }) = self.blocks.last_mut()
+        else {
             return false;
         };
         // Rows of another header are another table.
         let same = *kind == unit.kind && parts.last().is_some_and(|(_, title)| *title == unit.title || title.is_none());
-        // A table that was told as such ends where it was told; after it, the cursor is where its last part ends all the same.
-        if same && block.at.end >= self.cursor {
-            let content = self.text.get(unit.at);
-            let Some(at) = trimmed(content, 0, content.len(), unit.at.start) else {
-                return true;
-            };
-            parts.push((at.start, unit.title));
-            block.at.end = at.end;
-            self.cursor = unit.at.end;
-            return true;
+        let gap = Span {
+            start: at.end,
+            end: unit.at.start,
+        };
+        if !same || !self.text.get(gap).chars().all(is_white) {
+            return false;
         }
-        false
+        let content = self.text.get(unit.at);
+        if let Some(part) = trimmed(content, 0, content.len(), unit.at.start) {
+            parts.push((part.start, unit.title));
+            at.end = part.end;
+        }
+        self.cursor = unit.at.end;
+        true
     }
 
     /// Makes blocks of the paragraphs from the cursor up to `end`.
@@ -160,16 +167,9 @@ impl<D: Document> Maker<'_, D> {
         let starts = sentences(text).into_iter().filter(|(_, strength)| *strength >= Strength::Paragraph);
         let mut cuts: Vec<u32> = starts.map(|(at, _)| gap.start + at as u32).collect();
         cuts.push(end);
-        let before = self.blocks.last().map(|block| block.at.end);
         for cut in cuts {
             let start = self.cursor;
             self.push(Span { start, end: cut }, Content::Prose);
-        }
-        // White space alone separates nothing.
-        if self.blocks.last().map(|block| block.at.end) == before
-            && let Some(last) = before
-        {
-            self.cursor = self.cursor.max(last);
         }
     }
 

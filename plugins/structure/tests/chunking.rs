@@ -115,6 +115,20 @@ fn rows_and_items_without_a_table_or_list_around_them_are_kept_together() {
 }
 
 #[test]
+fn a_run_of_rows_begins_a_chunk_rather_than_being_cut() {
+    let rows = ["name | cost", "one | 1", "two | 2", "three | 3"];
+    let text = format!("Some words before it all, of which there are too many.\n\n{}", rows.join("\n"));
+    let document = rows.iter().fold(Memory::new(&text), |document, row| document.unit(row, Kind::Row));
+    assert_eq!(
+        texts(&document, &config(24)),
+        [
+            "Some words before it all, of which there are too many.",
+            "name | cost\none | 1\ntwo | 2\nthree | 3"
+        ]
+    );
+}
+
+#[test]
 fn a_list_stays_whole_and_a_long_one_is_cut_between_items() {
     let items: Vec<String> = (10..20).map(|item| format!("- item {item}. It has two sentences.")).collect();
     let text = items.join("\n");
