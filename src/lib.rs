@@ -4,6 +4,7 @@
 //! the stages and nothing of HTTP; the stages below it never call one another. ARCHITECTURE.md has
 //! the map and the invariants.
 
+pub mod auth;
 pub mod catalog;
 pub mod cli;
 pub mod config;

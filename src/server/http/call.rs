@@ -2,6 +2,7 @@
 
 use super::params::Params;
 use super::respond::About;
+use crate::auth::Subject;
 use crate::protocol::ApiError;
 use crate::server::context::{Place, Shared};
 use hyper::Request;
@@ -15,6 +16,8 @@ pub(in crate::server) struct Call {
     pub shared: Arc<Shared>,
     /// The connection's place, for a session that outlives the request.
     pub place: Place,
+    /// Who asks.
+    pub subject: Arc<Subject>,
     /// As errors name it.
     pub about: About,
     /// The request. Its body is read by `body`.

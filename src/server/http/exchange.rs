@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::respond::{About, Failure, Reply, nothing};
 use super::{body, router};
+use crate::auth::Subject;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::access::AccessRules;
 use crate::server::context::{Place, Shared};
@@ -41,6 +42,7 @@ pub(in crate::server) async fn respond(shared: Arc<Shared>, place: Option<Place>
                 answer(Call {
                     shared,
                     place,
+                    subject: Arc::new(Subject::anyone()),
                     about,
                     request,
                     body_was_read: false,

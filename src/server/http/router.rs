@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
 use super::{collections, documents, file, health, multipart, plugins, query};
+use crate::auth::Scope;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::ws::{self, Socket};
 use hyper::header::{ALLOW, HeaderValue};
@@ -87,6 +88,21 @@ impl Route {
         }
     }
 
+    /// The scope without which nothing is done here, whatever the collection; `None` where everybody may ask.
+    fn scope(&self, method: &Method) -> Option<Scope> {
+        let (deletes, posts) = (method == Method::DELETE, method == Method::POST);
+        match self {
+            Self::Health | Self::Live | Self::Ready => None,
+            // A socket says itself why it does not let in, in a message.
+            Self::Socket(_) => None,
+            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) => Some(Scope::Config),
+            Self::Document(_) | Self::Collection(_) if deletes => Some(Scope::Delete),
+            Self::Upload => Some(Scope::Write),
+            Self::Collections if posts => Some(Scope::Write),
+            _ => Some(Scope::Read),
+        }
+    }
+
     fn has(&self, method: &Method) -> bool {
         self.allow().split(", ").any(|allowed| allowed == method.as_str())
     }
@@ -107,6 +123,9 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
         let mut reply = empty(StatusCode::NO_CONTENT);
         reply.headers_mut().insert(ALLOW, allow);
         return Ok(reply);
+    }
+    if let Some(scope) = route.scope(&method) {
+        call.subject.require(scope)?;
     }
     let deletes = method == Method::DELETE;
     match route {
