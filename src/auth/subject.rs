@@ -209,7 +209,10 @@ mod tests {
     fn scopes_are_what_they_say_and_admin_is_all() {
         let reader = only(&["*"], &[Scope::Read]);
         assert!(reader.require(Scope::Read).is_ok());
-        assert_eq!(reader.require(Scope::Delete).map_err(|error| error.code), Err(ErrorCode::InsufficientScope));
+        assert_eq!(
+            reader.require(Scope::Delete).map_err(|error| error.code),
+            Err(ErrorCode::InsufficientScope)
+        );
         assert!(only(&["*"], &[Scope::Admin]).require(Scope::Config).is_ok());
         for scope in Scope::ALL {
             assert_eq!(Scope::parse(scope.name()), Some(scope));
