@@ -17,6 +17,7 @@ pub mod index;
 pub mod pipeline;
 pub mod plugin;
 pub mod protocol;
+pub mod secret;
 pub mod server;
 pub mod telemetry;
 pub mod tls;

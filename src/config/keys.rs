@@ -8,6 +8,10 @@ use toml::Value;
 pub enum Kind {
     /// Any text but the empty one.
     Text,
+    /// As the kind inside, or the empty text for none.
+    Optional(&'static Kind),
+    /// A text that is never printed; empty for none.
+    Secret,
     /// A directory. `~/` is the home directory; in a file, relative paths start at the file's directory.
     Path,
     /// `HOST:PORT`; the host an IP address or a name.
@@ -175,6 +179,96 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Integer(1, 3600),
         default: || Value::Integer(60),
         help: "Seconds that a query may take.",
+    },
+    Key {
+        path: "llm.base_url",
+        kind: Kind::Optional(&Kind::Text),
+        default: || text(""),
+        help: "Base address of an OpenAI-compatible server (Ollama, vLLM, llama.cpp, hosted), such as \"http://127.0.0.1:11434/v1\". With llm.model it writes the answers of every pipeline that names no generator; empty: none.",
+    },
+    Key {
+        path: "llm.model",
+        kind: Kind::Optional(&Kind::Text),
+        default: || text(""),
+        help: "The model that is asked where a pipeline names none.",
+    },
+    Key {
+        path: "llm.api_key",
+        kind: Kind::Secret,
+        default: || text(""),
+        help: "Key for llm.base_url, sent there only; never shown. Better in IBID_LLM_API_KEY or llm.api_key_file than here.",
+    },
+    Key {
+        path: "llm.api_key_file",
+        kind: Kind::Optional(&Kind::Path),
+        default: || text(""),
+        help: "A file whose content is the key, in place of llm.api_key.",
+    },
+    Key {
+        path: "llm.ca_file",
+        kind: Kind::Optional(&Kind::Path),
+        default: || text(""),
+        help: "A PEM file of certificates that https servers may be signed by, beside the system's.",
+    },
+    Key {
+        path: "llm.allowed_base_urls",
+        kind: Kind::Texts,
+        default: || Value::Array(Vec::new()),
+        help: "Further servers that pipelines may name as base_url. They may name no other, since whoever makes a collection writes its pipeline.",
+    },
+    Key {
+        path: "llm.allowed_models",
+        kind: Kind::Texts,
+        default: || Value::Array(Vec::new()),
+        help: "The only models that pipelines may name, beside llm.model; an empty list lets all.",
+    },
+    Key {
+        path: "llm.max_answer_tokens",
+        kind: Kind::Integer(16, 1_000_000),
+        default: || Value::Integer(1024),
+        help: "Longest answer, in tokens of the model. One that is cut says so.",
+    },
+    Key {
+        path: "llm.context_chars",
+        kind: Kind::Integer(500, 10_000_000),
+        default: || Value::Integer(12_000),
+        help: "Characters of passages that are put into the prompt, about four for each token.",
+    },
+    Key {
+        path: "llm.connect_timeout_seconds",
+        kind: Kind::Integer(1, 600),
+        default: || Value::Integer(5),
+        help: "Seconds to reach the server.",
+    },
+    Key {
+        path: "llm.first_token_timeout_seconds",
+        kind: Kind::Integer(1, 3600),
+        default: || Value::Integer(40),
+        help: "Seconds until the first token, retries included. Less than query.timeout_seconds, which ends the query.",
+    },
+    Key {
+        path: "llm.idle_timeout_seconds",
+        kind: Kind::Integer(1, 3600),
+        default: || Value::Integer(20),
+        help: "Seconds between two tokens.",
+    },
+    Key {
+        path: "llm.answer_timeout_seconds",
+        kind: Kind::Integer(1, 86_400),
+        default: || Value::Integer(300),
+        help: "Seconds that a whole answer may take, not counting the time for which its reader holds it.",
+    },
+    Key {
+        path: "llm.retries",
+        kind: Kind::Integer(0, 10),
+        default: || Value::Integer(2),
+        help: "Times that a request is sent again before the first token, with growing pauses: when the server refuses connections, fails (5xx) or is busy (429).",
+    },
+    Key {
+        path: "llm.on_failure",
+        kind: Kind::Choice(&["fail", "fallback"]),
+        default: || text("fail"),
+        help: "When no answer can be had before the first token: fail the query with LLM_CONNECTION_ERROR, or answer by the extractive generator and say so.",
     },
     Key {
         path: "log.level",

@@ -199,8 +199,13 @@ fn sections() -> impl Iterator<Item = &'static str> {
 
 /// The value that a variable or flag spells.
 fn parse(key: &Key, text: &str) -> Result<Value, String> {
-    let text = text.trim();
-    match key.kind {
+    parse_as(key.kind, text.trim())
+}
+
+fn parse_as(kind: Kind, text: &str) -> Result<Value, String> {
+    match kind {
+        Kind::Optional(_) if text.is_empty() => Ok(Value::String(String::new())),
+        Kind::Optional(kind) => parse_as(*kind, text),
         Kind::Integer(..) => text
             .replace('_', "")
             .parse()
@@ -215,14 +220,23 @@ fn parse(key: &Key, text: &str) -> Result<Value, String> {
             let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
             Ok(Value::Array(texts.map(|text| Value::String(text.to_owned())).collect()))
         }
-        Kind::Text | Kind::Path | Kind::Address | Kind::Choice(_) => Ok(Value::String(text.to_owned())),
+        Kind::Text | Kind::Secret | Kind::Path | Kind::Address | Kind::Choice(_) => Ok(Value::String(text.to_owned())),
     }
 }
 
 /// The value in the form that is kept, or what is wrong with it.
 fn check(key: &Key, value: Value, directory: &Path, sources: &Sources) -> Result<Value, String> {
+    check_as(key.kind, value, directory, sources)
+}
+
+fn check_as(kind: Kind, value: Value, directory: &Path, sources: &Sources) -> Result<Value, String> {
     let wrong_type = |wanted: &str, value: &Value| format!("must be {wanted}, not {} `{value}`", article(value.type_str()));
-    match (key.kind, value) {
+    match (kind, value) {
+        (Kind::Optional(_), Value::String(text)) if text.trim().is_empty() => Ok(Value::String(String::new())),
+        (Kind::Optional(kind), value) => check_as(*kind, value, directory, sources),
+        (Kind::Secret, Value::String(text)) => Ok(Value::String(text.trim().to_owned())),
+        // Whatever it is, it may be the secret.
+        (Kind::Secret, _) => Err("must be a text".to_owned()),
         (Kind::Integer(least, most), Value::Integer(number)) if (least..=most).contains(&number) => Ok(Value::Integer(number)),
         (Kind::Integer(least, most), Value::Integer(number)) => Err(format!("must be {least} to {most}, not {number}")),
         (Kind::Integer(..), value) => Err(wrong_type("a whole number", &value)),

@@ -1,7 +1,7 @@
 //! Settings: built-in values, a TOML file, `IBID_*` variables and flags, in rising order.
 //!
 //! One table ([`KEYS`]) says which settings there are, what they may be and what they are by default;
-//! reading, checking, printing and the documentation follow it. May depend on nothing of Ibid's:
+//! reading, checking, printing and the documentation follow it. May depend on `secret` only:
 //! `cli` turns [`Settings`] into what the server and the pipeline want.
 
 mod error;
@@ -15,4 +15,7 @@ pub use error::ConfigError;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
-pub use settings::{EmbedderSettings, IngestSettings, LogFormat, LogSettings, PluginSettings, QuerySettings, ServerSettings, Settings};
+pub use settings::{
+    EmbedderSettings, IngestSettings, LlmOnFailure, LlmSettings, LogFormat, LogSettings, PluginSettings, QuerySettings, ServerSettings,
+    Settings,
+};

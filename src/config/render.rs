@@ -1,6 +1,7 @@
 //! Prints settings: as TOML that can be used again, and as JSON.
 
-use super::{Effective, KEYS, Origin};
+use super::{Effective, KEYS, Kind, Origin};
+use crate::secret::HIDDEN;
 use serde_json::{Map, json};
 use std::fmt::Write;
 
@@ -31,6 +32,10 @@ impl Effective {
         let mut all = Map::new();
         for key in KEYS {
             if let Some((value, origin)) = self.get(key.path) {
+                let value = match is_hidden(key.kind, value) {
+                    true => toml::Value::String(HIDDEN.to_owned()),
+                    false => value.clone(),
+                };
                 let entry = json!({ "value": value, "origin": origin.to_string(), "variable": key.variable(), "help": key.help });
                 all.insert(key.path.to_owned(), entry);
             }
@@ -42,7 +47,17 @@ impl Effective {
         KEYS.iter().filter_map(|key| {
             let (value, origin) = self.get(key.path)?;
             let name = key.path.rsplit('.').next().unwrap_or(key.path);
-            Some((key.path, format!("{name} = {value}"), origin))
+            let line = match is_hidden(key.kind, value) {
+                // As a comment, so that the file can be used again without the placeholder becoming the key.
+                true => format!("#{name} = \"{HIDDEN}\""),
+                false => format!("{name} = {value}"),
+            };
+            Some((key.path, line, origin))
         })
     }
+}
+
+/// Whether the value is a secret that somebody set.
+fn is_hidden(kind: Kind, value: &toml::Value) -> bool {
+    kind == Kind::Secret && value.as_str().is_none_or(|text| !text.is_empty())
 }

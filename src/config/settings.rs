@@ -1,5 +1,6 @@
 //! The settings as the program uses them.
 
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub plugins: PluginSettings,
     /// Questions.
     pub query: QuerySettings,
+    /// Language models that write answers.
+    pub llm: LlmSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -97,6 +100,52 @@ impl QuerySettings {
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
     }
+}
+
+/// Section `llm`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LlmSettings {
+    /// Base address of the server; empty for none.
+    pub base_url: String,
+    /// The model; empty for none.
+    pub model: String,
+    /// The server's key; empty for none.
+    pub api_key: Secret,
+    /// A file that holds the key; empty for none.
+    pub api_key_file: PathBuf,
+    /// Certificates beside the system's; empty for none.
+    pub ca_file: PathBuf,
+    /// Further servers that pipelines may name.
+    pub allowed_base_urls: Vec<String>,
+    /// The only models that pipelines may name; empty for all.
+    pub allowed_models: Vec<String>,
+    /// Tokens of an answer.
+    pub max_answer_tokens: u32,
+    /// Characters of passages in a prompt.
+    pub context_chars: usize,
+    /// Seconds to connect.
+    pub connect_timeout_seconds: u64,
+    /// Seconds until the first token.
+    pub first_token_timeout_seconds: u64,
+    /// Seconds between tokens.
+    pub idle_timeout_seconds: u64,
+    /// Seconds for a whole answer.
+    pub answer_timeout_seconds: u64,
+    /// Times that a request is sent again.
+    pub retries: u32,
+    /// `fail` or `fallback`.
+    pub on_failure: LlmOnFailure,
+}
+
+/// What follows when no answer can be had of a language model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LlmOnFailure {
+    /// The query fails.
+    Fail,
+    /// The extractive generator answers.
+    Fallback,
 }
 
 /// Section `log`.

@@ -164,6 +164,44 @@ fn what_is_printed_can_be_read_again() {
 }
 
 #[test]
+fn secrets_are_never_printed() {
+    let (directory, sources) = sources(None, &[("IBID_LLM_API_KEY", " sk-very-secret ")], &[]);
+    let effective = Effective::load(&sources).expect("valid");
+    assert_eq!(effective.settings.llm.api_key.expose(), "sk-very-secret");
+    let printed = effective.to_toml();
+    let all = format!("{printed}{}{:?}", effective.to_json(), effective.settings);
+    assert!(
+        !all.contains("very-secret") && printed.contains("#api_key = \"(hidden)\""),
+        "{printed}"
+    );
+    assert_eq!(effective.to_json()["llm.api_key"]["value"], "(hidden)");
+    fs::write(directory.path().join("ibid.toml"), &printed).expect("written");
+    let again = Sources {
+        variables: BTreeMap::new(),
+        ..sources
+    };
+    assert!(Effective::load(&again).expect("valid").settings.llm.api_key.is_empty());
+    let message = refusal(Some("[llm]\napi_key = 12345\n"), &[], &[]);
+    assert!(
+        message.contains("`llm.api_key` must be a text") && !message.contains("12345"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_is_optional_may_be_empty_and_else_is_checked() {
+    let (directory, sources) = sources(
+        Some("[llm]\napi_key_file = \"key\"\nmodel = \"\"\n"),
+        &[("IBID_LLM_BASE_URL", "")],
+        &[],
+    );
+    let settings = Effective::load(&sources).expect("valid").settings;
+    assert_eq!(settings.llm.api_key_file, directory.path().join("key"));
+    assert!(settings.llm.model.is_empty() && settings.llm.base_url.is_empty() && settings.llm.ca_file.as_os_str().is_empty());
+    assert!(refusal(Some("[llm]\nmodel = 3\n"), &[], &[]).contains("must be a text, not an integer"));
+}
+
+#[test]
 fn the_example_file_lists_every_setting() {
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/ibid.example.toml")).expect("the example is there");
     // A `#` with no space after it comments out a setting; uncommented, the file must be valid and complete.
