@@ -100,6 +100,16 @@ impl Answer {
         citations.into_iter().map(source).collect()
     }
 
+    /// What the server had to do without, for people.
+    pub fn warnings(&self) -> Vec<String> {
+        let warnings = self.complete.get("warnings").and_then(Value::as_array);
+        let messages = warnings
+            .into_iter()
+            .flatten()
+            .filter_map(|warning| warning.get("message")?.as_str());
+        messages.map(clean).collect()
+    }
+
     /// `3 sources, 0.8 s, balanced`.
     pub fn summary(&self) -> String {
         let sources = super::console::count(self.citations.len() as u64, "source");

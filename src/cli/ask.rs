@@ -87,6 +87,9 @@ pub async fn run(client: &Client, args: AskArgs) -> Result<(), CliError> {
         end.push('\n');
     }
     console::print(&end)?;
+    for warning in answer.warnings() {
+        console::note(&format!("Warning: {warning}"));
+    }
     if console::shows_progress() {
         console::note(&format!("\n{}", answer.summary()));
     }

@@ -2,8 +2,10 @@
 
 use super::args::ServeArgs;
 use super::{CliError, console, tools};
-use crate::config::{Effective, Settings};
-use crate::pipeline::{Engine, EngineSettings};
+use crate::config::{Effective, LlmOnFailure, Settings};
+use crate::generate::llm::LlmSettings;
+use crate::pipeline::{Engine, EngineSettings, OnFailure};
+use crate::secret::Secret;
 use crate::server::{Server, ServerSettings};
 use crate::telemetry;
 use std::fmt::Write;
@@ -47,7 +49,7 @@ async fn serve(effective: &Effective) -> Result<(), CliError> {
     let mut signals = Signals::new()?;
     console::note("Starting: loading the model and the plugins ...");
     let engine = tokio::select! {
-        started = Engine::start(engine_settings(settings)) => started.map_err(|error| cannot_start(&error))?,
+        started = Engine::start(engine_settings(settings)?) => started.map_err(|error| cannot_start(&error))?,
         () = signals.next() => return Err(CliError::Interrupted),
     };
     let server = match Server::bind(server_settings, engine.clone()).await {
@@ -113,8 +115,11 @@ impl Signals {
 }
 
 /// What the engine takes of the settings.
-fn engine_settings(settings: &Settings) -> EngineSettings {
-    EngineSettings {
+///
+/// # Errors
+/// If the file of a key cannot be read.
+fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
+    Ok(EngineSettings {
         default_collection: settings.default_collection.clone(),
         model: settings.embedder.model.clone(),
         embedder_threads: settings.embedder.threads,
@@ -123,10 +128,53 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
         max_documents_in_flight: settings.ingest.documents_in_flight,
         max_concurrent_queries: settings.query.max_concurrent,
         query_timeout: settings.query.timeout(),
+        llm: llm_settings(settings)?,
+        llm_on_failure: match settings.llm.on_failure {
+            LlmOnFailure::Fail => OnFailure::Fail,
+            LlmOnFailure::Fallback => OnFailure::Fallback,
+        },
         plugin_install: settings.plugins.install,
         allowed_plugins: settings.plugins.allow.clone(),
         ..EngineSettings::new(&settings.data_dir, &settings.share_dir)
-    }
+    })
+}
+
+/// What the engine takes of section `llm`.
+///
+/// # Errors
+/// If the file of the key cannot be read, or there are two keys.
+pub fn llm_settings(settings: &Settings) -> Result<LlmSettings, CliError> {
+    let llm = &settings.llm;
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let path = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
+    let api_key = match (path(&llm.api_key_file), llm.api_key.is_empty()) {
+        (None, true) => None,
+        (None, false) => Some(llm.api_key.clone()),
+        (Some(_), false) => return Err(CliError::Usage("set `llm.api_key` or `llm.api_key_file`, not both".to_owned())),
+        (Some(file), true) => match std::fs::read_to_string(&file) {
+            Ok(key) if !key.trim().is_empty() => Some(Secret::new(key.trim())),
+            Ok(_) => return Err(CliError::Usage(format!("`llm.api_key_file`: {} holds no key", file.display()))),
+            Err(error) => {
+                let message = format!("`llm.api_key_file`: {} cannot be read: {error}", file.display());
+                return Err(CliError::Usage(message));
+            }
+        },
+    };
+    Ok(LlmSettings {
+        base_url: given(&llm.base_url),
+        model: given(&llm.model),
+        api_key,
+        ca_file: path(&llm.ca_file),
+        allowed_base_urls: llm.allowed_base_urls.clone(),
+        allowed_models: llm.allowed_models.clone(),
+        max_answer_tokens: llm.max_answer_tokens,
+        context_chars: llm.context_chars,
+        connect_timeout: Duration::from_secs(llm.connect_timeout_seconds),
+        first_token_timeout: Duration::from_secs(llm.first_token_timeout_seconds),
+        idle_timeout: Duration::from_secs(llm.idle_timeout_seconds),
+        answer_timeout: Duration::from_secs(llm.answer_timeout_seconds),
+        retries: llm.retries,
+    })
 }
 
 /// What the server takes of the settings.
@@ -249,7 +297,7 @@ mod tests {
         assert!(server.listen.ip().is_loopback());
         assert_eq!(server.ping_interval, Duration::from_secs(7));
         assert!(server.max_upload_request_bytes > server.max_upload_bytes);
-        let engine = engine_settings(&settings);
+        let engine = engine_settings(&settings).unwrap();
         assert_eq!((engine.query_timeout, engine.embedder_threads), (Duration::from_secs(9), 3));
         assert_eq!(engine.max_upload_bytes, server.max_upload_bytes);
         settings.server.listen = "no such host:80".to_owned();

@@ -6,7 +6,7 @@
 //! (Carbonell and Goldstein, 1998).
 
 use super::sentences::statements;
-use super::{GenerateError, Generator, Passage, Piece, Quotation, Request, Sink};
+use super::{GenerateError, Generator, Made, Passage, Piece, Quotation, Request, Sink};
 use crate::document::Span;
 use crate::embed::Embedder;
 use crate::protocol::Mode;
@@ -83,7 +83,7 @@ impl Candidate {
 
 #[async_trait]
 impl Generator for Extractive {
-    async fn generate(&self, request: Request, sink: Sink) -> Result<(), GenerateError> {
+    async fn generate(&self, request: Request, sink: Sink) -> Result<Made, GenerateError> {
         let effort = effort(request.mode);
         let mut candidates = candidates(&request.question, &request.passages, effort.candidates);
         if !candidates.is_empty() {
@@ -98,11 +98,8 @@ impl Generator for Extractive {
         }
         let chosen = choose(candidates, effort.statements);
         if chosen.is_empty() {
-            let text = format!(
-                "I found nothing in the collection \"{}\" that answers this question.",
-                request.collection
-            );
-            return write_words(&sink, &text).await;
+            write_words(&sink, &super::nothing_found(&request.collection)).await?;
+            return Ok(Made::default());
         }
         for (n, statement) in chosen.iter().enumerate() {
             if n > 0 {
@@ -117,7 +114,7 @@ impl Generator for Extractive {
             }]))
             .await?;
         }
-        Ok(())
+        Ok(Made::default())
     }
 }
 
@@ -258,20 +255,20 @@ fn readable(text: &str) -> String {
     }
 }
 
-async fn write_words(sink: &Sink, text: &str) -> Result<(), GenerateError> {
+pub(super) async fn write_words(sink: &Sink, text: &str) -> Result<(), GenerateError> {
     for word in text.split_inclusive(' ') {
         sink.write(Piece::Text(word.to_owned())).await?;
     }
     Ok(())
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f32 {
     // The embedder's vectors have length 1.
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 /// Words that carry meaning, lower case, plural endings off.
-fn words(text: &str) -> HashSet<String> {
+pub(super) fn words(text: &str) -> HashSet<String> {
     const EMPTY: [&str; 62] = [
         "a", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "did", "do", "does", "each", "for", "from", "give",
         "had", "has", "have", "how", "if", "in", "into", "is", "it", "its", "me", "more", "most", "much", "many", "of", "on", "or", "our",

@@ -2,17 +2,20 @@
 //!
 //! A generator writes text and says which quotations support it; numbering the citations and
 //! writing markers is the citation formatter's work, and done by the pipeline. May depend on
-//! `document`, `embed` and `protocol`.
+//! `document`, `embed`, `protocol`, `secret` and `tls`.
 
 mod extractive;
+pub mod llm;
 mod sentences;
 
 pub use extractive::Extractive;
+pub use llm::{Llm, LlmError, OpenAi};
 
 use crate::document::Span;
 use crate::protocol::{ErrorCode, Mode};
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 /// A passage that was found: a chunk, perhaps with its neighbours.
@@ -46,7 +49,7 @@ pub struct Quotation {
 /// A piece of an answer, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
-    /// Text to go on with.
+    /// Text to go on with. An empty one is a sign of life: the generator is at work, and has nothing to say yet.
     Text(String),
     /// What supports the statement that ends here. Never empty.
     Support(Vec<Quotation>),
@@ -79,6 +82,9 @@ pub enum GenerateError {
     /// The embedder failed.
     #[error("{0}")]
     Embed(#[from] crate::embed::EmbedError),
+    /// The language model.
+    #[error("{0}")]
+    Llm(#[from] LlmError),
     /// Whoever asked is gone.
     #[error("the answer is no longer wanted")]
     Abandoned,
@@ -89,24 +95,63 @@ impl GenerateError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Embed(_) => ErrorCode::ProcessingError,
+            Self::Llm(_) => ErrorCode::LlmConnectionError,
             Self::Abandoned => ErrorCode::InternalError,
         }
     }
 }
 
-/// Where a generator writes to. Waits while the reader is slow or paused.
-pub struct Sink(mpsc::Sender<Piece>);
+/// What a generator tells of an answer that it made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The model that wrote it; `None` where none did.
+    pub model: Option<String>,
+    /// Why the model stopped, in its server's word: `stop`, `length`, ...
+    pub finish_reason: Option<String>,
+    /// Tokens of the prompt, where the server counts them.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the answer, where the server counts them.
+    pub completion_tokens: Option<u64>,
+    /// What there is to tell of it.
+    pub notes: Vec<Note>,
+}
+
+/// Something that a reader of an answer should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// A stable word: `length`, `content_filter`.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Where a generator writes to. Waits while the reader is slow or paused. Clones write to the same reader.
+#[derive(Clone)]
+pub struct Sink {
+    pieces: mpsc::Sender<Piece>,
+    begun: Arc<AtomicBool>,
+}
 
 impl Sink {
     /// A sink and its reading end. It holds few pieces, so that a pause is felt at once.
     pub fn new() -> (Sink, mpsc::Receiver<Piece>) {
-        let (sender, receiver) = mpsc::channel(8);
-        (Sink(sender), receiver)
+        let (pieces, receiver) = mpsc::channel(8);
+        let begun = Arc::default();
+        (Sink { pieces, begun }, receiver)
     }
 
     /// Writes the next piece.
     pub async fn write(&self, piece: Piece) -> Result<(), GenerateError> {
-        self.0.send(piece).await.map_err(|_| GenerateError::Abandoned)
+        let begins = !matches!(&piece, Piece::Text(text) if text.is_empty());
+        if begins {
+            self.begun.store(true, Ordering::Relaxed);
+        }
+        self.pieces.send(piece).await.map_err(|_| GenerateError::Abandoned)
+    }
+
+    /// Whether anything of an answer was written: then no other one can be begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 }
 
@@ -115,5 +160,10 @@ impl Sink {
 pub trait Generator: Send + Sync {
     /// Writes the answer to `sink`, front to back. It states nothing that the passages do not
     /// hold: with no passages, or none that answers, it says so and supports nothing.
-    async fn generate(&self, request: Request, sink: Sink) -> Result<(), GenerateError>;
+    async fn generate(&self, request: Request, sink: Sink) -> Result<Made, GenerateError>;
+}
+
+/// The answer where nothing answers.
+fn nothing_found(collection: &str) -> String {
+    format!("I found nothing in the collection \"{collection}\" that answers this question.")
 }

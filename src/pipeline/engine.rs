@@ -6,13 +6,14 @@ use super::error::PipelineError;
 use super::ingest::InProcess;
 use super::reporter::Pace;
 use super::resolve::{Pipelines, Stage};
-use super::spec::Pipeline;
+use super::spec::{OnFailure, Pipeline};
 use super::visibility::Visibility;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::embed::{Embedder, EmbedderSettings, Runtime};
 use crate::events::Events;
 use crate::files::{DirectoryStore, FileStore};
-use crate::generate::{Extractive, Generator};
+use crate::generate::llm::{LlmError, LlmHealth, LlmSettings, Refusal};
+use crate::generate::{Extractive, Generator, Llm};
 use crate::index::{EmbeddedIndex, EmbeddedOptions, VectorIndex};
 use crate::plugin::{Host, HostSettings, PluginStore, Provided, Registry, TextEmbedder, TokenCounter};
 use crate::protocol::ApiError;
@@ -50,6 +51,10 @@ pub struct EngineSettings {
     pub max_concurrent_queries: usize,
     /// Longest time for any stage of a query.
     pub query_timeout: Duration,
+    /// Language models.
+    pub llm: LlmSettings,
+    /// What follows when one gives no answer, where a pipeline does not say: `Fail` or `Fallback`.
+    pub llm_on_failure: OnFailure,
     /// Whether plugins may be installed and removed over the network.
     pub plugin_install: bool,
     /// Digests (`sha256:...`) of the only plugins that may run; empty lets all.
@@ -73,6 +78,8 @@ impl EngineSettings {
             max_open_uploads: 1_000,
             max_concurrent_queries: 64,
             query_timeout: Duration::from_secs(60),
+            llm: LlmSettings::default(),
+            llm_on_failure: OnFailure::Fail,
             plugin_install: true,
             allowed_plugins: Vec::new(),
         }
@@ -91,6 +98,9 @@ pub enum StartError {
     /// The store of installed plugins.
     #[error("installed plugins cannot be read: {0}")]
     PluginStore(#[from] crate::plugin::StoreError),
+    /// The language model's settings.
+    #[error("the setting `llm.{}` {}", .0.key, .0.issue)]
+    Llm(Refusal),
     /// The catalog.
     #[error("the catalog in {directory} cannot be opened: {cause}")]
     Catalog {
@@ -150,7 +160,7 @@ pub struct Services {
 /// Whether a part works.
 #[derive(Debug, Clone, Serialize)]
 pub struct ServiceHealth {
-    /// `healthy` or `unhealthy`.
+    /// `healthy`, `degraded` or `unhealthy`.
     pub status: String,
     /// Milliseconds that it took to answer.
     pub response_time: f64,
@@ -174,7 +184,10 @@ pub struct Engine {
     /// The one place for changes of what is installed.
     pub(super) plugin_changes: Arc<Semaphore>,
     pub(super) tokens: Arc<dyn TokenCounter>,
+    /// The built-in one.
     pub(super) generator: Arc<dyn Generator>,
+    /// The language models that may be asked.
+    pub(super) llm: Llm,
     pub(super) events: Arc<Events>,
     pub(super) visibility: Visibility,
     pub(super) pipelines: Pipelines,
@@ -231,6 +244,10 @@ impl TokenCounter for ModelTokens {
 impl Engine {
     /// Opens everything, and takes up what was unfinished.
     pub async fn start(settings: EngineSettings) -> Result<Arc<Self>, StartError> {
+        let llm = Llm::new(settings.llm.clone()).map_err(StartError::Llm)?;
+        if llm.is_default() && settings.llm.first_token_timeout >= settings.query_timeout {
+            tracing::warn!("llm.first_token_timeout_seconds is not below query.timeout_seconds: queries end before it");
+        }
         let share = settings.share_dir.clone();
         let data = settings.data_dir.clone();
         let (model, threads, queue) = (settings.model.clone(), settings.embedder_threads, settings.embedder_queue);
@@ -307,6 +324,7 @@ impl Engine {
             index: Arc::new(index),
             tokens: Arc::new(ModelTokens(embedder.clone())),
             generator: Arc::new(Extractive::new(embedder.clone())),
+            llm,
             embedder,
             plugin_host,
             plugins,
@@ -378,10 +396,13 @@ impl Engine {
             Ok(Err(error)) => unhealthy(error.to_string()),
             Err(_) => unhealthy("does not answer"),
         };
-        // The extractive generator is part of this process: it works if the embedder does.
-        let llm_service = ServiceHealth {
-            message: Some("built-in extractive generator".to_owned()),
-            ..embedding_service.clone()
+        let llm_service = match self.llm.health().await {
+            Some(health) => llm_health(health),
+            // The extractive generator is part of this process: it works if the embedder does.
+            None => ServiceHealth {
+                message: Some("built-in extractive generator".to_owned()),
+                ..embedding_service.clone()
+            },
         };
         let services = Services {
             vector_db,
@@ -391,8 +412,14 @@ impl Engine {
         let well = [&services.vector_db, &services.embedding_service]
             .iter()
             .all(|service| service.status == "healthy");
+        // Without a language model there are still documents, searches and extractive answers.
+        let status = match (well, services.llm_service.status.as_str()) {
+            (false, _) => "unhealthy",
+            (true, "healthy") => "healthy",
+            (true, _) => "degraded",
+        };
         Health {
-            status: if well { "healthy" } else { "unhealthy" }.to_owned(),
+            status: status.to_owned(),
             timestamp: super::timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             services,
@@ -437,6 +464,19 @@ fn healthy(time: Duration) -> ServiceHealth {
         status: "healthy".to_owned(),
         response_time: time.as_secs_f64() * 1e3,
         message: None,
+    }
+}
+
+/// What is told of the language model's server; its address is not.
+fn llm_health(health: LlmHealth) -> ServiceHealth {
+    match health.answered {
+        Ok(time) if health.lists_model => healthy(time),
+        Ok(time) => ServiceHealth {
+            status: "degraded".to_owned(),
+            message: Some("the language model's server does not list the model of llm.model".to_owned()),
+            ..healthy(time)
+        },
+        Err(reason) => unhealthy(LlmError::from(reason).to_string()),
     }
 }
 

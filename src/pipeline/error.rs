@@ -5,7 +5,7 @@
 use crate::catalog::CatalogError;
 use crate::embed::EmbedError;
 use crate::files::FileError;
-use crate::generate::GenerateError;
+use crate::generate::{GenerateError, LlmError};
 use crate::index::IndexError;
 use crate::plugin::{Kind, PluginError, Reason};
 use crate::protocol::{ApiError, ErrorCode};
@@ -60,6 +60,7 @@ impl PipelineError {
                 other => storage(stage, &other, other.code()),
             },
             Self::Files(error) => storage(stage, &error, error.code()),
+            Self::Generate(GenerateError::Llm(error)) => llm(&error),
             Self::Generate(error) => ApiError::new(error.code(), error.to_string()),
             Self::Abandoned => ApiError::new(ErrorCode::ServiceUnavailable, "the request was given up"),
             Self::Worker(error) => {
@@ -83,6 +84,14 @@ impl PipelineError {
             Self::Plugin(error) => matches!(error.reason, Reason::Quarantined { .. }),
             _ => false,
         }
+    }
+}
+
+fn llm(error: &LlmError) -> ApiError {
+    let told = ApiError::new(ErrorCode::LlmConnectionError, error.to_string()).with("reason", error.reason.name());
+    match error.retry_after {
+        Some(wait) => told.with("retry_after", wait.as_secs().saturating_add(1)),
+        None => told,
     }
 }
 

@@ -8,6 +8,7 @@ mod documents;
 mod engine;
 mod error;
 mod fusion;
+mod generator;
 mod ingest;
 mod plugins;
 mod policy;
@@ -28,7 +29,8 @@ pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartE
 pub use plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
 pub use spec::{
-    EmbedderChoice, ExtractorChoice, GeneratorChoice, Limits, Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice, Retrieval,
+    EmbedderChoice, ExtractorChoice, GeneratorChoice, GeneratorKind, Limits, Lock, LockedGenerator, LockedModel, LockedPlugin, OnFailure,
+    Pipeline, PluginChoice, Retrieval,
 };
 pub use upload::{NewUpload, PendingIngest, Upload};
 

@@ -12,9 +12,9 @@ use crate::document::Attrs;
 use crate::generate::{Request, Sink};
 use crate::plugin::{Plan, Search};
 use crate::protocol::{
-    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, Mode, ProcessingMetadata, QueryAnalysis,
-    QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType, Source, Stage,
-    Status, Warning,
+    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, GeneratorInfo, Mode, ProcessingMetadata,
+    QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType,
+    Source, Stage, Status, Warning,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,6 +54,7 @@ struct Progress {
     mode: Mode,
     timings: Timings,
     pipeline: Option<serde_json::Value>,
+    generator: Option<GeneratorInfo>,
     warnings: Vec<Warning>,
 }
 
@@ -107,6 +108,7 @@ impl Engine {
                             processing_mode: complete.processing_mode,
                             timings: complete.timings,
                             pipeline: complete.pipeline,
+                            generator: complete.generator,
                             warnings: complete.warnings,
                         },
                     });
@@ -240,6 +242,7 @@ impl Engine {
             timings: progress.timings.0,
             response: question.whole.then_some(written.response),
             pipeline: progress.pipeline,
+            generator: progress.generator,
             warnings: progress.warnings,
         };
         // An error only says that nobody reads any more.
@@ -260,7 +263,8 @@ impl Engine {
             .map_err(|error| error.told("query_analysis"))?;
         let mode = question.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         progress.mode = mode;
-        progress.pipeline = serde_json::to_value(&resolved.lock).ok();
+        progress.pipeline = resolved.lock.told();
+        progress.generator = Some(resolved.generator.info());
         let (plan, warning) = progress
             .timings
             .time(
@@ -317,17 +321,21 @@ impl Engine {
                 {
                     writer.write(piece).await?;
                 }
-                writer.finish().await
+                Ok::<_, PipelineError>(writer)
             };
-            let generate = async { self.generator.generate(request, sink).await.map_err(PipelineError::from) };
-            let ((), written) = tokio::try_join!(generate, write)?;
-            Ok::<_, PipelineError>(written)
+            // A generator that fails has its pieces written first: the client may have what there is.
+            let generate = async { Ok(resolved.generator.generate(request, sink).await) };
+            let (made, writer) = tokio::try_join!(generate, write)?;
+            Ok::<_, PipelineError>((made?, writer.finish().await?))
         };
-        progress
+        let ((generator, warnings), written) = progress
             .timings
             .time("generation", written)
             .await
-            .map_err(|error| error.told("response_generation"))
+            .map_err(|error| error.told("response_generation"))?;
+        progress.generator = Some(generator);
+        progress.warnings.extend(warnings);
+        Ok(written)
     }
 
     /// Asks the analyzer. It runs in every mode: what it understood belongs to the answer.

@@ -4,6 +4,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generator::GeneratorStage;
 use super::spec::{Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice};
 use crate::catalog::{Collection, DocumentRecord};
 use crate::index::{Bm25, CollectionKey};
@@ -56,6 +57,8 @@ pub struct Resolved {
     pub chunker: Stage,
     /// Understands questions.
     pub analyzer: Stage,
+    /// Makes answers.
+    pub generator: GeneratorStage,
     /// Writes citations.
     pub formatter: Stage,
     /// Makes sparse vectors.
@@ -110,6 +113,7 @@ impl Engine {
         }
         let bm25 = Bm25::new(&pipeline.retrieval.language)
             .map_err(|error| ApiError::validation("pipeline.retrieval.language", error.to_string()))?;
+        let generator = self.generator_stage(&pipeline.generator)?;
         let plugins = [("chunker", &chunker), ("analyzer", &analyzer), ("citations", &formatter)]
             .into_iter()
             .map(|(stage, Stage { plugin, .. })| (stage.to_owned(), locked(plugin)))
@@ -121,6 +125,7 @@ impl Engine {
                 sha256: model.model_sha256.clone(),
                 dimension: model.dimension,
             },
+            generator: generator.locked.clone(),
             pipeline: pipeline.clone(),
         };
         Ok(Resolved {
@@ -130,6 +135,7 @@ impl Engine {
             pipeline,
             chunker,
             analyzer,
+            generator,
             formatter,
             bm25,
             lock,

@@ -19,8 +19,9 @@ pub use documents::{
 pub use error::{ApiError, ErrorCode, ErrorData, RestError, RestErrorBody};
 pub use plugins::{PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats, QuarantineInfo};
 pub use query::{
-    AnalysisDetail, Answer, Citation, CitationMetadata, ClientMessage, Complete, CompletionStatus, DateRange, Entity, Filters, Mode,
-    ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, ServerMessage, Source, Stage, Status, Token, Warning,
+    AnalysisDetail, Answer, Citation, CitationMetadata, ClientMessage, Complete, CompletionStatus, DateRange, Entity, Filters,
+    GeneratorInfo, Mode, ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, ServerMessage, Source, Stage, Status,
+    Token, Warning,
 };
 pub use search::{SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType};
 pub use upload::{

@@ -331,25 +331,48 @@ pub struct Complete {
     /// What made the answer: plugins with digests, the model, the numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<Value>,
-    /// Plugins that failed and what was done instead; absent where none did.
+    /// Who wrote the answer; absent where the query ended before that was known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator: Option<GeneratorInfo>,
+    /// Parts that failed and what was done instead; absent where none did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
 
-/// A plugin that failed where its pipeline goes on without it.
+/// Who wrote an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct GeneratorInfo {
+    /// `extractive`, or `openai` for a language model.
+    pub kind: String,
+    /// The language model; absent where none was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why the model stopped: `stop`, `length`, ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// Tokens of the prompt, where the model's server counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the answer, where the model's server counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_tokens: Option<u64>,
+}
+
+/// A part that failed where its pipeline goes on without it, or an answer that is not whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// The stage's key in the pipeline: `analyzer`, `citations`, `chunker` or `extractors`.
+    /// The stage's key in the pipeline: `analyzer`, `generator`, `citations`, `chunker` or `extractors`.
     pub stage: String,
-    /// `name@version`.
+    /// `name@version`; of a generator its kind.
     pub plugin: String,
-    /// `PLUGIN_ERROR`.
+    /// `PLUGIN_ERROR`, `LLM_CONNECTION_ERROR`, or `ANSWER_CUT`.
     pub code: String,
-    /// `trap`, `deadline`, `memory`, `limit`, `invalid_result`, `failure`, `quarantined`, ...
+    /// `trap`, `deadline`, `memory`, `limit`, `invalid_result`, `failure`, `quarantined`, ...; of a generator `unreachable`,
+    /// `timeout`, `rate_limited`, `length`, ...
     pub reason: String,
     /// For people.
     pub message: String,
-    /// What was done: `fallback` or `skip`.
+    /// What was done: `fallback`, `skip`, or `keep` what there is.
     pub policy: String,
 }
 
@@ -475,6 +498,9 @@ pub struct ProcessingMetadata {
     /// What made the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<Value>,
+    /// Who wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator: Option<GeneratorInfo>,
     /// Plugins that failed and what was done instead; absent where none did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

@@ -15,6 +15,8 @@ mod documents;
 mod faults;
 mod fixtures;
 mod frames;
+mod llm;
+mod llm_real;
 mod messages;
 mod plugins;
 mod query;

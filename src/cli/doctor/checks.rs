@@ -6,6 +6,7 @@ use super::Check;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::config::Settings;
 use crate::embed::{ModelInfo, Runtime};
+use crate::generate::{Llm, LlmError};
 use crate::pipeline::Pipeline;
 use crate::plugin::{Host, HostSettings, Kind, Registry};
 use serde_json::Value;
@@ -181,6 +182,38 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// The language model's server, if the settings name one.
+pub async fn llm(settings: &Settings) -> Option<Check> {
+    let url = Some(settings.llm.base_url.as_str()).filter(|url| !url.is_empty())?;
+    let remedy = format!(
+        "change section llm of the settings; `{} config` shows what holds",
+        console::program()
+    );
+    let llm = match serve::llm_settings(settings).map(Llm::new) {
+        Ok(Ok(llm)) => llm,
+        Ok(Err(refusal)) => {
+            return Some(Check::broken(
+                "llm",
+                format!("the setting `llm.{}` {}", refusal.key, refusal.issue),
+                remedy,
+            ));
+        }
+        Err(error) => return Some(Check::broken("llm", error.to_string(), remedy)),
+    };
+    let health = llm.health().await?;
+    let model = &settings.llm.model;
+    Some(match health.answered {
+        Ok(_) if model.is_empty() => Check::note("llm", format!("{url} answers; llm.model names no model"), remedy),
+        Ok(time) if health.lists_model => Check::ok("llm", format!("{url} answers in {} ms and has `{model}`", time.as_millis())),
+        Ok(_) => Check::note("llm", format!("{url} answers, but does not list `{model}`"), remedy),
+        Err(reason) => Check::note(
+            "llm",
+            format!("{url}: {}", LlmError::from(reason)),
+            "start it, or change section llm of the settings",
+        ),
+    })
 }
 
 /// Whether a server answers and is well; where none does, whether one could start.

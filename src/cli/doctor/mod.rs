@@ -98,11 +98,14 @@ async fn look(settings: Settings, server: Option<Client>) -> Result<Vec<Check>, 
     let files = tokio::task::spawn_blocking(move || checks::share(&local));
     let data = checks::data_dir(&settings.data_dir);
     let catalog = checks::catalog(&settings.data_dir).await;
+    let llm = checks::llm(&settings).await;
     let server = checks::server(&settings, server).await;
     let mut checks = files
         .await
         .map_err(|error| CliError::Failed(format!("a check broke off: {error}")))?;
-    checks.extend([data, catalog, server]);
+    checks.extend([data, catalog]);
+    checks.extend(llm);
+    checks.push(server);
     Ok(checks)
 }
 
