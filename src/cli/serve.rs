@@ -6,11 +6,12 @@ use crate::config::{Effective, LlmOnFailure, Settings};
 use crate::generate::llm::LlmSettings;
 use crate::pipeline::{Engine, EngineSettings, OnFailure};
 use crate::secret::Secret;
-use crate::server::{Server, ServerSettings};
+use crate::server::{Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings};
 use crate::telemetry;
+use ipnet::IpNet;
 use std::fmt::Write;
 use std::fs::DirBuilder;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ const REQUEST_ROOM: u64 = 1 << 20;
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let effective = tools::settings(&args.settings)?;
     telemetry::init(&effective.settings.log)?;
+    telemetry::install().map_err(|error| CliError::Failed(format!("metrics cannot be kept: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -74,6 +76,7 @@ async fn serve(effective: &Effective) -> Result<(), CliError> {
             std::process::exit(130);
         }
     });
+    tokio::spawn(telemetry::keep_up(shutdown.clone()));
     let served = server.run(shutdown).await;
     engine.shutdown().await;
     watcher.abort();
@@ -127,6 +130,8 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
         max_upload_bytes: settings.server.max_upload_bytes,
         max_documents_in_flight: settings.ingest.documents_in_flight,
         max_concurrent_queries: settings.query.max_concurrent,
+        max_waiting_queries: settings.query.max_waiting,
+        max_open_uploads: settings.ingest.max_open_uploads,
         query_timeout: settings.query.timeout(),
         llm: llm_settings(settings)?,
         llm_on_failure: match settings.llm.on_failure {
@@ -197,8 +202,47 @@ fn server_settings(settings: &Settings) -> Result<ServerSettings, CliError> {
             .max(server.max_upload_bytes.saturating_add(REQUEST_ROOM)),
         ping_interval: Duration::from_secs(server.ping_interval_seconds),
         shutdown_deadline: Duration::from_secs(server.shutdown_deadline_seconds),
+        access_lines_per_second: settings.log.access_per_second,
+        max_queries_per_connection: settings.query.max_per_connection,
+        outgoing_messages: server.outgoing_messages,
+        limits: limits(settings)?,
         ..defaults
     })
+}
+
+/// What each client may ask.
+fn limits(settings: &Settings) -> Result<LimitSettings, CliError> {
+    let (server, limits) = (&settings.server, &settings.limits);
+    let per_minute = |subject, address| PerMinute { subject, address };
+    Ok(LimitSettings {
+        exempt: networks("limits.exempt_addresses", &limits.exempt_addresses)?,
+        proxies: Proxies {
+            trusted: networks("server.trusted_proxies", &server.trusted_proxies)?,
+            forwarding: match server.forwarded_header.as_str() {
+                "forwarded" => Forwarding::Forwarded,
+                _ => Forwarding::XForwardedFor,
+            },
+        },
+        requests: per_minute(limits.subject_requests_per_minute, limits.address_requests_per_minute),
+        queries: per_minute(limits.subject_queries_per_minute, limits.address_queries_per_minute),
+        uploads: per_minute(limits.subject_uploads_per_minute, limits.address_uploads_per_minute),
+        failed_authentications: limits.address_failed_authentications_per_minute,
+        queries_at_once: limits.queries_at_once,
+        connections: limits.address_connections,
+        tracked_clients: limits.tracked_clients,
+    })
+}
+
+/// Networks, of which an address is the smallest.
+fn networks(key: &str, texts: &[String]) -> Result<Vec<IpNet>, CliError> {
+    texts
+        .iter()
+        .map(|text| {
+            let text = text.trim();
+            let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+            network.ok_or_else(|| CliError::Usage(format!("`{key}`: `{text}` is no address and no network such as 10.0.0.0/8")))
+        })
+        .collect()
 }
 
 /// The address of `HOST:PORT`; of a name with several, an IPv4 one, which is what clients try.
@@ -300,6 +344,30 @@ mod tests {
         let engine = engine_settings(&settings).unwrap();
         assert_eq!((engine.query_timeout, engine.embedder_threads), (Duration::from_secs(9), 3));
         assert_eq!(engine.max_upload_bytes, server.max_upload_bytes);
+        // What the server takes by itself and what the table of settings says are the same.
+        let limits = limits(&settings).expect("the defaults are valid");
+        assert_eq!(format!("{limits:?}"), format!("{:?}", LimitSettings::default()));
+        let defaults = ServerSettings::default();
+        assert_eq!(
+            (
+                server.outgoing_messages,
+                server.max_queries_per_connection,
+                server.access_lines_per_second
+            ),
+            (
+                defaults.outgoing_messages,
+                defaults.max_queries_per_connection,
+                defaults.access_lines_per_second
+            )
+        );
+        let defaults = EngineSettings::new("", "");
+        assert_eq!(
+            (engine.max_waiting_queries, engine.max_open_uploads),
+            (defaults.max_waiting_queries, defaults.max_open_uploads)
+        );
+        settings.server.trusted_proxies = vec!["proxy.example.org".to_owned()];
+        assert!(matches!(server_settings(&settings), Err(CliError::Usage(message)) if message.contains("server.trusted_proxies")));
+        settings.server.trusted_proxies.clear();
         settings.server.listen = "no such host:80".to_owned();
         assert!(matches!(server_settings(&settings), Err(CliError::Usage(_))));
     }

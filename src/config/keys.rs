@@ -133,6 +133,24 @@ pub const KEYS: &[Key] = &[
         help: "Origins, such as \"https://app.example.org\", whose pages may use the server beside its own.",
     },
     Key {
+        path: "server.outgoing_messages",
+        kind: Kind::Integer(1, 100_000),
+        default: || Value::Integer(32),
+        help: "Messages that may wait for one WebSocket peer; when they are that many, the generator waits for it.",
+    },
+    Key {
+        path: "server.trusted_proxies",
+        kind: Kind::Texts,
+        default: || Value::Array(Vec::new()),
+        help: "Addresses or networks (\"10.0.0.0/8\") of reverse proxies, which are believed when they say in a header field whose request they pass on.",
+    },
+    Key {
+        path: "server.forwarded_header",
+        kind: Kind::Choice(&["x-forwarded-for", "forwarded"]),
+        default: || text("x-forwarded-for"),
+        help: "The header field in which trusted proxies name the client. Only this one is read: a proxy passes the other on as the client wrote it.",
+    },
+    Key {
         path: "embedder.model",
         kind: Kind::Text,
         default: || text("all-MiniLM-L6-v2"),
@@ -157,6 +175,12 @@ pub const KEYS: &[Key] = &[
         help: "Documents that are processed at a time; others wait on disk.",
     },
     Key {
+        path: "ingest.max_open_uploads",
+        kind: Kind::Integer(1, 1_000_000),
+        default: || Value::Integer(1_000),
+        help: "Uploads that may be received, wait or be processed at a time; one more is answered 503.",
+    },
+    Key {
         path: "plugins.install",
         kind: Kind::Boolean,
         default: || Value::Boolean(true),
@@ -173,6 +197,18 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Integer(1, 100_000),
         default: || Value::Integer(64),
         help: "Queries that are answered at a time, over all connections.",
+    },
+    Key {
+        path: "query.max_waiting",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(1_024),
+        help: "Queries that may wait for one of those places; one more is answered 503.",
+    },
+    Key {
+        path: "query.max_per_connection",
+        kind: Kind::Integer(1, 100_000),
+        default: || Value::Integer(256),
+        help: "Queries in flight on one WebSocket connection.",
     },
     Key {
         path: "query.timeout_seconds",
@@ -271,6 +307,72 @@ pub const KEYS: &[Key] = &[
         help: "When no answer can be had before the first token: fail the query with LLM_CONNECTION_ERROR, or answer by the extractive generator and say so.",
     },
     Key {
+        path: "limits.exempt_addresses",
+        kind: Kind::Texts,
+        default: || Value::Array(vec![text("127.0.0.0/8"), text("::1")]),
+        help: "Addresses or networks that no limit by address holds for. A reverse proxy on this machine belongs into server.trusted_proxies, else all that it passes on is exempt.",
+    },
+    Key {
+        path: "limits.subject_requests_per_minute",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(12_000),
+        help: "Requests of one subject in a minute, beside queries and uploads; what is not used adds up to a minute's worth. 0: no limit.",
+    },
+    Key {
+        path: "limits.address_requests_per_minute",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(24_000),
+        help: "The same of one address (of IPv6 the /64 network), whoever asks from there. 0: no limit.",
+    },
+    Key {
+        path: "limits.subject_queries_per_minute",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(1200),
+        help: "Queries and searches of one subject in a minute. 0: no limit.",
+    },
+    Key {
+        path: "limits.address_queries_per_minute",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(2400),
+        help: "The same of one address. 0: no limit.",
+    },
+    Key {
+        path: "limits.subject_uploads_per_minute",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(3000),
+        help: "Upload requests of one subject in a minute. 0: no limit.",
+    },
+    Key {
+        path: "limits.address_uploads_per_minute",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(6000),
+        help: "The same of one address. 0: no limit.",
+    },
+    Key {
+        path: "limits.address_failed_authentications_per_minute",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(60),
+        help: "Wrong credentials from one address in a minute, after which none are looked at for a moment. 0: no limit.",
+    },
+    Key {
+        path: "limits.queries_at_once",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(60),
+        help: "Queries in flight of one subject, or of one address where nobody is asked who they are. Less than query.max_concurrent, so that one cannot take every place. 0: no limit.",
+    },
+    Key {
+        path: "limits.address_connections",
+        kind: Kind::Integer(0, 1_000_000),
+        default: || Value::Integer(256),
+        help: "Connections from one address at a time; one more is answered 503. 0: no limit.",
+    },
+    Key {
+        path: "limits.tracked_clients",
+        kind: Kind::Integer(1000, 10_000_000),
+        default: || Value::Integer(100_000),
+        help: "Subjects and addresses of which each rate is kept by itself; beyond that, clients share.",
+    },
+    Key {
         path: "log.level",
         kind: Kind::Text,
         default: || text("info"),
@@ -281,6 +383,12 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Choice(&["text", "json"]),
         default: || text("text"),
         help: "text for people, json for machines; both on standard error.",
+    },
+    Key {
+        path: "log.access_per_second",
+        kind: Kind::Integer(1, 1_000_000),
+        default: || Value::Integer(100),
+        help: "Answered requests that are logged in a second (at level info); of a flood the rest is only counted.",
     },
 ];
 

@@ -27,6 +27,8 @@ pub struct Settings {
     pub query: QuerySettings,
     /// Language models that write answers.
     pub llm: LlmSettings,
+    /// What each client may ask.
+    pub limits: LimitsSettings,
     /// The log.
     pub log: LogSettings,
 }
@@ -53,6 +55,12 @@ pub struct ServerSettings {
     pub allowed_hosts: Vec<String>,
     /// Origins of other pages that may use the server.
     pub allowed_origins: Vec<String>,
+    /// Messages that may wait for a WebSocket peer.
+    pub outgoing_messages: usize,
+    /// Addresses and networks of reverse proxies.
+    pub trusted_proxies: Vec<String>,
+    /// `x-forwarded-for` or `forwarded`.
+    pub forwarded_header: String,
 }
 
 /// Section `embedder`.
@@ -73,6 +81,8 @@ pub struct EmbedderSettings {
 pub struct IngestSettings {
     /// Documents at a time.
     pub documents_in_flight: usize,
+    /// Uploads at a time.
+    pub max_open_uploads: usize,
 }
 
 /// Section `plugins`.
@@ -91,6 +101,10 @@ pub struct PluginSettings {
 pub struct QuerySettings {
     /// Queries at a time.
     pub max_concurrent: usize,
+    /// Queries that wait.
+    pub max_waiting: usize,
+    /// Queries in flight on one socket.
+    pub max_per_connection: usize,
     /// Seconds that one may take.
     pub timeout_seconds: u64,
 }
@@ -148,6 +162,34 @@ pub enum LlmOnFailure {
     Fallback,
 }
 
+/// Section `limits`. 0 is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSettings {
+    /// Addresses without limits by address.
+    pub exempt_addresses: Vec<String>,
+    /// Of a subject in a minute.
+    pub subject_requests_per_minute: u32,
+    /// From an address in a minute.
+    pub address_requests_per_minute: u32,
+    /// Of a subject in a minute.
+    pub subject_queries_per_minute: u32,
+    /// From an address in a minute.
+    pub address_queries_per_minute: u32,
+    /// Of a subject in a minute.
+    pub subject_uploads_per_minute: u32,
+    /// From an address in a minute.
+    pub address_uploads_per_minute: u32,
+    /// Wrong credentials from an address in a minute.
+    pub address_failed_authentications_per_minute: u32,
+    /// Queries in flight of a client.
+    pub queries_at_once: usize,
+    /// Connections of an address.
+    pub address_connections: usize,
+    /// Clients of which each rate is kept.
+    pub tracked_clients: usize,
+}
+
 /// Section `log`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,6 +198,8 @@ pub struct LogSettings {
     pub level: String,
     /// How lines look.
     pub format: LogFormat,
+    /// Answered requests that are logged in a second.
+    pub access_per_second: u32,
 }
 
 /// How a line of the log looks.

@@ -49,6 +49,8 @@ pub struct EngineSettings {
     pub max_open_uploads: usize,
     /// Queries that run at once; others wait.
     pub max_concurrent_queries: usize,
+    /// Queries that wait; one more is refused.
+    pub max_waiting_queries: usize,
     /// Longest time for any stage of a query.
     pub query_timeout: Duration,
     /// Language models.
@@ -77,6 +79,7 @@ impl EngineSettings {
             max_documents_in_flight: 4,
             max_open_uploads: 1_000,
             max_concurrent_queries: 64,
+            max_waiting_queries: 1_024,
             query_timeout: Duration::from_secs(60),
             llm: LlmSettings::default(),
             llm_on_failure: OnFailure::Fail,
@@ -193,6 +196,8 @@ pub struct Engine {
     pub(super) pipelines: Pipelines,
     /// Places for queries.
     pub(super) queries: Semaphore,
+    /// Places for queries that wait.
+    pub(super) query_queue: Semaphore,
     /// Places for documents in processing.
     pub(super) ingests: Arc<Semaphore>,
     /// Places for uploads, from their first byte to their end.
@@ -335,6 +340,7 @@ impl Engine {
             visibility: Visibility::default(),
             pipelines: Pipelines::default(),
             queries: Semaphore::new(settings.max_concurrent_queries.max(1)),
+            query_queue: Semaphore::new(settings.max_waiting_queries),
             ingests: Arc::new(Semaphore::new(settings.max_documents_in_flight.max(1))),
             open_uploads: Arc::new(Semaphore::new(settings.max_open_uploads.max(1))),
             in_process: InProcess::default(),

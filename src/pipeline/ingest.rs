@@ -17,10 +17,12 @@ use crate::document::{CodePoints, Document, Sections, Span};
 use crate::index::{Payload, Point};
 use crate::plugin::{Blob, FileBlob, Piece};
 use crate::protocol::{ApiError, DocumentAdded, ErrorCode};
+use crate::telemetry::{self, Stage as MeasuredStage, catalogue};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Chunks that are embedded and indexed at a time: what is redone after a crash, and the memory
 /// that a document's vectors take (128 of 384 numbers are 200 KB).
@@ -57,6 +59,11 @@ enum End {
     Parked,
 }
 
+/// Does a stage's work, measured.
+async fn timed<T>(stage: MeasuredStage, work: impl Future<Output = T>) -> T {
+    telemetry::stage(telemetry::Pipeline::Ingest, stage, work).await
+}
+
 impl Engine {
     /// Processes a document in the background.
     pub(super) fn ingest(self: &Arc<Self>, job: Job) {
@@ -72,12 +79,14 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id.clone(), processing);
-        self.tasks.spawn(async move {
+        let span = tracing::error_span!("ingest", document = id, upload_id = &*job.reporter.upload_id);
+        let work = async move {
             // Runs also if the work panics.
             let _ended = ended.drop_guard();
             engine.run(job, cancel).await;
             engine.in_process.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        });
+        };
+        self.tasks.spawn(work.instrument(span));
     }
 
     /// Stops work on a document and waits until it has ended.
@@ -139,9 +148,12 @@ impl Engine {
 
     async fn process_with_tries(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter) -> Result<End, PipelineError> {
         // One of few documents in memory at a time; the others wait as rows of the catalog.
+        let waiting = catalogue::INGEST_WAITING.hold::<&'static str>([]);
         let Ok(_place) = self.ingests.clone().acquire_owned().await else {
             return Ok(End::Parked);
         };
+        drop(waiting);
+        let _running = catalogue::INGEST_RUNNING.hold::<&'static str>([]);
         match self.catalog.begin_attempt(&document.id).await? {
             None => return Ok(End::Parked),
             Some(attempts) if attempts > MAX_ATTEMPTS => {
@@ -171,8 +183,8 @@ impl Engine {
             let collection = self.catalog.collection_by_id(&document.collection_id).await?;
             let resolved = self.resolve_collection(&collection)?;
             let moved = match document.state {
-                DocumentState::Received => self.extract(&document, &resolved, reporter).await?,
-                DocumentState::Extracted => self.chunk(&document, &resolved, reporter).await?,
+                DocumentState::Received => timed(MeasuredStage::Extract, self.extract(&document, &resolved, reporter)).await?,
+                DocumentState::Extracted => timed(MeasuredStage::Chunk, self.chunk(&document, &resolved, reporter)).await?,
                 DocumentState::Chunked => self.embed_and_index(&document, &resolved, reporter).await?,
                 DocumentState::Embedded => self.catalog.set_indexed(id).await?,
                 DocumentState::Indexed => self.publish(&document, reporter.started).await?,
@@ -282,10 +294,10 @@ impl Engine {
             // does not say. BM25 reads only the text: in every chunk of a document the name tells
             // it nothing of the chunk, and its words crowd out the chunk's own.
             let named = texts.iter().map(|text| format!("{name}\n{text}")).collect();
-            let vectors = self
+            let embedding = self
                 .embedder
-                .embed_texts(named, move |n| progress.embedded(before.saturating_add(n as u32), total))
-                .await?;
+                .embed_texts(named, move |n| progress.embedded(before.saturating_add(n as u32), total));
+            let vectors = timed(MeasuredStage::Embed, embedding).await?;
             let resolved_for_terms = resolved.clone();
             let terms =
                 tokio::task::spawn_blocking(move || texts.iter().map(|text| resolved_for_terms.bm25.document(text)).collect::<Vec<_>>())
@@ -302,8 +314,11 @@ impl Engine {
                     payload: payload.clone(),
                 })
                 .collect();
-            self.index.upsert(&resolved.key, points).await?;
-            self.index.flush(&resolved.key).await?;
+            let indexing = async {
+                self.index.upsert(&resolved.key, points).await?;
+                self.index.flush(&resolved.key).await
+            };
+            timed(MeasuredStage::Index, indexing).await?;
             done = done.saturating_add(chunks.len() as u32);
             if !self.catalog.set_progress(&record.id, done).await? {
                 return Ok(false);

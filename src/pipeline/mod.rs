@@ -10,6 +10,7 @@ mod error;
 mod fusion;
 mod generator;
 mod ingest;
+mod observe;
 mod plugins;
 mod policy;
 mod query;

@@ -231,6 +231,7 @@ impl Engine {
         self.unstore(plugin.digest().to_owned()).await;
         let (moved, broken) = self.adopt(before).await.map_err(|error| error.told(""))?;
         tracing::info!(plugin = %plugin.reference(), digest = plugin.digest(), ?moved, ?broken, "plugin removed");
+        super::observe::plugin_removed(&plugin.reference());
         drop(change);
         Ok(PluginRemoved {
             name: name.to_owned(),

@@ -6,6 +6,7 @@ use super::resolve::Stage;
 use super::spec::OnFailure;
 use crate::plugin::{Formatter, Host, PluginError, Reason, Source};
 use crate::protocol::Warning;
+use std::time::{Duration, Instant};
 
 /// How to go on after a failure.
 pub enum Rescue<'a> {
@@ -75,6 +76,7 @@ pub struct Citing {
     /// `None` once the stage is skipped.
     formatter: Option<Formatter>,
     warnings: Vec<Warning>,
+    took: Duration,
 }
 
 impl Citing {
@@ -88,11 +90,14 @@ impl Citing {
             stage: stage.clone(),
             formatter: None,
             warnings: Vec::new(),
+            took: Duration::ZERO,
         };
+        let begun = Instant::now();
         match host.formatter(&stage.plugin, &stage.config, &stage.budget).await {
             Ok(formatter) => citing.formatter = Some(formatter),
             Err(error) => citing.replace(error).await?,
         }
+        citing.took += begun.elapsed();
         Ok(citing)
     }
 
@@ -120,12 +125,19 @@ impl Citing {
         self.ask(Wanted::Finish(cited)).await
     }
 
-    /// What had to be told of failures.
-    pub fn into_warnings(self) -> Vec<Warning> {
-        self.warnings
+    /// What had to be told of failures, and what the formatter took.
+    pub fn finished(self) -> (Vec<Warning>, Duration) {
+        (self.warnings, self.took)
     }
 
     async fn ask(&mut self, wanted: Wanted<'_>) -> Result<String, PluginError> {
+        let begun = Instant::now();
+        let text = self.ask_formatter(wanted).await;
+        self.took += begun.elapsed();
+        text
+    }
+
+    async fn ask_formatter(&mut self, wanted: Wanted<'_>) -> Result<String, PluginError> {
         let Some(formatter) = &mut self.formatter else {
             return Ok(String::new());
         };

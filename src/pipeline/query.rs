@@ -16,10 +16,13 @@ use crate::protocol::{
     QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType,
     Source, Stage, Status, Warning,
 };
+use crate::telemetry::catalogue::{self, limit};
+use crate::telemetry::{self, Held};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 
 /// Events that may wait for a slow client before the generator does.
 const EVENTS_AHEAD: usize = 32;
@@ -67,7 +70,10 @@ impl Engine {
         let query_id = format!("query_{}", uuid::Uuid::new_v4().simple());
         let engine = self.clone();
         let (token, id) = (cancel.clone(), query_id.clone());
-        self.tasks.spawn(async move { engine.run_query(question, id, token, sender).await });
+        // Of the lowest level, so that the lines of a query tell of which one they are, whatever is logged.
+        let span = tracing::error_span!("query", query_id, mode = tracing::field::Empty, status = tracing::field::Empty);
+        self.tasks
+            .spawn(async move { engine.run_query(question, id, token, sender).await }.instrument(span));
         Ok(QueryHandle {
             query_id,
             events,
@@ -131,8 +137,12 @@ impl Engine {
         let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         let question = request.query.trim().to_owned();
         let _permit = self.admit().await?;
-        let (plan, _) = self
-            .in_time("query_analysis", self.analyze(&resolved, &question, mode, None))
+        let mut timings = Timings::default();
+        let (plan, _) = timings
+            .time(
+                "analysis",
+                self.in_time("query_analysis", self.analyze(&resolved, &question, mode, None)),
+            )
             .await?;
         let search_type = request.search_type.unwrap_or(default_search(mode));
         let wanted = Retrieval {
@@ -144,7 +154,7 @@ impl Engine {
             filters: request.filters.clone().unwrap_or_default(),
         };
         let found = self
-            .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut Timings::default()))
+            .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut timings))
             .await?;
         let results: Vec<SearchHit> = found
             .0
@@ -216,15 +226,21 @@ impl Engine {
                 (CompletionStatus::Completed, written)
             }
             Some(Err(error)) => {
-                tracing::warn!(query_id, code = ?error.code, error = %error, "query failed");
+                ended(progress.mode, "failed", start.elapsed());
+                tracing::warn!(code = ?error.code, error = %error, "query failed");
                 let _ = events.send(QueryEvent::Error(error.into())).await;
                 return;
             }
             None => (CompletionStatus::Cancelled, Written::default()),
         };
         let total_time = start.elapsed().as_secs_f64();
+        let name = match status {
+            CompletionStatus::Completed => "completed",
+            CompletionStatus::Cancelled => "cancelled",
+        };
+        ended(progress.mode, name, start.elapsed());
+        measure(&written, start);
         tracing::info!(
-            query_id,
             collection = question.collection,
             ?status,
             total_time,
@@ -372,11 +388,20 @@ impl Engine {
     }
 
     /// Waits for one of the places for queries that run at once.
-    async fn admit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ApiError> {
-        let full = || ApiError::new(ErrorCode::ServiceUnavailable, "too many queries at once: send it again in a moment");
+    async fn admit(&self) -> Result<(tokio::sync::SemaphorePermit<'_>, Held), ApiError> {
+        let full = |limit| {
+            catalogue::refused(limit);
+            ApiError::new(ErrorCode::ServiceUnavailable, "too many queries at once: send it again in a moment").with("retry_after", 1)
+        };
+        let running = || catalogue::QUERIES_RUNNING.hold::<&'static str>([]);
+        if let Ok(permit) = self.queries.try_acquire() {
+            return Ok((permit, running()));
+        }
+        let _turn = self.query_queue.try_acquire().map_err(|_| full(limit::WAITING_QUERIES))?;
+        let _waiting = catalogue::QUERIES_WAITING.hold::<&'static str>([]);
         match tokio::time::timeout(self.settings.query_timeout, self.queries.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(full()),
+            Ok(Ok(permit)) => Ok((permit, running())),
+            Ok(Err(_)) | Err(_) => Err(full(limit::QUERIES)),
         }
     }
 
@@ -391,6 +416,28 @@ impl Engine {
     fn too_slow(&self, stage: &str) -> ApiError {
         let seconds = self.settings.query_timeout.as_secs();
         ApiError::new(ErrorCode::TimeoutError, format!("the query took longer than {seconds} s")).with("stage", stage)
+    }
+}
+
+/// Counts a query's end, and says in its trace how it ended.
+fn ended(mode: Mode, status: &'static str, time: Duration) {
+    let mode = match mode {
+        Mode::Speed => "speed",
+        Mode::Balanced => "balanced",
+        Mode::Comprehensive => "comprehensive",
+    };
+    catalogue::QUERY_SECONDS.with([mode, status]).record(time.as_secs_f64());
+    tracing::Span::current().record("mode", mode).record("status", status);
+}
+
+/// Counts what an answer was made of.
+fn measure(written: &Written, start: Instant) {
+    catalogue::TOKENS.only().increment(written.tokens);
+    catalogue::CITATIONS.only().increment(u64::from(written.citations));
+    if let Some(first) = written.first_token {
+        let waited = first.duration_since(start);
+        catalogue::FIRST_TOKEN_SECONDS.only().record(waited.as_secs_f64());
+        telemetry::Stage::Cite.took(telemetry::Pipeline::Query, written.citing);
     }
 }
 

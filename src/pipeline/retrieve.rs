@@ -1,6 +1,6 @@
 //! Finds passages: one batch of dense and BM25 searches, fused, then read from the documents.
 //!
-//! May depend on `index`, `embed`, `catalog`, `files`, `generate` (its passages) and `protocol`.
+//! May depend on `index`, `embed`, `catalog`, `files`, `generate` (its passages), `telemetry` and `protocol`.
 
 use super::engine::Engine;
 use super::error::PipelineError;
@@ -13,6 +13,7 @@ use crate::generate::Passage;
 use crate::index::{DateRange, Filter, Query, QueryVector};
 use crate::plugin::Search;
 use crate::protocol::{ApiError, ErrorCode, Filters, Mode, SearchType};
+use crate::telemetry;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -395,13 +396,29 @@ pub(super) fn moment(date: &str, last: bool) -> Option<i64> {
 pub struct Timings(pub BTreeMap<String, f64>);
 
 impl Timings {
-    /// Runs `work` and adds its time to `stage`.
+    /// Runs `work` and adds its time to `stage`, as clients read it; metrics and traces have it too.
     pub async fn time<T>(&mut self, stage: &str, work: impl Future<Output = T>) -> T {
         let start = std::time::Instant::now();
-        let result = work.await;
+        let result = match measured(stage) {
+            Some(stage) => telemetry::stage(telemetry::Pipeline::Query, stage, work).await,
+            None => work.await,
+        };
         *self.0.entry(stage.to_owned()).or_default() += start.elapsed().as_secs_f64();
         result
     }
+}
+
+/// The stage of the metrics that one of an answer's `timings` is.
+fn measured(timing: &str) -> Option<telemetry::Stage> {
+    use telemetry::Stage;
+    Some(match timing {
+        "analysis" => Stage::Analyze,
+        "embedding" => Stage::Embed,
+        "retrieval" => Stage::Retrieve,
+        "reading" => Stage::Read,
+        "generation" => Stage::Generate,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::generate::{Piece, Quotation};
 use crate::plugin::Source;
 use crate::protocol::{Citation, QueryEvent, ResponseFormat, Token, Warning};
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// What of an answer is sent.
@@ -47,6 +48,10 @@ pub struct Written {
     pub citations: u32,
     /// What there is to tell of the formatter.
     pub warnings: Vec<Warning>,
+    /// When the first piece was ready.
+    pub first_token: Option<Instant>,
+    /// What the formatter took.
+    pub citing: Duration,
 }
 
 /// Writes one answer.
@@ -94,7 +99,7 @@ impl<'a> AnswerWriter<'a> {
         }
         let last = self.held.take().unwrap_or_default();
         self.send(last, true).await?;
-        self.written.warnings = self.citing.into_warnings();
+        (self.written.warnings, self.written.citing) = self.citing.finished();
         Ok(self.written)
     }
 
@@ -111,6 +116,7 @@ impl<'a> AnswerWriter<'a> {
     async fn send(&mut self, content: String, is_complete: bool) -> Result<(), PipelineError> {
         let position = self.written.tokens;
         self.written.tokens += 1;
+        self.written.first_token.get_or_insert_with(Instant::now);
         self.written.response.push_str(&content);
         if self.delivery.stream {
             self.emit(QueryEvent::Token(Token {

@@ -4,11 +4,13 @@ use super::documents::all_metadata;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::ingest::Job;
+use super::observe;
 use super::reporter::{Outcome, Reporter};
 use crate::catalog::{self, Creation, DocumentRecord, NewDocument, UploadResult};
 use crate::events::UploadSubscription;
 use crate::files::{StageOptions, Staging};
 use crate::protocol::{ApiError, ErrorCode, FailedDocument, UploadComplete, UploadEvent, UploadStatus, UploadedDocument};
+use crate::telemetry::catalogue::{self, limit};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -99,10 +101,12 @@ impl Engine {
             return Err(self.too_large());
         }
         let place = self.open_uploads.clone().try_acquire_owned().map_err(|_| {
+            catalogue::refused(limit::OPEN_UPLOADS);
             ApiError::new(
                 ErrorCode::ServiceUnavailable,
                 "too many uploads are open or waiting: send it again later",
             )
+            .with("retry_after", 10)
         })?;
         let name = new.collection_name.as_deref().unwrap_or(&self.settings.default_collection);
         let begun = async {
@@ -178,6 +182,7 @@ impl Engine {
         if let Ending::Live(record) = &ending {
             self.pace.learn(record.file_size, reporter.started.elapsed());
         }
+        observe::upload_ended(&ending, total_time);
         let complete = UploadComplete {
             upload_id: reporter.upload_id.to_string(),
             filename: reporter.filename.to_string(),
@@ -214,6 +219,7 @@ impl Engine {
 
     fn too_large(&self) -> ApiError {
         let limit = self.settings.max_upload_bytes;
+        catalogue::refused(limit::UPLOAD_BYTES);
         ApiError::new(
             ErrorCode::PayloadTooLarge,
             format!("the file is larger than this server takes ({limit} bytes)"),
@@ -300,6 +306,7 @@ impl Receiving {
             return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` is empty", record.filename)).into());
         }
         reporter.received(received, received, true);
+        catalogue::UPLOADED_BYTES.only().increment(received);
         let stored = staging.commit().await?;
         let new = NewDocument {
             collection_id: record.collection_id.clone(),

@@ -54,6 +54,14 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// As messages and metrics have it: `INVALID_MESSAGE`.
+    pub fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(Value::String(name)) => name,
+            _ => String::new(),
+        }
+    }
+
     /// The HTTP status that goes with the code.
     pub fn http_status(self) -> u16 {
         use ErrorCode::*;

@@ -5,6 +5,7 @@
 use super::context::{Place, Shared};
 use super::http;
 use super::stall::StallGuard;
+use crate::protocol::ApiError;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,9 +20,13 @@ const READ_BUFFER: usize = 64 << 10;
 /// Header fields of a request.
 const MAX_HEADERS: usize = 100;
 
+/// Why a connection has no place.
+#[derive(Clone)]
+pub(super) struct Refusal(pub ApiError);
+
 /// Serves `stream` until either side ends it. Without a place every request is refused with 503, the first being the last.
-pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Option<Place>) {
-    let refused = place.is_none();
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Result<Place, Refusal>) {
+    let refused = place.is_err();
     let service = {
         let shared = shared.clone();
         service_fn(move |request| {

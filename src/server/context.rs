@@ -1,7 +1,9 @@
 //! What every connection shares, and what belongs to one of them.
 
 use super::ServerSettings;
+use super::limits::{Counted, Limits};
 use crate::pipeline::Engine;
+use crate::telemetry::{Held, Throttle, catalogue};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,6 +16,8 @@ pub(super) struct Shared {
     pub settings: ServerSettings,
     /// Everything that is not the network.
     pub engine: Arc<Engine>,
+    /// What each client may ask, and what of it is used.
+    pub limits: Limits,
     /// Where the server listens.
     pub local: SocketAddr,
     /// A shutdown was asked for: finish what is in flight, begin nothing.
@@ -22,20 +26,27 @@ pub(super) struct Shared {
     pub deadline: CancellationToken,
     /// Permits for connections, as many as the settings allow.
     pub places: Arc<Semaphore>,
+    /// How many answered requests are logged.
+    pub access_log: Throttle,
+    /// How many refused connections are.
+    pub refusal_log: Throttle,
     /// Connections and sessions, so that a shutdown can wait for them.
     pub tasks: TaskTracker,
 }
 
 /// One connection's place among the permitted ones. A socket session that outlives its HTTP
 /// connection keeps it by holding a clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Place {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permit: Arc<(OwnedSemaphorePermit, Option<Counted>, Held)>,
 }
 
 impl Place {
-    /// Holds `permit` until the last clone is gone.
-    pub fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: Arc::new(permit) }
+    /// Holds `permit`, and the address's own place, until the last clone is gone.
+    pub fn new(permit: OwnedSemaphorePermit, of_address: Option<Counted>) -> Self {
+        let counted = catalogue::CONNECTIONS.hold::<&'static str>([]);
+        Self {
+            _permit: Arc::new((permit, of_address, counted)),
+        }
     }
 }

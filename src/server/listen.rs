@@ -1,9 +1,14 @@
 //! The listening socket, the accept loop and the orderly end.
 
 use super::connection;
+use super::connection::Refusal;
 use super::context::{Place, Shared};
+use super::limits::{FORGET_EVERY, Limits};
 use super::settings::ServerSettings;
 use crate::pipeline::Engine;
+use crate::protocol::{ApiError, ErrorCode};
+use crate::telemetry::Throttle;
+use crate::telemetry::catalogue::{self, limit};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -117,6 +122,9 @@ impl Server {
         } = self;
         let shared = Arc::new(Shared {
             places: Arc::new(Semaphore::new(settings.max_connections)),
+            limits: Limits::new(&settings.limits),
+            access_log: Throttle::per_second(settings.access_lines_per_second),
+            refusal_log: Throttle::per_second(1),
             settings,
             engine,
             local,
@@ -125,6 +133,7 @@ impl Server {
             tasks: TaskTracker::new(),
         });
         tracing::info!(address = %local, "listening");
+        shared.tasks.spawn(forget_idle_clients(shared.clone()));
         let refusals = Arc::new(Semaphore::new(REFUSALS_AT_A_TIME));
         loop {
             let accepted = tokio::select! {
@@ -156,18 +165,49 @@ fn admit(shared: &Arc<Shared>, refusals: &Arc<Semaphore>, stream: TcpStream, pee
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }
-    if let Ok(permit) = shared.places.clone().try_acquire_owned() {
-        let place = Place::new(permit);
-        shared.tasks.spawn(connection::serve(shared.clone(), stream, peer, Some(place)));
-    } else if let Ok(permit) = refusals.clone().try_acquire_owned() {
-        tracing::warn!(%peer, "all connections are taken");
-        let refusal = connection::serve(shared.clone(), stream, peer, None);
-        shared.tasks.spawn(async move {
-            refusal.await;
-            drop(permit);
-        });
-    } else {
-        tracing::warn!(%peer, "all connections are taken, and so are the refusals: dropped");
+    let place = match shared.places.clone().try_acquire_owned() {
+        Ok(permit) => match shared.limits.connection(peer.ip()) {
+            Ok(of_address) => Ok(Place::new(permit, of_address)),
+            Err(error) => Err(Refusal(error)),
+        },
+        Err(_) => {
+            catalogue::refused(limit::CONNECTIONS);
+            let error = ApiError::new(ErrorCode::ServiceUnavailable, "All connections of this server are taken.");
+            Err(Refusal(error.with("retry_after", 2)))
+        }
+    };
+    match place {
+        Ok(place) => {
+            shared.tasks.spawn(connection::serve(shared.clone(), stream, peer, Ok(place)));
+        }
+        Err(refusal) => {
+            let unlogged = shared.refusal_log.pass();
+            let Ok(permit) = refusals.clone().try_acquire_owned() else {
+                if let Some(unlogged) = unlogged {
+                    tracing::warn!(%peer, unlogged, "{} So are the refusals: dropped.", refusal.0);
+                }
+                return;
+            };
+            if let Some(unlogged) = unlogged {
+                tracing::warn!(%peer, unlogged, "{}", refusal.0);
+            }
+            let refusal = connection::serve(shared.clone(), stream, peer, Err(refusal));
+            shared.tasks.spawn(async move {
+                refusal.await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// Forgets clients that are idle, until the server stops.
+async fn forget_idle_clients(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    loop {
+        tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            _ = ticks.tick() => shared.limits.forget_idle(),
+        }
     }
 }
 

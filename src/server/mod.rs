@@ -1,16 +1,18 @@
 //! The network face: the accept loop, HTTP routes and WebSocket sessions.
 //!
 //! It knows HTTP and frames and nothing of retrieval: everything else is [`crate::pipeline::Engine`], spoken to in the
-//! plain data of [`crate::protocol`]. It depends on those two, on [`crate::auth`], and on nothing else of Ibid's.
+//! plain data of [`crate::protocol`]. It depends on those two, on [`crate::auth`] and [`crate::telemetry`], and on nothing else of Ibid's.
 
 mod access;
 mod connection;
 mod context;
 mod http;
+mod limits;
 mod listen;
 mod settings;
 mod stall;
 mod ws;
 
+pub use limits::{Forwarding, LimitSettings, PerMinute, Proxies};
 pub use listen::{ServeError, Server, check};
 pub use settings::ServerSettings;

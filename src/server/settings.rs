@@ -1,5 +1,6 @@
 //! What an operator can set about the network face. Plain data.
 
+use super::limits::LimitSettings;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ pub struct ServerSettings {
     pub body_timeout: Duration,
     /// How long a peer may leave what was written to it unread.
     pub write_timeout: Duration,
+    /// What each client may ask.
+    pub limits: LimitSettings,
+    /// Answered requests that are logged in a second; the others are counted.
+    pub access_lines_per_second: u32,
     /// How long work in flight may go on after a shutdown was asked for.
     pub shutdown_deadline: Duration,
 }
@@ -64,6 +69,8 @@ impl Default for ServerSettings {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            limits: LimitSettings::default(),
+            access_lines_per_second: 100,
             shutdown_deadline: Duration::from_secs(10),
         }
     }

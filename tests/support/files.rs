@@ -126,6 +126,18 @@ pub fn handbook(name: &str) -> File {
     File::new(name, text)
 }
 
+/// A text whose sentences are so long that an answer to "What does the treaty of Lindau say about bridges?" in the mode
+/// `comprehensive` does not fit into what a query sends ahead of its reader.
+pub fn treaty() -> File {
+    let detail = "with the consent of both councils, after a debate of eleven hours, and against the advice of the engineers who had measured the ground in the wet spring before";
+    let text: String = (1..=8)
+        .map(|n| {
+            format!("Clause {n} of the treaty of Lindau says that bridge number {n} belongs to the town on bank {n}, {detail} {n}.\n\n")
+        })
+        .collect();
+    File::new("treaty.txt", text)
+}
+
 /// A text of many chunks, different for every `volume`; sentence `n` of volume `v` begins with `Record n of volume v`.
 pub fn volume(volume: usize, sentences: usize) -> File {
     const THINGS: [&str; 7] = ["lantern", "compass", "anchor", "telescope", "ledger", "barometer", "sextant"];

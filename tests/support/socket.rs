@@ -4,9 +4,19 @@ use super::within;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+fn handshake(url: &str, headers: &[(&'static str, &str)]) -> Request<()> {
+    let mut request = url.into_client_request().expect("a URL");
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().expect("a header field"));
+    }
+    request
+}
 
 /// An open WebSocket.
 pub struct Socket {
@@ -20,6 +30,23 @@ impl Socket {
             .await
             .unwrap_or_else(|error| panic!("{url}: {error}"));
         Self { stream }
+    }
+
+    /// Opens one with these header fields in its handshake.
+    pub async fn connect_as(url: &str, headers: &[(&'static str, &str)]) -> Self {
+        let (stream, _) = within("a handshake", tokio_tungstenite::connect_async(handshake(url, headers)))
+            .await
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        Self { stream }
+    }
+
+    /// The answer to a handshake that must be refused.
+    pub async fn refused(url: &str, headers: &[(&'static str, &str)]) -> Response<Option<Vec<u8>>> {
+        match within("a refusal", tokio_tungstenite::connect_async(handshake(url, headers))).await {
+            Err(Error::Http(response)) => *response,
+            Err(error) => panic!("{url}: {error}"),
+            Ok(_) => panic!("{url}: not refused"),
+        }
     }
 
     /// Sends JSON in a text frame.

@@ -10,9 +10,10 @@ use super::plugin::{Plugin, Pre, StateChange};
 use super::quarantine::{Breaker, Quarantine};
 use super::state::{Clock, Offered, State, Stop};
 use super::stats::Counters;
+use crate::telemetry::catalogue;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
@@ -184,6 +185,7 @@ impl Runner {
         let memory = store.data().memory.peak();
         let reason = judged.as_ref().err().map(|(reason, _)| reason);
         self.counters.record(took, memory, reason);
+        self.measure(took, reason);
         self.watch(reason.filter(|reason| reason.is_plugins_fault()));
         judged.map_err(|(reason, error)| {
             let (plugin, kind) = (&self.plugin, reason.name());
@@ -194,6 +196,17 @@ impl Runner {
             }
             self.error(reason)
         })
+    }
+
+    /// Tells the metrics of a call.
+    fn measure(&self, took: Duration, failed: Option<&Reason>) {
+        let labels = || [self.plugin.name.clone(), self.plugin.kind.name().to_owned()];
+        catalogue::PLUGIN_CALLS.with(labels()).increment(1);
+        catalogue::PLUGIN_SECONDS.with(labels()).record(took.as_secs_f64());
+        if let Some(reason) = failed {
+            let [name, kind] = labels();
+            catalogue::PLUGIN_FAILURES.with([name, kind, reason.name().to_owned()]).increment(1);
+        }
     }
 
     /// Lets the quarantine know how a call ended, and others what that changed.

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::respond::Failure;
 use crate::protocol::{self, ApiError, ErrorCode};
+use crate::telemetry::catalogue;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, EXPECT};
@@ -58,6 +59,7 @@ fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
 /// Reads the whole body, which may have `limit` bytes.
 pub(super) async fn bytes(call: &mut Call, limit: usize) -> Result<Vec<u8>, Failure> {
     let too_large = || {
+        catalogue::refused(catalogue::limit::MESSAGE_BYTES);
         Failure::from(ApiError::new(ErrorCode::PayloadTooLarge, format!("The body has more than {limit} bytes.")).with("max_bytes", limit))
     };
     let deadline = Instant::now() + call.shared.settings.body_timeout;

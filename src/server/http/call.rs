@@ -8,6 +8,7 @@ use crate::server::context::{Place, Shared};
 use hyper::Request;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One request, and what it needs to be answered.
@@ -16,6 +17,10 @@ pub(in crate::server) struct Call {
     pub shared: Arc<Shared>,
     /// The connection's place, for a session that outlives the request.
     pub place: Place,
+    /// Where the request comes from; that of the client if a trusted proxy passed it on.
+    pub address: IpAddr,
+    /// Whether one did.
+    pub proxied: bool,
     /// Who asks.
     pub subject: Arc<Subject>,
     /// As errors name it.

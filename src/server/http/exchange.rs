@@ -6,19 +6,21 @@ use super::{body, router};
 use crate::auth::Subject;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::access::AccessRules;
+use crate::server::connection::Refusal;
 use crate::server::context::{Place, Shared};
+use crate::telemetry::catalogue;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
     ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, HeaderName, HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{HeaderMap, Method, Request};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
-use tracing::Instrument;
+use std::time::{Duration, Instant};
+use tracing::{Instrument, field};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,22 +28,34 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
 /// Answers `request`. Without a place it is refused: the server is full.
-pub(in crate::server) async fn respond(shared: Arc<Shared>, place: Option<Place>, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+pub(in crate::server) async fn respond(
+    shared: Arc<Shared>,
+    place: Result<Place, Refusal>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Reply {
     let about = About {
         request_id: request_id(&request),
         path: request.uri().path().to_owned(),
         method: request.method().to_string(),
     };
-    let span = tracing::info_span!("request", id = %about.request_id, method = %about.method, path = %about.path, %peer);
+    let address = shared.limits.proxies().client(peer.ip(), request.headers());
+    let method = method_name(request.method());
+    let route = router::template(&about.path);
+    // Of the lowest level, so that every line of a request has its name, whatever is logged.
+    let span = tracing::error_span!("request", request_id = %about.request_id, method, path = %about.path, client = %address, subject = field::Empty);
     let head = request.method() == Method::HEAD;
     async move {
         let begun = Instant::now();
+        let watch = shared.clone();
         let name = HeaderValue::from_str(&about.request_id);
         let mut reply = match place {
-            Some(place) => {
+            Ok(place) => {
                 answer(Call {
                     shared,
                     place,
+                    address,
+                    proxied: address != peer.ip().to_canonical(),
                     subject: Arc::new(Subject::anyone()),
                     about,
                     request,
@@ -49,7 +63,7 @@ pub(in crate::server) async fn respond(shared: Arc<Shared>, place: Option<Place>
                 })
                 .await
             }
-            None => full(&about),
+            Err(Refusal(error)) => full(&about, error),
         };
         if let Ok(name) = name {
             reply.headers_mut().insert(REQUEST_ID, name);
@@ -60,15 +74,39 @@ pub(in crate::server) async fn respond(shared: Arc<Shared>, place: Option<Place>
         if head {
             *reply.body_mut() = nothing();
         }
-        tracing::debug!(
-            status = reply.status().as_u16(),
-            milliseconds = begun.elapsed().as_millis() as u64,
-            "answered"
-        );
+        answered(&watch, method, route, reply.status(), begun.elapsed());
         reply
     }
     .instrument(span)
     .await
+}
+
+/// Counts a request, and logs it at `info`: looks of monitors and orchestrators at `debug`, and of a flood only some.
+fn answered(shared: &Shared, method: &'static str, route: &'static str, status: StatusCode, time: Duration) {
+    catalogue::HTTP_REQUESTS
+        .with([method.to_owned(), route.to_owned(), status.as_str().to_owned()])
+        .increment(1);
+    catalogue::HTTP_SECONDS.with([method, route]).record(time.as_secs_f64());
+    let (status, milliseconds) = (status.as_u16(), time.as_millis() as u64);
+    if router::is_look(route) {
+        tracing::debug!(method, route, status, milliseconds, "answered");
+    } else if let Some(unlogged) = shared.access_log.pass() {
+        tracing::info!(method, route, status, milliseconds, unlogged, "answered");
+    }
+}
+
+/// The method as metrics name it: a client may send any word.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 async fn answer(mut call: Call) -> Reply {
@@ -93,6 +131,9 @@ async fn answer_or_refuse(call: &mut Call) -> Reply {
         Ok(reply) => reply,
         Err(failure) => {
             tracing::debug!(code = ?failure.error().code, "refused");
+            catalogue::ERRORS
+                .with(["http".to_owned(), failure.error().code.name()])
+                .increment(1);
             body::drain(call).await;
             failure.into_reply(&call.about)
         }
@@ -115,6 +156,9 @@ async fn checked(call: &mut Call) -> Result<Reply, Failure> {
     if !call.request.method().is_safe() || fastwebsockets::upgrade::is_upgrade_request(&call.request) {
         rules.check_origin(headers)?;
     }
+    if !call.subject.id.is_empty() {
+        tracing::Span::current().record("subject", call.subject.id.as_str());
+    }
     router::dispatch(call).await
 }
 
@@ -131,7 +175,9 @@ fn share(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("X-Request-Id, Retry-After, ETag, Content-Range, Content-Disposition"),
+        HeaderValue::from_static(
+            "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag, Content-Range, Content-Disposition",
+        ),
     );
     if let Some(methods) = headers.get(ALLOW).cloned() {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
@@ -143,12 +189,12 @@ fn share(headers: &mut HeaderMap, origin: HeaderValue) {
     }
 }
 
-/// The refusal when every connection is taken. Liveness is still told: a full server is alive.
-fn full(about: &About) -> Reply {
+/// The refusal when there is no place for a connection. Liveness is still told: a full server is alive.
+fn full(about: &About, error: ApiError) -> Reply {
     let mut reply = if router::is_liveness(&about.method, &about.path) {
         super::health::live()
     } else {
-        let error = ApiError::new(ErrorCode::ServiceUnavailable, "All connections of this server are taken.").with("retry_after", 2);
+        catalogue::ERRORS.with(["http".to_owned(), error.code.name()]).increment(1);
         Failure::from(error).into_reply(about)
     };
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,5 +1,6 @@
 //! HTTP: routes, bodies and errors of the REST surface.
 
+mod admit;
 mod body;
 mod call;
 mod collections;
@@ -7,6 +8,7 @@ mod documents;
 mod exchange;
 mod file;
 mod health;
+mod metrics;
 mod multipart;
 mod params;
 mod plugins;

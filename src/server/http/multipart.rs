@@ -9,6 +9,7 @@ use super::params::from_str;
 use super::respond::{Failure, Reply};
 use crate::pipeline::{Engine, NewUpload, PendingIngest, Upload};
 use crate::protocol::{ApiError, ErrorCode, FailedDocument};
+use crate::telemetry::catalogue::{self, limit};
 use form::Fields;
 use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
@@ -264,6 +265,7 @@ fn request_too_large(limit: u64) -> Failure {
 }
 
 fn file_too_large(limit: u64) -> ApiError {
+    catalogue::refused(limit::UPLOAD_BYTES);
     ApiError::new(ErrorCode::PayloadTooLarge, format!("The file has more than {limit} bytes.")).with("max_bytes", limit)
 }
 

@@ -6,6 +6,7 @@ use super::respond::{BodyError, Failure, Reply, json};
 use super::sse;
 use crate::pipeline::QueryHandle;
 use crate::protocol::{ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest};
+use crate::telemetry::catalogue;
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::StatusCode;
@@ -62,7 +63,10 @@ fn frame(event: &QueryEvent) -> Bytes {
         QueryEvent::Token(data) => ("token", serde_json::to_string(data)),
         QueryEvent::Citation(data) => ("citation", serde_json::to_string(data)),
         QueryEvent::Complete(data) => ("complete", serde_json::to_string(data)),
-        QueryEvent::Error(data) => ("error", serde_json::to_string(data)),
+        QueryEvent::Error(data) => {
+            catalogue::ERRORS.with(["stream".to_owned(), data.code.name()]).increment(1);
+            ("error", serde_json::to_string(data))
+        }
     };
     sse::event(name, data)
 }

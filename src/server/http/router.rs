@@ -1,10 +1,12 @@
 //! Which handler a path and a method mean.
 
+use super::admit::Admitted;
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
-use super::{collections, documents, file, health, multipart, plugins, query};
+use super::{collections, documents, file, health, metrics, multipart, plugins, query};
 use crate::auth::Scope;
 use crate::protocol::{ApiError, ErrorCode};
+use crate::server::limits::Budget;
 use crate::server::ws::{self, Socket};
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -16,6 +18,7 @@ enum Route {
     Health,
     Live,
     Ready,
+    Metrics,
     Upload,
     Documents,
     Document(String),
@@ -56,6 +59,7 @@ impl Route {
             ["health"] => Some(Self::Health),
             ["health", "live"] => Some(Self::Live),
             ["health", "ready"] => Some(Self::Ready),
+            ["metrics"] => Some(Self::Metrics),
             ["documents"] => Some(Self::Documents),
             ["documents", "upload"] => Some(Self::Upload),
             ["documents", ""] | ["documents", "", _] | ["collections", ""] | ["collections", "", _] | ["plugins", ""] => None,
@@ -77,6 +81,32 @@ impl Route {
         })
     }
 
+    /// The route without what varies in it, as metrics and traces name it.
+    fn template(&self) -> &'static str {
+        match self {
+            Self::Health => "/health",
+            Self::Live => "/health/live",
+            Self::Ready => "/health/ready",
+            Self::Metrics => "/metrics",
+            Self::Upload => "/documents/upload",
+            Self::Documents => "/documents",
+            Self::Document(_) => "/documents/{id}",
+            Self::Chunks(_) => "/documents/{id}/chunks",
+            Self::Text(_) => "/documents/{id}/text",
+            Self::File(_) => "/documents/{id}/file",
+            Self::Query => "/query",
+            Self::QueryStream => "/query/stream",
+            Self::Search => "/search",
+            Self::Collections => "/collections",
+            Self::Collection(_) => "/collections/{name}",
+            Self::CollectionInfo(_) => "/collections/{name}/info",
+            Self::Plugins => "/plugins",
+            Self::Plugin(_) => "/plugins/{name}",
+            Self::PluginLog(_) => "/plugins/{name}/log",
+            Self::Socket(socket) => socket.path(),
+        }
+    }
+
     /// The methods that it has, as `Allow` lists them.
     fn allow(&self) -> &'static str {
         match self {
@@ -96,10 +126,21 @@ impl Route {
             // A socket says itself why it does not let in, in a message.
             Self::Socket(_) => None,
             Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) => Some(Scope::Config),
+            Self::Metrics => Some(Scope::Monitor),
             Self::Document(_) | Self::Collection(_) if deletes => Some(Scope::Delete),
             Self::Upload => Some(Scope::Write),
             Self::Collections if posts => Some(Scope::Write),
             _ => Some(Scope::Read),
+        }
+    }
+
+    /// What a request counts as; `None` for what costs nothing and must always be answered.
+    fn budget(&self, method: &Method) -> Option<Budget> {
+        match self {
+            Self::Health | Self::Live | Self::Ready => None,
+            Self::Query | Self::QueryStream | Self::Search if method == Method::POST => Some(Budget::Query),
+            Self::Upload if method == Method::POST => Some(Budget::Upload),
+            _ => Some(Budget::Request),
         }
     }
 
@@ -124,14 +165,25 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
         reply.headers_mut().insert(ALLOW, allow);
         return Ok(reply);
     }
-    if let Some(scope) = route.scope(&method) {
+    // Before the scope is looked at: what is refused for that is counted too.
+    let admitted = route.budget(&method).map(|budget| Admitted::new(call, budget)).transpose()?;
+    let reply = handle(call, route, &method).await;
+    match admitted {
+        Some(admitted) => admitted.pass(reply),
+        None => reply,
+    }
+}
+
+async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply, Failure> {
+    if let Some(scope) = route.scope(method) {
         call.subject.require(scope)?;
     }
-    let deletes = method == Method::DELETE;
+    let deletes = *method == Method::DELETE;
     match route {
         Route::Health => health::report(call).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(call).await,
+        Route::Metrics => metrics::get(call).await,
         Route::Upload => multipart::upload(call).await,
         Route::Documents => documents::list(call).await,
         Route::Document(id) if deletes => documents::delete(call, id).await,
@@ -142,17 +194,32 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
         Route::Query => query::answer(call).await,
         Route::QueryStream => query::stream(call).await,
         Route::Search => query::search(call).await,
-        Route::Collections if method == Method::POST => collections::create(call).await,
+        Route::Collections if *method == Method::POST => collections::create(call).await,
         Route::Collections => collections::list(call).await,
         Route::Collection(name) if deletes => collections::delete(call, name).await,
         Route::Collection(name) | Route::CollectionInfo(name) => collections::get(call, &name).await,
-        Route::Plugins if method == Method::POST => plugins::install(call).await,
+        Route::Plugins if *method == Method::POST => plugins::install(call).await,
         Route::Plugins => plugins::list(call).await,
         Route::Plugin(name) if deletes => plugins::remove(call, name).await,
         Route::Plugin(name) => plugins::get(call, &name).await,
         Route::PluginLog(name) => plugins::log(call, &name).await,
         Route::Socket(socket) => ws::upgrade(call, socket).await,
     }
+}
+
+/// What a path is called in metrics and traces: its route's template, or `unmatched`.
+pub(super) fn template(path: &str) -> &'static str {
+    match Route::of(path) {
+        Ok(Some(route)) => route.template(),
+        Ok(None) | Err(_) => "unmatched",
+    }
+}
+
+/// Whether a route is one that monitors and orchestrators ask all the time.
+pub(super) fn is_look(template: &str) -> bool {
+    [Route::Health, Route::Live, Route::Ready, Route::Metrics]
+        .iter()
+        .any(|route| route.template() == template)
 }
 
 /// Whether a request only asks if the server is alive.

@@ -38,6 +38,11 @@ impl Closing {
         Self::new(1007, "text must be UTF-8")
     }
 
+    /// Whether it says so.
+    pub fn is_too_large(&self) -> bool {
+        self.code == Some(1009)
+    }
+
     /// 1009: more bytes than are taken.
     pub const fn too_large() -> Self {
         Self::new(1009, "the message is too large")

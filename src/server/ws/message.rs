@@ -1,6 +1,7 @@
 //! Reading what clients say, and the errors that answer it. No I/O.
 
 use crate::protocol::{ApiError, ClientMessage, ErrorCode, ErrorData, QueryEvent, ServerMessage};
+use crate::telemetry::catalogue;
 use serde_json::{Map, Value};
 
 /// Characters of a `request_id`.
@@ -56,6 +57,9 @@ pub(super) fn error_frame(request_id: Option<&str>, error: ApiError) -> Vec<u8> 
 
 /// A server's message as it goes into a text frame.
 pub(super) fn frame(request_id: Option<&str>, event: &QueryEvent) -> Vec<u8> {
+    if let QueryEvent::Error(error) = event {
+        catalogue::ERRORS.with(["socket".to_owned(), error.code.name()]).increment(1);
+    }
     serde_json::to_vec(&ServerMessage { request_id, event }).unwrap_or_else(|error| {
         tracing::error!(%error, "a message could not be written as JSON");
         br#"{"type":"error","request_id":null,"data":{"code":"INTERNAL_ERROR","message":"A message could not be written.","details":{},"recoverable":false}}"#.to_vec()

@@ -112,7 +112,7 @@ impl Pulse {
 
 /// Writes what is put into the queues, and pings every `period`, until a close was written, the peer is
 /// gone, or nobody can send any more. Then it ends its direction of the stream.
-pub(super) async fn write(mut stream: impl AsyncWrite + Unpin, mut queues: Queues, pulse: Pulse, period: Duration) {
+pub(super) async fn write(mut stream: impl AsyncWrite + Unpin, mut queues: Queues, pulse: Pulse, period: Duration, sent: metrics::Counter) {
     let (_, mut socket) = fastwebsockets::after_handshake_split(tokio::io::empty(), &mut stream, Role::Server);
     let mut pings = interval_at(Instant::now() + period, period);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -136,7 +136,10 @@ pub(super) async fn write(mut stream: impl AsyncWrite + Unpin, mut queues: Queue
                 }
             }
             message = queues.messages.recv() => match message {
-                Some(Outgoing::Text(text)) => Frame::text(text.into()),
+                Some(Outgoing::Text(text)) => {
+                    sent.increment(1);
+                    Frame::text(text.into())
+                }
                 Some(Outgoing::Close(closing)) => Frame::close_raw(closing.payload().into()),
                 None => break,
             },

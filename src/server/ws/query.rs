@@ -4,18 +4,32 @@ use super::message::{self, Unreadable, error_frame, frame};
 use super::outbox::{Gone, Outbox};
 use super::running::{Command, Running, follow};
 use super::session::Conversation;
+use crate::auth::Subject;
 use crate::protocol::{self, ApiError, ClientMessage, ErrorCode, QueryEvent, QueryOptions, Stage, Status};
 use crate::server::context::Shared;
+use crate::server::limits::Budget;
+use crate::telemetry::catalogue::{self, limit};
 use serde_json::Value;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+/// Who is at the other end.
+pub(super) struct Client {
+    /// Where it is.
+    pub address: IpAddr,
+    /// Who it is.
+    pub subject: Arc<Subject>,
+}
+
 /// One connection's queries.
 pub(super) struct Queries {
     shared: Arc<Shared>,
     outbox: Outbox,
+    /// Where the peer is, and who.
+    client: Client,
     /// What later queries take where they say nothing.
     defaults: Mutex<QueryOptions>,
     running: Arc<Running>,
@@ -24,13 +38,14 @@ pub(super) struct Queries {
 
 impl Queries {
     /// A conversation that answers into `outbox`.
-    pub fn new(shared: Arc<Shared>, outbox: Outbox) -> Self {
+    pub fn new(shared: Arc<Shared>, client: Client, outbox: Outbox) -> Self {
         let tasks = TaskTracker::new();
         // Nothing waits for it before the server stops, and then it may be empty at once.
         tasks.close();
         Self {
             shared,
             outbox,
+            client,
             defaults: Mutex::default(),
             running: Arc::default(),
             tasks,
@@ -57,9 +72,13 @@ impl Queries {
         }
         let most = self.shared.settings.max_queries_per_connection;
         if self.running.len() >= most {
+            catalogue::refused(limit::CONNECTION_QUERIES);
             let message = format!("This connection has {most} queries in flight already.");
             return Err(ApiError::new(ErrorCode::RateLimitExceeded, message).with("retry_after", 1));
         }
+        let Client { address, subject } = &self.client;
+        self.shared.limits.take(Budget::Query, subject, *address)?;
+        let place = self.shared.limits.query(subject, *address)?;
         let options = protocol::parse::<QueryOptions>(data)?.or(&self.defaults());
         let begun = std::panic::catch_unwind(AssertUnwindSafe(|| self.shared.engine.query(options)));
         let handle = begun.map_err(|_| {
@@ -75,7 +94,11 @@ impl Queries {
             self.outbox.clone(),
             self.shared.settings.pause_limit,
         );
-        self.tasks.spawn(following.in_current_span());
+        let held = async move {
+            following.await;
+            drop(place);
+        };
+        self.tasks.spawn(held.in_current_span());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::frames::{Assembler, Closing, Message, check_control, close_reply, closing_for};
 use super::outbox::{self, Gone, Outbox, Pulse};
 use crate::server::context::Shared;
+use crate::telemetry::{Held, catalogue};
 use fastwebsockets::{Frame, OpCode, Role};
 use futures_util::FutureExt;
 use std::io;
@@ -28,6 +29,26 @@ pub(super) trait Conversation: Send + Sync {
     fn finished(&self) -> impl Future<Output = ()> + Send;
 }
 
+/// What a session tells the metrics: that it is there, and its messages. The counters are looked up once, since tokens
+/// are messages.
+pub(super) struct Traffic {
+    heard: metrics::Counter,
+    sent: metrics::Counter,
+    _open: Held,
+}
+
+impl Traffic {
+    /// Counts a session of the socket at `path`.
+    pub fn of(path: &'static str) -> Self {
+        catalogue::SOCKETS_OPENED.with([path]).increment(1);
+        Self {
+            heard: catalogue::SOCKET_MESSAGES.with([path, "in"]),
+            sent: catalogue::SOCKET_MESSAGES.with([path, "out"]),
+            _open: catalogue::SOCKETS.hold([path]),
+        }
+    }
+}
+
 /// How a session came to its end.
 enum End {
     /// The peer is not there any more.
@@ -42,6 +63,7 @@ enum End {
 pub(super) async fn run<C: Conversation>(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     shared: &Shared,
+    traffic: Traffic,
     begin: impl FnOnce(Outbox) -> C,
 ) {
     let (mut reader, writer) = tokio::io::split(stream);
@@ -49,17 +71,22 @@ pub(super) async fn run<C: Conversation>(
     let (outbox, queues) = Outbox::new(settings.outgoing_messages);
     let pulse = Pulse::default();
     let mut writing = AbortOnDropHandle::new(tokio::spawn(
-        outbox::write(writer, queues, pulse.clone(), settings.ping_interval).in_current_span(),
+        outbox::write(writer, queues, pulse.clone(), settings.ping_interval, traffic.sent).in_current_span(),
     ));
     let conversation = begin(outbox.clone());
 
     let end = tokio::select! {
-        end = listen(&mut reader, &conversation, &outbox, &pulse, settings.max_message_bytes) => end,
+        end = listen(&mut reader, &conversation, &outbox, &pulse, settings.max_message_bytes, &traffic.heard) => end,
         _ = &mut writing => End::Gone,
         () = async { shared.stopping.cancelled().await; conversation.finished().await } => End::Afterwards(Closing::going_away("the server stops")),
         () = shared.deadline.cancelled() => End::Now(Closing::going_away("the server stops")),
     };
     drop(conversation);
+    if let End::Now(closing) = &end
+        && closing.is_too_large()
+    {
+        catalogue::refused(catalogue::limit::MESSAGE_BYTES);
+    }
 
     let said = async {
         match end {
@@ -91,6 +118,7 @@ async fn listen<S: AsyncRead + AsyncWrite, C: Conversation>(
     outbox: &Outbox,
     pulse: &Pulse,
     limit: usize,
+    heard_messages: &metrics::Counter,
 ) -> End {
     let (mut socket, _) = fastwebsockets::after_handshake_split(reader, tokio::io::sink(), Role::Server);
     // Both are done here: pongs go through the writer, and close frames are checked first.
@@ -122,10 +150,13 @@ async fn listen<S: AsyncRead + AsyncWrite, C: Conversation>(
             OpCode::Text | OpCode::Binary | OpCode::Continuation => match assembler.take(fin, opcode, payload) {
                 Err(closing) => return End::Now(closing),
                 Ok(None) => Ok(()),
-                Ok(Some(message)) => match hear(conversation, message).await {
-                    Some(heard) => heard,
-                    None => return End::Now(Closing::internal()),
-                },
+                Ok(Some(message)) => {
+                    heard_messages.increment(1);
+                    match hear(conversation, message).await {
+                        Some(heard) => heard,
+                        None => return End::Now(Closing::internal()),
+                    }
+                }
             },
         };
         if heard.is_err() {

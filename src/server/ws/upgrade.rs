@@ -1,8 +1,8 @@
 //! From an HTTP request to a WebSocket session.
 
 use super::collections::CollectionEvents;
-use super::query::Queries;
-use super::session;
+use super::query::{Client, Queries};
+use super::session::{self, Traffic};
 use super::upload::UploadEvents;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::http::{Call, Failure, Reply, empty};
@@ -27,6 +27,15 @@ pub(in crate::server) enum Socket {
 }
 
 impl Socket {
+    /// Its path.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Query => "/ws/query",
+            Self::Upload => "/ws/upload",
+            Self::Collections => "/ws/collections",
+        }
+    }
+
     /// The socket at `/ws/{name}`.
     pub fn of(name: &str) -> Option<Self> {
         match name {
@@ -41,7 +50,7 @@ impl Socket {
 /// What a socket has ready when the session begins. Subscriptions are made before the client is answered, so that it
 /// misses nothing that happens after.
 enum Opening {
-    Query,
+    Query(Client),
     Upload(UploadEvents),
     Collections(CollectionEvents),
 }
@@ -52,8 +61,16 @@ pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Resul
     if call.shared.stopping.is_cancelled() {
         return Err(ApiError::new(ErrorCode::ServiceUnavailable, "The server is stopping.").into());
     }
+    // The connections of a proxy are its clients'.
+    let of_address = match call.proxied {
+        true => call.shared.limits.connection(call.address)?,
+        false => None,
+    };
     let opening = match socket {
-        Socket::Query => Opening::Query,
+        Socket::Query => Opening::Query(Client {
+            address: call.address,
+            subject: call.subject.clone(),
+        }),
         Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, &call.shared.engine)),
         Socket::Collections => Opening::Collections(CollectionEvents::subscribe(call.params()?, &call.shared.engine).await?),
     };
@@ -61,12 +78,12 @@ pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Resul
         .map_err(|_| bad_handshake("the handshake's header fields are not as they must be"))?;
     let (shared, place) = (call.shared.clone(), call.place.clone());
     let session = async move {
-        begin(&shared, upgraded, opening).await;
-        drop(place);
+        begin(&shared, upgraded, opening, Traffic::of(socket.path())).await;
+        drop((place, of_address));
     };
     call.shared
         .tasks
-        .spawn(session.instrument(tracing::info_span!("session", socket = ?socket, id = %call.about.request_id)));
+        .spawn(session.instrument(tracing::error_span!("session", socket = socket.path(), session = %uuid::Uuid::now_v7())));
 
     let mut reply = empty(StatusCode::SWITCHING_PROTOCOLS);
     *reply.headers_mut() = answer.headers().clone();
@@ -79,7 +96,7 @@ pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Resul
     Ok(reply)
 }
 
-async fn begin(shared: &std::sync::Arc<crate::server::context::Shared>, upgraded: UpgradeFut, opening: Opening) {
+async fn begin(shared: &std::sync::Arc<crate::server::context::Shared>, upgraded: UpgradeFut, opening: Opening, traffic: Traffic) {
     let stream = match tokio::time::timeout(HAND_OVER, upgraded).await {
         Ok(Ok(socket)) => socket.into_inner(),
         Ok(Err(error)) => return tracing::debug!(%error, "the peer left during the handshake"),
@@ -87,9 +104,9 @@ async fn begin(shared: &std::sync::Arc<crate::server::context::Shared>, upgraded
     };
     tracing::debug!("opened");
     match opening {
-        Opening::Query => session::run(stream, shared, |outbox| Queries::new(shared.clone(), outbox)).await,
-        Opening::Upload(events) => session::run(stream, shared, |outbox| events.tell(outbox)).await,
-        Opening::Collections(events) => session::run(stream, shared, |outbox| events.tell(outbox)).await,
+        Opening::Query(client) => session::run(stream, shared, traffic, |outbox| Queries::new(shared.clone(), client, outbox)).await,
+        Opening::Upload(events) => session::run(stream, shared, traffic, |outbox| events.tell(outbox)).await,
+        Opening::Collections(events) => session::run(stream, shared, traffic, |outbox| events.tell(outbox)).await,
     }
     tracing::debug!("closed");
 }

@@ -1,8 +1,7 @@
 //! The log: what is written, and how it looks.
 //!
 //! Lines go to standard error, so that a command's output stays clean. What is logged is chosen where
-//! it is logged; credentials and the text of documents and questions are never among it. May depend on
-//! `config` alone.
+//! it is logged; credentials and the text of documents and questions are never among it.
 
 use crate::config::{LogFormat, LogSettings};
 use std::io::IsTerminal;

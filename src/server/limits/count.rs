@@ -1,0 +1,64 @@
+//! What clients have at a time.
+
+use super::Key;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+type Table = Mutex<HashMap<Key, usize>>;
+
+/// How many each client has. It holds only those that have some.
+pub(super) struct Counts {
+    most: usize,
+    table: Arc<Table>,
+}
+
+/// One of them, until it is dropped.
+pub(in crate::server) struct Counted {
+    key: Key,
+    table: Arc<Table>,
+}
+
+fn lock(table: &Table) -> MutexGuard<'_, HashMap<Key, usize>> {
+    // Numbers are whole after every statement.
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counts {
+    /// Counts up to `most` for each client; 0 is no limit.
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            table: Arc::default(),
+        }
+    }
+
+    /// One more for a client, or how many it may have.
+    pub fn one_more(&self, key: Key) -> Result<Option<Counted>, usize> {
+        if self.most == 0 {
+            return Ok(None);
+        }
+        let mut table = lock(&self.table);
+        let count = table.entry(key.clone()).or_default();
+        if *count >= self.most {
+            return Err(self.most);
+        }
+        *count += 1;
+        drop(table);
+        Ok(Some(Counted {
+            key,
+            table: self.table.clone(),
+        }))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut table = lock(&self.table);
+        if let Some(count) = table.get_mut(&self.key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                table.remove(&self.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Lines of the log that others can cause: so many in a second, and the rest is counted.
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Lets so many through in a second, and twice as many at once.
+pub struct Throttle {
+    limiter: DefaultDirectRateLimiter,
+    held_back: AtomicU64,
+}
+
+impl Throttle {
+    /// A throttle; at least 1 in a second.
+    pub fn per_second(lines: u32) -> Self {
+        let lines = NonZeroU32::new(lines).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(lines).allow_burst(lines.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
+        Self {
+            limiter: RateLimiter::direct(quota),
+            held_back: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether to write a line now; with it, how many were held back since the last one.
+    pub fn pass(&self) -> Option<u64> {
+        if self.limiter.check().is_ok() {
+            return Some(self.held_back.swap(0, Ordering::Relaxed));
+        }
+        self.held_back.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Throttle;
+
+    #[test]
+    fn a_flood_is_counted_and_not_written() {
+        let throttle = Throttle::per_second(1);
+        let passed = (0..1_000).filter(|_| throttle.pass().is_some()).count();
+        // Two at once, and one for each second that this may have taken.
+        assert!((2..100).contains(&passed), "{passed}");
+        assert!(throttle.held_back.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    }
+}
