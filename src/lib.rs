@@ -21,3 +21,4 @@ pub mod secret;
 pub mod server;
 pub mod telemetry;
 pub mod tls;
+mod watch;

@@ -88,6 +88,42 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
+/// Shorthand for scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Reads and writes.
+    User,
+    /// Deletes as well.
+    Manager,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// The role that tokens call `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "viewer" => Some(Self::Viewer),
+            "user" => Some(Self::User),
+            "manager" => Some(Self::Manager),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+
+    /// What it may do.
+    pub fn scopes(self) -> &'static [Scope] {
+        match self {
+            Self::Viewer => &[Scope::Read],
+            Self::User => &[Scope::Read, Scope::Write],
+            Self::Manager => &[Scope::Read, Scope::Write, Scope::Delete],
+            Self::Admin => &Scope::ALL,
+        }
+    }
+}
+
 /// Whoever sent a request or opened a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
@@ -108,6 +144,16 @@ impl Subject {
             id: String::new(),
             scopes: Scopes::all(),
             collections: None,
+            expires: None,
+        }
+    }
+
+    /// Somebody who has not said who they are, where that is asked.
+    pub fn nobody() -> Self {
+        Self {
+            id: String::new(),
+            scopes: Scopes::default(),
+            collections: Some(Vec::new()),
             expires: None,
         }
     }

@@ -1,18 +1,23 @@
 //! The server as a client meets it: JSON over HTTP, and WebSockets.
 
 use super::CliError;
+use crate::secret::Secret;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures_util::{SinkExt, Stream, StreamExt};
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use reqwest::multipart::Form;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -30,27 +35,27 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `address`, such as `http://127.0.0.1:8000`. Connects to nothing yet.
+    /// A client of the server at `address`, such as `http://127.0.0.1:8000`, with a token or API key, and the authorities (a PEM file)
+    /// that may have signed its certificate in place of the system's. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`CliError::Usage`] where the address or the token cannot be used.
-    pub fn new(address: &str, token: Option<String>) -> Result<Self, CliError> {
-        let unusable = |why: &str| CliError::Usage(format!("--server {address}: {why}; it must be like http://127.0.0.1:8000"));
+    /// [`CliError::Usage`] where the address, the token or the file cannot be used.
+    pub fn new(address: &str, token: Option<Secret>, ca: Option<&Path>) -> Result<Self, CliError> {
+        let unusable = |why: &str| {
+            CliError::Usage(format!(
+                "--server {address}: {why}; it must be like http://127.0.0.1:8000 or https://ibid.example.org"
+            ))
+        };
         let base = match Url::parse(address) {
-            Ok(url) if url.scheme() == "http" && url.has_host() => url,
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
             // `127.0.0.1:8000` and `localhost:8000` are understood as well.
             _ if !address.contains("://") => Url::parse(&format!("http://{address}")).map_err(|error| unusable(&error.to_string()))?,
-            Ok(url) if url.scheme() == "https" => {
-                return Err(unusable(
-                    "this client does not speak TLS; reach the server directly, or through a tunnel",
-                ));
-            }
-            Ok(_) => return Err(unusable("this is not an http address")),
+            Ok(_) => return Err(unusable("this is not an http or https address")),
             Err(error) => return Err(unusable(&error.to_string())),
         };
         let authorization = token
-            .filter(|token| !token.trim().is_empty())
-            .map(|token| HeaderValue::from_str(&format!("Bearer {}", token.trim())))
+            .filter(|token| !token.is_empty())
+            .map(|token| HeaderValue::from_str(&format!("Bearer {}", token.expose())))
             .transpose()
             .map_err(|_| CliError::Usage("--token: a token has no line breaks or control characters".to_owned()))?
             .map(|mut value| {
@@ -59,10 +64,14 @@ impl Client {
             });
         crate::tls::install_provider();
         let mut http = reqwest::Client::builder()
-            // It speaks to the server without TLS, and so needs no certificates of the system.
-            .tls_certs_only([])
             .connect_timeout(CONNECT)
             .user_agent(concat!("ibid/", env!("CARGO_PKG_VERSION")));
+        match ca {
+            Some(path) => http = http.tls_certs_only(authorities(path)?),
+            // Without TLS no certificates of the system are needed, and there may be none.
+            None if base.scheme() == "http" => http = http.tls_certs_only([]),
+            None => {}
+        }
         if base.host_str().is_some_and(is_loopback) {
             // A proxy in the environment cannot reach this machine's own loopback.
             http = http.no_proxy();
@@ -147,43 +156,30 @@ impl Client {
     /// # Errors
     /// If the server cannot be reached or does not open the socket.
     pub async fn socket(&self, path: &[&str], query: &[(&str, String)]) -> Result<Socket, CliError> {
-        let mut url = self.url(path, query);
-        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = self.base.port_or_known_default().unwrap_or(80);
-        // Of an http address the scheme can always be changed to ws: both are special schemes.
-        let _ = url.set_scheme("ws");
-        let mut request = url
-            .as_str()
-            .into_client_request()
-            .map_err(|error| self.foreign(error.to_string()))?;
-        if let Some(value) = &self.authorization {
-            request.headers_mut().insert(AUTHORIZATION, value.clone());
-        }
-        let stream = tokio::time::timeout(CONNECT, TcpStream::connect((host.as_str(), port)))
+        let key = generate_key();
+        // The HTTP client opens it, so that certificates, proxies and the way back are the same as for everything else.
+        let request = self
+            .request(Method::GET, path, query)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key);
+        let response = tokio::time::timeout(CONNECT * 3, self.send(request))
             .await
-            .map_err(|_| self.unreachable("it does not take the connection"))?
-            .map_err(|error| self.unreachable(&error.to_string()))?;
-        let handshake = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream));
-        let opened = tokio::time::timeout(CONNECT * 2, handshake)
-            .await
-            .map_err(|_| self.foreign("it does not open a WebSocket".to_owned()))?;
-        match opened {
-            Ok((stream, _)) => Ok(Socket {
-                stream,
-                server: self.server(),
-            }),
-            Err(tungstenite::Error::Http(response)) => {
-                let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
-                let body = response
-                    .body()
-                    .as_deref()
-                    .and_then(|body| serde_json::from_slice(body).ok())
-                    .unwrap_or(Value::Null);
-                let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Err(self.refusal(status, retry_after, &body))
-            }
-            Err(error) => Err(self.foreign(error.to_string())),
+            .map_err(|_| self.foreign("it does not open a WebSocket".to_owned()))??;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let (status, retry_after, body) = self.body(response).await?;
+            return Err(self.refusal(status, retry_after, &body));
         }
+        let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+        if accepted.is_none_or(|accepted| accepted.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
+            return Err(self.foreign("it does not open a WebSocket".to_owned()));
+        }
+        let upgraded = response.upgrade().await.map_err(|error| self.broken(causes(&error)))?;
+        Ok(Socket {
+            stream: WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await,
+            server: self.server(),
+        })
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
@@ -275,7 +271,7 @@ impl Client {
 
 /// A WebSocket of the server.
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<reqwest::Upgraded>,
     server: String,
 }
 
@@ -343,6 +339,19 @@ impl Socket {
     }
 }
 
+/// The certificates of a PEM file.
+fn authorities(path: &Path) -> Result<Vec<Certificate>, CliError> {
+    let pem = std::fs::read(path).map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if found.is_empty() {
+        return Err(CliError::Usage(format!("--ca {}: it holds no certificate in PEM", path.display())));
+    }
+    Ok(found)
+}
+
 fn seconds(value: &HeaderValue) -> Option<u64> {
     value.to_str().ok()?.trim().parse().ok()
 }
@@ -378,18 +387,18 @@ mod tests {
             ("http://[::1]:8000/api/v1/", "http://[::1]:8000/api/v1"),
         ] {
             assert_eq!(
-                Client::new(address, None).map(|client| client.server()).ok().as_deref(),
+                Client::new(address, None, None).map(|client| client.server()).ok().as_deref(),
                 Some(shown)
             );
         }
-        for address in ["https://example.org", "ftp://example.org", "http://", "::"] {
-            assert!(matches!(Client::new(address, None), Err(CliError::Usage(_))), "{address}");
+        for address in ["ftp://example.org", "http://", "https://", "::"] {
+            assert!(matches!(Client::new(address, None, None), Err(CliError::Usage(_))), "{address}");
         }
     }
 
     #[test]
     fn paths_are_escaped_and_kept_below_a_prefix() {
-        let client = Client::new("http://127.0.0.1:8000/api/v1", None).expect("valid");
+        let client = Client::new("http://127.0.0.1:8000/api/v1", None, None).expect("valid");
         let url = client.url(&["collections", "a/b c?", "info"], &[("q", "ä&b".to_owned())]);
         assert_eq!(
             url.as_str(),

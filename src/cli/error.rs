@@ -99,7 +99,10 @@ fn next_step(code: &str) -> String {
             program()
         ),
         "AUTHENTICATION_REQUIRED" | "MISSING_TOKEN" | "INVALID_TOKEN" | "TOKEN_EXPIRED" => {
-            "\nGive a valid token with --token or IBID_TOKEN".to_owned()
+            "\nGive a valid token or API key: in the variable IBID_TOKEN, or in a file that --token-file names".to_owned()
+        }
+        "AUTHORIZATION_FAILED" | "INSUFFICIENT_SCOPE" => {
+            "\nThe token or API key does not allow this: ask whoever runs the server for one that does".to_owned()
         }
         _ => String::new(),
     }

@@ -8,6 +8,7 @@
 mod answer;
 mod args;
 mod ask;
+mod auth;
 mod client;
 mod collections;
 mod console;
@@ -43,7 +44,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), CliError> {
-    let connect = || Client::new(&cli.server, cli.token.clone());
+    let connect = || {
+        Client::new(
+            &cli.server,
+            auth::credential(cli.token.clone(), cli.token_file.as_deref())?,
+            cli.ca.as_deref(),
+        )
+    };
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Ingest(args) => wait(async { ingest::run(connect()?, args).await }),
@@ -57,6 +64,8 @@ fn run(cli: Cli) -> Result<(), CliError> {
             wait(doctor::run(args, named))
         }
         Command::Config(args) => tools::config(&args),
+        Command::Key(args) => auth::key(args.action),
+        Command::Token(args) => auth::token(args.action),
         Command::Model(args) => tools::model(args),
         Command::Plugin(args) => match args.action {
             args::PluginAction::New { name, kind, lang, dir } => plugin::new(&name, kind, lang, dir),

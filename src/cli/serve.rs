@@ -2,11 +2,12 @@
 
 use super::args::ServeArgs;
 use super::{CliError, console, tools};
+use crate::auth::{Authenticator, Subject};
 use crate::config::{Effective, LlmOnFailure, Settings};
 use crate::generate::llm::LlmSettings;
 use crate::pipeline::{Engine, EngineSettings, OnFailure};
 use crate::secret::Secret;
-use crate::server::{Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings};
+use crate::server::{Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, TlsFiles};
 use crate::telemetry;
 use ipnet::IpNet;
 use std::fmt::Write;
@@ -44,6 +45,9 @@ async fn serve(effective: &Effective) -> Result<(), CliError> {
     // Before the engine loads, which takes seconds.
     crate::server::check(&server_settings).map_err(|error| cannot_start(&error))?;
     make_data_dir(&settings.data_dir)?;
+    let auth = Authenticator::open(server_settings.auth.clone())
+        .await
+        .map_err(|error| cannot_start(&error))?;
     check_port(server_settings.listen)?;
     if let Some(file) = &effective.file {
         tracing::info!(file = %file.display(), "settings");
@@ -54,7 +58,7 @@ async fn serve(effective: &Effective) -> Result<(), CliError> {
         started = Engine::start(engine_settings(settings)?) => started.map_err(|error| cannot_start(&error))?,
         () = signals.next() => return Err(CliError::Interrupted),
     };
-    let server = match Server::bind(server_settings, engine.clone()).await {
+    let server = match Server::bind(server_settings, auth, engine.clone()).await {
         Ok(server) => server,
         Err(error) => {
             engine.shutdown().await;
@@ -191,6 +195,8 @@ fn server_settings(settings: &Settings) -> Result<ServerSettings, CliError> {
     let defaults = ServerSettings::default();
     Ok(ServerSettings {
         listen: resolve(&server.listen)?,
+        tls: tls_files(settings)?,
+        auth: super::auth::settings(settings)?,
         allow_remote_without_auth: server.allow_remote_without_auth,
         allowed_origins: server.allowed_origins.clone(),
         allowed_hosts: server.allowed_hosts.clone(),
@@ -245,6 +251,32 @@ fn networks(key: &str, texts: &[String]) -> Result<Vec<IpNet>, CliError> {
         .collect()
 }
 
+/// How the server's addresses begin.
+pub fn scheme(settings: &Settings) -> &'static str {
+    match settings.server.tls_cert_file.as_os_str().is_empty() {
+        true => "http",
+        false => "https",
+    }
+}
+
+/// The files of the certificate; `None` where there is none.
+///
+/// # Errors
+/// If one is set without the other.
+pub fn tls_files(settings: &Settings) -> Result<Option<TlsFiles>, CliError> {
+    let (cert, key) = (&settings.server.tls_cert_file, &settings.server.tls_key_file);
+    match (cert.as_os_str().is_empty(), key.as_os_str().is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(TlsFiles {
+            cert: cert.clone(),
+            key: key.clone(),
+        })),
+        _ => Err(CliError::Usage(
+            "server.tls_cert_file and server.tls_key_file must both be set, or neither".to_owned(),
+        )),
+    }
+}
+
 /// The address of `HOST:PORT`; of a name with several, an IPv4 one, which is what clients try.
 pub fn resolve(listen: &str) -> Result<SocketAddr, CliError> {
     let unknown = |why: String| CliError::Usage(format!("`server.listen`: there is no address for {listen} ({why})"));
@@ -278,7 +310,7 @@ fn check_port(address: SocketAddr) -> Result<(), CliError> {
 
 /// What is in there already, for people.
 async fn holdings(engine: &Arc<Engine>) -> String {
-    match engine.collections().await {
+    match engine.collections(&Subject::anyone()).await {
         Ok(list) if list.collections.is_empty() => "nothing yet".to_owned(),
         Ok(list) => {
             let sum = |part: fn(&crate::protocol::CollectionStats) -> u64| list.collections.iter().map(|c| part(&c.stats)).sum::<u64>();
@@ -302,7 +334,7 @@ fn banner(settings: &Settings, address: SocketAddr, holdings: &str) -> String {
         (true, true) => SocketAddr::from(([127, 0, 0, 1], address.port())),
         (true, false) => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port())),
     };
-    let url = format!("http://{reachable}");
+    let url = format!("{}://{reachable}", scheme(settings));
     let server = if url == "http://127.0.0.1:8000" {
         String::new()
     } else {

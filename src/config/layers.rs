@@ -10,7 +10,7 @@ const FILE: &str = "ibid.toml";
 /// The variable that names a settings file.
 const FILE_VARIABLE: &str = "IBID_CONFIG";
 /// `IBID_*` variables that are not settings of the server: those of the client commands.
-const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE, "IBID_SERVER", "IBID_TOKEN", "IBID_COLLECTION"];
+const OTHER_VARIABLES: &[&str] = &[FILE_VARIABLE, "IBID_SERVER", "IBID_TOKEN", "IBID_CA", "IBID_COLLECTION"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,6 @@ pub use keys::{KEYS, Key, Kind};
 pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
 pub use settings::{
-    EmbedderSettings, IngestSettings, LimitsSettings, LlmOnFailure, LlmSettings, LogFormat, LogSettings, PluginSettings, QuerySettings,
-    ServerSettings, Settings,
+    AuthSettings, EmbedderSettings, IngestSettings, LimitsSettings, LlmOnFailure, LlmSettings, LogFormat, LogSettings, PluginSettings,
+    QuerySettings, ServerSettings, Settings,
 };

@@ -17,6 +17,8 @@ pub struct Settings {
     pub default_collection: String,
     /// The HTTP and WebSocket server.
     pub server: ServerSettings,
+    /// Who may use it.
+    pub auth: AuthSettings,
     /// The embedding model and its threads.
     pub embedder: EmbedderSettings,
     /// Uploads.
@@ -61,6 +63,42 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<String>,
     /// `x-forwarded-for` or `forwarded`.
     pub forwarded_header: String,
+    /// The certificate; empty for none.
+    pub tls_cert_file: PathBuf,
+    /// Its private key; empty for none.
+    pub tls_key_file: PathBuf,
+}
+
+/// Section `auth`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    /// Whether clients must say who they are.
+    pub enabled: bool,
+    /// How tokens are signed.
+    pub algorithm: String,
+    /// Of HS*; empty for none.
+    pub secret: Secret,
+    /// A file that holds the secret; empty for none.
+    pub secret_file: PathBuf,
+    /// A public key; empty for none.
+    pub public_key_file: PathBuf,
+    /// A key set; empty for none.
+    pub jwks_file: PathBuf,
+    /// The address of a key set; empty for none.
+    pub jwks_url: String,
+    /// Certificates for that address beside the system's; empty for none.
+    pub jwks_ca_file: PathBuf,
+    /// Seconds between fetches of the key set.
+    pub jwks_refresh_seconds: u64,
+    /// Values of `iss` that are taken; empty for all.
+    pub issuers: Vec<String>,
+    /// Values of `aud` that are taken; empty for all.
+    pub audiences: Vec<String>,
+    /// Seconds that clocks may differ.
+    pub leeway_seconds: u64,
+    /// What `ibid token mint` signs with; empty for none.
+    pub private_key_file: PathBuf,
 }
 
 /// Section `embedder`.

@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::error::PipelineError;
 use super::spec::Pipeline;
 use super::timestamp;
+use crate::auth::Subject;
 use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
 use crate::index::{CollectionKey, Schema};
 use crate::protocol::{ApiError, CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection};
@@ -26,14 +27,15 @@ pub struct CollectionSubscription {
 }
 
 impl Engine {
-    /// Every collection, by name.
-    pub async fn collections(&self) -> Result<CollectionList, ApiError> {
+    /// Every collection that the subject sees, by name.
+    pub async fn collections(&self, subject: &Subject) -> Result<CollectionList, ApiError> {
         let list = async {
             let collections = self.catalog.collections().await?;
             let stats: std::collections::HashMap<String, Counts> = self.catalog.all_stats().await?.into_iter().collect();
             Ok::<_, PipelineError>(
                 collections
                     .into_iter()
+                    .filter(|c| subject.sees(&c.name))
                     .map(|c| info(&c, stats.get(&c.id).copied().unwrap_or_default(), false))
                     .collect(),
             )
@@ -44,7 +46,10 @@ impl Engine {
     }
 
     /// One collection, with its pipeline.
-    pub async fn collection(&self, name: &str) -> Result<CollectionInfo, ApiError> {
+    pub async fn collection(&self, name: &str, subject: &Subject) -> Result<CollectionInfo, ApiError> {
+        if !subject.sees(name) {
+            return Err(ApiError::collection_not_found(name));
+        }
         let collection = async {
             let collection = self.catalog.collection(name).await?;
             let stats = self.catalog.stats(&collection.id).await?;
@@ -54,7 +59,15 @@ impl Engine {
     }
 
     /// Makes a collection, once all of its pipeline is known to run.
-    pub async fn create_collection(&self, new: CreateCollection) -> Result<CollectionInfo, ApiError> {
+    pub async fn create_collection(&self, new: CreateCollection, subject: &Subject) -> Result<CollectionInfo, ApiError> {
+        // Before anything is looked up, so that the answer does not tell whether there is one.
+        if !subject.sees(&new.name) {
+            return Err(ApiError::new(
+                crate::protocol::ErrorCode::AuthorizationFailed,
+                format!("These credentials are for some collections, and `{}` is none of them.", new.name),
+            )
+            .with("collection_name", new.name));
+        }
         let pipeline = Pipeline::parse(new.pipeline.unwrap_or_else(|| json!({})))?;
         let collection = self.make_collection(&new.name, pipeline).await.map_err(|error| match error {
             // The body of this request calls it `name`.
@@ -98,7 +111,10 @@ impl Engine {
     }
 
     /// Deletes a collection and all that is in it, and tells what that was.
-    pub async fn delete_collection(self: &Arc<Self>, name: &str) -> Result<Value, ApiError> {
+    pub async fn delete_collection(self: &Arc<Self>, name: &str, subject: &Subject) -> Result<Value, ApiError> {
+        if !subject.sees(name) {
+            return Err(ApiError::collection_not_found(name));
+        }
         // Goes on if the caller goes away: half a deletion would only be finished at the next start.
         let (engine, name) = (self.clone(), name.to_owned());
         let deletion = self.tasks.spawn(async move {

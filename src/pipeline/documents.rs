@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::error::PipelineError;
 use super::retrieve::chunk_id;
 use super::timestamp;
+use crate::auth::Subject;
 use crate::catalog::{self, DocumentRecord, DocumentSort, DocumentState, NewEvent};
 use crate::document::Span;
 use crate::files::FileError;
@@ -50,8 +51,8 @@ pub struct DocumentFile {
 }
 
 impl Engine {
-    /// A page of documents.
-    pub async fn documents(&self, list: DocumentQuery) -> Result<DocumentList, ApiError> {
+    /// A page of the documents that the subject sees.
+    pub async fn documents(&self, list: DocumentQuery, subject: &Subject) -> Result<DocumentList, ApiError> {
         let limit = list.limit.unwrap_or(50);
         if !(1..=1_000).contains(&limit) {
             return Err(ApiError::validation("limit", format!("must be 1 to 1000, not {limit}")));
@@ -81,8 +82,14 @@ impl Engine {
         };
         let page = async {
             let collection_ids = match &list.collection_name {
+                Some(name) if !subject.sees(name) => return Err(catalog::CatalogError::CollectionNotFound(name.clone())),
                 Some(name) => Some(vec![self.catalog.collection(name).await?.id]),
-                None => None,
+                None if subject.sees_all() => None,
+                None => {
+                    let all = self.catalog.collections().await?.into_iter();
+                    let seen = all.filter(|collection| subject.sees(&collection.name));
+                    Some(seen.map(|collection| collection.id).collect())
+                }
             };
             let query = catalog::DocumentQuery {
                 collection_ids,
@@ -102,8 +109,8 @@ impl Engine {
     }
 
     /// All that is known of a document.
-    pub async fn document(&self, id: &str) -> Result<DocumentDetail, ApiError> {
-        let record = self.shown(id).await?;
+    pub async fn document(&self, id: &str, subject: &Subject) -> Result<DocumentDetail, ApiError> {
+        let record = self.shown(id, subject).await?;
         let DocumentSummary { status, .. } = summary(&record);
         Ok(DocumentDetail {
             metadata: all_metadata(&record),
@@ -137,11 +144,18 @@ impl Engine {
     }
 
     /// A page of a document's chunks: `limit` 1 to 1,000.
-    pub async fn document_chunks(&self, id: &str, limit: u32, offset: u32, include_embeddings: bool) -> Result<ChunkList, ApiError> {
+    pub async fn document_chunks(
+        &self,
+        id: &str,
+        limit: u32,
+        offset: u32,
+        include_embeddings: bool,
+        subject: &Subject,
+    ) -> Result<ChunkList, ApiError> {
         if !(1..=1_000).contains(&limit) {
             return Err(ApiError::validation("limit", format!("must be 1 to 1000, not {limit}")));
         }
-        let record = self.shown(id).await?;
+        let record = self.shown(id, subject).await?;
         let page = async {
             let chunks = self.catalog.chunks(id, offset, limit).await?;
             let spans: Vec<Span> = chunks.iter().map(|chunk| chunk.at).collect();
@@ -188,8 +202,8 @@ impl Engine {
     }
 
     /// The extracted text, or the part of it from code point `start` up to, not including, `end`.
-    pub async fn document_text(&self, id: &str, start: Option<u64>, end: Option<u64>) -> Result<String, ApiError> {
-        let record = self.shown(id).await?;
+    pub async fn document_text(&self, id: &str, start: Option<u64>, end: Option<u64>, subject: &Subject) -> Result<String, ApiError> {
+        let record = self.shown(id, subject).await?;
         if matches!(record.state, DocumentState::Received | DocumentState::Failed) {
             let why = record
                 .error
@@ -215,8 +229,8 @@ impl Engine {
     }
 
     /// The original bytes.
-    pub async fn document_file(&self, id: &str) -> Result<DocumentFile, ApiError> {
-        let record = self.shown(id).await?;
+    pub async fn document_file(&self, id: &str, subject: &Subject) -> Result<DocumentFile, ApiError> {
+        let record = self.shown(id, subject).await?;
         let file = self.files.open(&record.sha256).await.map_err(|error| {
             if matches!(error, FileError::NotFound { .. }) && record.state == DocumentState::Failed {
                 ApiError::new(
@@ -237,7 +251,13 @@ impl Engine {
     }
 
     /// Deletes a document and all that was made of it, and tells what that was.
-    pub async fn delete_document(self: &Arc<Self>, id: &str) -> Result<DeletedDocument, ApiError> {
+    pub async fn delete_document(self: &Arc<Self>, id: &str, subject: &Subject) -> Result<DeletedDocument, ApiError> {
+        let record = self.shown(id, subject).await?;
+        // Whether the same bytes stay for a document of another collection is not for everybody to know.
+        let own_file = match subject.sees_all() {
+            true => None,
+            false => Some(u64::from(self.files.open(&record.sha256).await.is_ok())),
+        };
         // Goes on if the caller goes away: half a deletion would only be finished at the next start.
         let (engine, id) = (self.clone(), id.to_owned());
         let deletion = self.tasks.spawn(async move {
@@ -248,6 +268,10 @@ impl Engine {
             .await
             .map_err(PipelineError::from)
             .and_then(|receipt| receipt)
+            .map(|receipt| DeletedDocument {
+                files_deleted: own_file.unwrap_or(receipt.files_deleted),
+                ..receipt
+            })
             .map_err(|error| error.told(""))
     }
 
@@ -316,8 +340,8 @@ impl Engine {
         Ok(self.files.remove(&hold).await?)
     }
 
-    /// A document that is not being deleted.
-    async fn shown(&self, id: &str) -> Result<DocumentRecord, ApiError> {
+    /// A document that the subject sees and that is not being deleted.
+    async fn shown(&self, id: &str, subject: &Subject) -> Result<DocumentRecord, ApiError> {
         let not_found = || {
             ApiError::new(
                 ErrorCode::ResourceNotFound,
@@ -325,7 +349,7 @@ impl Engine {
             )
         };
         match self.catalog.document(id).await {
-            Ok(record) if record.state == DocumentState::Deleting => Err(not_found()),
+            Ok(record) if record.state == DocumentState::Deleting || !subject.sees(&record.collection) => Err(not_found()),
             Ok(record) => Ok(record),
             Err(catalog::CatalogError::NotFound { .. }) => Err(not_found()),
             Err(error) => Err(PipelineError::from(error).told("")),

@@ -363,6 +363,11 @@ impl Engine {
         Ok(engine)
     }
 
+    /// The collection that is meant where a client says `named`.
+    pub fn collection_or_default<'a>(&'a self, named: Option<&'a str>) -> &'a str {
+        named.unwrap_or(&self.settings.default_collection)
+    }
+
     /// Stops queries, parks documents at their last step, and makes everything durable. Does
     /// nothing the second time.
     pub async fn shutdown(&self) {

@@ -367,7 +367,7 @@ impl Engine {
                 times: quarantine.times,
                 reason: quarantine.because,
             }),
-            stats: stats(plugin.stats()),
+            stats: Some(stats(plugin.stats())),
             used_by: used.get(plugin.digest()).cloned().unwrap_or_default(),
         }
     }

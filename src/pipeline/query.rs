@@ -8,6 +8,7 @@ use super::policy::{Citing, Rescue};
 use super::resolve::{Resolved, Stage as PluginStage};
 use super::retrieve::{Retrieval, Timings};
 use super::stream::{AnswerWriter, Delivery, Written};
+use crate::auth::Subject;
 use crate::document::Attrs;
 use crate::generate::{Request, Sink};
 use crate::plugin::{Plan, Search};
@@ -42,6 +43,8 @@ pub struct QueryHandle {
 struct Question {
     text: String,
     collection: String,
+    /// Who asks does not see the collection: to them there is none.
+    unseen: bool,
     mode: Option<Mode>,
     limit: Option<usize>,
     delivery: Delivery,
@@ -62,9 +65,10 @@ struct Progress {
 }
 
 impl Engine {
-    /// Starts a query. Checks its values before anything else happens.
-    pub fn query(self: &Arc<Self>, options: QueryOptions) -> Result<QueryHandle, ApiError> {
-        let question = self.question(options)?;
+    /// Starts a query of the subject's. Checks its values before anything else happens.
+    pub fn query(self: &Arc<Self>, options: QueryOptions, subject: &Subject) -> Result<QueryHandle, ApiError> {
+        let mut question = self.question(options)?;
+        question.unseen = !subject.sees(&question.collection);
         let (sender, events) = mpsc::channel(EVENTS_AHEAD);
         let cancel = self.stopping.child_token();
         let query_id = format!("query_{}", uuid::Uuid::new_v4().simple());
@@ -83,11 +87,12 @@ impl Engine {
     }
 
     /// Answers a query at once.
-    pub async fn answer(self: &Arc<Self>, options: QueryOptions) -> Result<Answer, ApiError> {
-        let mut query = self.query(QueryOptions {
+    pub async fn answer(self: &Arc<Self>, options: QueryOptions, subject: &Subject) -> Result<Answer, ApiError> {
+        let options = QueryOptions {
             stream: Some(false),
             ..options
-        })?;
+        };
+        let mut query = self.query(options, subject)?;
         let mut citations: Vec<Citation> = Vec::new();
         while let Some(event) = query.events.recv().await {
             match event {
@@ -129,10 +134,13 @@ impl Engine {
     }
 
     /// Finds passages without making an answer.
-    pub async fn search(&self, request: SearchRequest) -> Result<SearchResponse, ApiError> {
+    pub async fn search(&self, request: SearchRequest, subject: &Subject) -> Result<SearchResponse, ApiError> {
         request.validate()?;
         let start = Instant::now();
         let collection = request.collection_name.as_deref().unwrap_or(&self.settings.default_collection);
+        if !subject.sees(collection) {
+            return Err(ApiError::collection_not_found(collection));
+        }
         let resolved = self.resolved(collection).await.map_err(|error| error.told("document_retrieval"))?;
         let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         let question = request.query.trim().to_owned();
@@ -198,6 +206,7 @@ impl Engine {
                 .collection_name
                 .clone()
                 .unwrap_or_else(|| self.settings.default_collection.clone()),
+            unseen: false,
             mode: options.mode,
             limit: options.max_results.map(|n| n as usize),
             delivery: Delivery::new(stream, options.include_sources.unwrap_or(true), format),
@@ -273,6 +282,9 @@ impl Engine {
     ) -> Result<Written, ApiError> {
         status(events, Stage::AnalyzingQuery, 0.1, "Analyzing the question").await?;
         let _permit = self.admit().await?;
+        if question.unseen {
+            return Err(ApiError::collection_not_found(&question.collection));
+        }
         let resolved = self
             .resolved(&question.collection)
             .await

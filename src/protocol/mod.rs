@@ -3,6 +3,7 @@
 //! Everyone may use this module; it depends on nothing of Ibid's. Field names and JSON types are
 //! the contract with every client: see `docs/protocol.md`.
 
+mod auth;
 mod collections;
 mod documents;
 mod error;
@@ -11,6 +12,7 @@ mod query;
 mod search;
 mod upload;
 
+pub use auth::{AuthError, AuthErrorData, Me};
 pub use collections::{CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection, DocumentAdded, DocumentDeleted};
 pub use documents::{
     ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDetail, DocumentList, DocumentSummary, FailedDocument, FileInfo,

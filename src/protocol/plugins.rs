@@ -36,8 +36,9 @@ pub struct PluginInfo {
     /// Of a plugin that is quarantined: why and for how long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<QuarantineInfo>,
-    /// What it has done since the server started.
-    pub stats: PluginStats,
+    /// What it has done since the server started; absent for subjects that do not see all collections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<PluginStats>,
     /// Collections whose pipelines run it now.
     pub used_by: Vec<String>,
 }

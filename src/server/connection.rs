@@ -1,6 +1,6 @@
-//! One TCP connection: HTTP/1.1 over it, and its orderly end.
+//! One TCP connection: TLS where there is a certificate, HTTP/1.1 over it, and its orderly end.
 //!
-//! HTTP/2 is deliberately absent: browsers speak it over TLS only, and a WebSocket begins as an HTTP/1.1 upgrade.
+//! HTTP/2 is deliberately absent: a WebSocket begins as an HTTP/1.1 upgrade.
 
 use super::context::{Place, Shared};
 use super::http;
@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Bytes of a request's head, and of what is read ahead of a body.
@@ -26,6 +27,28 @@ pub(super) struct Refusal(pub ApiError);
 
 /// Serves `stream` until either side ends it. Without a place every request is refused with 503, the first being the last.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Result<Place, Refusal>) {
+    let Some(tls) = &shared.tls else {
+        return speak(shared, stream, peer, place).await;
+    };
+    let handshake = tokio::time::timeout(shared.settings.handshake_timeout, tls.accept(stream));
+    let encrypted = tokio::select! {
+        encrypted = handshake => encrypted,
+        // Nothing is in flight on it yet.
+        () = shared.stopping.cancelled() => return,
+    };
+    match encrypted {
+        Ok(Ok(stream)) => speak(shared.clone(), stream, peer, place).await,
+        // Scanners, plain HTTP, clients that do not trust the certificate: their doing, and common.
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+    }
+}
+
+/// Speaks HTTP over `stream`.
+async fn speak<S>(shared: Arc<Shared>, stream: S, peer: SocketAddr, place: Result<Place, Refusal>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let refused = place.is_err();
     let service = {
         let shared = shared.clone();

@@ -2,6 +2,8 @@
 
 use super::ServerSettings;
 use super::limits::{Counted, Limits};
+use super::tls::Tls;
+use crate::auth::Authenticator;
 use crate::pipeline::Engine;
 use crate::telemetry::{Held, Throttle, catalogue};
 use std::net::SocketAddr;
@@ -14,6 +16,10 @@ use tokio_util::task::TaskTracker;
 pub(super) struct Shared {
     /// As the operator set them.
     pub settings: ServerSettings,
+    /// Encrypts connections; `None`: they are as they come.
+    pub tls: Option<Tls>,
+    /// Says who asks.
+    pub auth: Authenticator,
     /// Everything that is not the network.
     pub engine: Arc<Engine>,
     /// What each client may ask, and what of it is used.

@@ -5,6 +5,8 @@ use super::connection::Refusal;
 use super::context::{Place, Shared};
 use super::limits::{FORGET_EVERY, Limits};
 use super::settings::ServerSettings;
+use super::tls::{self, Tls, TlsError};
+use crate::auth::Authenticator;
 use crate::pipeline::Engine;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::telemetry::Throttle;
@@ -39,8 +41,8 @@ const CLOSING: Duration = Duration::from_secs(3);
 pub enum ServeError {
     /// Other machines could use it unasked. Code `REMOTE_WITHOUT_AUTH`.
     #[error(
-        "{0} can be reached from other machines, and there is no authentication yet: anyone who reaches it could read, add and delete documents. \
-         Listen on 127.0.0.1 or [::1] (with a reverse proxy that authenticates in front, if others need it), or set server.allow_remote_without_auth if that is meant."
+        "{0} can be reached from other machines, and authentication is off: anyone who reaches it could read, add and delete documents. \
+         Switch it on (auth.enabled), listen on 127.0.0.1 or [::1], or set server.allow_remote_without_auth if that is meant."
     )]
     RemoteWithoutAuth(SocketAddr),
     /// The address cannot be had. Code `CANNOT_LISTEN`.
@@ -51,6 +53,9 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The certificate cannot be used. Code `TLS`.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A setting is out of its range. Code `INVALID_SETTING`.
     #[error("setting {name}: {issue}")]
     InvalidSetting {
@@ -67,6 +72,7 @@ impl ServeError {
         match self {
             Self::RemoteWithoutAuth(_) => "REMOTE_WITHOUT_AUTH",
             Self::CannotListen { .. } => "CANNOT_LISTEN",
+            Self::Tls(_) => "TLS",
             Self::InvalidSetting { .. } => "INVALID_SETTING",
         }
     }
@@ -77,6 +83,8 @@ pub struct Server {
     listener: TcpListener,
     local: SocketAddr,
     settings: ServerSettings,
+    tls: Option<Tls>,
+    auth: Authenticator,
     engine: Arc<Engine>,
 }
 
@@ -85,20 +93,29 @@ impl Server {
     ///
     /// # Errors
     /// If other machines could reach it and that was not allowed, if it cannot be had, or if a setting is zero that must not be.
-    pub async fn bind(settings: ServerSettings, engine: Arc<Engine>) -> Result<Self, ServeError> {
+    pub async fn bind(settings: ServerSettings, auth: Authenticator, engine: Arc<Engine>) -> Result<Self, ServeError> {
         check(&settings)?;
         let address = settings.listen;
         let listener = listen(address).map_err(|source| ServeError::CannotListen { address, source })?;
         let local = listener
             .local_addr()
             .map_err(|source| ServeError::CannotListen { address, source })?;
-        if !local.ip().is_loopback() {
+        let tls = match settings.tls.clone() {
+            Some(files) => Some(Tls::open(files).await?),
+            None => None,
+        };
+        if !local.ip().is_loopback() && auth.is_on() && tls.is_none() {
+            tracing::warn!(%local, "without TLS, credentials and documents can be read on their way to and from other machines");
+        }
+        if !local.ip().is_loopback() && !auth.is_on() {
             tracing::warn!(%local, "other machines can reach this server, and it asks nobody who they are");
         }
         Ok(Self {
             listener,
             local,
             settings,
+            tls,
+            auth,
             engine,
         })
     }
@@ -118,6 +135,8 @@ impl Server {
             listener,
             local,
             settings,
+            tls,
+            auth,
             engine,
         } = self;
         let shared = Arc::new(Shared {
@@ -126,6 +145,8 @@ impl Server {
             access_log: Throttle::per_second(settings.access_lines_per_second),
             refusal_log: Throttle::per_second(1),
             settings,
+            tls,
+            auth,
             engine,
             local,
             stopping: shutdown.clone(),
@@ -229,7 +250,7 @@ async fn finish(shared: &Shared) {
 
 /// Whether a server can run with these settings, as far as that shows without an engine.
 pub fn check(settings: &ServerSettings) -> Result<(), ServeError> {
-    if !settings.listen.ip().is_loopback() && !settings.allow_remote_without_auth {
+    if !settings.listen.ip().is_loopback() && settings.auth.is_none() && !settings.allow_remote_without_auth {
         return Err(ServeError::RemoteWithoutAuth(settings.listen));
     }
     let sizes = [
@@ -250,12 +271,16 @@ pub fn check(settings: &ServerSettings) -> Result<(), ServeError> {
         ("header_timeout", settings.header_timeout),
         ("body_timeout", settings.body_timeout),
         ("write_timeout", settings.write_timeout),
+        ("handshake_timeout", settings.handshake_timeout),
     ];
     if let Some((name, _)) = times.into_iter().find(|(_, time)| time.is_zero()) {
         return Err(ServeError::InvalidSetting {
             name,
             issue: "must be longer than zero",
         });
+    }
+    if let Some(files) = &settings.tls {
+        tls::check(files)?;
     }
     Ok(())
 }

@@ -11,8 +11,10 @@ mod limits;
 mod listen;
 mod settings;
 mod stall;
+mod tls;
 mod ws;
 
 pub use limits::{Forwarding, LimitSettings, PerMinute, Proxies};
 pub use listen::{ServeError, Server, check};
 pub use settings::ServerSettings;
+pub use tls::{TlsError, TlsFiles, check as check_tls};

@@ -1,6 +1,8 @@
 //! What an operator can set about the network face. Plain data.
 
 use super::limits::LimitSettings;
+use super::tls::TlsFiles;
+use crate::auth::AuthSettings;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -9,6 +11,12 @@ use std::time::Duration;
 pub struct ServerSettings {
     /// Where to listen. Port 0 takes a free one, which `Server::local_addr` tells.
     pub listen: SocketAddr,
+    /// The certificate; `None`: the server speaks without TLS.
+    pub tls: Option<TlsFiles>,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// How clients say who they are; `None`: nobody is asked.
+    pub auth: Option<AuthSettings>,
     /// Listen on an address other machines can reach, although nobody is asked who they are.
     pub allow_remote_without_auth: bool,
     /// Origins (`https://app.example.org`) whose pages may use the API beside pages of the same origin.
@@ -52,6 +60,9 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            tls: None,
+            handshake_timeout: Duration::from_secs(10),
+            auth: None,
             allow_remote_without_auth: false,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),

@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
 mod authoring;
+mod claims;
 mod cli;
 mod collections;
 mod control;
@@ -24,5 +26,7 @@ mod plugins;
 mod query;
 mod registry;
 mod rest;
+mod scopes;
 mod shutdown;
+mod tls;
 mod uploads;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 pub struct Api {
     client: Client,
     url: String,
+    token: Option<String>,
 }
 
 /// An answer, read to its end.
@@ -73,12 +74,25 @@ impl Api {
         Self {
             client: client(),
             url: url.to_owned(),
+            token: None,
+        }
+    }
+
+    /// The same with a token or an API key.
+    pub fn with_token(self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self
         }
     }
 
     /// A request, to be changed before it is sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url))
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// Sends a request.

@@ -8,6 +8,7 @@ pub mod query;
 pub mod raw;
 pub mod shape;
 pub mod socket;
+pub mod tokens;
 pub mod upstream;
 
 pub use api::{Api, Reply};

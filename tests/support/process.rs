@@ -186,6 +186,13 @@ impl Server {
         Socket::connect(&format!("ws://{}{path}", self.address())).await
     }
 
+    /// A WebSocket at `/ws/...`, opened with a token.
+    pub async fn socket_with(&self, path: &str, token: &str) -> Socket {
+        let fields = [("authorization", format!("Bearer {token}"))];
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Socket::connect_with(&format!("ws://{}{path}", self.address()), &fields).await.0
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
@@ -196,6 +203,11 @@ impl Server {
         let log = std::fs::read(self.log_path()).unwrap_or_default();
         let tail = log.len().saturating_sub(6_000);
         String::from_utf8_lossy(&log[tail..]).into_owned()
+    }
+
+    /// All that it logged.
+    pub fn whole_log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
     fn log_path(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -47,6 +47,40 @@ impl Socket {
             Err(error) => panic!("{url}: {error}"),
             Ok(_) => panic!("{url}: not refused"),
         }
+    }
+
+    /// Opens one with header fields of one's own; gives those of the answer as well.
+    pub async fn connect_with(url: &str, fields: &[(&str, &str)]) -> (Self, HeaderMap) {
+        let mut request = url.into_client_request().expect("an address");
+        for (name, value) in fields {
+            let name: HeaderName = name.parse().expect("a name");
+            request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        let (stream, answer) = within("a handshake", tokio_tungstenite::connect_async(request))
+            .await
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        (Self { stream }, answer.headers().clone())
+    }
+
+    /// The `auth_error` that must be the only message, its shape checked, and the closing with 1008; gives its code.
+    pub async fn turned_away(&mut self) -> String {
+        let message = self.receive().await;
+        let wanted = json!({
+            "type": "auth_error",
+            "data": { "code": message["data"]["code"], "message": message["data"]["message"], "action": "reconnect_with_valid_token" }
+        });
+        assert_eq!(message, wanted, "as the guide shows it, and nothing else");
+        assert!(message["data"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+        match within("a close frame", self.stream.next()).await {
+            Some(Ok(Message::Close(Some(frame)))) => assert_eq!(u16::from(frame.code), 1008),
+            other => panic!("no close frame but {other:?}"),
+        }
+        message["data"]["code"].as_str().expect("a code").to_owned()
+    }
+
+    /// Sends JSON, where the peer may be gone already.
+    pub async fn try_send(&mut self, message: Value) {
+        let _ = within("sending", self.stream.send(Message::text(message.to_string()))).await;
     }
 
     /// Sends JSON in a text frame.

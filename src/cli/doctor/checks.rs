@@ -235,7 +235,7 @@ pub async fn server(settings: &Settings, named: Option<Client>) -> Check {
                 true => SocketAddr::from(([127, 0, 0, 1], address.port())),
                 false => address,
             };
-            match Client::new(&format!("http://{reachable}"), None) {
+            match Client::new(&format!("{}://{reachable}", serve::scheme(settings)), None, None) {
                 Ok(client) => (client, Some(address)),
                 Err(error) => return Check::broken("server", error.to_string(), start),
             }

@@ -3,6 +3,7 @@
 //! Each check says what it found, and with a finding the command that mends it. Nothing is changed.
 
 mod checks;
+mod doors;
 
 use super::args::DoctorArgs;
 use super::client::Client;
@@ -99,13 +100,15 @@ async fn look(settings: Settings, server: Option<Client>) -> Result<Vec<Check>, 
     let data = checks::data_dir(&settings.data_dir);
     let catalog = checks::catalog(&settings.data_dir).await;
     let llm = checks::llm(&settings).await;
+    let auth = doors::auth(&settings).await;
+    let tls = doors::tls(&settings);
     let server = checks::server(&settings, server).await;
     let mut checks = files
         .await
         .map_err(|error| CliError::Failed(format!("a check broke off: {error}")))?;
     checks.extend([data, catalog]);
     checks.extend(llm);
-    checks.push(server);
+    checks.extend([auth, tls, server]);
     Ok(checks)
 }
 

@@ -1,8 +1,9 @@
 //! One request as its handler sees it.
 
 use super::params::Params;
-use super::respond::About;
-use crate::auth::Subject;
+use super::respond::{About, Failure};
+use super::{credentials, me};
+use crate::auth::{Denial, Grant, Scope, Subject};
 use crate::protocol::ApiError;
 use crate::server::context::{Place, Shared};
 use hyper::Request;
@@ -21,8 +22,10 @@ pub(in crate::server) struct Call {
     pub address: IpAddr,
     /// Whether one did.
     pub proxied: bool,
-    /// Who asks.
+    /// Who asks: nobody, who may do nothing, until the credentials are checked.
     pub subject: Arc<Subject>,
+    /// The subject's credentials, or why there is none.
+    pub grant: Result<Grant, Denial>,
     /// As errors name it.
     pub about: About,
     /// The request. Its body is read by `body`.
@@ -33,6 +36,45 @@ pub(in crate::server) struct Call {
 }
 
 impl Call {
+    /// Finds out who asks.
+    ///
+    /// # Errors
+    /// `RATE_LIMIT_EXCEEDED`, where too many wrong credentials came from the address.
+    pub async fn identify(&mut self) -> Result<(), ApiError> {
+        let credentials = credentials::of(&self.request);
+        if self.shared.auth.is_on() && !matches!(credentials, Ok(None)) {
+            self.shared.limits.may_authenticate(self.address)?;
+        }
+        self.grant = self.shared.auth.identify(credentials).await;
+        match &self.grant {
+            Ok(grant) => self.subject = grant.subject.clone(),
+            // Who was right once, or may be right in a moment, is not guessing.
+            Err(Denial::InvalidToken(_)) => self.shared.limits.authentication_failed(self.address),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The credentials of who asks.
+    ///
+    /// # Errors
+    /// 401 where there are none that hold.
+    pub fn known(&self) -> Result<&Grant, Failure> {
+        self.grant.as_ref().map_err(|denial| me::refused(*denial))
+    }
+
+    /// The credentials of who opens a socket that needs `scope`.
+    ///
+    /// # Errors
+    /// What the socket has to say before it is closed.
+    pub fn admit(&self, scope: Scope) -> Result<Grant, Denial> {
+        let grant = self.grant.clone()?;
+        match grant.subject.scopes.allow(scope) {
+            true => Ok(grant),
+            false => Err(Denial::InsufficientScope(scope)),
+        }
+    }
+
     /// The parameters in the URL's query.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         Params::of(self.request.uri().query().unwrap_or_default())?.parse()

@@ -11,18 +11,18 @@ use tracing::Instrument;
 /// `GET /documents`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
     let wanted: DocumentQuery = call.params()?;
-    Ok(json(StatusCode::OK, &call.shared.engine.documents(wanted).await?))
+    Ok(json(StatusCode::OK, &call.shared.engine.documents(wanted, &call.subject).await?))
 }
 
 /// `GET /documents/{id}`.
 pub(super) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
-    Ok(json(StatusCode::OK, &call.shared.engine.document(id).await?))
+    Ok(json(StatusCode::OK, &call.shared.engine.document(id, &call.subject).await?))
 }
 
 /// `DELETE /documents/{id}`. Goes on if the client leaves: half a deletion helps nobody.
 pub(super) async fn delete(call: &Call, id: String) -> Result<Reply, Failure> {
-    let engine = call.shared.engine.clone();
-    let deleted = to_the_end(async move { engine.delete_document(&id).await }).await?;
+    let (engine, subject) = (call.shared.engine.clone(), call.subject.clone());
+    let deleted = to_the_end(async move { engine.delete_document(&id, &subject).await }).await?;
     Ok(json(StatusCode::OK, &deleted))
 }
 
@@ -51,10 +51,9 @@ pub(super) async fn chunks(call: &Call, id: &str) -> Result<Reply, Failure> {
         offset,
         include_embeddings,
     } = call.params()?;
-    Ok(json(
-        StatusCode::OK,
-        &call.shared.engine.document_chunks(id, limit, offset, include_embeddings).await?,
-    ))
+    let engine = &call.shared.engine;
+    let chunks = engine.document_chunks(id, limit, offset, include_embeddings, &call.subject).await?;
+    Ok(json(StatusCode::OK, &chunks))
 }
 
 #[derive(Deserialize)]
@@ -66,7 +65,9 @@ struct TextParams {
 /// `GET /documents/{id}/text`, from `start` to `end` in Unicode code points.
 pub(super) async fn text(call: &Call, id: &str) -> Result<Reply, Failure> {
     let TextParams { start, end } = call.params()?;
-    Ok(respond::text(call.shared.engine.document_text(id, start, end).await?))
+    Ok(respond::text(
+        call.shared.engine.document_text(id, start, end, &call.subject).await?,
+    ))
 }
 
 /// Runs `work` on a task of its own, so that it ends even if the client does not wait for it.

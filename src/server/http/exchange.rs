@@ -2,8 +2,8 @@
 
 use super::call::Call;
 use super::respond::{About, Failure, Reply, nothing};
-use super::{body, router};
-use crate::auth::Subject;
+use super::{body, me, router};
+use crate::auth::{Denial, Subject};
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::access::AccessRules;
 use crate::server::connection::Refusal;
@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, HeaderName, HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use std::net::SocketAddr;
@@ -56,7 +56,8 @@ pub(in crate::server) async fn respond(
                     place,
                     address,
                     proxied: address != peer.ip().to_canonical(),
-                    subject: Arc::new(Subject::anyone()),
+                    subject: Arc::new(Subject::nobody()),
+                    grant: Err(Denial::MissingToken),
                     about,
                     request,
                     body_was_read: false,
@@ -112,6 +113,12 @@ fn method_name(method: &Method) -> &'static str {
 async fn answer(mut call: Call) -> Reply {
     let page = allowed_page(&call);
     let mut reply = answer_or_refuse(&mut call).await;
+    if call.shared.auth.is_on() && !reply.headers().contains_key(CACHE_CONTROL) {
+        // What one subject may see is not for the next who asks a cache in between.
+        reply
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
     if let Some(origin) = page {
         share(reply.headers_mut(), origin);
     }
@@ -135,7 +142,7 @@ async fn answer_or_refuse(call: &mut Call) -> Reply {
                 .with(["http".to_owned(), failure.error().code.name()])
                 .increment(1);
             body::drain(call).await;
-            failure.into_reply(&call.about)
+            me::told(failure).into_reply(&call.about)
         }
     }
 }
@@ -155,6 +162,10 @@ async fn checked(call: &mut Call) -> Result<Reply, Failure> {
     // A page of another origin cannot read what a safe method answers; a socket it could read.
     if !call.request.method().is_safe() || fastwebsockets::upgrade::is_upgrade_request(&call.request) {
         rules.check_origin(headers)?;
+    }
+    // What a page asks before it sends a request (CORS) comes without credentials.
+    if call.request.method() != Method::OPTIONS && !router::is_open(call.request.uri().path()) {
+        call.identify().await?;
     }
     if !call.subject.id.is_empty() {
         tracing::Span::current().record("subject", call.subject.id.as_str());
@@ -176,7 +187,7 @@ fn share(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(
-            "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag, Content-Range, Content-Disposition",
+            "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag, Content-Range, Content-Disposition, WWW-Authenticate",
         ),
     );
     if let Some(methods) = headers.get(ALLOW).cloned() {

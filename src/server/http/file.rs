@@ -32,7 +32,7 @@ struct FileParams {
 /// `GET /documents/{id}/file`; with `?download=true` browsers save it instead of showing it.
 pub(super) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
     let FileParams { download } = call.params()?;
-    let file = call.shared.engine.document_file(id).await?;
+    let file = call.shared.engine.document_file(id, &call.subject).await?;
     let etag = format!("\"{}\"", file.sha256);
     let described = describe(&file, &etag, download == Some(true));
     let asked = call.request.headers();

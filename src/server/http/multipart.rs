@@ -7,6 +7,7 @@ use super::body::{broken_off, too_slow};
 use super::call::Call;
 use super::params::from_str;
 use super::respond::{Failure, Reply};
+use crate::auth::{Scope, Subject};
 use crate::pipeline::{Engine, NewUpload, PendingIngest, Upload};
 use crate::protocol::{ApiError, ErrorCode, FailedDocument};
 use crate::telemetry::catalogue::{self, limit};
@@ -45,6 +46,7 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     }
     let mut reception = Reception {
         engine: call.shared.engine.clone(),
+        subject: call.subject.clone(),
         pause: settings.body_timeout,
         max_file_bytes: settings.max_upload_bytes,
         max_files: settings.max_files_per_upload,
@@ -70,6 +72,7 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
 /// The files and fields of one request, as they arrive.
 struct Reception {
     engine: Arc<Engine>,
+    subject: Arc<Subject>,
     /// How long the body may pause.
     pause: Duration,
     max_file_bytes: u64,
@@ -131,6 +134,8 @@ impl Reception {
         if self.held.len() >= HELD_FILES {
             self.release().await;
         }
+        let collection = self.engine.collection_or_default(self.fields.collection_name.as_deref());
+        self.subject.require_in(Scope::Write, collection)?;
         let new = NewUpload {
             filename: filename.clone(),
             collection_name: self.fields.collection_name.clone(),

@@ -5,8 +5,9 @@ use super::call::Call;
 use super::documents::to_the_end;
 use super::respond::{BodyError, Failure, Reply, json};
 use super::sse;
+use crate::auth::Subject;
 use crate::pipeline::{MAX_PLUGIN_BYTES, PluginLogEvent};
-use crate::protocol::{ApiError, ErrorCode};
+use crate::protocol::{ApiError, ErrorCode, PluginList};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
@@ -15,12 +16,38 @@ use serde::Deserialize;
 
 /// `GET /plugins`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
-    Ok(json(StatusCode::OK, &call.shared.engine.plugins().await?))
+    let plugins = call.shared.engine.plugins().await?;
+    Ok(json(StatusCode::OK, &shown(plugins, &call.subject)))
+}
+
+/// What a subject may know of plugins: of collections that it does not see nothing, nor of what was done in them.
+fn shown(mut list: PluginList, subject: &Subject) -> PluginList {
+    if subject.sees_all() {
+        return list;
+    }
+    for plugin in &mut list.plugins {
+        plugin.used_by.retain(|collection| subject.sees(collection));
+        plugin.stats = None;
+        if let Some(quarantine) = &mut plugin.quarantine {
+            quarantine.reason.clear();
+        }
+    }
+    list
+}
+
+/// Refuses a subject that is for some collections only: what is changed here, or told, is of all.
+fn require_all(call: &Call) -> Result<(), ApiError> {
+    if call.subject.sees_all() {
+        return Ok(());
+    }
+    let message = "Plugins serve all collections, and these credentials are for some of them only.";
+    Err(ApiError::new(ErrorCode::AuthorizationFailed, message))
 }
 
 /// `GET /plugins/{name}`.
 pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
-    Ok(json(StatusCode::OK, &call.shared.engine.plugin(name).await?))
+    let versions = call.shared.engine.plugin(name).await?;
+    Ok(json(StatusCode::OK, &shown(versions, &call.subject)))
 }
 
 #[derive(Deserialize)]
@@ -30,6 +57,7 @@ struct InstallParams {
 
 /// `POST /plugins?replace=`: the body is a component. 201, or 200 where the same bytes are installed.
 pub(super) async fn install(call: &mut Call) -> Result<Reply, Failure> {
+    require_all(call)?;
     let InstallParams { replace } = call.params()?;
     let engine = call.shared.engine.clone();
     let change = engine.plugin_change().await?;
@@ -54,6 +82,7 @@ struct RemoveParams {
 
 /// `DELETE /plugins/{name}?version=&force=`.
 pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> {
+    require_all(call)?;
     let RemoveParams { version, force } = call.params()?;
     let engine = call.shared.engine.clone();
     let change = engine.plugin_change().await?;
@@ -66,16 +95,19 @@ pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> 
 }
 
 /// `GET /plugins/{name}/log`: what the plugin writes to the server's log from now on, as server-sent events: `line`, and `dropped`
-/// where the client reads too slowly. Ends when the client leaves or the server stops.
+/// where the client reads too slowly. Ends when the client leaves, its credentials end, or the server stops.
 pub(super) async fn log(call: &Call, name: &str) -> Result<Reply, Failure> {
+    require_all(call)?;
+    let grant = call.known()?.clone();
     let log = call.shared.engine.plugin_log(name)?;
     let stopping = call.shared.stopping.clone();
     // The head of the answer is sent with the first bytes of its body.
     let begin = stream::once(async { Bytes::from_static(b": following\n\n") });
-    let lines = stream::unfold((log, stopping), |(mut log, stopping)| async {
+    let lines = stream::unfold((log, stopping, grant), |(mut log, stopping, grant)| async {
         let event = tokio::select! {
             event = tokio::time::timeout(sse::KEEP_ALIVE, log.next()) => event,
             () = stopping.cancelled() => return None,
+            _ = grant.ended() => return None,
         };
         let bytes = match event {
             Err(_) => sse::still_here(),
@@ -83,7 +115,7 @@ pub(super) async fn log(call: &Call, name: &str) -> Result<Reply, Failure> {
             Ok(Some(PluginLogEvent::Line(line))) => sse::event("line", serde_json::to_string(&line)),
             Ok(Some(PluginLogEvent::Dropped(dropped))) => sse::event("dropped", serde_json::to_string(&dropped)),
         };
-        Some((bytes, (log, stopping)))
+        Some((bytes, (log, stopping, grant)))
     });
     Ok(sse::reply(begin.chain(lines).map(|bytes| Ok::<_, BodyError>(Frame::data(bytes)))))
 }

@@ -15,20 +15,20 @@ use hyper::body::Frame;
 /// `POST /query`. A client that leaves cancels it.
 pub(super) async fn answer(call: &mut Call) -> Result<Reply, Failure> {
     let options: QueryOptions = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.answer(options).await?))
+    Ok(json(StatusCode::OK, &call.shared.engine.answer(options, &call.subject).await?))
 }
 
 /// `POST /search`.
 pub(super) async fn search(call: &mut Call) -> Result<Reply, Failure> {
     let request: SearchRequest = body::json(call).await?;
     request.validate()?;
-    Ok(json(StatusCode::OK, &call.shared.engine.search(request).await?))
+    Ok(json(StatusCode::OK, &call.shared.engine.search(request, &call.subject).await?))
 }
 
 /// `POST /query/stream`. A client that reads slowly holds the generator; one that leaves cancels it.
 pub(super) async fn stream(call: &mut Call) -> Result<Reply, Failure> {
     let options: QueryOptions = body::json(call).await?;
-    let handle = call.shared.engine.query(options)?;
+    let handle = call.shared.engine.query(options, &call.subject)?;
     let frames = stream::unfold(Some(handle), |handle| async {
         let (bytes, rest) = next(handle?).await;
         Some((Ok::<_, BodyError>(Frame::data(bytes)), rest))

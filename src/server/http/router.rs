@@ -3,7 +3,7 @@
 use super::admit::Admitted;
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
-use super::{collections, documents, file, health, metrics, multipart, plugins, query};
+use super::{collections, documents, file, health, me, metrics, multipart, plugins, query};
 use crate::auth::Scope;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::limits::Budget;
@@ -34,6 +34,7 @@ enum Route {
     Plugins,
     Plugin(String),
     PluginLog(String),
+    Me,
     Socket(Socket),
 }
 
@@ -76,6 +77,7 @@ impl Route {
             ["plugins"] => Some(Self::Plugins),
             ["plugins", id, "log"] if !id.is_empty() => Some(Self::PluginLog(name(id))),
             ["plugins", id] => Some(Self::Plugin(name(id))),
+            ["auth", "me"] => Some(Self::Me),
             ["ws", socket] => Socket::of(socket).map(Self::Socket),
             _ => None,
         })
@@ -88,6 +90,7 @@ impl Route {
             Self::Live => "/health/live",
             Self::Ready => "/health/ready",
             Self::Metrics => "/metrics",
+            Self::Me => "/auth/me",
             Self::Upload => "/documents/upload",
             Self::Documents => "/documents",
             Self::Document(_) => "/documents/{id}",
@@ -123,6 +126,8 @@ impl Route {
         let (deletes, posts) = (method == Method::DELETE, method == Method::POST);
         match self {
             Self::Health | Self::Live | Self::Ready => None,
+            // Whoever it is: the handler asks that it is anybody.
+            Self::Me => None,
             // A socket says itself why it does not let in, in a message.
             Self::Socket(_) => None,
             Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) => Some(Scope::Config),
@@ -176,6 +181,7 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
 
 async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply, Failure> {
     if let Some(scope) = route.scope(method) {
+        call.known()?;
         call.subject.require(scope)?;
     }
     let deletes = *method == Method::DELETE;
@@ -203,6 +209,7 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
         Route::Plugin(name) if deletes => plugins::remove(call, name).await,
         Route::Plugin(name) => plugins::get(call, &name).await,
         Route::PluginLog(name) => plugins::log(call, &name).await,
+        Route::Me => me::get(call),
         Route::Socket(socket) => ws::upgrade(call, socket).await,
     }
 }
@@ -220,6 +227,11 @@ pub(super) fn is_look(template: &str) -> bool {
     [Route::Health, Route::Live, Route::Ready, Route::Metrics]
         .iter()
         .any(|route| route.template() == template)
+}
+
+/// Whether everybody may ask at this path, whatever credentials come along.
+pub(super) fn is_open(path: &str) -> bool {
+    matches!(Route::of(path), Ok(Some(Route::Health | Route::Live | Route::Ready)))
 }
 
 /// Whether a request only asks if the server is alive.

@@ -248,7 +248,6 @@ impl Limits {
     ///
     /// # Errors
     /// `RATE_LIMIT_EXCEEDED` while too many of them were wrong.
-    #[allow(dead_code)] // For whatever looks at credentials.
     pub fn may_authenticate(&self, address: IpAddr) -> Result<(), ApiError> {
         let key = Key::of_address(address);
         let until = self.barred.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
@@ -264,7 +263,6 @@ impl Limits {
     }
 
     /// Credentials from this address were wrong.
-    #[allow(dead_code)] // As above.
     pub fn authentication_failed(&self, address: IpAddr) {
         if self.is_exempt(address) {
             return;

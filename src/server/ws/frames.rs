@@ -43,6 +43,11 @@ impl Closing {
         self.code == Some(1009)
     }
 
+    /// 1008: the peer may not, or may not any more.
+    pub const fn not_allowed() -> Self {
+        Self::new(1008, "not authenticated, or not allowed")
+    }
+
     /// 1009: more bytes than are taken.
     pub const fn too_large() -> Self {
         Self::new(1009, "the message is too large")

@@ -30,6 +30,7 @@ enum Outgoing {
 enum Urgent {
     Pong(Vec<u8>),
     Close(Closing),
+    Last(Vec<u8>, Closing),
 }
 
 /// Where messages to the peer are put. When it is full, who sends waits: that is what holds the generator.
@@ -89,6 +90,11 @@ impl Outbox {
         self.urgent.send(Urgent::Close(closing)).await.map_err(|_| Gone)
     }
 
+    /// Sends a last text message before anything that still waits, and closes the connection.
+    pub async fn close_with(&self, text: Vec<u8>, closing: Closing) -> Result<(), Gone> {
+        self.urgent.send(Urgent::Last(text, closing)).await.map_err(|_| Gone)
+    }
+
     /// Answers a ping.
     pub async fn pong(&self, payload: Vec<u8>) -> Result<(), Gone> {
         self.urgent.send(Urgent::Pong(payload)).await.map_err(|_| Gone)
@@ -123,6 +129,12 @@ pub(super) async fn write(mut stream: impl AsyncWrite + Unpin, mut queues: Queue
             Some(urgent) = queues.urgent.recv() => match urgent {
                 Urgent::Pong(payload) => Frame::pong(payload.into()),
                 Urgent::Close(closing) => Frame::close_raw(closing.payload().into()),
+                Urgent::Last(text, closing) => {
+                    if !deliver(&mut socket, Frame::text(text.into()), &pulse, period).await {
+                        return;
+                    }
+                    Frame::close_raw(closing.payload().into())
+                }
             },
             _ = pings.tick() => {
                 if pulse.since_last_look() {
@@ -145,22 +157,31 @@ pub(super) async fn write(mut stream: impl AsyncWrite + Unpin, mut queues: Queue
             },
         };
         let last = frame.opcode == OpCode::Close;
-        // A frame is small: a peer that has not taken it within the time of two pings takes nothing.
-        match timeout(period * 2, put(&mut socket, frame, &pulse)).await {
-            Ok(Ok(())) if !last => {}
-            Ok(Ok(())) => break,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "the peer is gone");
-                return;
-            }
-            Err(_) => {
-                tracing::debug!("the peer does not read");
-                return;
-            }
+        if !deliver(&mut socket, frame, &pulse, period).await {
+            return;
+        }
+        if last {
+            break;
         }
     }
     drop(socket);
     let _ = timeout(period, stream.shutdown()).await;
+}
+
+/// Writes one frame in time; whether that went well. A frame is small: a peer that has not taken it within the time of
+/// two pings takes nothing.
+async fn deliver<S: AsyncWrite + Unpin>(socket: &mut WebSocketWrite<S>, frame: Frame<'static>, pulse: &Pulse, period: Duration) -> bool {
+    match timeout(period * 2, put(socket, frame, pulse)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the peer is gone");
+            false
+        }
+        Err(_) => {
+            tracing::debug!("the peer does not read");
+            false
+        }
+    }
 }
 
 /// Writes one frame. If it had to wait and then could go on, the peer has read something: it lives, even if

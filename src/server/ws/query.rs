@@ -80,7 +80,7 @@ impl Queries {
         self.shared.limits.take(Budget::Query, subject, *address)?;
         let place = self.shared.limits.query(subject, *address)?;
         let options = protocol::parse::<QueryOptions>(data)?.or(&self.defaults());
-        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| self.shared.engine.query(options)));
+        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| self.shared.engine.query(options, &self.client.subject)));
         let handle = begun.map_err(|_| {
             tracing::error!(request_id, "starting a query panicked");
             ApiError::new(ErrorCode::InternalError, "The server failed on this query. Its log has more.")

@@ -2,6 +2,8 @@
 
 use super::frames::{Assembler, Closing, Message, check_control, close_reply, closing_for};
 use super::outbox::{self, Gone, Outbox, Pulse};
+use crate::auth::{Denial, Grant};
+use crate::protocol::AuthError;
 use crate::server::context::Shared;
 use crate::telemetry::{Held, catalogue};
 use fastwebsockets::{Frame, OpCode, Role};
@@ -57,12 +59,25 @@ enum End {
     Now(Closing),
     /// Close after what was sent.
     Afterwards(Closing),
+    /// Say why the peer may not stay, and close at once.
+    Denied(Denial),
 }
 
-/// Runs a conversation over `stream` until either side ends it.
+/// Tells a peer that is not let in why, and closes. Nothing that it sends is heard.
+pub(super) async fn refuse(stream: impl AsyncRead + AsyncWrite + Send + 'static, shared: &Shared, denial: Denial, traffic: Traffic) {
+    let (reader, writer) = tokio::io::split(stream);
+    let (outbox, queues) = Outbox::new(1);
+    let writing = AbortOnDropHandle::new(tokio::spawn(
+        outbox::write(writer, queues, Pulse::default(), shared.settings.ping_interval, traffic.sent).in_current_span(),
+    ));
+    finish(reader, outbox, writing, End::Denied(denial)).await;
+}
+
+/// Runs a conversation over `stream` until either side ends it, or the peer's credentials end.
 pub(super) async fn run<C: Conversation>(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     shared: &Shared,
+    grant: &Grant,
     traffic: Traffic,
     begin: impl FnOnce(Outbox) -> C,
 ) {
@@ -78,6 +93,7 @@ pub(super) async fn run<C: Conversation>(
     let end = tokio::select! {
         end = listen(&mut reader, &conversation, &outbox, &pulse, settings.max_message_bytes, &traffic.heard) => end,
         _ = &mut writing => End::Gone,
+        denial = grant.ended() => End::Denied(denial),
         () = async { shared.stopping.cancelled().await; conversation.finished().await } => End::Afterwards(Closing::going_away("the server stops")),
         () = shared.deadline.cancelled() => End::Now(Closing::going_away("the server stops")),
     };
@@ -87,12 +103,17 @@ pub(super) async fn run<C: Conversation>(
     {
         catalogue::refused(catalogue::limit::MESSAGE_BYTES);
     }
+    finish(reader, outbox, writing, end).await;
+}
 
+/// The closing handshake.
+async fn finish(mut reader: ReadHalf<impl AsyncRead + AsyncWrite>, outbox: Outbox, writing: AbortOnDropHandle<()>, end: End) {
     let said = async {
         match end {
             End::Gone => Err(Gone),
             End::Now(closing) => outbox.close_now(closing).await,
             End::Afterwards(closing) => outbox.close(closing).await,
+            End::Denied(denial) => outbox.close_with(auth_error(denial), Closing::not_allowed()).await,
         }
     };
     if !matches!(timeout(CLOSE, said).await, Ok(Ok(()))) {
@@ -102,6 +123,13 @@ pub(super) async fn run<C: Conversation>(
     if timeout(CLOSE, writing).await.is_ok() {
         drain(&mut reader).await;
     }
+}
+
+fn auth_error(denial: Denial) -> Vec<u8> {
+    serde_json::to_vec(&AuthError::new(denial.code(), denial.to_string())).unwrap_or_else(|error| {
+        tracing::error!(%error, "a message could not be written as JSON");
+        Vec::new()
+    })
 }
 
 /// Reads away what the peer still sends, until it ends its side. A connection that is closed with unread bytes is

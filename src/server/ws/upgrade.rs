@@ -4,6 +4,7 @@ use super::collections::CollectionEvents;
 use super::query::{Client, Queries};
 use super::session::{self, Traffic};
 use super::upload::UploadEvents;
+use crate::auth::{Denial, Grant, Scope};
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::http::{Call, Failure, Reply, empty};
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
@@ -45,11 +46,19 @@ impl Socket {
             _ => None,
         }
     }
+
+    /// Without this nobody is let in.
+    fn scope(self) -> Scope {
+        match self {
+            Self::Query | Self::Upload | Self::Collections => Scope::Read,
+        }
+    }
 }
 
 /// What a socket has ready when the session begins. Subscriptions are made before the client is answered, so that it
 /// misses nothing that happens after.
 enum Opening {
+    Nothing,
     Query(Client),
     Upload(UploadEvents),
     Collections(CollectionEvents),
@@ -66,19 +75,23 @@ pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Resul
         true => call.shared.limits.connection(call.address)?,
         false => None,
     };
+    let admitted = call.admit(socket.scope());
     let opening = match socket {
+        _ if admitted.is_err() => Opening::Nothing,
         Socket::Query => Opening::Query(Client {
             address: call.address,
             subject: call.subject.clone(),
         }),
-        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, &call.shared.engine)),
-        Socket::Collections => Opening::Collections(CollectionEvents::subscribe(call.params()?, &call.shared.engine).await?),
+        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, call.subject.clone(), &call.shared.engine)),
+        Socket::Collections => {
+            Opening::Collections(CollectionEvents::subscribe(call.params()?, call.subject.clone(), &call.shared.engine).await?)
+        }
     };
     let (answer, upgraded) = fastwebsockets::upgrade::upgrade(&mut call.request)
         .map_err(|_| bad_handshake("the handshake's header fields are not as they must be"))?;
     let (shared, place) = (call.shared.clone(), call.place.clone());
     let session = async move {
-        begin(&shared, upgraded, opening, Traffic::of(socket.path())).await;
+        begin(&shared, upgraded, opening, admitted, Traffic::of(socket.path())).await;
         drop((place, of_address));
     };
     call.shared
@@ -96,17 +109,36 @@ pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Resul
     Ok(reply)
 }
 
-async fn begin(shared: &std::sync::Arc<crate::server::context::Shared>, upgraded: UpgradeFut, opening: Opening, traffic: Traffic) {
+async fn begin(
+    shared: &std::sync::Arc<crate::server::context::Shared>,
+    upgraded: UpgradeFut,
+    opening: Opening,
+    admitted: Result<Grant, Denial>,
+    traffic: Traffic,
+) {
     let stream = match tokio::time::timeout(HAND_OVER, upgraded).await {
         Ok(Ok(socket)) => socket.into_inner(),
         Ok(Err(error)) => return tracing::debug!(%error, "the peer left during the handshake"),
         Err(_) => return tracing::debug!("the handshake took too long"),
     };
+    let grant = match &admitted {
+        Ok(grant) => grant,
+        Err(denial) => {
+            tracing::debug!(code = denial.code(), "not let in");
+            return session::refuse(stream, shared, *denial, traffic).await;
+        }
+    };
     tracing::debug!("opened");
     match opening {
-        Opening::Query(client) => session::run(stream, shared, traffic, |outbox| Queries::new(shared.clone(), client, outbox)).await,
-        Opening::Upload(events) => session::run(stream, shared, traffic, |outbox| events.tell(outbox)).await,
-        Opening::Collections(events) => session::run(stream, shared, traffic, |outbox| events.tell(outbox)).await,
+        Opening::Nothing => {}
+        Opening::Query(client) => {
+            session::run(stream, shared, grant, traffic, |outbox| {
+                Queries::new(shared.clone(), client, outbox)
+            })
+            .await
+        }
+        Opening::Upload(events) => session::run(stream, shared, grant, traffic, |outbox| events.tell(outbox)).await,
+        Opening::Collections(events) => session::run(stream, shared, grant, traffic, |outbox| events.tell(outbox)).await,
     }
     tracing::debug!("closed");
 }

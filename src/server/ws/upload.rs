@@ -2,6 +2,7 @@
 
 use super::events::Teller;
 use super::outbox::Outbox;
+use crate::auth::Subject;
 use crate::pipeline::{Engine, UploadNotice, UploadSubscription};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -22,14 +23,16 @@ impl UploadFilter {
 
 /// A subscription, before its socket is open.
 pub(super) struct UploadEvents {
+    subject: Arc<Subject>,
     filter: UploadFilter,
     subscription: UploadSubscription,
 }
 
 impl UploadEvents {
     /// From now on nothing is missed; uploads in flight are replayed.
-    pub fn subscribe(filter: UploadFilter, engine: &Arc<Engine>) -> Self {
+    pub fn subscribe(filter: UploadFilter, subject: Arc<Subject>, engine: &Arc<Engine>) -> Self {
         Self {
+            subject,
             filter,
             subscription: engine.upload_events(),
         }
@@ -38,17 +41,12 @@ impl UploadEvents {
     /// Starts to tell.
     pub fn tell(self, outbox: Outbox) -> Teller {
         let Self {
+            subject,
             filter,
             subscription: UploadSubscription { mut replay, live },
         } = self;
-        replay.retain(|notice| filter.lets_through(notice));
-        Teller::new(
-            outbox,
-            0,
-            replay,
-            live,
-            move |notice| filter.lets_through(notice),
-            |notice| &notice.event,
-        )
+        let wanted = move |notice: &UploadNotice| subject.sees(&notice.collection) && filter.lets_through(notice);
+        replay.retain(|notice| wanted(notice));
+        Teller::new(outbox, 0, replay, live, wanted, |notice| &notice.event)
     }
 }
