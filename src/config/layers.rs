@@ -136,7 +136,7 @@ fn apply_file(path: &Path, sources: &Sources, values: &mut BTreeMap<&'static str
     })?;
     let table: Table = content.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
         path: path.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
+        message: told(&error, &content),
     })?;
     let origin = Origin::File(path.to_owned());
     let directory = path.parent().unwrap_or(Path::new(""));
@@ -149,6 +149,18 @@ fn apply_file(path: &Path, sources: &Sources, values: &mut BTreeMap<&'static str
         values.insert(key.path, (value, origin.clone()));
     }
     Ok(())
+}
+
+/// What is wrong with a settings file. The parser shows the line; one that may hold a secret is only counted.
+fn told(error: &toml::de::Error, content: &str) -> String {
+    let before = error.span().and_then(|span| content.get(..span.start)).unwrap_or_default();
+    let number = before.matches('\n').count();
+    let line = content.lines().nth(number).unwrap_or_default();
+    let holds_secret = |key: &&Key| key.path.rsplit('.').next().is_some_and(|name| line.contains(name));
+    match KEYS.iter().filter(|key| key.kind == Kind::Secret).any(|key| holds_secret(&key)) {
+        true => format!("line {}: {}", number + 1, error.message()),
+        false => error.to_string().trim_end().to_owned(),
+    }
 }
 
 fn apply_variables(sources: &Sources, values: &mut BTreeMap<&'static str, (Value, Origin)>) -> Result<(), ConfigError> {

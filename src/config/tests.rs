@@ -186,6 +186,10 @@ fn secrets_are_never_printed() {
         message.contains("`llm.api_key` must be a text") && !message.contains("12345"),
         "{message}"
     );
+    let message = refusal(Some("[llm]\nmodel = \"m\"\napi_key = sk-very-secret\n"), &[], &[]);
+    assert!(message.contains("line 3: ") && !message.contains("very-secret"), "{message}");
+    let message = refusal(Some("[llm]\nmodel = m\n"), &[], &[]);
+    assert!(message.contains("model = m"), "{message}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Answers by a language model, over a server of such models that does as it is told: well, slowly, badly, or not at all.
 
 use crate::support::files::{self, File, QUESTIONS};
+use crate::support::process::{program, share};
 use crate::support::socket::{control, is_end};
 use crate::support::upstream::{Act, Event, Hub, Step, Upstream};
 use crate::support::{Answered, Api, Server, Socket, answered};
@@ -736,6 +737,41 @@ async fn the_settings_name_the_generator_of_pipelines_that_name_none_and_their_k
     let fell_back = api.post("/query", json!({ "query": QUESTIONS[1].0 })).await.expect(200);
     assert_eq!(fell_back["processing_metadata"]["warnings"][0]["reason"], "unauthorized");
     let log = server.log();
+
+    // The command line tells of both.
+    upstream.will([status(503, "", "")]);
+    let run = |arguments: &[&str]| {
+        let mut command = program(home.path());
+        command
+            .args(arguments)
+            .env("IBID_SERVER", server.url())
+            .env("IBID_SHARE_DIR", share());
+        command
+            .env("IBID_DATA_DIR", server.data_dir())
+            .env("IBID_SERVER_LISTEN", server.address());
+        command
+            .env("IBID_LLM_BASE_URL", format!("{}/default/v1", hub.url))
+            .env("IBID_LLM_MODEL", "house-model");
+        command.env("IBID_LLM_API_KEY", KEY);
+        async move {
+            let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (text(&done.stdout), text(&done.stderr))
+        }
+    };
+    let (out, notes) = run(&["ask", QUESTIONS[1].0]).await;
+    assert!(
+        out.contains("4.2 million") && notes.contains("Warning: the language model's server failed"),
+        "{out}{notes}"
+    );
+    let (doctor, _) = run(&["doctor"]).await;
+    assert!(doctor.contains("refuses this server's key"), "{doctor}");
+    upstream.lists(200, &["house-model:latest"]);
+    let (doctor, _) = run(&["doctor"]).await;
+    assert!(doctor.contains("and has `house-model`"), "{doctor}");
+    let (settings, _) = run(&["config"]).await;
+    assert!(settings.contains("#api_key = \"(hidden)\""), "{settings}");
+
     let extractive = json!({ "name": "own", "pipeline": { "generator": { "kind": "extractive" } } });
     api.post("/collections", extractive).await.expect(201);
     let none = api
@@ -743,7 +779,7 @@ async fn the_settings_name_the_generator_of_pipelines_that_name_none_and_their_k
         .await
         .expect(200);
     assert_eq!(none["processing_metadata"]["generator"]["kind"], "extractive");
-    let everything = [answer, fell_back, health].map(|value| value.to_string()).concat() + &log + &server.log();
+    let everything = [answer, fell_back, health].map(|value| value.to_string()).concat() + &log + &server.log() + &doctor + &settings;
     assert!(log.contains("wrong key (hidden)"), "the refusal is not in the log: {log}");
     assert!(!everything.contains(KEY), "the key is shown");
 }

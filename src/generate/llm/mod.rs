@@ -192,23 +192,7 @@ impl Llm {
     pub fn generator(&self, wanted: &Wanted, embedder: Embedder) -> Result<OpenAi, Refusal> {
         let settings = &self.settings;
         let upstream = self.upstream(&self.permitted(wanted.base_url.as_deref())?)?;
-        let model = match (&wanted.model, &settings.model) {
-            (Some(model), own) => {
-                let allowed = &settings.allowed_models;
-                if !allowed.is_empty() && !allowed.contains(model) && own.as_ref() != Some(model) {
-                    let issue = format!("may not be `{model}` on this server: its operator allows {}", allowed.join(", "));
-                    return Err(Refusal::new("model", issue));
-                }
-                model.clone()
-            }
-            (None, Some(model)) => model.clone(),
-            (None, None) => {
-                return Err(Refusal::new(
-                    "model",
-                    "is missing, and this server has no default (its setting llm.model)",
-                ));
-            }
-        };
+        let model = self.permitted_model(wanted.model.as_deref())?;
         let system = Template::system(wanted.system.as_deref().unwrap_or(DEFAULT_SYSTEM));
         let prompt = Template::prompt(wanted.prompt.as_deref().unwrap_or(DEFAULT_PROMPT));
         let most = settings.max_answer_tokens;
@@ -280,6 +264,17 @@ impl Llm {
         let issue =
             "is not a server that this one's operator allows: it has to be llm.base_url or in llm.allowed_base_urls of the settings";
         Err(Refusal::new("base_url", issue))
+    }
+
+    fn permitted_model(&self, wanted: Option<&str>) -> Result<String, Refusal> {
+        let (own, allowed) = (self.settings.model.as_deref(), &self.settings.allowed_models);
+        let missing = || Refusal::new("model", "is missing, and this server has no default (its setting llm.model)");
+        let model = wanted.or(own).ok_or_else(missing)?;
+        if allowed.is_empty() || own == Some(model) || allowed.iter().any(|allowed| allowed == model) {
+            return Ok(model.to_owned());
+        }
+        let issue = format!("may not be `{model}` on this server: its operator allows {}", allowed.join(", "));
+        Err(Refusal::new("model", issue))
     }
 
     fn upstream(&self, base: &Url) -> Result<Upstream, Refusal> {
@@ -427,6 +422,28 @@ mod tests {
         ] {
             assert_eq!(Llm::new(settings).unwrap_err().key, key);
         }
+    }
+
+    #[test]
+    fn pipelines_name_only_models_that_the_operator_allows() {
+        let settings = LlmSettings {
+            model: Some("own".into()),
+            allowed_models: vec!["small".into()],
+            ..LlmSettings::default()
+        };
+        let restricted = Llm::new(settings).unwrap();
+        for (wanted, model) in [(None, "own"), (Some("own"), "own"), (Some("small"), "small")] {
+            assert_eq!(restricted.permitted_model(wanted).unwrap(), model);
+        }
+        assert!(
+            restricted
+                .permitted_model(Some("large"))
+                .unwrap_err()
+                .issue
+                .contains("allows small")
+        );
+        assert_eq!(llm().permitted_model(Some("any")).unwrap(), "any");
+        assert_eq!(llm().permitted_model(None).unwrap_err().key, "model");
     }
 
     #[test]
