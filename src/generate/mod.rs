@@ -5,8 +5,10 @@
 //! `document`, `embed`, `protocol`, `secret` and `tls`.
 
 mod extractive;
+mod figures;
 pub mod llm;
 mod sentences;
+mod words;
 
 pub use extractive::Extractive;
 pub use llm::{Llm, LlmError, OpenAi};
@@ -31,6 +33,10 @@ pub struct Passage {
     pub at: Span,
     /// The document's text at `at`.
     pub text: Arc<str>,
+    /// The page that it starts on, of a document with pages.
+    pub page: Option<u32>,
+    /// What stands above it elsewhere in the document, its table's header last; empty where nothing does.
+    pub header: String,
     /// Relevance in [0,1].
     pub relevance: f32,
 }

@@ -3,9 +3,12 @@
 //! The other part, the inverse document frequency, is the index's: it knows how many chunks hold a term.
 
 use super::error::IndexError;
+use super::terms;
 use super::types::SparseVector;
 use qdrant_edge::bm25_embed::{EdgeBm25, EdgeBm25Config};
 use qdrant_edge::external::ordered_float::NotNan;
+use std::collections::HashMap;
+use std::ops::Range;
 
 /// Terms (words without stop words) of an average chunk. BM25 measures a chunk's length against it; a chunk of 200
 /// tokens of English prose has some 150 words, of which stop words are nearly half.
@@ -46,11 +49,16 @@ const LANGUAGES: [(&str, &str); 28] = [
     ("tr", "turkish"),
 ];
 
+/// Languages that write compounds as one word: what is asked for may be a part of what is written.
+const COMPOUNDING: [&str; 7] = ["danish", "dutch", "finnish", "german", "hungarian", "norwegian", "swedish"];
+
 /// Makes the sparse vectors of chunks and of queries, with one language's stop words and stemmer. Cheap to share,
 /// makes no system call: 1 KiB of text takes some tens of microseconds.
 #[derive(Debug)]
 pub struct Bm25 {
     model: EdgeBm25,
+    /// Whether the language writes compounds as one word.
+    compounds: bool,
 }
 
 impl Bm25 {
@@ -69,23 +77,52 @@ impl Bm25 {
             .ok_or_else(|| IndexError::invalid(format!("no stemmer for the language '{language}'")))?;
         let average = NotNan::new(AVERAGE_TERMS).map_err(|error| IndexError::engine("set up BM25", error))?;
         let config = EdgeBm25Config {
-            language: Some(name),
+            language: Some(name.clone()),
             avg_len: average,
             max_token_len: Some(MAX_TERM_LENGTH),
             ..EdgeBm25Config::default()
         };
         let model = EdgeBm25::new(config).map_err(|error| IndexError::engine("set up BM25", error))?;
-        Ok(Self { model })
+        Ok(Self {
+            model,
+            compounds: COMPOUNDING.contains(&name.as_str()),
+        })
+    }
+
+    /// The words of `text` that are terms of a query, in order: byte ranges. In scripts without spaces, the pairs of
+    /// characters, joined where they touch.
+    pub fn matches(&self, text: &str, query: &SparseVector) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        let mut known: HashMap<&str, bool> = HashMap::new();
+        for word in terms::words(text) {
+            let Some(part) = text.get(word.clone()) else { continue };
+            let is_match = *known.entry(part).or_insert_with(|| {
+                let terms = sorted(self.model.embed_document(part));
+                terms.indices.iter().any(|index| query.indices.binary_search(index).is_ok())
+            });
+            if !is_match {
+                continue;
+            }
+            match found.last_mut() {
+                Some(last) if last.end >= word.start => last.end = word.end,
+                _ => found.push(word),
+            }
+        }
+        found
     }
 
     /// A chunk's terms, weighted by how often each occurs and by the chunk's length.
     pub fn document(&self, text: &str) -> SparseVector {
-        sorted(self.model.embed_document(text))
+        let mut text = terms::spaced(text);
+        if self.compounds {
+            terms::add_parts(&mut text);
+        }
+        sorted(self.model.embed_document(&text))
     }
 
     /// A query's terms, each once.
     pub fn query(&self, text: &str) -> SparseVector {
-        sorted(self.model.embed_query(text))
+        sorted(self.model.embed_query(&terms::spaced(text)))
     }
 }
 
@@ -95,4 +132,47 @@ fn sorted(vector: qdrant_edge::SparseVector) -> SparseVector {
     terms.dedup_by_key(|(index, _)| *index);
     let (indices, values) = terms.into_iter().unzip();
     SparseVector { indices, values }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finds(language: &str, query: &str, text: &str) -> bool {
+        let bm25 = Bm25::new(language).unwrap();
+        let (query, text) = (bm25.query(query), bm25.document(text));
+        query.indices.iter().any(|index| text.indices.binary_search(index).is_ok())
+    }
+
+    #[test]
+    fn words_of_other_scripts_are_found() {
+        for (language, query, text) in [
+            ("chinese", "利润", "公司的净利润增长了一倍。"),
+            ("japanese", "売上高", "当期の売上高は増加した。"),
+            ("english", "東京", "彼は東京都に住んでいます。"),
+            ("russian", "прибыли", "Прибыль выросла вдвое."),
+            ("arabic", "الأرباح", "ارتفعت الأرباح في عام 2022."),
+            ("german", "Steuer", "Die Umsatzsteuervoranmeldung ist abzugeben, wie jede Umsatzsteuer."),
+            ("german", "Umsatzsteuer", "Die Umsatzsteuervoranmeldung ist abzugeben."),
+            ("german", "Häuser", "Das Krankenhaus und sein Haus."),
+        ] {
+            assert!(finds(language, query, text), "{query} in {text}");
+        }
+        assert!(!finds("chinese", "亏损", "公司的净利润增长了一倍。"));
+        assert!(!finds("german", "Vertrag", "Die Umsatzsteuervoranmeldung ist abzugeben."));
+    }
+
+    #[test]
+    fn matches_are_whole_words_where_they_stand() {
+        let bm25 = Bm25::new("english").unwrap();
+        let texts = |query: &str, text: &'static str| -> Vec<&str> {
+            bm25.matches(text, &bm25.query(query)).into_iter().map(|range| &text[range]).collect()
+        };
+        assert_eq!(
+            texts("what are the notice periods", "The notice period (see \"Notices\") is 3 months."),
+            ["notice", "period", "Notices"]
+        );
+        assert_eq!(texts("売上高", "当期の売上高は増加した。"), ["売上高"]);
+        assert!(texts("the", "the").is_empty());
+    }
 }

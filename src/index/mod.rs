@@ -7,6 +7,7 @@ mod bm25;
 mod embedded;
 mod error;
 mod filter;
+mod terms;
 mod types;
 
 pub use bm25::Bm25;

@@ -80,6 +80,23 @@ pub struct SparseVector {
 }
 
 impl SparseVector {
+    /// The same without what `other` has. As it is, where nothing would be left.
+    pub fn without(&self, other: &SparseVector) -> SparseVector {
+        let kept = self.indices.iter().zip(&self.values);
+        let kept = kept.filter(|(index, _)| other.indices.binary_search(index).is_err());
+        let (indices, values): (Vec<u32>, Vec<f32>) = kept.map(|(index, value)| (*index, *value)).unzip();
+        if indices.is_empty() { self.clone() } else { SparseVector { indices, values } }
+    }
+
+    /// One vector for each term, at most `limit`.
+    pub fn terms(&self, limit: usize) -> impl Iterator<Item = SparseVector> + '_ {
+        let terms = self.indices.iter().zip(&self.values).take(limit);
+        terms.map(|(index, value)| SparseVector {
+            indices: vec![*index],
+            values: vec![*value],
+        })
+    }
+
     /// Whether it is zero everywhere, as for a text of nothing but stop words.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()

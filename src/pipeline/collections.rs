@@ -147,6 +147,7 @@ impl Engine {
             self.stop_processing(&document.id).await;
         }
         self.index.drop_collection(&CollectionKey::new(&collection.id)?).await?;
+        self.forget_profiles(&collection.id);
         for document in documents {
             self.remove_files(&document).await?;
             self.catalog.finish_delete(&document.id, None).await?;

@@ -4,6 +4,7 @@
 
 use super::error::PipelineError;
 use super::ingest::InProcess;
+use super::profiles::KnownProfiles;
 use super::reporter::Pace;
 use super::resolve::{Pipelines, Stage};
 use super::spec::{OnFailure, Pipeline};
@@ -193,6 +194,8 @@ pub struct Engine {
     pub(super) llm: Llm,
     pub(super) events: Arc<Events>,
     pub(super) visibility: Visibility,
+    /// What the collections' documents are called.
+    pub(super) profiles: KnownProfiles,
     pub(super) pipelines: Pipelines,
     /// Places for queries.
     pub(super) queries: Semaphore,
@@ -338,6 +341,7 @@ impl Engine {
             plugin_changes: Arc::new(Semaphore::new(1)),
             events: Arc::default(),
             visibility: Visibility::default(),
+            profiles: KnownProfiles::default(),
             pipelines: Pipelines::default(),
             queries: Semaphore::new(settings.max_concurrent_queries.max(1)),
             query_queue: Semaphore::new(settings.max_waiting_queries),

@@ -13,6 +13,8 @@ mod ingest;
 mod observe;
 mod plugins;
 mod policy;
+mod profile;
+mod profiles;
 mod query;
 mod reconcile;
 mod reporter;

@@ -6,14 +6,15 @@ use super::engine::Engine;
 use super::error::PipelineError;
 use super::policy::{Citing, Rescue};
 use super::resolve::{Resolved, Stage as PluginStage};
-use super::retrieve::{Retrieval, Timings};
+use super::retrieve::{FoundChunk, Retrieval, Timings};
 use super::stream::{AnswerWriter, Delivery, Written};
 use crate::auth::Subject;
 use crate::document::Attrs;
 use crate::generate::{Request, Sink};
+use crate::index::{Bm25, SparseVector};
 use crate::plugin::{Plan, Search};
 use crate::protocol::{
-    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, GeneratorInfo, Mode, ProcessingMetadata,
+    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, GeneratorInfo, Highlight, Mode, ProcessingMetadata,
     QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType,
     Source, Stage, Status, Warning,
 };
@@ -160,16 +161,19 @@ impl Engine {
             limit: (request.offset + request.limit) as usize,
             score_threshold: request.score_threshold,
             filters: request.filters.clone().unwrap_or_default(),
+            names: names(&plan),
         };
         let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut timings))
             .await?;
+        let asked = resolved.bm25.query(&question);
         let results: Vec<SearchHit> = found
             .0
             .into_iter()
             .enumerate()
             .skip(request.offset as usize)
             .map(|(n, hit)| SearchHit {
+                highlight: highlight(&resolved.bm25, &asked, &hit),
                 content: hit.text.to_string(),
                 relevance_score: f64::from(hit.relevance),
                 rank: n as u32 + 1,
@@ -314,6 +318,7 @@ impl Engine {
             limit: question.limit.unwrap_or(resolved.pipeline.retrieval.limit as usize),
             score_threshold: question.options.score_threshold,
             filters: question.options.filters.clone().unwrap_or_default(),
+            names: names(&plan),
         };
         let passages = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut progress.timings))
@@ -470,15 +475,38 @@ fn as_it_is(question: &str) -> Search {
     }
 }
 
-/// What is searched for: in `comprehensive` all that the analyzer proposes, else the question.
+/// What is searched for: all that the analyzer proposes (it knows the mode), in `speed` the question alone.
 fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
     let own = || as_it_is(question);
     match mode {
         Mode::Speed => vec![own()],
-        Mode::Balanced => plan.searches.first().cloned().map_or_else(|| vec![own()], |first| vec![first]),
-        Mode::Comprehensive if plan.searches.is_empty() => vec![own()],
-        Mode::Comprehensive => plan.searches.clone(),
+        Mode::Balanced | Mode::Comprehensive if plan.searches.is_empty() => vec![own()],
+        Mode::Balanced | Mode::Comprehensive => plan.searches.clone(),
     }
+}
+
+/// Where words of the question stand in a passage.
+fn highlight(bm25: &Bm25, asked: &SparseVector, found: &FoundChunk) -> Vec<Highlight> {
+    let (mut at, mut chars) = (0, found.chunk.char_start);
+    let mut after = |end: usize| {
+        chars += found.text.get(at..end).map_or(0, |text| text.chars().count() as u64);
+        at = end;
+        chars
+    };
+    let matches = bm25.matches(&found.text, asked).into_iter();
+    matches
+        .map(|word| Highlight {
+            start_char: after(word.start),
+            end_char: after(word.end),
+        })
+        .collect()
+}
+
+/// Names in the question: what may say which document is meant.
+fn names(plan: &Plan) -> Vec<String> {
+    const NAMES: [&str; 4] = ["entity.organization", "entity.person", "entity.location", "entity.identifier"];
+    let names = plan.attrs.iter().filter(|(key, _)| NAMES.contains(&key.as_str()));
+    names.map(|(_, name)| name.clone()).collect()
 }
 
 /// What the analyzer understood, in the client's terms.

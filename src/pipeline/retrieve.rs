@@ -1,16 +1,18 @@
-//! Finds passages: one batch of dense and BM25 searches, fused, then read from the documents.
+//! Finds passages: one batch of dense and BM25 searches, fused, weighed by what the question says of the documents, then
+//! read from them.
 //!
 //! May depend on `index`, `embed`, `catalog`, `files`, `generate` (its passages), `telemetry` and `protocol`.
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::fusion::reciprocal_rank_fusion;
+use super::fusion::{Scored, combine};
+use super::profile::Aim;
 use super::resolve::Resolved;
 use crate::catalog::Chunk;
 use crate::document::{Attrs, Span};
 use crate::files::FileError;
 use crate::generate::Passage;
-use crate::index::{DateRange, Filter, Query, QueryVector};
+use crate::index::{DateRange, Filter, Hit, MAX_BATCH_QUERIES, Query, QueryVector, SparseVector};
 use crate::plugin::Search;
 use crate::protocol::{ApiError, ErrorCode, Filters, Mode, SearchType};
 use crate::telemetry;
@@ -35,20 +37,25 @@ pub struct Retrieval {
     pub score_threshold: Option<f32>,
     /// Restrictions.
     pub filters: Filters,
+    /// Names in the question, as the analyzer found them.
+    pub names: Vec<String>,
 }
 
-/// Candidates that each search takes, for `limit` results: fusion needs more than it returns, since
-/// a passage that both searches find at rank 30 beats one that a single search finds at rank 20.
+/// Candidates that each search takes, for `limit` results, and that are weighed against one another: a passage that both
+/// searches find at rank 30 beats one that a single search finds at rank 20, and other pages are to come forward.
 fn depth(mode: Mode, limit: usize) -> usize {
     match mode {
-        Mode::Speed => limit,
-        Mode::Balanced => (limit * 3).max(50),
-        Mode::Comprehensive => (limit * 5).max(100),
+        Mode::Speed => (limit * 2).max(40),
+        Mode::Balanced => (limit * 4).max(100),
+        Mode::Comprehensive => (limit * 8).max(200),
     }
 }
 
-/// Passages that are read for each that is wanted, so that other pages can come forward.
-const SPARE: usize = 2;
+/// Terms of a question whose best score is asked for: those of a long one beyond that are taken to be as the others.
+const TERMS: usize = 24;
+
+/// Searches that are run: each is up to four queries, and one for each term.
+const SEARCHES: usize = MAX_BATCH_QUERIES / (TERMS + 4);
 
 /// What a passage is worth when a better one of its page stands before it, and again for each
 /// further one. Chunks of one page are close to one another, and crowd out other pages that might
@@ -57,7 +64,7 @@ const SAME_PAGE: f32 = 0.8;
 
 /// The best `limit` passages, those of the same page discounted. Documents without pages keep their
 /// order.
-fn spread(mut found: Vec<FoundChunk>, limit: usize) -> Vec<FoundChunk> {
+fn spread(mut found: Vec<Located>, limit: usize) -> Vec<Located> {
     let mut seen: HashMap<(String, u32), i32> = HashMap::new();
     for passage in &mut found {
         if let Some(page) = passage.chunk.page {
@@ -72,6 +79,14 @@ fn spread(mut found: Vec<FoundChunk>, limit: usize) -> Vec<FoundChunk> {
     found
 }
 
+/// A chunk that was found, not yet read.
+#[derive(Debug, Clone)]
+struct Located {
+    document_id: String,
+    chunk: Chunk,
+    relevance: f32,
+}
+
 /// A passage, and what a citation of it needs.
 #[derive(Debug, Clone)]
 pub struct FoundChunk {
@@ -83,6 +98,8 @@ pub struct FoundChunk {
     pub chunk: Chunk,
     /// The document's text there.
     pub text: Arc<str>,
+    /// The document's text that its context spans mark: headings, its table's header.
+    pub header: String,
     /// In [0,1].
     pub relevance: f32,
     /// The document's metadata.
@@ -139,6 +156,8 @@ impl Passages {
                 section: found.chunk.section.clone(),
                 at: found.chunk.at,
                 text: found.text.clone(),
+                page: found.chunk.page,
+                header: found.header.clone(),
                 relevance: found.relevance,
             })
             .collect()
@@ -186,72 +205,70 @@ fn page_at(chunk: &Chunk, offset: u32) -> Option<u32> {
 impl Engine {
     /// Finds passages. Documents that are not whole (being ingested, being deleted) are never seen.
     pub(super) async fn retrieve(&self, resolved: &Resolved, wanted: &Retrieval, timings: &mut Timings) -> Result<Passages, PipelineError> {
-        let filters = self.index_filter(resolved, &wanted.filters)?;
-        let mut lists: Vec<f32> = Vec::new();
-        let mut queries: Vec<Query> = Vec::new();
+        let filter = self.index_filter(resolved, &wanted.filters)?;
         let weights = &resolved.pipeline.retrieval;
         let (dense, sparse) = match wanted.search_type {
             SearchType::Semantic => (1.0, 0.0),
             SearchType::Keyword => (0.0, 1.0),
             SearchType::Hybrid => (weights.dense_weight, weights.sparse_weight),
         };
+        // Who asks for one kind of search wants its order.
+        let aim = match wanted.search_type {
+            SearchType::Hybrid => timings.time("retrieval", self.aim(resolved, wanted)).await?,
+            SearchType::Semantic | SearchType::Keyword => Aim::default(),
+        };
+        let preferred = match aim.preferred.is_empty() {
+            true => None,
+            false => Some(Arc::new(narrowed(
+                &filter,
+                &Filters {
+                    document_ids: aim.preferred.clone(),
+                    ..Filters::default()
+                },
+            )?)),
+        };
+        let searches: Vec<&Search> = wanted.searches.iter().take(SEARCHES).collect();
+        let mut batch = Batch::default();
         if dense > 0.0 {
-            let texts = wanted.searches.iter().map(|search| search.text.clone()).collect();
+            let texts = searches.iter().map(|search| search.text.clone()).collect();
             let vectors = timings.time("embedding", self.embedder.embed_queries(texts)).await?;
-            for (search, vector) in wanted.searches.iter().zip(vectors) {
-                lists.push(dense * search.weight);
-                queries.push(self.index_query(QueryVector::Dense(vector), search, wanted, &filters)?);
+            for (search, vector) in searches.iter().zip(vectors) {
+                let query = index_query(QueryVector::Dense(vector), search, wanted, &filter)?;
+                batch.add(dense * search.weight, query, preferred.as_ref(), &[]);
             }
         }
         if sparse > 0.0 {
-            for search in &wanted.searches {
-                lists.push(sparse * search.weight);
-                queries.push(self.index_query(QueryVector::Sparse(resolved.bm25.query(&search.text)), search, wanted, &filters)?);
+            let said = resolved.bm25.query(&aim.said.join(" "));
+            for search in searches {
+                let vector = resolved.bm25.query(&search.text).without(&said);
+                let terms: Vec<SparseVector> = vector.terms(TERMS).collect();
+                let query = index_query(QueryVector::Sparse(vector), search, wanted, &filter)?;
+                batch.add(sparse * search.weight, query, preferred.as_ref(), &terms);
             }
         }
-        let hits = timings.time("retrieval", self.index.search(&resolved.key, queries)).await?;
-        let single = hits.len() == 1;
-        let ranked: Vec<((String, u32), f32)> = if single {
-            // One list needs no fusion: its scores say more than its ranks.
-            let hits = hits.into_iter().next().unwrap_or_default();
-            let best = hits.first().map_or(1.0, |hit| hit.score.max(1.0));
-            hits.into_iter()
-                .map(|hit| ((hit.document_id, hit.chunk_index), (hit.score / best).clamp(0.0, 1.0)))
-                .collect()
-        } else {
-            let ranks = hits
-                .into_iter()
-                .map(|list| list.into_iter().map(|hit| (hit.document_id, hit.chunk_index)).collect());
-            reciprocal_rank_fusion(&lists.into_iter().zip(ranks).collect::<Vec<_>>())
-        };
-        let wanted_refs: Vec<((String, u32), f32)> = ranked
-            .into_iter()
+        let hits = timings.time("retrieval", self.index.search(&resolved.key, batch.queries)).await?;
+        let found = scored(&batch.plan, hits);
+        let ranked = combine(&found).into_iter().map(|((document_id, index), score)| {
+            let score = (score + aim.of(&document_id)) / (1.0 + aim.most());
+            ((document_id, index), score)
+        });
+        let mut ranked: Vec<((String, u32), f32)> = ranked
             .filter(|(_, score)| wanted.score_threshold.is_none_or(|least| *score >= least))
-            .take(wanted.limit * SPARE)
             .collect();
-        let found = timings.time("reading", self.read_chunks(wanted_refs)).await?;
-        Ok(Passages(spread(found.0, wanted.limit)))
+        // Stable: what is equally relevant stays in its order.
+        ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        ranked.truncate(depth(wanted.mode, wanted.limit));
+        timings.time("reading", self.read_chunks(ranked, wanted.limit)).await
     }
 
-    fn index_query(&self, vector: QueryVector, search: &Search, wanted: &Retrieval, filter: &Arc<Filter>) -> Result<Query, PipelineError> {
-        let filter = match &search.filter {
-            Some(own) => {
-                let own: Filters = serde_json::from_value(Value::Object(own.clone()))
-                    .map_err(|error| ApiError::new(ErrorCode::PluginError, format!("the analyzer's filter is not one: {error}")))?;
-                Arc::new(narrowed(filter, &own)?)
-            }
-            None => filter.clone(),
+    /// What the question says of the documents.
+    async fn aim(&self, resolved: &Resolved, wanted: &Retrieval) -> Result<Aim, PipelineError> {
+        let Some(question) = wanted.searches.first() else {
+            return Ok(Aim::default());
         };
-        let limit = search
-            .limit
-            .map_or(depth(wanted.mode, wanted.limit), |limit| limit as usize)
-            .clamp(1, 1_000);
-        Ok(Query {
-            vector,
-            filter,
-            limit,
-            score_threshold: None,
-        })
+        let profiles = self.profiles(resolved).await?;
+        let names: Vec<&str> = wanted.names.iter().map(String::as_str).collect();
+        Ok(profiles.aim(&question.text, &names))
     }
 
     fn index_filter(&self, resolved: &Resolved, filters: &Filters) -> Result<Arc<Filter>, PipelineError> {
@@ -262,15 +279,27 @@ impl Engine {
         Ok(Arc::new(narrowed(&hidden, filters)?))
     }
 
-    /// Reads the chunks' places and texts; leaves out those whose documents are not live any more.
-    async fn read_chunks(&self, ranked: Vec<((String, u32), f32)>) -> Result<Passages, PipelineError> {
+    /// Looks up where the chunks stand and reads the texts of the best `limit`; leaves out those whose documents are not
+    /// live any more.
+    async fn read_chunks(&self, ranked: Vec<((String, u32), f32)>, limit: usize) -> Result<Passages, PipelineError> {
         let references: Vec<(String, u32)> = ranked.iter().map(|(reference, _)| reference.clone()).collect();
         let located = self.catalog.chunks_by_refs(&references).await?;
         let mut chunks: HashMap<(String, u32), Chunk> = located
             .into_iter()
             .map(|located| ((located.document_id, located.chunk.index), located.chunk))
             .collect();
-        let mut ids: Vec<String> = references.iter().map(|(document_id, _)| document_id.clone()).collect();
+        let located = ranked.into_iter().filter_map(|(reference, relevance)| {
+            let chunk = chunks.remove(&reference)?;
+            let (document_id, _) = reference;
+            Some(Located {
+                document_id,
+                chunk,
+                relevance,
+            })
+        });
+        let best = spread(located.collect(), limit);
+
+        let mut ids: Vec<String> = best.iter().map(|found| found.document_id.clone()).collect();
         ids.sort();
         ids.dedup();
         let documents: HashMap<String, (String, Arc<BTreeMap<String, String>>)> = self
@@ -283,59 +312,156 @@ impl Engine {
                 (record.id, (record.filename, metadata))
             })
             .collect();
-        let mut texts = self.read_texts(&references, &chunks).await?;
-        let mut found = Vec::with_capacity(ranked.len());
-        for ((document_id, index), relevance) in ranked {
-            let Some((source, metadata)) = documents.get(&document_id).cloned() else {
-                continue;
-            };
-            let Some(chunk) = chunks.remove(&(document_id.clone(), index)) else {
-                continue;
-            };
-            let Some(text) = texts.remove(&(document_id.clone(), index)) else {
-                continue;
-            };
-            found.push(FoundChunk {
-                document_id,
+        let mut texts = self.read_texts(&best).await?;
+        let found = best.into_iter().filter_map(|found| {
+            let (source, metadata) = documents.get(&found.document_id).cloned()?;
+            let (text, header) = texts.remove(&(found.document_id.clone(), found.chunk.index))?;
+            Some(FoundChunk {
+                document_id: found.document_id,
                 source,
-                chunk,
+                chunk: found.chunk,
                 text,
-                relevance,
+                header,
+                relevance: found.relevance,
                 metadata,
-            });
-        }
-        Ok(Passages(found))
+            })
+        });
+        Ok(Passages(found.collect()))
     }
 
-    /// The chunks' texts: one read for each document. A document that was deleted since it was
-    /// found has none.
-    async fn read_texts(
-        &self,
-        references: &[(String, u32)],
-        chunks: &HashMap<(String, u32), Chunk>,
-    ) -> Result<HashMap<(String, u32), Arc<str>>, PipelineError> {
-        let mut wanted: BTreeMap<&str, Vec<(u32, Span)>> = BTreeMap::new();
-        for reference in references {
-            if let Some(chunk) = chunks.get(reference) {
-                wanted.entry(&reference.0).or_default().push((reference.1, chunk.at));
-            }
+    /// The chunks' texts, each with that of its context: one read for each document. A document that was deleted since
+    /// it was found has none.
+    async fn read_texts(&self, chunks: &[Located]) -> Result<HashMap<(String, u32), (Arc<str>, String)>, PipelineError> {
+        let mut wanted: BTreeMap<&str, Vec<&Chunk>> = BTreeMap::new();
+        for found in chunks {
+            wanted.entry(&found.document_id).or_default().push(&found.chunk);
         }
-        let mut texts = HashMap::with_capacity(references.len());
-        for (document_id, parts) in wanted {
-            let spans: Vec<Span> = parts.iter().map(|(_, span)| *span).collect();
-            match self.files.read_spans(document_id, &spans).await {
-                Ok(read) => texts.extend(
-                    parts
-                        .into_iter()
-                        .zip(read)
-                        .map(|((index, _), text)| ((document_id.to_owned(), index), Arc::from(text))),
-                ),
-                Err(FileError::NotFound { .. }) => {}
+        let mut texts = HashMap::with_capacity(chunks.len());
+        for (document_id, chunks) in wanted {
+            let spans: Vec<Span> = chunks.iter().flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at])).collect();
+            let mut read = match self.files.read_spans(document_id, &spans).await {
+                Ok(read) => read.into_iter(),
+                Err(FileError::NotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),
+            };
+            for chunk in chunks {
+                let header: Vec<String> = read.by_ref().take(chunk.context.len()).collect();
+                if let Some(text) = read.next() {
+                    texts.insert((document_id.to_owned(), chunk.index), (Arc::from(text), header.join("\n")));
+                }
             }
         }
         Ok(texts)
     }
+}
+
+fn index_query(vector: QueryVector, search: &Search, wanted: &Retrieval, filter: &Arc<Filter>) -> Result<Query, PipelineError> {
+    let filter = match &search.filter {
+        Some(own) => {
+            let own: Filters = serde_json::from_value(Value::Object(own.clone()))
+                .map_err(|error| ApiError::new(ErrorCode::PluginError, format!("the analyzer's filter is not one: {error}")))?;
+            Arc::new(narrowed(filter, &own)?)
+        }
+        None => filter.clone(),
+    };
+    let limit = search
+        .limit
+        .map_or(depth(wanted.mode, wanted.limit), |limit| limit as usize)
+        .clamp(1, 1_000);
+    Ok(Query {
+        vector,
+        filter,
+        limit,
+        score_threshold: None,
+    })
+}
+
+/// The queries of a retrieval, and what each search gets of their answers, in order.
+#[derive(Default)]
+struct Batch {
+    queries: Vec<Query>,
+    plan: Vec<Planned>,
+}
+
+/// A search in a batch.
+struct Planned {
+    weight: f32,
+    sparse: bool,
+    /// Lists of hits: of the whole collection, perhaps of the preferred documents.
+    lists: usize,
+    /// Single terms that were asked for, of so many.
+    terms: (usize, usize),
+}
+
+impl Batch {
+    /// Adds a search: over the collection, over the preferred documents by itself (in a large collection the best of
+    /// others would crowd them out), and for the best that each of its terms can have.
+    fn add(&mut self, weight: f32, query: Query, preferred: Option<&Arc<Filter>>, terms: &[SparseVector]) {
+        let sparse = match &query.vector {
+            QueryVector::Sparse(vector) => Some(vector.indices.len()),
+            QueryVector::Dense(_) => None,
+        };
+        // A search with a filter of the analyzer's own says itself where to look.
+        let preferred = preferred.filter(|_| query.filter.document_ids.is_empty());
+        self.plan.push(Planned {
+            weight,
+            sparse: sparse.is_some(),
+            lists: 1 + usize::from(preferred.is_some()),
+            terms: (terms.len(), sparse.unwrap_or(0)),
+        });
+        let within = preferred.map(|filter| Query {
+            filter: filter.clone(),
+            ..query.clone()
+        });
+        let filter = query.filter.clone();
+        self.queries.push(query);
+        self.queries.extend(within);
+        self.queries.extend(terms.iter().map(|term| Query {
+            vector: QueryVector::Sparse(term.clone()),
+            filter: filter.clone(),
+            limit: 1,
+            score_threshold: None,
+        }));
+    }
+}
+
+/// The BM25 score of a chunk that is the best for each of a question's `all` terms, of which `asked` were asked for and
+/// `found` are somewhere. A term that is nowhere is rarer than all others, and tells as much as the most telling one.
+fn attainable(found: &[f32], asked: usize, all: usize) -> f32 {
+    let most = found.iter().copied().fold(0.0, f32::max);
+    let sum = found.iter().sum::<f32>() + most * asked.saturating_sub(found.len()) as f32;
+    sum * all as f32 / asked.max(1) as f32
+}
+
+/// What each search found. A cosine is measured against the best one that was found. A BM25 score is measured against
+/// what a chunk would have that is the best for each term: so a question most of whose words no chunk has together is
+/// told by its meaning.
+fn scored(plan: &[Planned], hits: Vec<Vec<Hit>>) -> Vec<Scored<(String, u32)>> {
+    let mut hits = hits.into_iter();
+    let mut found = Vec::with_capacity(plan.len());
+    for search in plan {
+        let lists: Vec<Vec<Hit>> = hits.by_ref().take(search.lists).collect();
+        let (asked, all) = search.terms;
+        let terms: Vec<f32> = hits.by_ref().take(asked).flatten().map(|hit| hit.score).collect();
+        let best = lists.iter().flatten().map(|hit| hit.score).fold(0.0, f32::max);
+        let last = lists.first().and_then(|list| list.last()).map_or(0.0, |hit| hit.score);
+        found.push(Scored {
+            weight: search.weight,
+            scale: match search.sparse {
+                true => attainable(&terms, asked, all).max(best),
+                false => best,
+            },
+            // What BM25 does not find has few of the words. What a dense search does not find is about as near as the last that it
+            // does.
+            floor: if search.sparse { 0.0 } else { last.max(0.0) },
+            hits: lists
+                .into_iter()
+                .flatten()
+                .map(|hit| ((hit.document_id, hit.chunk_index), hit.score))
+                .collect(),
+        });
+    }
+    found
 }
 
 /// `filter`, narrowed by the client's or the analyzer's filters.
@@ -425,7 +551,7 @@ fn measured(timing: &str) -> Option<telemetry::Stage> {
 mod tests {
     use super::*;
 
-    fn passage(document: &str, page: Option<u32>, relevance: f32) -> FoundChunk {
+    fn located(document: &str, page: Option<u32>, relevance: f32) -> Located {
         let chunk = Chunk {
             index: 0,
             at: Span::new(10, 20),
@@ -436,23 +562,20 @@ mod tests {
             context: Vec::new(),
             attrs: Vec::new(),
         };
-        FoundChunk {
+        Located {
             document_id: document.to_owned(),
-            source: "a.pdf".to_owned(),
             chunk,
-            text: "0123456789".into(),
             relevance,
-            metadata: Arc::default(),
         }
     }
 
     #[test]
     fn other_pages_come_before_more_of_the_same_page() {
         let found = vec![
-            passage("a", Some(1), 1.0),
-            passage("a", Some(1), 0.9),
-            passage("a", Some(2), 0.8),
-            passage("b", Some(1), 0.75),
+            located("a", Some(1), 1.0),
+            located("a", Some(1), 0.9),
+            located("a", Some(2), 0.8),
+            located("b", Some(1), 0.75),
         ];
         let order: Vec<(String, Option<u32>)> = spread(found, 3).into_iter().map(|p| (p.document_id, p.chunk.page)).collect();
         assert_eq!(
@@ -463,16 +586,52 @@ mod tests {
 
     #[test]
     fn documents_without_pages_keep_their_order() {
-        let found = vec![passage("a", None, 1.0), passage("a", None, 0.9), passage("b", None, 0.8)];
+        let found = vec![located("a", None, 1.0), located("a", None, 0.9), located("b", None, 0.8)];
         let kept: Vec<f32> = spread(found, 3).into_iter().map(|p| p.relevance).collect();
         assert_eq!(kept, [1.0, 0.9, 0.8]);
     }
 
     #[test]
+    fn bm25_is_measured_against_the_best_of_each_term_and_meaning_against_the_best_found() {
+        let hit = |index, score| Hit {
+            document_id: "a".to_owned(),
+            chunk_index: index,
+            score,
+        };
+        let planned = |sparse, lists, terms| Planned {
+            weight: 1.0,
+            sparse,
+            lists,
+            terms,
+        };
+        let plan = [planned(false, 2, (0, 0)), planned(true, 1, (3, 6))];
+        let hits = [
+            vec![hit(0, 0.6), hit(1, 0.4)],
+            vec![hit(2, 0.3)],
+            vec![hit(0, 5.0)],
+            vec![hit(0, 3.0)],
+            vec![hit(3, 2.0)],
+            Vec::new(),
+        ];
+        let found = scored(&plan, hits.to_vec());
+        assert_eq!((found[0].scale, found[0].floor, found[0].hits.len()), (0.6, 0.4, 3));
+        // One of three terms is nowhere: it tells as much as the best. The three that were not asked for are as these.
+        assert_eq!((found[1].scale, found[1].floor, found[1].hits.len()), (16.0, 0.0, 1));
+    }
+
+    #[test]
     fn a_quotation_knows_its_page_inside_a_chunk_that_crosses_pages() {
-        let mut found = passage("a", Some(3), 1.0);
-        found.chunk.attrs = vec![page_break(4, 15)];
-        let passages = Passages(vec![found]);
+        let Located { mut chunk, .. } = located("a", Some(3), 1.0);
+        chunk.attrs = vec![page_break(4, 15)];
+        let passages = Passages(vec![FoundChunk {
+            document_id: "a".to_owned(),
+            source: "a.pdf".to_owned(),
+            chunk,
+            text: "0123456789".into(),
+            header: String::new(),
+            relevance: 1.0,
+            metadata: Arc::default(),
+        }]);
         let before = passages.quote(0, Span::new(10, 14)).unwrap();
         assert_eq!(
             (before.content.as_str(), before.page, before.char_start, before.char_end),

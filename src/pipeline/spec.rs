@@ -105,7 +105,7 @@ pub struct Retrieval {
     pub mode: Mode,
     /// Passages that a query takes that does not say: 1 to 100.
     pub limit: u32,
-    /// Weight of dense search in the fusion: 0 or more.
+    /// Weight of dense search in the fusion: 0 or more. Only its ratio to `sparse_weight` counts.
     pub dense_weight: f32,
     /// Weight of BM25 search in the fusion: 0 or more.
     pub sparse_weight: f32,
@@ -118,8 +118,8 @@ impl Default for Retrieval {
         Self {
             mode: Mode::Balanced,
             limit: 10,
-            dense_weight: 1.0,
-            sparse_weight: 1.0,
+            dense_weight: 0.4,
+            sparse_weight: 0.6,
             language: "english".to_owned(),
         }
     }

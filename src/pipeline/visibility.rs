@@ -2,12 +2,14 @@
 //! this spares searches from asking it first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Documents on their way in or out, by collection.
 #[derive(Default)]
 pub struct Visibility {
     hidden: RwLock<BTreeMap<String, BTreeSet<String>>>,
+    changes: AtomicU64,
 }
 
 impl Visibility {
@@ -15,6 +17,7 @@ impl Visibility {
     pub fn hide(&self, collection_id: &str, document_id: &str) {
         let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
         hidden.entry(collection_id.to_owned()).or_default().insert(document_id.to_owned());
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Shows a document that is wholly there, or forgets one that is wholly gone.
@@ -26,6 +29,12 @@ impl Visibility {
                 hidden.remove(collection_id);
             }
         }
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often documents came and went, in any collection: what was learnt of them at another count may be old.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The hidden documents of a collection, in order.

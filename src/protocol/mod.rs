@@ -25,7 +25,7 @@ pub use query::{
     GeneratorInfo, Mode, ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, ServerMessage, Source, Stage, Status,
     Token, Warning,
 };
-pub use search::{SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType};
+pub use search::{Highlight, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType};
 pub use upload::{
     ChunkingProgress, EmbeddingProgress, ProcessingProgress, UploadComplete, UploadEvent, UploadProgress, UploadStarted, UploadStatus,
 };

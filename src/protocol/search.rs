@@ -96,6 +96,17 @@ pub struct SearchHit {
     pub relevance_score: f64,
     /// From 1.
     pub rank: u32,
+    /// Where words of the query stand in it, in order.
+    pub highlight: Vec<Highlight>,
+}
+
+/// A word of the query in a document's text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Highlight {
+    /// Offset of its first character in the document, in Unicode code points.
+    pub start_char: u64,
+    /// Offset after its last character.
+    pub end_char: u64,
 }
 
 /// Where a chunk stands.

@@ -15,6 +15,7 @@ mod control;
 mod deletion;
 mod documents;
 mod faults;
+mod finding;
 mod fixtures;
 mod frames;
 mod limits;

@@ -302,6 +302,8 @@ mod tests {
             section: vec!["Results".into()],
             at: Span::new(0, text.len() as u32),
             text: text.into(),
+            page: None,
+            header: String::new(),
             relevance: 1.0,
         }
     }

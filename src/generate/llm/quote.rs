@@ -3,8 +3,9 @@
 //!
 //! May depend on `document`, `embed` and `generate`'s own types.
 
-use super::super::extractive::{cosine, words};
+use super::super::extractive::cosine;
 use super::super::sentences::statements;
+use super::super::words::words;
 use super::super::{Passage, Quotation};
 use super::prompt::Shown;
 use crate::document::Span;
@@ -199,6 +200,8 @@ mod tests {
             section: Vec::new(),
             at: Span::new(1_000, 1_000 + text.len() as u32),
             text: text.into(),
+            page: None,
+            header: String::new(),
             relevance: 1.0,
         }
     }

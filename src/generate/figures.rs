@@ -1,0 +1,157 @@
+//! Picks a figure out of a table row: the column that was asked for.
+//!
+//! May depend on nothing of Ibid's.
+
+use std::ops::Range;
+
+/// A row of a table: what it is called, and its figures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Bytes of its label, at the start of the row.
+    pub label: Range<usize>,
+    /// Bytes of its figures, in order, with their signs: `$ (1,577)` is `(1,577)`.
+    pub figures: Vec<Range<usize>>,
+}
+
+/// A row out of its text; `None` for a text that is no row: no label, or no figures at its end.
+pub fn row(text: &str) -> Option<Row> {
+    let mut figures: Vec<Range<usize>> = Vec::new();
+    let mut label = 0..0;
+    let mut words = 0;
+    for word in words_of(text) {
+        let part = text.get(word.clone())?;
+        if let Some(figure) = figure(part) {
+            figures.push(word.start + figure.start..word.start + figure.end);
+        } else if is_mark(part) {
+            // A currency sign, a dash, a cell's border.
+        } else {
+            // What stands after figures that were taken for the row's is text with figures in it, such as `Note 3 Leases`.
+            figures.clear();
+            label = if words == 0 { word.clone() } else { label.start..word.end };
+            words += 1;
+        }
+    }
+    let has_letters = text.get(label.clone())?.chars().any(char::is_alphabetic);
+    (has_letters && !figures.is_empty()).then_some(Row { label, figures })
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+    let base = text.as_ptr() as usize;
+    text.split(|c: char| c.is_whitespace() || c == '|').filter(|word| !word.is_empty()).map(move |word| {
+        let start = word.as_ptr() as usize - base;
+        start..start + word.len()
+    })
+}
+
+/// The figure that a word is: `1,577`, `(1,577)`, `12.5%`, `$4.3`, `-7`.
+fn figure(word: &str) -> Option<Range<usize>> {
+    let start = word.len() - word.trim_start_matches(['$', '€', '£', '¥']).len();
+    let body = word.get(start..)?.trim_end_matches(['*', '†']);
+    let digits = body.bytes().any(|byte| byte.is_ascii_digit());
+    let plain = body
+        .chars()
+        .all(|c| c.is_ascii_digit() || matches!(c, ',' | '.' | '(' | ')' | '-' | '−' | '–' | '%' | '+' | '$' | '€' | '£' | '\'' | '\u{a0}'));
+    (digits && plain).then_some(start..start + body.len())
+}
+
+fn is_mark(word: &str) -> bool {
+    word.chars().all(|c| matches!(c, '$' | '€' | '£' | '¥' | '%' | '—' | '–' | '-' | ')' | '(' | '*'))
+}
+
+/// The years that the columns of a table are of: those of the last line before the row that has as many as the row has
+/// figures. `above` is what stands before the row, its table's header last.
+pub fn columns(above: &str, figures: usize) -> Option<Vec<u16>> {
+    /// Lines of a table that may stand between its header and a row.
+    const REACH: usize = 60;
+    above.lines().rev().take(REACH).map(years).find(|years| years.len() == figures && figures > 0)
+}
+
+/// The years that a question names: `2018`, `FY2018`, `FY18`.
+pub fn years_asked(question: &str) -> Vec<u16> {
+    let mut years = Vec::new();
+    for word in question.split(|c: char| !c.is_alphanumeric()) {
+        let lower = word.to_lowercase();
+        let fiscal = lower.strip_prefix("fy").or_else(|| lower.strip_prefix("cy"));
+        let digits = fiscal.unwrap_or(&lower);
+        let year = match digits.parse::<u16>() {
+            Ok(year) if digits.len() == 4 && (1900..2100).contains(&year) => year,
+            Ok(year) if digits.len() == 2 && fiscal.is_some() => 2000 + year,
+            _ => continue,
+        };
+        if !years.contains(&year) {
+            years.push(year);
+        }
+    }
+    years
+}
+
+/// Years in a line, in order. Nothing for a line that has other figures than dates.
+fn years(line: &str) -> Vec<u16> {
+    let mut years = Vec::new();
+    for word in line.split(|c: char| !(c.is_alphanumeric() || c == ',' || c == '.')) {
+        let word = word.trim_matches([',', '.']);
+        let digits = word.strip_prefix("FY").or_else(|| word.strip_prefix("fy")).unwrap_or(word);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            // `1,577` and `12.5` are a row's.
+            if word.bytes().any(|byte| byte.is_ascii_digit()) && word.contains([',', '.']) {
+                return Vec::new();
+            }
+            continue;
+        }
+        match digits.parse::<u16>() {
+            Ok(year) if digits.len() == 4 && (1900..2100).contains(&year) => years.push(year),
+            // A day of the month.
+            Ok(day) if day <= 31 => {}
+            _ => return Vec::new(),
+        }
+    }
+    years
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Option<(&str, Vec<&str>)> {
+        row(text).map(|row| (&text[row.label], row.figures.into_iter().map(|range| &text[range]).collect()))
+    }
+
+    #[test]
+    fn a_row_is_a_label_and_its_figures() {
+        assert_eq!(
+            read("Purchases of property, plant and equipment (PP&E) (1,577) (1,373) (1,420)"),
+            Some(("Purchases of property, plant and equipment (PP&E)", vec!["(1,577)", "(1,373)", "(1,420)"]))
+        );
+        assert_eq!(read("Net sales $ 32,765 $31,657 — 3.5%"), Some(("Net sales", vec!["32,765", "31,657", "3.5%"])));
+        assert_eq!(read("| Total (note 23) | 223 | 222 |"), Some(("Total (note 23)", vec!["223", "222"])));
+        assert_eq!(read("In 2018 we sold 12 units to friends."), None);
+        assert_eq!(read("2018 2017 2016"), None);
+        assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn columns_are_of_the_years_above_them() {
+        let above = "Consolidated Statement of Cash Flows\nYears ended December 31\n(Millions) 2018 2017 2016\nNet income 5,363 4,869 5,058";
+        assert_eq!(columns(above, 3), Some(vec![2018, 2017, 2016]));
+        assert_eq!(columns(above, 2), None);
+        assert_eq!(columns("December 31, 2018 December 31, 2017\nCash 2,853 3,053", 2), Some(vec![2018, 2017]));
+        assert_eq!(columns("", 1), None);
+    }
+
+    #[test]
+    fn years_are_read_in_the_ways_they_are_asked_for() {
+        assert_eq!(years_asked("capex from FY2016 to FY17, not 12 or 20185"), [2016, 2017]);
+    }
+
+    proptest! {
+        #[test]
+        fn rows_stand_in_their_text(text in "[a-zA-Z0-9 ,.()$€%|—ä字-]{0,80}") {
+            if let Some(row) = row(&text) {
+                prop_assert!(text.get(row.label.clone()).is_some());
+                prop_assert!(row.figures.iter().all(|range| range.start >= row.label.end && text.get(range.clone()).is_some_and(|part| !part.is_empty())));
+            }
+            let _ = columns(&text, 2);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The words of a text that carry meaning, for comparing texts by them. May depend on nothing of Ibid's.
+
+use std::collections::HashSet;
+
+/// Words that carry meaning, lower case, plural endings off. In scripts that are written without spaces, pairs of
+/// neighbouring characters stand for words.
+pub fn words(text: &str) -> HashSet<String> {
+    const EMPTY: [&str; 62] = [
+        "a", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "did", "do", "does", "each", "for", "from", "give",
+        "had", "has", "have", "how", "if", "in", "into", "is", "it", "its", "me", "more", "most", "much", "many", "of", "on", "or", "our",
+        "please", "should", "so", "tell", "than", "that", "the", "their", "there", "these", "this", "to", "was", "we", "were", "what",
+        "when", "where", "which", "who", "whom", "why", "will", "with",
+    ];
+    let mut found = HashSet::new();
+    for word in text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | ',' | '-' | '&' | '%'))) {
+        let word = word.trim_matches(['.', ',', '-', '&']);
+        if word.is_empty() {
+            continue;
+        }
+        if word.chars().any(is_unspaced) {
+            found.extend(pairs(word));
+            continue;
+        }
+        let word = word.to_lowercase().replace(',', "");
+        if EMPTY.contains(&word.as_str()) {
+            continue;
+        }
+        found.insert(match word.strip_suffix('s') {
+            Some(stem) if stem.len() > 3 && !stem.ends_with('s') && stem.bytes().all(|b| b.is_ascii_alphabetic()) => stem.to_owned(),
+            _ => word,
+        });
+    }
+    found
+}
+
+/// Whether a text has too few words to state anything: fewer than three, where words are told by spaces.
+pub fn is_scrap(text: &str) -> bool {
+    /// Characters of a short sentence in a script without spaces.
+    const SHORT: usize = 5;
+    text.split_whitespace().take(3).count() < 3 && text.chars().filter(|c| is_unspaced(*c)).take(SHORT).count() < SHORT
+}
+
+/// Whether a character is of a script that is written without spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
+fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}'
+        | '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')
+}
+
+fn pairs(word: &str) -> impl Iterator<Item = String> + '_ {
+    let chars: Vec<char> = word.chars().collect();
+    let pairs: Vec<String> = match chars.len() {
+        1 => vec![word.to_owned()],
+        _ => chars.windows(2).map(|pair| pair.iter().collect()).collect(),
+    };
+    pairs.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_without_meaning_and_plural_endings_are_left_out() {
+        let expected = ["gain", "$20", "20", "kenvue"].iter().filter(|word| **word != "$20").map(|word| (*word).to_owned());
+        assert_eq!(words("What were the gains of Kenvue? 20"), expected.collect());
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_compared_by_pairs() {
+        let found = words("売上高は増加した。");
+        assert!(found.contains("売上") && found.contains("上高"), "{found:?}");
+        assert!(!is_scrap("売上高は増加した。"));
+        assert!(is_scrap("売上高"));
+        assert!(is_scrap("Net sales"));
+        assert!(!is_scrap("Прибыль выросла вдвое."));
+    }
+}
