@@ -1,6 +1,6 @@
 //! The plugin's face to the host: the exports of the world `analyzer-plugin`.
 
-use crate::{config::Config, entities::entities, intent::intent, language::language, searches::searches, words::words};
+use crate::{config::Config, entities::entities, intent::intent, language::language, searches::{Effort, searches}, words::words};
 
 wit_bindgen::generate!({ path: "../../wit/0.9", world: "analyzer-plugin" });
 
@@ -43,7 +43,11 @@ impl GuestAnalyzer for Rules {
             let text = query.get(entity.at.clone()).unwrap_or_default();
             attrs.push(attr(&format!("entity.{}", entity.kind), text));
         }
-        let searches = searches(&query, &words, intent, &entities, language, &self.0);
+        let effort = match told("mode") {
+            Some("speed" | "balanced") => Effort::Balanced,
+            _ => Effort::Full,
+        };
+        let searches = searches(&query, &words, intent, &entities, language, effort, &self.0);
         let search = |(text, weight)| Search {
             text,
             weight,

@@ -62,10 +62,13 @@ impl Word<'_> {
     }
 }
 
+/// Words of a name at most: a longer run of capitals is no name, and would be read again from each of its words.
+const LONGEST: usize = 12;
+
 /// How many words at the start of `words`, the first of which is part of a name, are one name.
 fn length(words: &[Word]) -> usize {
     let mut length = 1;
-    while let (Some(last), Some(next)) = (words.get(length - 1), words.get(length)) {
+    while let (Some(last), Some(next)) = (words.get(length - 1), words.get(length).filter(|_| length < LONGEST)) {
         // `Acme, Inc.` goes on after the comma; nothing else does.
         if last.ends_clause() && !(last.after == "," && is_legal_form(&next.lower)) {
             break;

@@ -4,9 +4,12 @@ use crate::config::Config;
 use crate::entities::Entity;
 use crate::intent::Intent;
 use crate::lexicon::{ABBREVIATIONS, STOP, holds};
+use crate::metrics;
 use crate::words::Word;
 use std::ops::Range;
 
+/// Weight of the search for the rows that a figure is made of.
+const ROWS: f32 = 0.4;
 /// Weight of the search for one side of a comparison; the question's own is 1.
 const SIDE: f32 = 0.7;
 /// Weight of the question with its abbreviations spelled out.
@@ -16,6 +19,15 @@ const KEYWORDS: f32 = 0.3;
 /// A question of so many words holds enough that is not its subject for keywords to help.
 const LONG: usize = 12;
 
+/// What a question may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// The question, and what it cannot be answered without.
+    Balanced,
+    /// Whatever may help.
+    Full,
+}
+
 /// The searches for a question, the most important first, each with its weight. The first is the
 /// question as it is.
 pub fn searches(
@@ -24,17 +36,22 @@ pub fn searches(
     intent: Intent,
     entities: &[Entity],
     language: Option<&str>,
+    effort: Effort,
     config: &Config,
 ) -> Vec<(String, f32)> {
     let mut found = vec![(query.to_owned(), 1.0)];
-    if intent == Intent::Comparative {
-        let mut sides = named_sides(words, entities);
+    let is_english = language.is_none_or(|language| language == "en");
+    if config.expansion && is_english {
+        found.extend(metrics::rows(words).map(|rows| (rows, ROWS)));
+    }
+    if effort == Effort::Full && intent == Intent::Comparative {
+        let mut sides = named_sides(words, entities, config.max_searches);
         if sides.len() < 2 {
             sides = spoken_sides(words);
         }
         found.extend(sides.into_iter().map(|side| (side, SIDE)));
     }
-    if config.expansion && language.is_none_or(|language| language == "en") {
+    if effort == Effort::Full && config.expansion && is_english {
         found.extend(spelled_out(query, words).map(|text| (text, SPELLED_OUT)));
         found.extend(keywords(words).map(|text| (text, KEYWORDS)));
     }
@@ -49,21 +66,29 @@ pub fn searches(
     found
 }
 
-/// For each of several things of one kind that the question names, the question without the others.
-fn named_sides(words: &[Word], entities: &[Entity]) -> Vec<String> {
+/// For each of several things of one kind that the question names (the first `limit` of them), the question without the
+/// others.
+fn named_sides(words: &[Word], entities: &[Entity], limit: usize) -> Vec<String> {
     let of_kind = |kind: &str| entities.iter().filter(|entity| entity.kind == kind).collect::<Vec<_>>();
     let kinds = ["organization", "person", "location", "identifier", "date"];
     let Some(group) = kinds.iter().map(|kind| of_kind(kind)).find(|group| group.len() > 1) else {
         return Vec::new();
     };
-    let side = |one: &Entity| {
-        let kept = words.iter().enumerate().filter(|(index, word)| {
-            let in_group = group.iter().find(|entity| entity.words.contains(index));
-            in_group.map_or(!is_comparing(word), |entity| *entity == one)
-        });
-        kept.map(|(_, word)| word.text).collect::<Vec<_>>().join(" ")
+    // Of which of them each word is a part.
+    let mut part_of: Vec<Option<usize>> = vec![None; words.len()];
+    for (number, entity) in group.iter().enumerate() {
+        for part in part_of.get_mut(entity.words.clone()).unwrap_or_default() {
+            *part = Some(number);
+        }
+    }
+    let side = |one: usize| {
+        let kept = words
+            .iter()
+            .zip(&part_of)
+            .filter(|(word, part)| part.map_or(!is_comparing(word), |number| number == one));
+        kept.map(|(word, _)| word.text).collect::<Vec<_>>().join(" ")
     };
-    group.iter().map(|entity| side(entity)).collect()
+    (0..group.len().min(limit)).map(side).collect()
 }
 
 /// The two sides of `A vs B`, `compare A and B`, `the difference between A and B`.
@@ -176,6 +201,7 @@ mod tests {
             intent(query, &words).0,
             &entities(&words, language),
             language,
+            Effort::Full,
             config,
         )
     }
@@ -209,15 +235,32 @@ mod tests {
     #[test]
     fn abbreviations_are_spelled_out() {
         check(
-            "What was the capex in FY22?",
-            &[("What was the capital expenditures in fiscal year 2022?", SPELLED_OUT)],
+            "What was the opex in FY22?",
+            &[("What was the operating expenses in fiscal year 2022?", SPELLED_OUT)],
         );
-        check("EPS of 2Q23", &[("earnings per share of second quarter 2023", SPELLED_OUT)]);
+        check("CAGR of 2Q23", &[("compound annual growth rate of second quarter 2023", SPELLED_OUT)]);
         let plain = Config {
             expansion: false,
             ..Config::default()
         };
         assert_eq!(plan("What was the capex?", &plain).len(), 1);
+    }
+
+    #[test]
+    fn figures_are_searched_for_by_their_rows_in_every_mode() {
+        let question = "Compare the gross margin of Acme and Bolt";
+        check(
+            question,
+            &[
+                ("gross profit, cost of sales, net sales", ROWS),
+                ("the gross margin of Acme", SIDE),
+            ],
+        );
+        let read = words(question);
+        let found = entities(&read, Some("en"));
+        let balanced = searches(question, &read, Intent::Comparative, &found, Some("en"), Effort::Balanced, &Config::default());
+        let texts: Vec<&str> = balanced.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(texts, [question, "gross profit, cost of sales, net sales"]);
     }
 
     #[test]
