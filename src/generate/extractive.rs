@@ -52,6 +52,8 @@ const COMPARABLE: f32 = 0.6;
 const RELEVANCE_WEIGHT: f32 = 0.75;
 /// What a statement loses for each chosen one of its page: another page may hold what this one lacks.
 const SAME_PAGE: f32 = 0.3;
+/// Searches beside the question that statements are compared with.
+const PHRASINGS: usize = 3;
 /// What a table row gains where a figure is asked for.
 const FIGURE: f32 = 0.1;
 
@@ -88,13 +90,15 @@ struct Candidate {
     vector: Vec<f32>,
     /// Cosine with the question.
     cosine: f32,
+    /// Cosine with the nearest of the question and what was searched for beside it.
+    nearest: f32,
 }
 
 impl Candidate {
     /// How well it answers, about [0,1]: how relevant its passage is, its meaning, the question's own words (figures,
     /// names).
     fn evidence(&self) -> f32 {
-        0.3 * self.cosine + 0.1 * self.overlap + 0.6 * self.rank + if self.fits { FIGURE } else { 0.0 }
+        0.3 * self.nearest + 0.1 * self.overlap + 0.6 * self.rank + if self.fits { FIGURE } else { 0.0 }
     }
 
     /// How likely it is that the answer stands where this does: a logistic regression of what was measured.
@@ -114,14 +118,19 @@ impl Generator for Extractive {
         let effort = effort(request.mode);
         let asked = asks_for_figure(&request.question);
         let years = figures::years_asked(&request.question);
-        let mut candidates = candidates(&request.question, &request.passages, asked, effort.candidates);
+        let wanted = format!("{} {}", request.question, request.phrasings.join(" "));
+        let mut candidates = candidates(&wanted, &request.passages, asked, effort.candidates);
         if !candidates.is_empty() {
             let mut texts = vec![request.question.clone()];
+            texts.extend(request.phrasings.iter().take(PHRASINGS).cloned());
+            let asked = texts.len();
             texts.extend(candidates.iter().map(|c| in_context(c, &request.passages)));
             let mut vectors = self.embedder.embed_queries(texts).await?.into_iter();
-            let question = vectors.next().unwrap_or_default();
+            let questions: Vec<Vec<f32>> = vectors.by_ref().take(asked).collect();
             for (candidate, vector) in candidates.iter_mut().zip(vectors) {
-                candidate.cosine = cosine(&question, &vector);
+                let mut cosines = questions.iter().map(|question| cosine(question, &vector));
+                candidate.cosine = cosines.next().unwrap_or_default();
+                candidate.nearest = cosines.fold(candidate.cosine, f32::max);
                 candidate.vector = vector;
             }
         }
@@ -135,7 +144,10 @@ impl Generator for Extractive {
                 sink.write(Piece::Text("\n".to_owned())).await?;
             }
             let picked = match asked {
-                true => request.passages.get(statement.passage).and_then(|passage| picked(statement, passage, &years)),
+                true => request
+                    .passages
+                    .get(statement.passage)
+                    .and_then(|passage| picked(statement, passage, &years)),
                 false => None,
             };
             write_words(&sink, &picked.unwrap_or_else(|| readable(&statement.text))).await?;
@@ -183,6 +195,7 @@ fn candidates(question: &str, passages: &[Passage], figure: bool, limit: usize) 
                 row,
                 vector: Vec::new(),
                 cosine: 0.0,
+                nearest: 0.0,
             };
             found.push((candidate, words));
         }
@@ -245,17 +258,48 @@ fn is_question(text: &str) -> bool {
 /// Whether a question wants a figure.
 fn asks_for_figure(question: &str) -> bool {
     const CUES: [&str; 30] = [
-        "how much", "how many", "how high", "how large", "how big", "amount", "total", "percent", "percentage", "number of", "value of", "ratio",
-        "rate", "margin", "revenue", "sales", "income", "cost", "costs", "price", "expense", "expenses", "million", "millions", "billion", "billions",
-        "wie viel", "wie hoch", "combien", "сколько",
+        "how much",
+        "how many",
+        "how high",
+        "how large",
+        "how big",
+        "amount",
+        "total",
+        "percent",
+        "percentage",
+        "number of",
+        "value of",
+        "ratio",
+        "rate",
+        "margin",
+        "revenue",
+        "sales",
+        "income",
+        "cost",
+        "costs",
+        "price",
+        "expense",
+        "expenses",
+        "million",
+        "millions",
+        "billion",
+        "billions",
+        "wie viel",
+        "wie hoch",
+        "combien",
+        "сколько",
     ];
-    let words: Vec<String> = question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+    let words: Vec<String> = question
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
     let line = format!(" {} ", words.join(" "));
     CUES.iter().any(|cue| line.contains(&format!(" {cue} "))) || ["多少", "いくら", "几", "كم"].iter().any(|cue| question.contains(cue))
 }
 
-/// The row's label and the figures of the years that were asked for (without any, of the first), if its columns' years
-/// are known: `Net sales, 2018: 32,765`. In the row's own words.
+/// The row's label and the figures of the years that were asked for, if its columns' years are known: `Net sales, 2018:
+/// 32,765`. In the row's own words.
 fn picked(statement: &Candidate, passage: &Passage, years: &[u16]) -> Option<String> {
     let row = statement.row.as_ref()?;
     let before = statement.at.start.checked_sub(passage.at.start)? as usize;
@@ -417,14 +461,20 @@ mod tests {
         // A year that the table does not have: the row as it stands.
         assert_eq!(picked(&found[0], &passages[0], &[2001]), None);
         // The header may stand in another chunk.
-        let below = [Passage { header: "(Millions) 2018 2017".to_owned(), ..passage("Net sales $ 32,765 $ 31,657", 0.9) }];
+        let below = [Passage {
+            header: "(Millions) 2018 2017".to_owned(),
+            ..passage("Net sales $ 32,765 $ 31,657", 0.9)
+        }];
         let found = candidates(question, &below, true, 10);
         assert_eq!(picked(&found[0], &below[0], &[2018]), Some("Net sales, 2018: 32,765".to_owned()));
     }
 
     #[test]
     fn other_scripts_are_answered_from() {
-        let passages = [passage("売上高は増加した。利益は減少した。", 0.9), passage("Прибыль выросла вдвое. Это всё.", 0.5)];
+        let passages = [
+            passage("売上高は増加した。利益は減少した。", 0.9),
+            passage("Прибыль выросла вдвое. Это всё.", 0.5),
+        ];
         let found = candidates("利益はどうなりましたか", &passages, false, 10);
         assert_eq!(found[0].text, "利益は減少した。");
         let found = candidates("Насколько выросла прибыль?", &passages, false, 10);

@@ -37,10 +37,12 @@ pub fn row(text: &str) -> Option<Row> {
 
 fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let base = text.as_ptr() as usize;
-    text.split(|c: char| c.is_whitespace() || c == '|').filter(|word| !word.is_empty()).map(move |word| {
-        let start = word.as_ptr() as usize - base;
-        start..start + word.len()
-    })
+    text.split(|c: char| c.is_whitespace() || c == '|')
+        .filter(|word| !word.is_empty())
+        .map(move |word| {
+            let start = word.as_ptr() as usize - base;
+            start..start + word.len()
+        })
 }
 
 /// The figure that a word is: `1,577`, `(1,577)`, `12.5%`, `$4.3`, `-7`.
@@ -48,14 +50,19 @@ fn figure(word: &str) -> Option<Range<usize>> {
     let start = word.len() - word.trim_start_matches(['$', '€', '£', '¥']).len();
     let body = word.get(start..)?.trim_end_matches(['*', '†']);
     let digits = body.bytes().any(|byte| byte.is_ascii_digit());
-    let plain = body
-        .chars()
-        .all(|c| c.is_ascii_digit() || matches!(c, ',' | '.' | '(' | ')' | '-' | '−' | '–' | '%' | '+' | '$' | '€' | '£' | '\'' | '\u{a0}'));
+    let plain = body.chars().all(|c| {
+        c.is_ascii_digit()
+            || matches!(
+                c,
+                ',' | '.' | '(' | ')' | '-' | '−' | '–' | '%' | '+' | '$' | '€' | '£' | '\'' | '\u{a0}'
+            )
+    });
     (digits && plain).then_some(start..start + body.len())
 }
 
 fn is_mark(word: &str) -> bool {
-    word.chars().all(|c| matches!(c, '$' | '€' | '£' | '¥' | '%' | '—' | '–' | '-' | ')' | '(' | '*'))
+    word.chars()
+        .all(|c| matches!(c, '$' | '€' | '£' | '¥' | '%' | '—' | '–' | '-' | ')' | '(' | '*'))
 }
 
 /// The years that the columns of a table are of: those of the last line before the row that has as many as the row has
@@ -63,7 +70,12 @@ fn is_mark(word: &str) -> bool {
 pub fn columns(above: &str, figures: usize) -> Option<Vec<u16>> {
     /// Lines of a table that may stand between its header and a row.
     const REACH: usize = 60;
-    above.lines().rev().take(REACH).map(years).find(|years| years.len() == figures && figures > 0)
+    above
+        .lines()
+        .rev()
+        .take(REACH)
+        .map(years)
+        .find(|years| years.len() == figures && figures > 0)
 }
 
 /// The years that a question names: `2018`, `FY2018`, `FY18`.
@@ -121,10 +133,19 @@ mod tests {
     fn a_row_is_a_label_and_its_figures() {
         assert_eq!(
             read("Purchases of property, plant and equipment (PP&E) (1,577) (1,373) (1,420)"),
-            Some(("Purchases of property, plant and equipment (PP&E)", vec!["(1,577)", "(1,373)", "(1,420)"]))
+            Some((
+                "Purchases of property, plant and equipment (PP&E)",
+                vec!["(1,577)", "(1,373)", "(1,420)"]
+            ))
         );
-        assert_eq!(read("Net sales $ 32,765 $31,657 — 3.5%"), Some(("Net sales", vec!["32,765", "31,657", "3.5%"])));
-        assert_eq!(read("| Total (note 23) | 223 | 222 |"), Some(("Total (note 23)", vec!["223", "222"])));
+        assert_eq!(
+            read("Net sales $ 32,765 $31,657 — 3.5%"),
+            Some(("Net sales", vec!["32,765", "31,657", "3.5%"]))
+        );
+        assert_eq!(
+            read("| Total (note 23) | 223 | 222 |"),
+            Some(("Total (note 23)", vec!["223", "222"]))
+        );
         assert_eq!(read("In 2018 we sold 12 units to friends."), None);
         assert_eq!(read("2018 2017 2016"), None);
         assert_eq!(read(""), None);
@@ -132,10 +153,14 @@ mod tests {
 
     #[test]
     fn columns_are_of_the_years_above_them() {
-        let above = "Consolidated Statement of Cash Flows\nYears ended December 31\n(Millions) 2018 2017 2016\nNet income 5,363 4,869 5,058";
+        let above =
+            "Consolidated Statement of Cash Flows\nYears ended December 31\n(Millions) 2018 2017 2016\nNet income 5,363 4,869 5,058";
         assert_eq!(columns(above, 3), Some(vec![2018, 2017, 2016]));
         assert_eq!(columns(above, 2), None);
-        assert_eq!(columns("December 31, 2018 December 31, 2017\nCash 2,853 3,053", 2), Some(vec![2018, 2017]));
+        assert_eq!(
+            columns("December 31, 2018 December 31, 2017\nCash 2,853 3,053", 2),
+            Some(vec![2018, 2017])
+        );
         assert_eq!(columns("", 1), None);
     }
 

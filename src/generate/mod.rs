@@ -66,6 +66,8 @@ pub enum Piece {
 pub struct Request {
     /// The question, trimmed.
     pub question: String,
+    /// What was searched for beside it: the same in other words, or a part of it.
+    pub phrasings: Vec<String>,
     /// `factual`, `analytical`, ... as the analyzer found.
     pub intent: String,
     /// Texts of the entities in the question.

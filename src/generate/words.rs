@@ -61,7 +61,10 @@ mod tests {
 
     #[test]
     fn words_without_meaning_and_plural_endings_are_left_out() {
-        let expected = ["gain", "$20", "20", "kenvue"].iter().filter(|word| **word != "$20").map(|word| (*word).to_owned());
+        let expected = ["gain", "$20", "20", "kenvue"]
+            .iter()
+            .filter(|word| **word != "$20")
+            .map(|word| (*word).to_owned());
         assert_eq!(words("What were the gains of Kenvue? 20"), expected.collect());
     }
 

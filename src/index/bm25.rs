@@ -152,7 +152,11 @@ mod tests {
             ("english", "東京", "彼は東京都に住んでいます。"),
             ("russian", "прибыли", "Прибыль выросла вдвое."),
             ("arabic", "الأرباح", "ارتفعت الأرباح في عام 2022."),
-            ("german", "Steuer", "Die Umsatzsteuervoranmeldung ist abzugeben, wie jede Umsatzsteuer."),
+            (
+                "german",
+                "Steuer",
+                "Die Umsatzsteuervoranmeldung ist abzugeben, wie jede Umsatzsteuer.",
+            ),
             ("german", "Umsatzsteuer", "Die Umsatzsteuervoranmeldung ist abzugeben."),
             ("german", "Häuser", "Das Krankenhaus und sein Haus."),
         ] {
@@ -166,7 +170,10 @@ mod tests {
     fn matches_are_whole_words_where_they_stand() {
         let bm25 = Bm25::new("english").unwrap();
         let texts = |query: &str, text: &'static str| -> Vec<&str> {
-            bm25.matches(text, &bm25.query(query)).into_iter().map(|range| &text[range]).collect()
+            bm25.matches(text, &bm25.query(query))
+                .into_iter()
+                .map(|range| &text[range])
+                .collect()
         };
         assert_eq!(
             texts("what are the notice periods", "The notice period (see \"Notices\") is 3 months."),

@@ -85,7 +85,11 @@ impl SparseVector {
         let kept = self.indices.iter().zip(&self.values);
         let kept = kept.filter(|(index, _)| other.indices.binary_search(index).is_err());
         let (indices, values): (Vec<u32>, Vec<f32>) = kept.map(|(index, value)| (*index, *value)).unzip();
-        if indices.is_empty() { self.clone() } else { SparseVector { indices, values } }
+        if indices.is_empty() {
+            self.clone()
+        } else {
+            SparseVector { indices, values }
+        }
     }
 
     /// One vector for each term, at most `limit`.

@@ -84,8 +84,19 @@ impl Period {
     /// Of a word in lower case: `2018`, `fy2018`, `fy18`, `q2`, `2q23`, `2023q2`, `q22023`. Nothing for other words.
     fn of(word: &str) -> Self {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let full = |part: &str| (part.len() == 4 && digits(part)).then(|| part.parse().ok()).flatten().filter(|year| (1900..2100).contains(year));
-        let short = |part: &str| full(part).or_else(|| (part.len() == 2 && digits(part)).then(|| part.parse::<u16>().ok().map(|year| 2000 + year)).flatten());
+        let full = |part: &str| {
+            (part.len() == 4 && digits(part))
+                .then(|| part.parse().ok())
+                .flatten()
+                .filter(|year| (1900..2100).contains(year))
+        };
+        let short = |part: &str| {
+            full(part).or_else(|| {
+                (part.len() == 2 && digits(part))
+                    .then(|| part.parse::<u16>().ok().map(|year| 2000 + year))
+                    .flatten()
+            })
+        };
         let quarter = |part: &str| match part {
             "1" => Some(1),
             "2" => Some(2),
@@ -94,10 +105,16 @@ impl Period {
             _ => None,
         };
         if let Some(year) = full(word) {
-            return Self { year: Some(year), quarter: None };
+            return Self {
+                year: Some(year),
+                quarter: None,
+            };
         }
         if let Some(year) = ["fy", "cy"].iter().find_map(|prefix| word.strip_prefix(prefix)).and_then(short) {
-            return Self { year: Some(year), quarter: None };
+            return Self {
+                year: Some(year),
+                quarter: None,
+            };
         }
         let Some((before, after)) = word.split_once('q') else {
             return Self::default();
@@ -251,7 +268,10 @@ impl Profiles {
         for ((id, profile), (name, positions)) in self.documents.iter().zip(&matches) {
             let share = if best > 0.0 { name / best } else { 0.0 };
             let year = YEAR_ALONE + (YEAR - YEAR_ALONE) * share * best.min(1.0);
-            weights.push((id.clone(), NAME * name + year * year_fit(profile, &periods) + QUARTER * share * quarter_fit(profile, &periods)));
+            weights.push((
+                id.clone(),
+                NAME * name + year * year_fit(profile, &periods) + QUARTER * share * quarter_fit(profile, &periods),
+            ));
             if *name >= SAID && share > 0.5 {
                 said.extend(positions.iter().copied());
             }
@@ -266,7 +286,10 @@ impl Profiles {
         }
         // Only names are taken out of the search of passages: `returns` may be a file's name and the subject too.
         let said = said.into_iter().filter_map(|position| asked.get(position));
-        let said = said.filter(|word| names.contains(&word.lower)).map(|word| word.text.clone()).collect();
+        let said = said
+            .filter(|word| names.contains(&word.lower))
+            .map(|word| word.text.clone())
+            .collect();
         Aim {
             weights: weights.into_iter().filter(|(_, weight)| *weight > 0.0).collect(),
             most,
@@ -284,7 +307,12 @@ fn joined(words: &[Word]) -> HashMap<String, BTreeSet<usize>> {
         for (length, word) in words.iter().skip(start).take(JOINED).enumerate() {
             text.push_str(&word.lower);
             // An article or a letter alone names nothing.
-            if length > 0 || !matches!(word.lower.as_str(), "a" | "an" | "the" | "of" | "in" | "and" | "for" | "to" | "by" | "on") {
+            if length > 0
+                || !matches!(
+                    word.lower.as_str(),
+                    "a" | "an" | "the" | "of" | "in" | "and" | "for" | "to" | "by" | "on"
+                )
+            {
                 joined.entry(text.clone()).or_default().extend(start..=start + length);
             }
         }
@@ -323,7 +351,10 @@ fn year_fit(profile: &Profile, periods: &[Period]) -> f32 {
 }
 
 fn quarter_fit(profile: &Profile, periods: &[Period]) -> f32 {
-    let fits = periods.iter().filter_map(|period| period.quarter).any(|quarter| profile.quarters.contains(&quarter));
+    let fits = periods
+        .iter()
+        .filter_map(|period| period.quarter)
+        .any(|quarter| profile.quarters.contains(&quarter));
     if fits { 1.0 } else { 0.0 }
 }
 
@@ -333,7 +364,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn collection(files: &[(&str, &str)]) -> Profiles {
-        Profiles::new(files.iter().map(|(file, opening)| ((*file).to_owned(), Profile::new(file, opening))).collect())
+        Profiles::new(
+            files
+                .iter()
+                .map(|(file, opening)| ((*file).to_owned(), Profile::new(file, opening)))
+                .collect(),
+        )
     }
 
     fn filings() -> Profiles {
@@ -342,9 +378,15 @@ mod tests {
             ("ACME_2018_10K.pdf", ""),
             ("ACME_2018Q2_10Q.pdf", ""),
             ("BESTBUY_2018_10K.pdf", ""),
-            ("JOHNSON_JOHNSON_2023_8K_dated-2023-08-30.pdf", "Johnson & Johnson (JNJ), New York Stock Exchange"),
+            (
+                "JOHNSON_JOHNSON_2023_8K_dated-2023-08-30.pdf",
+                "Johnson & Johnson (JNJ), New York Stock Exchange",
+            ),
             ("MGMRESORTS_2022Q4_EARNINGS.pdf", ""),
-            ("annual-report.pdf", "Form 10-K of Widgets, Inc. for the fiscal year ended June 30, 2021"),
+            (
+                "annual-report.pdf",
+                "Form 10-K of Widgets, Inc. for the fiscal year ended June 30, 2021",
+            ),
         ])
     }
 

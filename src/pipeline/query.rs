@@ -14,9 +14,9 @@ use crate::generate::{Request, Sink};
 use crate::index::{Bm25, SparseVector};
 use crate::plugin::{Plan, Search};
 use crate::protocol::{
-    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, GeneratorInfo, Highlight, Mode, ProcessingMetadata,
-    QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType,
-    Source, Stage, Status, Warning,
+    AnalysisDetail, Answer, ApiError, Citation, Complete, CompletionStatus, Entity, ErrorCode, GeneratorInfo, Highlight, Mode,
+    ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, SearchHit, SearchHitMetadata, SearchRequest,
+    SearchResponse, SearchType, Source, Stage, Status, Warning,
 };
 use crate::telemetry::catalogue::{self, limit};
 use crate::telemetry::{self, Held};
@@ -320,6 +320,7 @@ impl Engine {
             filters: question.options.filters.clone().unwrap_or_default(),
             names: names(&plan),
         };
+        let phrasings = wanted.searches.iter().skip(1).map(|search| search.text.clone()).collect();
         let passages = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut progress.timings))
             .await?;
@@ -332,6 +333,7 @@ impl Engine {
         status(events, Stage::GeneratingResponse, 0.6, &message).await?;
         let request = Request {
             question: question.text.clone(),
+            phrasings,
             intent: progress.analysis.intent.clone(),
             entities: progress.analysis.entities.clone(),
             collection: question.collection.clone(),

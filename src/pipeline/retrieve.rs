@@ -338,7 +338,10 @@ impl Engine {
         }
         let mut texts = HashMap::with_capacity(chunks.len());
         for (document_id, chunks) in wanted {
-            let spans: Vec<Span> = chunks.iter().flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at])).collect();
+            let spans: Vec<Span> = chunks
+                .iter()
+                .flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at]))
+                .collect();
             let mut read = match self.files.read_spans(document_id, &spans).await {
                 Ok(read) => read.into_iter(),
                 Err(FileError::NotFound { .. }) => continue,

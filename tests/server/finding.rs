@@ -10,7 +10,9 @@ async fn answer(api: &Api, collection: &str, question: &str) -> Value {
 }
 
 async fn first_source(api: &Api, collection: &str, query: &str) -> String {
-    let hits = api.search(json!({ "query": query, "collection_name": collection, "limit": 3 })).await;
+    let hits = api
+        .search(json!({ "query": query, "collection_name": collection, "limit": 3 }))
+        .await;
     hits[0]["metadata"]["source"].as_str().expect("a source").to_owned()
 }
 
@@ -26,14 +28,20 @@ async fn of_filings_that_say_the_same_the_one_that_is_named_is_found() {
         "KITEWORKS_2020_10K.txt",
     ];
     for (n, name) in filings.iter().enumerate() {
-        let text = format!("Consolidated results of the company.\n\nNet sales were {}.{n} million dollars.\n", 400 + n);
+        let text = format!(
+            "Consolidated results of the company.\n\nNet sales were {}.{n} million dollars.\n",
+            400 + n
+        );
         api.ingest("finding-filings", &File::new(name, text)).await;
     }
     for (question, expected) in [
         ("What were Northwind's net sales in FY2019?", "NORTHWIND_2019_10K.txt"),
         ("What were Northwind's net sales in FY20?", "NORTHWIND_2020_10K.txt"),
         ("What were the net sales of Northwind in Q2 of 2020?", "NORTHWIND_2020Q2_10Q.txt"),
-        ("How high were the net sales of Blue Harbor from 2018 to 2019?", "BLUEHARBOR_2019_10K.txt"),
+        (
+            "How high were the net sales of Blue Harbor from 2018 to 2019?",
+            "BLUEHARBOR_2019_10K.txt",
+        ),
         ("What were the net sales of Kite in 2020?", "KITEWORKS_2020_10K.txt"),
     ] {
         assert_eq!(first_source(&api, "finding-filings", question).await, expected, "{question}");
@@ -63,8 +71,14 @@ async fn other_scripts_are_searched_and_quoted() {
     for (name, text) in [
         ("ja.txt", "会社の概要です。当期の売上高は前年より増加した。従業員は百人です。"),
         ("zh.txt", "公司成立于上海。公司的净利润增长了一倍。员工有一百名。"),
-        ("ru.txt", "Компания основана в Москве. Прибыль выросла вдвое за год. Сотрудников сто."),
-        ("ar.txt", "تأسست الشركة في القاهرة. ارتفعت الأرباح في العام الماضي. عدد الموظفين مئة."),
+        (
+            "ru.txt",
+            "Компания основана в Москве. Прибыль выросла вдвое за год. Сотрудников сто.",
+        ),
+        (
+            "ar.txt",
+            "تأسست الشركة في القاهرة. ارتفعت الأرباح في العام الماضي. عدد الموظفين مئة.",
+        ),
     ] {
         api.ingest("finding-scripts", &File::new(name, text)).await;
     }
@@ -81,7 +95,12 @@ async fn other_scripts_are_searched_and_quoted() {
         assert!(hits[0]["content"].as_str().expect("text").contains(sentence), "{query}");
     }
     let answer = answer(&api, "finding-scripts", "当期の売上高は増加したか").await;
-    let quoted: Vec<&Value> = answer["sources"].as_array().expect("sources").iter().map(|source| &source["content"]).collect();
+    let quoted: Vec<&Value> = answer["sources"]
+        .as_array()
+        .expect("sources")
+        .iter()
+        .map(|source| &source["content"])
+        .collect();
     assert!(quoted.contains(&&json!("当期の売上高は前年より増加した。")), "{answer}");
 }
 
@@ -89,7 +108,9 @@ async fn other_scripts_are_searched_and_quoted() {
 async fn parts_of_german_compounds_are_found() {
     let api = Server::shared().api();
     let pipeline = json!({ "retrieval": { "language": "german" } });
-    api.post("/collections", json!({ "name": "finding-german", "pipeline": pipeline })).await.expect(201);
+    api.post("/collections", json!({ "name": "finding-german", "pipeline": pipeline }))
+        .await
+        .expect(201);
     for (name, text) in [
         ("a.txt", "Die Umsatzsteuervoranmeldung ist bis zum zehnten Tag abzugeben."),
         ("b.txt", "Der Jahresurlaub ist bis zum März des Folgejahres zu nehmen."),
@@ -112,7 +133,10 @@ async fn the_figure_that_is_asked_for_is_picked_out_of_its_row() {
     let question = "How much were the purchases of property, plant and equipment in FY2017?";
     let answer = answer(&api, "finding-figures", question).await;
     let response = answer["response"].as_str().expect("text");
-    assert!(response.contains("Purchases of property, plant and equipment, 2017: (1,373)"), "{response}");
+    assert!(
+        response.contains("Purchases of property, plant and equipment, 2017: (1,373)"),
+        "{response}"
+    );
     let quoted = answer["sources"].as_array().expect("sources").iter();
     let quoted: Vec<&str> = quoted.filter_map(|source| source["content"].as_str()).collect();
     assert!(quoted.iter().any(|row| row.contains("(1,577) | (1,373)")), "{quoted:?}");
@@ -124,7 +148,12 @@ async fn a_question_is_no_answer_and_what_no_document_tells_is_not_answered() {
     let text = "How long is the warranty?\n\nThe warranty is two years from delivery. It covers the frame and the motor.";
     api.ingest("finding-nothing", &File::new("faq.txt", text)).await;
     let found = answer(&api, "finding-nothing", "How long is the warranty?").await;
-    let quoted: Vec<&str> = found["sources"].as_array().expect("sources").iter().filter_map(|source| source["content"].as_str()).collect();
+    let quoted: Vec<&str> = found["sources"]
+        .as_array()
+        .expect("sources")
+        .iter()
+        .filter_map(|source| source["content"].as_str())
+        .collect();
     assert!(quoted.contains(&"The warranty is two years from delivery."), "{found}");
     assert!(!quoted.contains(&"How long is the warranty?"), "{found}");
     let nothing = answer(&api, "finding-nothing", "Who won the chess championship in Reykjavik?").await;

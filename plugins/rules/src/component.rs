@@ -1,6 +1,13 @@
 //! The plugin's face to the host: the exports of the world `analyzer-plugin`.
 
-use crate::{config::Config, entities::entities, intent::intent, language::language, searches::{Effort, searches}, words::words};
+use crate::{
+    config::Config,
+    entities::entities,
+    intent::intent,
+    language::language,
+    searches::{Effort, searches},
+    words::words,
+};
 
 wit_bindgen::generate!({ path: "../../wit/0.9", world: "analyzer-plugin" });
 

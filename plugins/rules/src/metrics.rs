@@ -7,10 +7,22 @@ use crate::words::Word;
 
 /// Names of a figure, in the singular and lower case, and the rows that it is made of or stands in.
 const METRICS: [(&[&str], &str); 28] = [
-    (&["capital expenditure", "capex"], "capital expenditures, purchases of property, plant and equipment"),
-    (&["capital intensive", "capital intensity"], "property, plant and equipment, total assets, capital expenditures"),
-    (&["free cash flow", "free cashflow", "fcf"], "net cash provided by operating activities, capital expenditures"),
-    (&["operating margin", "operating profit margin"], "operating income, net sales, total revenue"),
+    (
+        &["capital expenditure", "capex"],
+        "capital expenditures, purchases of property, plant and equipment",
+    ),
+    (
+        &["capital intensive", "capital intensity"],
+        "property, plant and equipment, total assets, capital expenditures",
+    ),
+    (
+        &["free cash flow", "free cashflow", "fcf"],
+        "net cash provided by operating activities, capital expenditures",
+    ),
+    (
+        &["operating margin", "operating profit margin"],
+        "operating income, net sales, total revenue",
+    ),
     (&["gross margin", "gross profit margin"], "gross profit, cost of sales, net sales"),
     (&["net margin", "net profit margin", "profit margin"], "net income, net sales"),
     (&["ebitda", "ebitda margin"], "operating income, depreciation and amortization"),
@@ -22,16 +34,34 @@ const METRICS: [(&[&str], &str); 28] = [
     (&["days payable outstanding", "dpo"], "accounts payable, cost of sales, inventories"),
     (&["days sale outstanding", "dso"], "accounts receivable, net sales"),
     (&["days inventory outstanding", "dio"], "inventories, cost of sales"),
-    (&["cash conversion cycle"], "inventories, accounts receivable, accounts payable, cost of sales"),
+    (
+        &["cash conversion cycle"],
+        "inventories, accounts receivable, accounts payable, cost of sales",
+    ),
     (&["inventory turnover"], "inventories, cost of sales"),
-    (&["asset turnover", "fixed asset turnover"], "net sales, total assets, property, plant and equipment"),
-    (&["working capital", "current ratio"], "total current assets, total current liabilities"),
-    (&["quick ratio", "liquidity", "acid test"], "total current assets, inventories, total current liabilities, cash"),
+    (
+        &["asset turnover", "fixed asset turnover"],
+        "net sales, total assets, property, plant and equipment",
+    ),
+    (
+        &["working capital", "current ratio"],
+        "total current assets, total current liabilities",
+    ),
+    (
+        &["quick ratio", "liquidity", "acid test"],
+        "total current assets, inventories, total current liabilities, cash",
+    ),
     (&["pp&e", "ppe", "pp&ne", "ppne"], "property, plant and equipment, net"),
     (&["return on asset", "roa"], "net income, total assets"),
     (&["return on equity", "roe"], "net income, total shareholders' equity"),
-    (&["debt to equity", "debt-to-equity", "leverage"], "total debt, long-term debt, total shareholders' equity"),
-    (&["dividend payout", "payout ratio", "retention ratio"], "dividends paid, net income"),
+    (
+        &["debt to equity", "debt-to-equity", "leverage"],
+        "total debt, long-term debt, total shareholders' equity",
+    ),
+    (
+        &["dividend payout", "payout ratio", "retention ratio"],
+        "dividends paid, net income",
+    ),
     (&["effective tax rate"], "provision for income taxes, income before income taxes"),
     (&["earning per share", "eps"], "net income per share, basic, diluted"),
     (&["book value"], "total assets, total liabilities, total shareholders' equity"),
@@ -70,7 +100,10 @@ mod tests {
     #[test]
     fn figures_are_told_by_their_rows() {
         for (question, expected) in [
-            ("Are the gross margins of Acme stable?", Some("gross profit, cost of sales, net sales")),
+            (
+                "Are the gross margins of Acme stable?",
+                Some("gross profit, cost of sales, net sales"),
+            ),
             ("What is the net PP&E of 2018?", Some("property, plant and equipment, net")),
             (
                 "EBITDA and (net) working capital?",

@@ -238,7 +238,10 @@ mod tests {
             "What was the opex in FY22?",
             &[("What was the operating expenses in fiscal year 2022?", SPELLED_OUT)],
         );
-        check("CAGR of 2Q23", &[("compound annual growth rate of second quarter 2023", SPELLED_OUT)]);
+        check(
+            "CAGR of 2Q23",
+            &[("compound annual growth rate of second quarter 2023", SPELLED_OUT)],
+        );
         let plain = Config {
             expansion: false,
             ..Config::default()
@@ -251,14 +254,19 @@ mod tests {
         let question = "Compare the gross margin of Acme and Bolt";
         check(
             question,
-            &[
-                ("gross profit, cost of sales, net sales", ROWS),
-                ("the gross margin of Acme", SIDE),
-            ],
+            &[("gross profit, cost of sales, net sales", ROWS), ("the gross margin of Acme", SIDE)],
         );
         let read = words(question);
         let found = entities(&read, Some("en"));
-        let balanced = searches(question, &read, Intent::Comparative, &found, Some("en"), Effort::Balanced, &Config::default());
+        let balanced = searches(
+            question,
+            &read,
+            Intent::Comparative,
+            &found,
+            Some("en"),
+            Effort::Balanced,
+            &Config::default(),
+        );
         let texts: Vec<&str> = balanced.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(texts, [question, "gross profit, cost of sales, net sales"]);
     }

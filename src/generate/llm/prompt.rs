@@ -312,6 +312,7 @@ mod tests {
         Request {
             question: "What was the gain?".into(),
             intent: "factual".into(),
+            phrasings: Vec::new(),
             entities: Vec::new(),
             collection: "documents".into(),
             mode: Mode::Balanced,
