@@ -57,7 +57,9 @@ fn figure(word: &str) -> Option<Range<usize>> {
                 ',' | '.' | '(' | ')' | '-' | '−' | '–' | '%' | '+' | '$' | '€' | '£' | '\'' | '\u{a0}'
             )
     });
-    (digits && plain).then_some(start..start + body.len())
+    // What a bracket closes that it did not open belongs to the label: `Total (note 23)`.
+    let opened = !body.contains(')') || body.contains('(');
+    (digits && plain && opened).then_some(start..start + body.len())
 }
 
 fn is_mark(word: &str) -> bool {

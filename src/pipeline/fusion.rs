@@ -66,7 +66,7 @@ mod tests {
     fn what_both_searches_find_comes_before_what_one_finds() {
         let searches = [
             search(1.0, &[("a", 0.8), ("b", 0.7)], 1.0, 0.0),
-            search(1.0, &[("b", 9.0), ("c", 8.0)], 10.0, 0.0),
+            search(1.0, &[("b", 8.0), ("c", 9.0)], 10.0, 0.0),
         ];
         assert_eq!(order(&searches), ["b", "c", "a"]);
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct Config {
     /// Searches at most, 1 to 8.
     pub max_searches: usize,
-    /// Whether abbreviations are spelled out.
+    /// Whether questions are searched for in other words as well: abbreviations spelled out, figures by their rows.
     pub expansion: bool,
 }
 
