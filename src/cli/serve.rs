@@ -8,7 +8,7 @@ use crate::generate::llm::LlmSettings;
 use crate::pipeline::{Engine, EngineSettings, OnFailure};
 use crate::secret::Secret;
 use crate::server::{Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, TlsFiles};
-use crate::telemetry;
+use crate::telemetry::{self, trace::Exporter};
 use ipnet::IpNet;
 use std::fmt::Write;
 use std::fs::DirBuilder;
@@ -28,13 +28,18 @@ const REQUEST_ROOM: u64 = 1 << 20;
 /// Serves until a signal says stop.
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     let effective = tools::settings(&args.settings)?;
-    telemetry::init(&effective.settings.log)?;
     telemetry::install().map_err(|error| CliError::Failed(format!("metrics cannot be kept: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
+    let exporter = Exporter::new(&effective.settings.telemetry, runtime.handle()).map_err(|error| CliError::Usage(error.to_string()))?;
+    telemetry::init(&effective.settings.log, exporter.as_ref())?;
     let result = runtime.block_on(serve(&effective));
+    // While there is a runtime to send on.
+    if let Some(exporter) = exporter {
+        exporter.finish();
+    }
     runtime.shutdown_timeout(LAST_WORK);
     result
 }

@@ -482,6 +482,30 @@ pub const KEYS: &[Key] = &[
         default: || Value::Integer(100),
         help: "Answered requests that are logged in a second (at level info); of a flood the rest is only counted.",
     },
+    Key {
+        path: "telemetry.otlp_endpoint",
+        kind: Kind::Optional(&Kind::Text),
+        default: || text(""),
+        help: "Address of an OpenTelemetry collector that takes traces over HTTP (OTLP, protobuf), such as \"http://127.0.0.1:4318\"; empty: none are exported.",
+    },
+    Key {
+        path: "telemetry.otlp_headers",
+        kind: Kind::Secret,
+        default: || text(""),
+        help: "Header fields for it, \"name=value\" separated by commas; never shown. Better in IBID_TELEMETRY_OTLP_HEADERS than here.",
+    },
+    Key {
+        path: "telemetry.sampling_percent",
+        kind: Kind::Integer(0, 100),
+        default: || Value::Integer(100),
+        help: "Percent of traces that are exported. A request whose traceparent says that it is sampled always is.",
+    },
+    Key {
+        path: "telemetry.service_name",
+        kind: Kind::Text,
+        default: || text("ibid"),
+        help: "What traces call this server.",
+    },
 ];
 
 fn text(value: &str) -> Value {

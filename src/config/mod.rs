@@ -17,5 +17,5 @@ pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
 pub use settings::{
     AuthSettings, EmbedderSettings, IngestSettings, LimitsSettings, LlmOnFailure, LlmSettings, LogFormat, LogSettings, PluginSettings,
-    QuerySettings, ServerSettings, Settings,
+    QuerySettings, ServerSettings, Settings, TelemetrySettings,
 };

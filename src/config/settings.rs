@@ -33,6 +33,8 @@ pub struct Settings {
     pub limits: LimitsSettings,
     /// The log.
     pub log: LogSettings,
+    /// Traces.
+    pub telemetry: TelemetrySettings,
 }
 
 /// Section `server`.
@@ -248,4 +250,18 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// Section `telemetry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// Where traces are exported to; empty for nowhere.
+    pub otlp_endpoint: String,
+    /// `name=value`, separated by commas.
+    pub otlp_headers: Secret,
+    /// Of traces.
+    pub sampling_percent: u32,
+    /// In traces.
+    pub service_name: String,
 }

@@ -80,13 +80,14 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id.clone(), processing);
         let span = tracing::error_span!("ingest", document = id, upload_id = &*job.reporter.upload_id);
+        let trace = telemetry::trace::ingest(&job.reporter.upload_id, &id);
         let work = async move {
             // Runs also if the work panics.
             let _ended = ended.drop_guard();
             engine.run(job, cancel).await;
             engine.in_process.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         };
-        self.tasks.spawn(work.instrument(span));
+        self.tasks.spawn(work.instrument(span).instrument(trace));
     }
 
     /// Stops work on a document and waits until it has ended.

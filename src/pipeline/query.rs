@@ -19,7 +19,7 @@ use crate::protocol::{
     SearchResponse, SearchType, Source, Stage, Status, Warning,
 };
 use crate::telemetry::catalogue::{self, limit};
-use crate::telemetry::{self, Held};
+use crate::telemetry::{self, Held, trace};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -76,9 +76,11 @@ impl Engine {
         let engine = self.clone();
         let (token, id) = (cancel.clone(), query_id.clone());
         // Of the lowest level, so that the lines of a query tell of which one they are, whatever is logged.
-        let span = tracing::error_span!("query", query_id, mode = tracing::field::Empty, status = tracing::field::Empty);
-        self.tasks
-            .spawn(async move { engine.run_query(question, id, token, sender).await }.instrument(span));
+        let span = tracing::error_span!("query", query_id);
+        let trace = trace::query(&query_id);
+        let told = trace.clone();
+        let work = async move { engine.run_query(question, id, token, sender, &told).await };
+        self.tasks.spawn(work.instrument(span).instrument(trace));
         Ok(QueryHandle {
             query_id,
             events,
@@ -219,7 +221,14 @@ impl Engine {
         })
     }
 
-    async fn run_query(self: Arc<Self>, question: Question, query_id: String, cancel: CancellationToken, events: mpsc::Sender<QueryEvent>) {
+    async fn run_query(
+        self: Arc<Self>,
+        question: Question,
+        query_id: String,
+        cancel: CancellationToken,
+        events: mpsc::Sender<QueryEvent>,
+        span: &tracing::Span,
+    ) {
         let start = Instant::now();
         let mut progress = Progress {
             mode: question.mode.unwrap_or_default(),
@@ -239,7 +248,7 @@ impl Engine {
                 (CompletionStatus::Completed, written)
             }
             Some(Err(error)) => {
-                ended(progress.mode, "failed", start.elapsed());
+                ended(span, progress.mode, "failed", start.elapsed());
                 tracing::warn!(code = ?error.code, error = %error, "query failed");
                 let _ = events.send(QueryEvent::Error(error.into())).await;
                 return;
@@ -251,7 +260,7 @@ impl Engine {
             CompletionStatus::Completed => "completed",
             CompletionStatus::Cancelled => "cancelled",
         };
-        ended(progress.mode, name, start.elapsed());
+        ended(span, progress.mode, name, start.elapsed());
         measure(&written, start);
         tracing::info!(
             collection = question.collection,
@@ -439,14 +448,14 @@ impl Engine {
 }
 
 /// Counts a query's end, and says in its trace how it ended.
-fn ended(mode: Mode, status: &'static str, time: Duration) {
+fn ended(span: &tracing::Span, mode: Mode, status: &'static str, time: Duration) {
     let mode = match mode {
         Mode::Speed => "speed",
         Mode::Balanced => "balanced",
         Mode::Comprehensive => "comprehensive",
     };
     catalogue::QUERY_SECONDS.with([mode, status]).record(time.as_secs_f64());
-    tracing::Span::current().record("mode", mode).record("status", status);
+    trace::ended(span, mode, status);
 }
 
 /// Counts what an answer was made of.

@@ -3,9 +3,12 @@
 //! Lines go to standard error, so that a command's output stays clean. What is logged is chosen where
 //! it is logged; credentials and the text of documents and questions are never among it.
 
+use super::trace::{self, Exporter};
 use crate::config::{LogFormat, LogSettings};
 use std::io::IsTerminal;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 /// Libraries whose `info` is noise to an operator: they say when a session or a segment is made. The flags
 /// of the vector engine belong to its server, and warning of them means nothing here.
@@ -22,19 +25,24 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
-/// Starts logging for the whole process. Call it once, before threads are started.
+/// Starts logging for the whole process, and hands traces to `exporter`. Call it once.
 ///
 /// # Errors
 /// If the level cannot be understood, or a log has been set up before.
-pub fn init(settings: &LogSettings) -> Result<(), TelemetryError> {
+pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<(), TelemetryError> {
     let filter = filter(&settings.level)?;
-    let base = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let base = fmt::layer().with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let set = match settings.format {
-        LogFormat::Text => base.with_ansi(colours).with_target(false).try_init(),
-        LogFormat::Json => base.json().flatten_event(true).try_init(),
+    let lines = match settings.format {
+        LogFormat::Text => base.with_ansi(colours).with_target(false).boxed(),
+        LogFormat::Json => base.json().flatten_event(true).boxed(),
     };
-    set.map_err(|_| TelemetryError::AlreadySet)
+    // Each layer has its own filter: what is traced does not hang on what is logged.
+    registry()
+        .with(lines.with_filter(filter))
+        .with(exporter.map(Exporter::layer))
+        .try_init()
+        .map_err(|_| TelemetryError::AlreadySet)
 }
 
 /// The filter that a level means. A plain level quiets libraries; directives are taken as they are.
@@ -50,7 +58,7 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
         _ => level.to_owned(),
     };
     EnvFilter::builder()
-        .parse(&directives)
+        .parse(format!("{directives},{}=off", trace::TARGET))
         .map_err(|error| TelemetryError::Level(error.to_string()))
 }
 

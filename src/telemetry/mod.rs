@@ -1,6 +1,6 @@
-//! What an operator sees of a running server: its log and its metrics.
+//! What an operator sees of a running server: its log, its metrics and its traces.
 //!
-//! Every layer may call it; it depends on `config` alone. Which metrics there are, and what they mean, stands in one
+//! Every layer may call it; it depends on `config`, `secret` and `tls` alone. Which metrics there are, and what they mean, stands in one
 //! place: [`catalogue`].
 
 pub mod catalogue;
@@ -11,6 +11,7 @@ mod process;
 mod recorder;
 mod stage;
 mod throttle;
+pub mod trace;
 
 pub use exposition::to_json;
 pub use log::{TelemetryError, init};

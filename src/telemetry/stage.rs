@@ -1,6 +1,7 @@
 //! The stages of the two pipelines: each is timed and traced in the same way, here.
 
 use super::catalogue::STAGE_SECONDS;
+use super::trace;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 
@@ -80,9 +81,7 @@ impl Stage {
 /// query) is not recorded.
 pub async fn stage<T>(pipeline: Pipeline, stage: Stage, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
-    let done = work
-        .instrument(tracing::info_span!("stage", otel.name = stage.name(), pipeline = pipeline.name()))
-        .await;
+    let done = work.instrument(trace::stage(stage.name())).await;
     stage.took(pipeline, begun.elapsed());
     done
 }

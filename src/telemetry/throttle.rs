@@ -21,6 +21,15 @@ impl Throttle {
         }
     }
 
+    /// A throttle for what is worth few lines: so many in an hour, and one at once.
+    pub fn per_hour(lines: u32) -> Self {
+        let lines = NonZeroU32::new(lines).unwrap_or(NonZeroU32::MIN);
+        Self {
+            limiter: RateLimiter::direct(Quota::per_hour(lines).allow_burst(NonZeroU32::MIN)),
+            held_back: AtomicU64::new(0),
+        }
+    }
+
     /// Whether to write a line now; with it, how many were held back since the last one.
     pub fn pass(&self) -> Option<u64> {
         if self.limiter.check().is_ok() {

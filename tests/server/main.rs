@@ -30,4 +30,5 @@ mod rest;
 mod scopes;
 mod shutdown;
 mod tls;
+mod traces;
 mod uploads;

@@ -2,6 +2,7 @@
 //! server's code, and files of known content.
 
 pub mod api;
+pub mod collector;
 pub mod files;
 pub mod process;
 pub mod query;

@@ -6,6 +6,7 @@ use super::{credentials, me};
 use crate::auth::{Denial, Grant, Scope, Subject};
 use crate::protocol::ApiError;
 use crate::server::context::{Place, Shared};
+use crate::telemetry::trace::TraceParent;
 use hyper::Request;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,8 @@ pub(in crate::server) struct Call {
     pub address: IpAddr,
     /// Whether one did.
     pub proxied: bool,
+    /// The trace that the request belongs to.
+    pub trace: TraceParent,
     /// Who asks: nobody, who may do nothing, until the credentials are checked.
     pub subject: Arc<Subject>,
     /// The subject's credentials, or why there is none.

@@ -9,6 +9,7 @@ use crate::server::access::AccessRules;
 use crate::server::connection::Refusal;
 use crate::server::context::{Place, Shared};
 use crate::telemetry::catalogue;
+use crate::telemetry::trace::{self, TraceParent};
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{
@@ -42,9 +43,12 @@ pub(in crate::server) async fn respond(
     let address = shared.limits.proxies().client(peer.ip(), request.headers());
     let method = method_name(request.method());
     let route = router::template(&about.path);
+    let parent = TraceParent::of(request.headers());
+    let trace = trace::request(method, route, &parent);
     // Of the lowest level, so that every line of a request has its name, whatever is logged.
     let span = tracing::error_span!("request", request_id = %about.request_id, method, path = %about.path, client = %address, subject = field::Empty);
     let head = request.method() == Method::HEAD;
+    let told = trace.clone();
     async move {
         let begun = Instant::now();
         let watch = shared.clone();
@@ -55,6 +59,7 @@ pub(in crate::server) async fn respond(
                     shared,
                     place,
                     address,
+                    trace: parent,
                     proxied: address != peer.ip().to_canonical(),
                     subject: Arc::new(Subject::nobody()),
                     grant: Err(Denial::MissingToken),
@@ -76,9 +81,11 @@ pub(in crate::server) async fn respond(
             *reply.body_mut() = nothing();
         }
         answered(&watch, method, route, reply.status(), begun.elapsed());
+        trace::answered(&told, reply.status().as_u16());
         reply
     }
     .instrument(span)
+    .instrument(trace)
     .await
 }
 

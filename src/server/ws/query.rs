@@ -9,6 +9,7 @@ use crate::protocol::{self, ApiError, ClientMessage, ErrorCode, QueryEvent, Quer
 use crate::server::context::Shared;
 use crate::server::limits::Budget;
 use crate::telemetry::catalogue::{self, limit};
+use crate::telemetry::trace::TraceParent;
 use serde_json::Value;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -22,6 +23,8 @@ pub(super) struct Client {
     pub address: IpAddr,
     /// Who it is.
     pub subject: Arc<Subject>,
+    /// The trace that its queries belong to; else each has its own.
+    pub trace: TraceParent,
 }
 
 /// One connection's queries.
@@ -76,11 +79,11 @@ impl Queries {
             let message = format!("This connection has {most} queries in flight already.");
             return Err(ApiError::new(ErrorCode::RateLimitExceeded, message).with("retry_after", 1));
         }
-        let Client { address, subject } = &self.client;
+        let Client { address, subject, trace } = &self.client;
         self.shared.limits.take(Budget::Query, subject, *address)?;
         let place = self.shared.limits.query(subject, *address)?;
         let options = protocol::parse::<QueryOptions>(data)?.or(&self.defaults());
-        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| self.shared.engine.query(options, &self.client.subject)));
+        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| trace.within(|| self.shared.engine.query(options, subject))));
         let handle = begun.map_err(|_| {
             tracing::error!(request_id, "starting a query panicked");
             ApiError::new(ErrorCode::InternalError, "The server failed on this query. Its log has more.")

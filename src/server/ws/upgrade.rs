@@ -81,6 +81,7 @@ pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Resul
         Socket::Query => Opening::Query(Client {
             address: call.address,
             subject: call.subject.clone(),
+            trace: call.trace.clone(),
         }),
         Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, call.subject.clone(), &call.shared.engine)),
         Socket::Collections => {
