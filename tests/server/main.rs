@@ -21,6 +21,7 @@ mod frames;
 mod limits;
 mod llm;
 mod llm_real;
+mod logs;
 mod messages;
 mod metrics;
 mod plugins;

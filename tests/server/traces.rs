@@ -77,7 +77,7 @@ async fn a_query_is_a_trace_with_its_stages_and_goes_on_that_of_its_client() {
         let resource = format!("{:?}", export.request().resource_spans[0].resource);
         assert!(resource.contains("ibid-under-test"), "{resource}");
     }
-    assert!(!server.log().contains("secret-of-the-collector"));
+    assert!(!server.whole_log().contains("secret-of-the-collector"));
     let spans: Vec<Span> = exports.iter().flat_map(|export| export.spans()).collect();
 
     let asked = named(&spans, "POST /query");
@@ -133,5 +133,5 @@ async fn a_collector_that_is_not_there_costs_one_line_of_the_log() {
     server.api().post("/query", json!({ "query": QUESTIONS[0].0 })).await.expect(200);
     server.terminate();
     assert!(server.stopped().await.success());
-    assert_eq!(server.log().matches("takes no traces").count(), 1, "{}", server.log());
+    assert_eq!(server.whole_log().matches("takes no traces").count(), 1, "{}", server.whole_log());
 }
