@@ -46,11 +46,11 @@ impl Span {
 pub struct Unit {
     /// Where it stands.
     pub at: Span,
-    /// `heading`, `paragraph`, `list`, `list-item`, `table`, `table-row`, `code`, `quote`, `caption`.
+    /// `heading`, `paragraph`, `list`, `list-item`, `table`, `table-row`, `table-cell`, `code`, `quote`, `caption`.
     pub kind: String,
     /// Depth of a heading (1 to 6) or list item (from 1); else 0.
     pub level: u8,
-    /// Of a table or table row, its header row.
+    /// Of a table or table row, its header rows; of a table's cell, what heads its column.
     pub title: Option<Span>,
 }
 

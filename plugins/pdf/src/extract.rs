@@ -10,6 +10,7 @@ use crate::layout::{self, Block};
 use crate::limits::Budget;
 use crate::metadata::{self, Labels};
 use crate::outline::Outline;
+use crate::pictures;
 use crate::sink::Sink;
 use crate::structure::{self, Body};
 
@@ -40,17 +41,19 @@ pub fn extract(bytes: &[u8], config: &Config, sink: &mut dyn Sink) -> Result<(),
     let mut body = Body::default();
     let mut ahead: VecDeque<Vec<Block>> = VecDeque::with_capacity(LOOK_AHEAD + 1);
     let mut next = 0usize;
-    let mut scanned = 0usize;
+    let mut pictured: Vec<u32> = Vec::new();
     for number in 0..pages.len() {
         while let Some(page) = pages.get(next)
             && next <= number + LOOK_AHEAD
         {
             let glyphs = interpreter.page(page, config.annotations, &mut budget)?;
             let blocks = layout::blocks(&glyphs, config.cell_separator);
-            scanned += usize::from(blocks.is_empty() && glyphs.images > 0);
             body.learn(&blocks);
             ahead.push_back(blocks);
             next += 1;
+            if pictures::is_picture(page, &glyphs) {
+                pictured.push(u32::try_from(next).unwrap_or(u32::MAX));
+            }
         }
         let blocks = ahead.pop_front().unwrap_or_default();
         let page_number = u32::try_from(number + 1).unwrap_or(u32::MAX);
@@ -58,7 +61,10 @@ pub fn extract(bytes: &[u8], config: &Config, sink: &mut dyn Sink) -> Result<(),
         structure::write_page(&blocks, number, &body, &outline, sink);
         sink.progress((number + 1) as f32 / pages.len() as f32);
     }
-    if scanned * 2 > pages.len() {
+    if !pictured.is_empty() {
+        sink.add_attrs(vec![("scanned-pages", pictures::ranges(&pictured))]);
+    }
+    if pictures::need_ocr(&pictured, pages.len()) {
         sink.add_attrs(vec![("needs-ocr", "true".to_owned())]);
     }
     Ok(())

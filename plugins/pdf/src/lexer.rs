@@ -1,14 +1,17 @@
 //! Splits PDF syntax without indirect objects (content streams, CMaps) into tokens. Never fails:
 //! what cannot be read is skipped, as viewers do. Depends on nothing.
 
-/// A piece of PDF syntax.
+use std::borrow::Cow;
+
+/// A piece of PDF syntax. Names and strings that stand in the source as they are meant are borrowed from it: nearly all do, and a page
+/// holds thousands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Token<'a> {
     Number(f32),
     /// A name without its slash, `#xx` resolved.
-    Name(Vec<u8>),
+    Name(Cow<'a, [u8]>),
     /// A literal or hexadecimal string, decoded.
-    String(Vec<u8>),
+    String(Cow<'a, [u8]>),
     ArrayStart,
     ArrayEnd,
     DictStart,
@@ -32,7 +35,12 @@ fn is_delimiter(byte: u8) -> bool {
 }
 
 fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
 }
 
 impl<'a> Lexer<'a> {
@@ -77,10 +85,10 @@ impl<'a> Lexer<'a> {
         self.data.get(start..self.at).unwrap_or_default()
     }
 
-    fn name(&mut self) -> Vec<u8> {
+    fn name(&mut self) -> Cow<'a, [u8]> {
         let raw = self.word();
         if !raw.contains(&b'#') {
-            return raw.to_vec();
+            return Cow::Borrowed(raw);
         }
         let mut name = Vec::with_capacity(raw.len());
         let mut rest = raw;
@@ -96,11 +104,23 @@ impl<'a> Lexer<'a> {
                 name.push(byte);
             }
         }
-        name
+        Cow::Owned(name)
     }
 
-    fn literal_string(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
+    fn literal_string(&mut self) -> Cow<'a, [u8]> {
+        let rest = self.rest();
+        let plain = rest
+            .iter()
+            .position(|byte| matches!(byte, b'(' | b')' | b'\\'))
+            .unwrap_or(rest.len());
+        let (start, rest) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
+        self.at += plain;
+        if rest.first().is_none_or(|byte| *byte == b')') {
+            self.at += 1;
+            return Cow::Borrowed(start);
+        }
+        let mut out = Vec::with_capacity(plain + 32);
+        out.extend_from_slice(start);
         let mut depth = 1u32;
         while let Some(byte) = self.peek() {
             self.at += 1;
@@ -150,11 +170,12 @@ impl<'a> Lexer<'a> {
                 _ => out.push(byte),
             }
         }
-        out
+        Cow::Owned(out)
     }
 
-    fn hex_string(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
+    fn hex_string(&mut self) -> Cow<'a, [u8]> {
+        let digits = self.rest().iter().position(|byte| *byte == b'>').unwrap_or(0);
+        let mut out = Vec::with_capacity(digits.div_ceil(2));
         let mut high = None;
         while let Some(byte) = self.peek() {
             self.at += 1;
@@ -171,7 +192,7 @@ impl<'a> Lexer<'a> {
         if let Some(first) = high {
             out.push(first << 4);
         }
-        out
+        Cow::Owned(out)
     }
 
     /// Skips the data of an inline image: call it after the word `ID`.
@@ -196,6 +217,9 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Powers of ten, for as many digits as real files write after the point.
+const SCALES: [f64; 10] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+
 /// Reads a number as PDF writers write them: `-.5`, `4.`, `--3`, `1.2-3`.
 fn number(word: &[u8]) -> Option<f32> {
     let mut negative = false;
@@ -204,14 +228,18 @@ fn number(word: &[u8]) -> Option<f32> {
         negative |= sign == b'-';
         digits = rest;
     }
-    let (mut value, mut scale, mut fraction, mut any) = (0f64, 1f64, false, false);
+    // Digits past the 18th change no `f32`.
+    let (mut value, mut scale, mut zeros, mut count, mut fraction, mut any) = (0u64, 0usize, 0u32, 0u32, false, false);
     for &byte in digits {
         match byte {
             b'0'..=b'9' => {
                 any = true;
-                value = value * 10.0 + f64::from(byte - b'0');
-                if fraction {
-                    scale *= 10.0;
+                if count < 18 {
+                    value = value * 10 + u64::from(byte - b'0');
+                    count += u32::from(value > 0);
+                    scale += usize::from(fraction);
+                } else if !fraction {
+                    zeros += 1;
                 }
             }
             b'.' if !fraction => fraction = true,
@@ -222,7 +250,10 @@ fn number(word: &[u8]) -> Option<f32> {
     if !any && !fraction {
         return None;
     }
-    let value = (value / scale) as f32;
+    let value = match (SCALES.get(scale), zeros) {
+        (Some(scale), 0) => (value as f64 / scale) as f32,
+        _ => (value as f64 * 10f64.powi(zeros as i32 - i32::try_from(scale).unwrap_or(i32::MAX))) as f32,
+    };
     if !value.is_finite() {
         return Some(0.0);
     }
@@ -294,15 +325,15 @@ mod tests {
         assert_eq!(
             tokens(b"/F#31 -.5 [(a\\)\\101(b)) <48 6>] TJ % note\n<< /K 1 >> T* '"),
             vec![
-                Token::Name(b"F1".to_vec()),
+                Token::Name(b"F1".to_vec().into()),
                 Token::Number(-0.5),
                 Token::ArrayStart,
-                Token::String(b"a)A(b)".to_vec()),
-                Token::String(b"H`".to_vec()),
+                Token::String(b"a)A(b)".to_vec().into()),
+                Token::String(b"H`".to_vec().into()),
                 Token::ArrayEnd,
                 Token::Word(b"TJ"),
                 Token::DictStart,
-                Token::Name(b"K".to_vec()),
+                Token::Name(b"K".to_vec().into()),
                 Token::Number(1.0),
                 Token::DictEnd,
                 Token::Word(b"T*"),
@@ -314,8 +345,12 @@ mod tests {
     #[test]
     fn odd_numbers_are_read_as_viewers_read_them() {
         assert_eq!(
-            tokens(b"4. --3 1.2-3 +7 ."),
+            tokens(b"12345678901234567890123 0.00000000000000000000125 .5 -0.0625 4. --3 1.2-3 +7 ."),
             vec![
+                Token::Number(1.234_567_9e22),
+                Token::Number(1.25e-21),
+                Token::Number(0.5),
+                Token::Number(-0.0625),
                 Token::Number(4.0),
                 Token::Number(-3.0),
                 Token::Number(1.2),

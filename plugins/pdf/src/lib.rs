@@ -21,6 +21,7 @@ mod metadata;
 mod normalize;
 mod object;
 mod outline;
+mod pictures;
 mod sink;
 mod structure;
 

@@ -41,6 +41,12 @@ impl Matrix {
         }
     }
 
+    /// A shift by `x` and `y`, then `self`: what most operators of text do.
+    pub(crate) fn shifted(&self, x: f32, y: f32) -> Matrix {
+        let (e, f) = self.apply(x, y);
+        Matrix { e, f, ..*self }
+    }
+
     pub(crate) fn apply(&self, x: f32, y: f32) -> (f32, f32) {
         (self.a * x + self.c * y + self.e, self.b * x + self.d * y + self.f)
     }

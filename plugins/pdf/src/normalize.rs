@@ -24,6 +24,7 @@ pub(crate) fn push(out: &mut String, c: char) {
         '\u{F0D8}' => out.push('➢'),
         '\u{E000}'..='\u{F8FF}' => {}
         c if c.is_control() => {}
+        c if c.is_whitespace() => out.push(' '),
         c => out.push(c),
     }
 }
@@ -33,7 +34,7 @@ mod tests {
     #[test]
     fn plain_forms() {
         let mut out = String::new();
-        for c in "of\u{FB01}ce\u{A0}co\u{AD}op \u{F0B7}\u{E123}é".chars() {
+        for c in "of\u{FB01}ce\u{A0}co\u{AD}op\u{1680}\u{F0B7}\u{E123}é".chars() {
             super::push(&mut out, c);
         }
         assert_eq!(out, "office coop •é");

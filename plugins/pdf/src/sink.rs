@@ -15,11 +15,11 @@ pub struct Span {
 pub struct Unit {
     /// Where the unit stands in the text.
     pub at: Span,
-    /// `heading`, `paragraph`, `table` or `table-row`.
+    /// `heading`, `paragraph`, `table`, `table-row` or `table-cell`.
     pub kind: &'static str,
     /// Depth of a heading, 1 (topmost) to 6; else 0.
     pub level: u8,
-    /// Of a table or table row: its header rows.
+    /// Of a table or table row: its header rows; of a cell: what heads its column.
     pub title: Option<Span>,
 }
 

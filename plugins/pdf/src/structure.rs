@@ -2,6 +2,7 @@
 //! and writes a page. Depends on layout, the outline and the sink.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::layout::{Block, BlockKind, Line};
 use crate::outline::Outline;
@@ -65,29 +66,40 @@ pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &O
             text.push_str("\n\n");
         }
         let start = offset(&text);
-        let mut spans = Vec::with_capacity(block.lines.len());
+        let mut starts = Vec::with_capacity(block.lines.len());
         for line in &block.lines {
             if offset(&text) > start {
                 text.push('\n');
             }
-            let at = offset(&text);
+            starts.push(offset(&text));
             text.push_str(&line.text);
-            spans.push(Span {
-                start: at,
-                end: offset(&text),
-            });
         }
         let end = offset(&text);
         let whole = Span { start, end };
         match block.kind {
             BlockKind::Table { header } => {
-                let title = header
-                    .checked_sub(1)
-                    .and_then(|last| spans.get(last))
-                    .map(|last| Span { start, end: last.end });
+                // A range of a line's text as one of the page's.
+                let span = |line: usize, range: Range<usize>| {
+                    let within = |at: usize| {
+                        starts
+                            .get(line)
+                            .map_or(end, |start| start.saturating_add(u32::try_from(at).unwrap_or(u32::MAX)))
+                    };
+                    Span {
+                        start: within(range.start),
+                        end: within(range.end),
+                    }
+                };
+                let row = |line: usize| span(line, 0..block.lines.get(line).map_or(0, |line| line.text.len()));
+                let title = header.checked_sub(1).map(|last| Span { start, end: row(last).end });
                 add("table", 0, whole, title);
-                for (index, row) in spans.into_iter().enumerate() {
-                    add("table-row", 0, row, title.filter(|_| index >= header));
+                for (index, line) in block.lines.iter().enumerate() {
+                    add("table-row", 0, row(index), title.filter(|_| index >= header));
+                    // A row of one cell is a caption or a note.
+                    for cell in line.cells.iter().filter(|_| line.cells.len() > 1) {
+                        let header = cell.header.clone().map(|(line, range)| span(line, range));
+                        add("table-cell", 0, span(index, cell.at.clone()), header);
+                    }
                 }
             }
             BlockKind::Text => match heading(block, page, body_size, body_bold, outline) {

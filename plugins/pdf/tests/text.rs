@@ -170,6 +170,61 @@ fn a_row_of_a_table_stays_one_line() {
 }
 
 #[test]
+fn a_cell_of_a_table_is_read_under_its_column() {
+    let mut pdf = Pdf::new();
+    let mut lines = vec![
+        ("F1", 10.0, 390.0, 712.0, "Year ended"),
+        ("F1", 10.0, 72.0, 700.0, "(in millions)"),
+        ("F1", 10.0, 400.0, 700.0, "2023"),
+        ("F1", 10.0, 500.0, 700.0, "2022"),
+    ];
+    for (at, (label, first, second)) in [
+        ("Net sales", "1,234", "1,100"),
+        ("Margin", "35.2", "31.8"),
+        ("Costs", "(800)", "(750)"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let y = 688.0 - 12.0 * at as f32;
+        lines.extend([
+            ("F1", 10.0, 72.0, y, label),
+            ("F1", 10.0, 395.0, y, first),
+            ("F1", 10.0, 495.0, y, second),
+        ]);
+        if label == "Margin" {
+            lines.extend([("F1", 10.0, 430.0, y, "%"), ("F1", 10.0, 530.0, y, "%")]);
+        } else {
+            lines.extend([("F1", 10.0, 380.0, y, "$"), ("F1", 10.0, 480.0, y, "$")]);
+        }
+    }
+    pdf.page(&shows(&lines));
+    let read = read(&pdf.bytes()).expect("readable");
+    let cells: Vec<(&str, Option<&str>)> = read
+        .units
+        .iter()
+        .filter(|unit| unit.kind == "table-cell" && unit.at.start > read.text.find("Net sales").expect("a row") as u32 - 1)
+        .map(|unit| (read.at(unit.at).expect("a span"), unit.title.and_then(|span| read.at(span))))
+        .collect();
+    assert_eq!(
+        cells,
+        [
+            ("Net sales", None),
+            ("$ 1,234", Some("2023")),
+            ("$ 1,100", Some("2022")),
+            ("Margin", None),
+            ("35.2%", Some("2023")),
+            ("31.8%", Some("2022")),
+            ("Costs", None),
+            ("$ (800)", Some("2023")),
+            ("$ (750)", Some("2022")),
+        ],
+        "{}",
+        read.text
+    );
+}
+
+#[test]
 fn headings_are_larger_or_bold_or_in_the_outline() {
     let mut pdf = Pdf::new();
     let body = "Body text that goes on for a while, so that it is what most of the page is set in.";
@@ -275,18 +330,66 @@ fn metadata_labels_and_language() {
     assert_eq!(labels, [Some("i"), Some("ii"), Some("A-5"), Some("A-6")]);
 }
 
-#[test]
-fn scans_ask_for_ocr() {
+/// A PDF with an image that pages may draw.
+fn with_image() -> Pdf {
     let mut pdf = Pdf::new();
     let image = pdf.doc.add_object(Stream::new(
         dictionary! { "Subtype" => "Image", "Width" => 1, "Height" => 1 },
         vec![0; 64],
     ));
     pdf.xobjects.set("Im", image);
-    pdf.page("q 612 0 0 792 0 0 cm /Im Do Q");
+    pdf
+}
+
+const SCAN: &str = "q 612 0 0 792 0 0 cm /Im Do Q";
+
+#[test]
+fn scans_ask_for_ocr() {
+    let mut pdf = with_image();
+    pdf.page(SCAN);
     let read = read(&pdf.bytes()).expect("readable");
     assert_eq!(read.attr("needs-ocr"), Some("true"));
+    assert_eq!(read.attr("scanned-pages"), Some("1"));
     assert_eq!(read.pages.len(), 1);
+}
+
+#[test]
+fn scanned_pages_among_others_are_named() {
+    let mut pdf = with_image();
+    let text = shows(&[(
+        "F1",
+        10.0,
+        72.0,
+        700.0,
+        "A page of text that is long enough to be no stamp on a scanned page.",
+    )]);
+    let stamp = shows(&[("F1", 10.0, 500.0, 30.0, "Page 3 of 7")]);
+    pdf.page(&text);
+    // Strips, as some scanners write them, and a stamp over them.
+    pdf.page(&format!("q 612 0 0 396 0 0 cm /Im Do Q q 612 0 0 396 0 396 cm /Im Do Q {stamp}"));
+    pdf.page(SCAN);
+    // A picture with text over it, and one beside text.
+    pdf.page(&format!("{SCAN} {text}"));
+    pdf.page(&format!("q 100 0 0 100 300 300 cm /Im Do Q {stamp}"));
+    // Letters that are drawn.
+    pdf.page(&"10 10 m 20 20 30 30 40 40 c f ".repeat(1_200));
+    pdf.page(&text);
+    let read = read(&pdf.bytes()).expect("readable");
+    assert_eq!(read.attr("scanned-pages"), Some("2-3, 6"));
+    assert_eq!(read.attr("needs-ocr"), Some("true"));
+    assert_eq!(read.page_text(1), Some("Page 3 of 7\n\n"));
+}
+
+#[test]
+fn a_picture_on_the_cover_asks_for_nothing() {
+    let mut pdf = with_image();
+    pdf.page(SCAN);
+    for _ in 0..3 {
+        pdf.page(&shows(&[("F1", 10.0, 72.0, 700.0, "Text.")]));
+    }
+    let read = read(&pdf.bytes()).expect("readable");
+    assert_eq!(read.attr("scanned-pages"), Some("1"));
+    assert_eq!(read.attr("needs-ocr"), None);
 }
 
 #[test]

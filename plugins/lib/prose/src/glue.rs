@@ -24,7 +24,8 @@ macro_rules! host_document {
                     kind: $crate::document::Kind::of(&unit.kind, unit.level),
                     title: unit.title.map(ours),
                 };
-                units.into_iter().map(unit).collect()
+                // No cut is made inside a row.
+                units.into_iter().filter(|unit| unit.kind != "table-cell").map(unit).collect()
             }
 
             fn pages(&self, within: $crate::document::Span) -> Vec<$crate::document::Span> {

@@ -1,6 +1,8 @@
 //! CMaps: codes to Unicode (`/ToUnicode`) and codes to CIDs (`/Encoding` of a composite font).
 //! Depends on the lexer.
 
+use std::borrow::Cow;
+
 use crate::lexer::{Lexer, Token};
 
 /// Most entries that are kept of one CMap: more codes than two bytes can name are not meant.
@@ -37,11 +39,11 @@ pub(super) struct CMap {
     pub(super) vertical: bool,
 }
 
-enum Operand {
-    Bytes(Vec<u8>),
+enum Operand<'a> {
+    Bytes(Cow<'a, [u8]>),
     Int(u32),
-    Array(Vec<Vec<u8>>),
-    Name(Vec<u8>),
+    Array(Vec<Cow<'a, [u8]>>),
+    Name(Cow<'a, [u8]>),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -92,8 +94,8 @@ impl CMap {
     pub(super) fn parse(source: &[u8]) -> Self {
         let mut cmap = CMap::default();
         let mut section = Section::None;
-        let mut operands: Vec<Operand> = Vec::new();
-        let mut array: Option<Vec<Vec<u8>>> = None;
+        let mut operands: Vec<Operand<'_>> = Vec::new();
+        let mut array: Option<Vec<Cow<'_, [u8]>>> = None;
         for token in Lexer::new(source) {
             match token {
                 Token::Word(word) => {
@@ -105,7 +107,7 @@ impl CMap {
                         b"begincidrange" => Section::CidRange,
                         b"def" => {
                             if let [.., Operand::Name(name), Operand::Int(mode)] = operands.as_slice()
-                                && name == b"WMode"
+                                && name.as_ref() == b"WMode"
                             {
                                 cmap.vertical = *mode == 1;
                             }
@@ -156,7 +158,7 @@ impl CMap {
     }
 
     /// Takes one entry of a section once its operands are all there.
-    fn take(&mut self, section: Section, operands: &[Operand]) -> bool {
+    fn take(&mut self, section: Section, operands: &[Operand<'_>]) -> bool {
         match (section, operands) {
             (Section::CodeSpace, [Operand::Bytes(low), Operand::Bytes(high)]) => {
                 if (1..=4).contains(&low.len()) {

@@ -39,6 +39,7 @@ pub(crate) struct Font {
 
 enum Coding {
     Simple {
+        /// By its Unicode map where that knows a code, else by its encoding.
         texts: encoding::CodeTexts,
         widths: SimpleWidths,
     },
@@ -125,6 +126,14 @@ impl Font {
             vertical: false,
         };
         font.space = font.space_width();
+        if let Coding::Simple { texts, .. } = &mut font.coding {
+            for (code, text) in (0u32..).zip(texts) {
+                let mut mapped = String::new();
+                if font.to_unicode.text(code, &mut mapped) {
+                    *text = mapped.into_boxed_str();
+                }
+            }
+        }
         Ok(font)
     }
 
@@ -202,42 +211,42 @@ impl Font {
         text: &mut String,
         mut each: impl FnMut(Code, &str) -> Result<(), E>,
     ) -> Result<(), E> {
+        let (codes, legacy, widths, glyphs) = match &self.coding {
+            Coding::Simple { texts, widths } => {
+                for &byte in bytes {
+                    let code = Code {
+                        advance: widths.get(u32::from(byte)),
+                        word_space: byte == 32,
+                    };
+                    each(code, texts.get(usize::from(byte)).map_or("", |text| text))?;
+                }
+                return Ok(());
+            }
+            Coding::Composite {
+                codes,
+                legacy,
+                widths,
+                glyphs,
+            } => (codes, legacy, widths, glyphs),
+        };
         while !bytes.is_empty() {
             text.clear();
-            let (advance, taken, value) = match &self.coding {
-                Coding::Simple { texts, widths } => {
-                    let value = u32::from(bytes.first().copied().unwrap_or(0));
-                    if !self.to_unicode.text(value, text)
-                        && let Some(known) = texts.get(value as usize)
-                    {
-                        text.push_str(known);
-                    }
-                    (widths.get(value), 1, value)
+            let (advance, taken, value) = if let Some(legacy) = legacy {
+                let (value, taken, known) = legacy.next(bytes);
+                if !self.to_unicode.text(value, text) {
+                    text.push_str(&known);
                 }
-                Coding::Composite {
-                    codes,
-                    legacy,
-                    widths,
-                    glyphs,
-                } => {
-                    if let Some(legacy) = legacy {
-                        let (value, taken, known) = legacy.next(bytes);
-                        if !self.to_unicode.text(value, text) {
-                            text.push_str(&known);
-                        }
-                        (legacy.advance(value, taken, widths), taken, value)
-                    } else {
-                        let (value, taken) = codes.next_code(bytes);
-                        let cid = codes.cid(value).unwrap_or(value);
-                        if !self.to_unicode.text(value, text)
-                            && let Some(c) = glyphs.as_ref().and_then(|g| g.char_of(cid))
-                        {
-                            text.push(c);
-                        }
-                        let advance = if self.vertical { widths.down } else { widths.get(cid) };
-                        (advance, taken, value)
-                    }
+                (legacy.advance(value, taken, widths), taken, value)
+            } else {
+                let (value, taken) = codes.next_code(bytes);
+                let cid = codes.cid(value).unwrap_or(value);
+                if !self.to_unicode.text(value, text)
+                    && let Some(c) = glyphs.as_ref().and_then(|g| g.char_of(cid))
+                {
+                    text.push(c);
                 }
+                let advance = if self.vertical { widths.down } else { widths.get(cid) };
+                (advance, taken, value)
             };
             bytes = bytes.get(taken..).unwrap_or_default();
             let code = Code {

@@ -51,8 +51,10 @@ pub(crate) struct Glyph {
 pub(crate) struct PageGlyphs {
     pub(crate) glyphs: Vec<Glyph>,
     pub(crate) text: String,
-    /// Images drawn.
-    pub(crate) images: u32,
+    /// The area that images cover, in square points, as far as it is on the page; where they overlap it counts twice.
+    pub(crate) pictured: f32,
+    /// Curves drawn. Letters that are drawn instead of set are made of them.
+    pub(crate) curves: u32,
 }
 
 impl PageGlyphs {
@@ -119,7 +121,7 @@ impl<'a> Interpreter<'a> {
     }
 
     fn content(&mut self, run: &mut Run<'_, 'a>, content: &[u8], resources: Option<&'a Dictionary>, depth: u32) -> Result<(), Failure> {
-        let mut operands: Vec<Operand> = Vec::new();
+        let mut operands: Vec<Operand<'_>> = Vec::new();
         let mut lexer = Lexer::new(content);
         while let Some(token) = lexer.next() {
             match token {
@@ -137,7 +139,7 @@ impl<'a> Interpreter<'a> {
                             }
                         }
                         b"ID" => {
-                            run.out.images += 1;
+                            run.image();
                             lexer.skip_inline_image();
                         }
                         b"Tf" => {
@@ -197,14 +199,14 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
-    fn begin_marked(&self, run: &mut Run<'_, 'a>, operands: &[Operand], resources: Option<&'a Dictionary>) {
+    fn begin_marked(&self, run: &mut Run<'_, 'a>, operands: &[Operand<'_>], resources: Option<&'a Dictionary>) {
         let properties = |name: &[u8]| {
             resources
                 .and_then(|r| object::dict(self.doc, r, b"Properties"))
                 .and_then(|properties| properties.get(name).ok())
         };
         let mark = match operands {
-            [Operand::Name(tag), Operand::Name(name)] if tag == b"OC" => {
+            [Operand::Name(tag), Operand::Name(name)] if tag.as_ref() == b"OC" => {
                 match properties(name).and_then(|object| object.as_reference().ok()) {
                     Some(id) if self.is_hidden(id) => Marked::Hidden,
                     _ => Marked::Plain,
@@ -220,8 +222,8 @@ impl<'a> Interpreter<'a> {
             }
             [_, rest @ ..] => {
                 let actual = rest.windows(2).find_map(|pair| match pair {
-                    [Operand::Name(key), Operand::String(bytes)] if key == b"ActualText" => {
-                        let text = Object::String(bytes.clone(), lopdf::StringFormat::Literal);
+                    [Operand::Name(key), Operand::String(bytes)] if key.as_ref() == b"ActualText" => {
+                        let text = Object::String(bytes.to_vec(), lopdf::StringFormat::Literal);
                         lopdf::decode_text_string(&text).ok()
                     }
                     _ => None,
@@ -264,7 +266,7 @@ impl<'a> Interpreter<'a> {
         let Some(object) = object else { return Ok(()) };
         if let Some(dict) = object::as_dict(object) {
             if object::name(self.doc, dict, b"Subtype") == Some(b"Image") {
-                run.out.images += 1;
+                run.image();
                 return Ok(());
             }
             let hidden = matches!(dict.get(b"OC"), Ok(Object::Reference(id)) if self.is_hidden(*id));

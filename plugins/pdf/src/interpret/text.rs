@@ -1,5 +1,6 @@
 //! The text part of a content stream: state, matrices, and where each glyph comes to stand.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::{Glyph, PageGlyphs};
@@ -12,10 +13,10 @@ use crate::matrix::Matrix;
 /// Most graphics states that may be saved at once.
 const MAX_SAVED: usize = 512;
 
-pub(super) enum Operand {
+pub(super) enum Operand<'c> {
     Number(f32),
-    Name(Vec<u8>),
-    String(Vec<u8>),
+    Name(Cow<'c, [u8]>),
+    String(Cow<'c, [u8]>),
 }
 
 #[derive(Clone)]
@@ -105,7 +106,7 @@ impl Run<'_, '_> {
         }
     }
 
-    pub(super) fn operator(&mut self, word: &[u8], operands: &[Operand]) -> Result<(), Failure> {
+    pub(super) fn operator(&mut self, word: &[u8], operands: &[Operand<'_>]) -> Result<(), Failure> {
         let number = |from_end: usize| {
             operands
                 .len()
@@ -163,6 +164,7 @@ impl Run<'_, '_> {
                 self.move_line(0.0, -self.state.leading);
                 self.show_last(operands)?;
             }
+            b"c" | b"v" | b"y" => self.out.curves = self.out.curves.saturating_add(1),
             b"TJ" => {
                 for operand in operands {
                     match operand {
@@ -181,21 +183,34 @@ impl Run<'_, '_> {
         Ok(())
     }
 
+    /// An image is drawn, which fills the unit square of the space that is set up.
+    pub(super) fn image(&mut self) {
+        let corners = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)].map(|(x, y)| self.state.ctm.apply(x, y));
+        let side = |of: fn(&(f32, f32)) -> f32, end: f32| {
+            let low = corners.iter().map(of).fold(f32::MAX, f32::min).clamp(0.0, end);
+            let high = corners.iter().map(of).fold(f32::MIN, f32::max).clamp(0.0, end);
+            high - low
+        };
+        let area = side(|corner| corner.0, self.page.width) * side(|corner| corner.1, self.page.height);
+        if area.is_finite() && self.hidden_depth == 0 {
+            self.out.pictured += area;
+        }
+    }
+
     fn move_line(&mut self, x: f32, y: f32) {
-        self.line_matrix = Matrix::translation(x, y).then(&self.line_matrix);
+        self.line_matrix = self.line_matrix.shifted(x, y);
         self.text_matrix = self.line_matrix;
     }
 
     fn advance(&mut self, by: f32, vertical: bool) {
-        let step = if vertical {
-            Matrix::translation(0.0, by)
+        self.text_matrix = if vertical {
+            self.text_matrix.shifted(0.0, by)
         } else {
-            Matrix::translation(by * self.state.scale, 0.0)
+            self.text_matrix.shifted(by * self.state.scale, 0.0)
         };
-        self.text_matrix = step.then(&self.text_matrix);
     }
 
-    fn show_last(&mut self, operands: &[Operand]) -> Result<(), Failure> {
+    fn show_last(&mut self, operands: &[Operand<'_>]) -> Result<(), Failure> {
         match operands.last() {
             Some(Operand::String(bytes)) => self.show(bytes),
             _ => Ok(()),

@@ -1,6 +1,7 @@
 //! Rows to blocks: paragraphs and tables.
 
-use super::rows::{Cell, Row, closes};
+use super::rows::{Cell, Row};
+use super::table::{self, line};
 use super::{Block, BlockKind, CellSeparator, Line};
 
 /// Most rows of a table's header.
@@ -39,12 +40,7 @@ pub(super) fn group(rows: Vec<Row>, separator: CellSeparator, blocks: &mut Vec<B
                 lines: text,
             });
         }
-        let lines: Vec<Line> = rows
-            .get(table.start..table.end)
-            .unwrap_or_default()
-            .iter()
-            .map(|row| line(row, separator))
-            .collect();
+        let lines = table::lines(rows.get(table.start..table.end).unwrap_or_default(), table.header, separator);
         if !lines.is_empty() {
             blocks.push(Block {
                 kind: BlockKind::Table { header: table.header },
@@ -52,27 +48,6 @@ pub(super) fn group(rows: Vec<Row>, separator: CellSeparator, blocks: &mut Vec<B
             });
         }
         at = table.end;
-    }
-}
-
-fn line(row: &Row, separator: CellSeparator) -> Line {
-    let mut text = String::new();
-    for cell in &row.cells {
-        if !text.is_empty() && !closes(&text, &cell.text) {
-            // A currency sign belongs to its amount.
-            let amount = text.ends_with(['$', '€', '£', '¥']);
-            text.push(match separator {
-                CellSeparator::Tab if !amount => '\t',
-                _ => ' ',
-            });
-        }
-        text.push_str(&cell.text);
-    }
-    Line {
-        text,
-        size: row.size(),
-        bold: row.bold(),
-        chars: row.chars(),
     }
 }
 
@@ -237,7 +212,7 @@ fn with_header(rows: &[Row], start: usize, end: usize, floor: usize, close: &imp
         && values_at - start < MAX_HEADER
         && rows
             .get(start - 1)
-            .is_some_and(|row| row.chars() < 120 && (clear(row) || is_unit_note(row)) && row.x0() > label_x - 3.0)
+            .is_some_and(|row| row.chars() < 120 && (clear(row) || starts_with_unit_note(row)) && row.x0() > label_x - 3.0)
     {
         start -= 1;
     }
@@ -246,7 +221,7 @@ fn with_header(rows: &[Row], start: usize, end: usize, floor: usize, close: &imp
     while header_end > start
         && rows
             .get(header_end - 1)
-            .is_some_and(|row| row.cells.len() == 1 && !clear(row) && !is_unit_note(row))
+            .is_some_and(|row| row.cells.len() == 1 && !clear(row) && !starts_with_unit_note(row))
     {
         header_end -= 1;
     }
@@ -260,13 +235,22 @@ fn with_header(rows: &[Row], start: usize, end: usize, floor: usize, close: &imp
 }
 
 /// `(in millions, except per share amounts)`: says what the figures are.
-fn is_unit_note(row: &Row) -> bool {
-    row.cells.first().is_some_and(|cell| {
-        let text = cell.text.trim_start_matches('(').to_ascii_lowercase();
-        text.starts_with("in millions")
-            || text.starts_with("in thousands")
-            || text.starts_with("millions")
-            || text.starts_with("dollars in")
-            || text.starts_with("amounts in")
-    })
+pub(super) fn is_unit_note(text: &str) -> bool {
+    let text = text.trim_start_matches('(').to_ascii_lowercase();
+    [
+        "in millions",
+        "in thousands",
+        "in billions",
+        "millions",
+        "thousands",
+        "dollars in",
+        "amounts in",
+        "u.s. dollars in",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
+}
+
+fn starts_with_unit_note(row: &Row) -> bool {
+    row.cells.first().is_some_and(|cell| is_unit_note(&cell.text))
 }

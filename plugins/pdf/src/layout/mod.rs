@@ -9,6 +9,9 @@ mod blocks;
 mod columns;
 mod rows;
 mod runs;
+mod table;
+
+use std::ops::Range;
 
 use crate::interpret::PageGlyphs;
 
@@ -32,6 +35,17 @@ pub(crate) struct Line {
     pub(crate) bold: bool,
     /// Characters, blanks left out.
     pub(crate) chars: usize,
+    /// The cells of a table's row, left to right; none elsewhere.
+    pub(crate) cells: Vec<TableCell>,
+}
+
+/// A cell of a table's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableCell {
+    /// Where it stands in the line's text.
+    pub(crate) at: Range<usize>,
+    /// The cell that heads its column: which line of the block, and where in that line's text.
+    pub(crate) header: Option<(usize, Range<usize>)>,
 }
 
 /// Lines that belong together.

@@ -115,7 +115,7 @@ fn finish(mut row: Building) -> Row {
     row.runs.sort_by(|a, b| a.x0.total_cmp(&b.x0));
     let mut cells: Vec<Cell> = Vec::new();
     let mut before: Option<Run> = None;
-    for run in row.runs {
+    for mut run in row.runs {
         let chars = run.text.chars().filter(|c| *c != ' ').count();
         let joined = match (&before, cells.last_mut()) {
             (Some(last), Some(cell)) => {
@@ -123,7 +123,7 @@ fn finish(mut row: Building) -> Row {
                 let size = last.size.max(run.size);
                 let cell_ends = gap > CELL_GAP * size;
                 if !cell_ends {
-                    let apart = gap > last.word_gap && !(gap < size && closes(&last.text, &run.text));
+                    let apart = gap > last.word_gap && !(gap < size && closes(&cell.text, &run.text));
                     if last.space_after || run.space_before || apart {
                         cell.text.push(' ');
                     }
@@ -143,7 +143,7 @@ fn finish(mut row: Building) -> Row {
             cells.push(Cell {
                 x0: run.x0,
                 x1: run.x1,
-                text: run.text.clone(),
+                text: std::mem::take(&mut run.text),
                 chars,
                 size: run.size,
                 bold: run.bold,

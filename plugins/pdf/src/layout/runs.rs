@@ -139,6 +139,15 @@ impl Seen {
     }
 }
 
+/// Appends the text of a glyph without blanks at its ends. Nearly every glyph is one character of one byte, for which a call that copies
+/// any number of bytes costs more than the byte.
+fn push(out: &mut String, text: &str) {
+    match text.as_bytes() {
+        [byte @ b'!'..=b'~'] => out.push(char::from(*byte)),
+        _ => out.push_str(text.trim_matches(' ')),
+    }
+}
+
 struct Builder {
     cos: f32,
     sin: f32,
@@ -177,7 +186,8 @@ impl Builder {
             (glyph.dx * self.cos + glyph.dy * self.sin).max(0.0)
         };
         let x1 = x0 + width;
-        if text.trim_start().is_empty() {
+        // The only blank that is left in a page's text.
+        if text.bytes().all(|byte| byte == b' ') {
             if text.is_empty() {
                 // A glyph without a meaning still takes its place.
                 if let Some(open) = &mut self.open
@@ -205,7 +215,7 @@ impl Builder {
                 if self.blank || tracked > word_gap || text.starts_with(' ') {
                     open.text.push(' ');
                 }
-                open.text.push_str(text.trim_matches(' '));
+                push(&mut open.text, text);
                 open.x1 = x1.max(open.x1);
                 open.word_gap = word_gap;
                 open.bold &= glyph.bold;
