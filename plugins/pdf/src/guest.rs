@@ -18,6 +18,9 @@ use bindings::exports::ibid::plugin::extraction::{self, Guest, GuestExtractor};
 use bindings::ibid::plugin::intake::{Blob, Draft};
 use bindings::ibid::plugin::{log, types};
 
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap::new();
+
 /// Bytes of the upload that are asked for at once.
 const WINDOW: u32 = 1 << 20;
 

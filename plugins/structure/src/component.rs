@@ -11,6 +11,9 @@ use ibid::plugin::types::{Failure, Span};
 
 prose::host_document!();
 
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap::new();
+
 struct Component;
 
 export!(Component);

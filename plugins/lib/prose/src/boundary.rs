@@ -145,17 +145,36 @@ fn is_roman(word: &str) -> bool {
     word.bytes().all(|byte| matches!(byte, b'i' | b'v' | b'x'))
 }
 
-/// Bytes that a terminator begins with: of each text of a megabyte most bytes are none of them.
-const MAY_END: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut next = 0;
-    let first_bytes = [b'.', b'!', b'?', 0xd8, 0xdb, 0xe0, 0xe1, 0xe2, 0xe3, 0xef];
-    while next < first_bytes.len() {
-        table[first_bytes[next] as usize] = true;
-        next += 1;
+/// Whether a terminator begins with this byte: of each text of a megabyte most bytes are none of them.
+fn may_end(byte: u8) -> bool {
+    matches!(byte, b'.' | b'!' | b'?' | 0xd8 | 0xdb | 0xe0..=0xe3 | 0xef)
+}
+
+/// The first byte from `from` on that a terminator may begin with. Eight bytes are looked at at a time: in a sandbox each turn of a loop
+/// looks at the clock as well.
+fn next_end(bytes: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The high bit of each byte that is `wanted`; perhaps of some after the first such.
+    let is = |word: u64, wanted: u8| {
+        let zero_where_alike = word ^ (ONES * u64::from(wanted));
+        zero_where_alike.wrapping_sub(ONES) & !zero_where_alike
+    };
+    let (words, rest) = bytes.get(from..)?.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let value = u64::from_le_bytes(*word);
+        let mut found = (value | is(value, b'.') | is(value, b'!') | is(value, b'?')) & HIGH;
+        while found != 0 {
+            let within = found.trailing_zeros() as usize / 8;
+            if word.get(within).is_some_and(|byte| may_end(*byte)) {
+                return Some(from + 8 * number + within);
+            }
+            found &= found - 1;
+        }
     }
-    table
-};
+    let within = rest.iter().position(|byte| may_end(*byte))?;
+    Some(bytes.len() - rest.len() + within)
+}
 
 /// A word before a full stop that is longer is no abbreviation, in bytes.
 const LONGEST_ABBREVIATION: usize = 16;
@@ -164,11 +183,7 @@ fn within_line(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
     let first_word = line.len() - line.trim_start().len();
     let bytes = line.as_bytes();
     let mut from = 0;
-    while let Some(skipped) = bytes
-        .get(from..)
-        .and_then(|rest| rest.iter().position(|byte| MAY_END[*byte as usize]))
-    {
-        let at = from + skipped;
+    while let Some(at) = next_end(bytes, from) {
         let Some(character) = line.get(at..).and_then(|rest| rest.chars().next()) else {
             from = at + 1;
             continue;
@@ -199,12 +214,19 @@ fn within_line(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
 fn follows_abbreviation(line: &str, at: usize, first_word: usize) -> bool {
     let before = line.get(..at).unwrap_or_default();
     // No more of it is looked at than an abbreviation has, so that a line without spaces costs no more than one with.
-    let start = before
-        .char_indices()
-        .rev()
-        .take_while(|(start, character)| !character.is_whitespace() && at - start <= LONGEST_ABBREVIATION + 4)
-        .last()
-        .map_or(at, |(start, _)| start);
+    let near = before.len().saturating_sub(LONGEST_ABBREVIATION + 4);
+    let start = match before.as_bytes().get(near..) {
+        Some(bytes) if bytes.is_ascii() => {
+            let blank = bytes.iter().rposition(|byte| char::from(*byte).is_whitespace());
+            near + blank.map_or(0, |blank| blank + 1)
+        }
+        _ => before
+            .char_indices()
+            .rev()
+            .take_while(|(start, character)| !character.is_whitespace() && at - start <= LONGEST_ABBREVIATION + 4)
+            .last()
+            .map_or(at, |(start, _)| start),
+    };
     before.get(start..).is_some_and(|word| is_abbreviation(word, start == first_word))
 }
 
@@ -223,7 +245,7 @@ fn is_abbreviation(word: &str, at_line_start: bool) -> bool {
     if at_line_start && word.len() <= 4 && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return true;
     }
-    word.len() <= 6 && ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+    word.len() <= 6 && ABBREVIATIONS.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 fn is_terminator(character: char) -> bool {
