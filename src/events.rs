@@ -149,6 +149,8 @@ mod tests {
             chunks_created: 2,
             status: UploadStatus::Success,
             error: None,
+            needs_ocr: false,
+            message: None,
         })
     }
 

@@ -7,7 +7,7 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::policy::Rescue;
-use super::reporter::Reporter;
+use super::reporter::{Reporter, missing_text};
 use super::resolve::{Resolved, Stage};
 use super::retrieve::{moment, page_break};
 use super::timestamp;
@@ -225,18 +225,19 @@ impl Engine {
         extracted
             .attrs
             .extend(warning.map(|warning| ("warning.extractor".to_owned(), warning.message)));
-        let needs_ocr = extracted.attr("needs-ocr") == Some("true");
-        if extracted.text.trim().is_empty() && !needs_ocr {
+        let metadata = extracted.metadata();
+        let missing = missing_text(&metadata);
+        if extracted.text.trim().is_empty() && missing.is_none() {
             return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` holds no text", document.filename)).into());
         }
         let found = Extracted {
-            metadata: extracted.metadata(),
+            metadata,
             pages: u32::try_from(extracted.pages.len()).unwrap_or(u32::MAX),
             text_bytes: extracted.text.len() as u64,
             text_chars: extracted.text.chars().count() as u64,
         };
         self.files.write_document(&document.id, Arc::new(extracted)).await?;
-        reporter.extracted(needs_ocr);
+        reporter.extracted(missing.as_deref());
         Ok(self.catalog.set_extracted(&document.id, &found).await?)
     }
 

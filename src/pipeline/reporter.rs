@@ -117,14 +117,9 @@ impl Reporter {
         self.extraction(done.clamp(0.0, 0.999), "Extracting text");
     }
 
-    /// Extraction is done.
-    pub fn extracted(&self, needs_ocr: bool) {
-        let message = if needs_ocr {
-            "Extracted; most pages are images and need OCR, so their text is not searchable"
-        } else {
-            "Extracted text"
-        };
-        self.extraction(1.0, message);
+    /// Extraction is done; `missing` says what could not be read.
+    pub fn extracted(&self, missing: Option<&str>) {
+        self.extraction(1.0, missing.unwrap_or("Extracted text"));
     }
 
     fn extraction(&self, progress: f64, message: &str) {
@@ -169,6 +164,25 @@ impl Reporter {
             }));
         }
     }
+}
+
+/// What of a document cannot be found because its pages are pictures of text, by what the extractor says of it; none if all can.
+pub(super) fn missing_text(metadata: &BTreeMap<String, String>) -> Option<String> {
+    metadata.get("needs_ocr").filter(|needs| *needs == "true")?;
+    let pages = metadata
+        .get("scanned_pages")
+        .map_or("Most pages".to_owned(), |pages| match pages.parse::<u32>() {
+            Ok(_) => format!("Page {pages}"),
+            Err(_) => format!("Pages {pages}"),
+        });
+    let verb = if pages.starts_with("Page ") {
+        "is a picture"
+    } else {
+        "are pictures"
+    };
+    Some(format!(
+        "{pages} {verb} of text and cannot be searched. Run the file through OCR (`ocrmypdf`, for instance) and upload it again."
+    ))
 }
 
 /// How fast recent uploads were processed, to estimate the next.

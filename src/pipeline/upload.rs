@@ -5,7 +5,7 @@ use super::engine::Engine;
 use super::error::PipelineError;
 use super::ingest::Job;
 use super::observe;
-use super::reporter::{Outcome, Reporter};
+use super::reporter::{Outcome, Reporter, missing_text};
 use crate::catalog::{self, Creation, DocumentRecord, NewDocument, UploadResult};
 use crate::events::UploadSubscription;
 use crate::files::{StageOptions, Staging};
@@ -183,6 +183,7 @@ impl Engine {
             self.pace.learn(record.file_size, reporter.started.elapsed());
         }
         observe::upload_ended(&ending, total_time);
+        let message = document.and_then(|record| missing_text(&record.metadata));
         let complete = UploadComplete {
             upload_id: reporter.upload_id.to_string(),
             filename: reporter.filename.to_string(),
@@ -194,6 +195,8 @@ impl Engine {
                 Ending::Failed(error) => Some(json!({ "code": error.code, "message": error.message })),
                 _ => None,
             },
+            needs_ocr: message.is_some(),
+            message,
         };
         let result = UploadResult {
             status: recorded,

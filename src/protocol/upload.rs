@@ -144,4 +144,10 @@ pub struct UploadComplete {
     /// `{code, message}` of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
+    /// Whether pages of the document are pictures of text, which cannot be found; absent where none are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub needs_ocr: bool,
+    /// For people: what is not as they would expect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }

@@ -143,6 +143,33 @@ async fn an_upload_is_told_from_start_to_end_in_order() {
 }
 
 #[tokio::test]
+async fn scanned_pages_are_told_wherever_the_upload_is() {
+    let api = Server::shared().api();
+    let mut socket = open("uploads-scanned").await;
+    let document = api.ingest("uploads-scanned", &files::half_scanned("scan.pdf")).await;
+    let metadata = &document["metadata"];
+    assert_eq!(
+        (&metadata["needs_ocr"], &metadata["scanned_pages"]),
+        (&json!("true"), &json!("2-3"))
+    );
+    let events = socket.receive_until(is_complete).await;
+    let newest = check_upload(&events);
+    let (extracted, complete) = (newest["processing_progress"], newest["upload_complete"]);
+    assert_eq!((&complete["status"], &complete["needs_ocr"]), (&json!("success"), &json!(true)));
+    for event in [extracted, complete] {
+        let message = event["message"].as_str().expect("a message");
+        assert!(message.starts_with("Pages 2-3 are pictures of text"), "{message}");
+    }
+    // What can be read is there.
+    assert_eq!(document["chunks_created"], 2);
+    // A file that can be read says nothing of it.
+    api.ingest("uploads-scanned", &files::report("report.pdf")).await;
+    let events = socket.receive_until(is_complete).await;
+    let complete = check_upload(&events)["upload_complete"];
+    assert_eq!((complete.get("needs_ocr"), complete.get("message")), (None, None));
+}
+
+#[tokio::test]
 async fn a_failed_upload_says_why_and_a_duplicate_says_of_what() {
     let api = Server::shared().api();
     let mut socket = open("uploads-ends").await;

@@ -60,18 +60,33 @@ pub fn report(name: &str) -> File {
 
 /// A PDF with a line of text for each string; `user_password` encrypts it (AES-128), the empty one so that everybody can read it.
 pub fn pdf(pages: &[&[&str]], user_password: Option<&str>) -> Vec<u8> {
+    let content = |lines: &&[&str]| {
+        let mut content = String::from("BT /F1 11 Tf 14 TL 72 720 Td\n");
+        for line in *lines {
+            let _ = writeln!(content, "({line}) Tj T*");
+        }
+        content + "ET\n"
+    };
+    pdf_of(pages.iter().map(content).collect(), user_password)
+}
+
+/// A PDF of which the second and third page are scans.
+pub fn half_scanned(name: &str) -> File {
+    let text = |line: &str| format!("BT /F1 11 Tf 72 720 Td ({line}) Tj ET");
+    let scan = "q 612 0 0 792 0 0 cm BI /W 1 /H 1 /BPC 8 /CS /G ID x EI Q";
+    let pages = vec![text(PAGES[0][0]), scan.to_owned(), scan.to_owned(), text(PAGES[3][0])];
+    File::new(name, pdf_of(pages, None))
+}
+
+/// A PDF of pages with these contents, Helvetica as `F1`.
+fn pdf_of(contents: Vec<String>, user_password: Option<&str>) -> Vec<u8> {
     let mut document = Document::with_version("1.7");
     let tree = document.new_object_id();
     let font = document
         .add_object(dictionary! { "Type" => "Font", "Subtype" => "Type1", "BaseFont" => "Helvetica", "Encoding" => "WinAnsiEncoding" });
     let resources = document.add_object(dictionary! { "Font" => dictionary! { "F1" => font } });
     let mut kids: Vec<Object> = Vec::new();
-    for lines in pages {
-        let mut content = String::from("BT /F1 11 Tf 14 TL 72 720 Td\n");
-        for line in *lines {
-            let _ = writeln!(content, "({line}) Tj T*");
-        }
-        content.push_str("ET\n");
+    for content in contents {
         let content = document.add_object(Stream::new(Dictionary::new(), content.into_bytes()));
         let page = document.add_object(dictionary! { "Type" => "Page", "Parent" => tree, "Contents" => content, "Resources" => resources });
         kids.push(page.into());

@@ -179,7 +179,14 @@ fn outcome_line(source: &Source, outcome: &Result<Value, CliError>) -> String {
                 .unwrap_or_default();
             let chunks = console::count(number("chunks_created").unwrap_or_default(), "chunk");
             let seconds = document.get("processing_time").and_then(Value::as_f64).unwrap_or_default();
-            format!("{name}: {pages}{chunks}, {seconds:.1} s")
+            let scanned = match (document.pointer("/metadata/needs_ocr"), document.get("metadata")) {
+                (Some(needs), Some(metadata)) if needs == "true" => match text(metadata, "scanned_pages").as_str() {
+                    "" => "; needs OCR: most pages are pictures of text".to_owned(),
+                    pages => format!("; needs OCR: pictures of text on pages {pages}"),
+                },
+                _ => String::new(),
+            };
+            format!("{name}: {pages}{chunks}, {seconds:.1} s{scanned}")
         }
         Err(error) => format!("{name}: FAILED: {error}"),
     }
