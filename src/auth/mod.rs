@@ -23,3 +23,6 @@ pub use keys::{ApiKey, KeyError, KeyFile, NewKey};
 pub use mint::{MintError, Minted, mint};
 pub use settings::{AuthSettings, SetupError, TokenKeys, TokenSettings};
 pub use subject::{Role, Scope, Scopes, Subject};
+
+#[cfg(test)]
+mod tests;
