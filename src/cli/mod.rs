@@ -17,6 +17,7 @@ mod doctor;
 mod documents;
 mod error;
 mod ingest;
+mod live;
 mod plugin;
 mod search;
 mod serve;

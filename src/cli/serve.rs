@@ -1,6 +1,7 @@
 //! `ibid serve`: settings, log, engine, server, signals; in this order, and back.
 
 use super::args::ServeArgs;
+use super::live::LiveSettings;
 use super::{CliError, console, tools};
 use crate::auth::{Authenticator, Subject};
 use crate::config::{Effective, LlmOnFailure, Settings};
@@ -70,6 +71,7 @@ async fn serve(effective: &Effective) -> Result<(), CliError> {
             return Err(cannot_start(&error));
         }
     };
+    let server = server.with_configuration(Arc::new(LiveSettings::new(effective.clone(), engine.clone())));
     let address = server.local_addr();
     // A closed standard output is no reason not to serve.
     let _ = console::print(&banner(settings, address, &holdings(&engine).await));

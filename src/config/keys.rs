@@ -50,6 +50,11 @@ impl Key {
         format!("IBID_{}", self.path.replace('.', "_").to_uppercase())
     }
 
+    /// Whether it can change while the server runs (`PUT /config`).
+    pub fn is_live(&self) -> bool {
+        LIVE.contains(&self.path)
+    }
+
     /// The key with this path.
     pub fn find(path: &str) -> Option<&'static Key> {
         KEYS.iter().find(|key| key.path == path)
@@ -57,6 +62,10 @@ impl Key {
 }
 
 const GIB: i64 = 1 << 30;
+
+/// Settings that can change while the server runs: those that are asked for anew each time. Others are what sockets, threads
+/// and files were made with.
+const LIVE: &[&str] = &["plugins.install", "query.max_concurrent", "query.timeout_seconds"];
 
 /// All settings, sections together, in the order in which they are printed.
 pub const KEYS: &[Key] = &[

@@ -23,6 +23,8 @@ pub enum Origin {
     Variable(String),
     /// A flag of the command line.
     Flag(String),
+    /// Somebody, while the server runs; forgotten when it stops.
+    Running,
 }
 
 impl std::fmt::Display for Origin {
@@ -32,6 +34,7 @@ impl std::fmt::Display for Origin {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
+            Self::Running => f.write_str("PUT /config"),
         }
     }
 }
@@ -107,6 +110,29 @@ impl Effective {
         }
         let settings = settings(&values)?;
         Ok(Self { settings, file, values })
+    }
+
+    /// The same settings with other values, all of them checked.
+    ///
+    /// # Errors
+    /// The first key that does not exist, cannot change while the server runs, or whose value cannot be.
+    pub fn changed(&self, changes: Vec<(String, Value)>) -> Result<Self, ConfigError> {
+        let mut values = self.values.clone();
+        for (path, value) in changes {
+            let origin = Origin::Running;
+            let key = Key::find(&path).ok_or_else(|| unknown(&path, &origin, KEYS.iter().map(|key| key.path)))?;
+            if !key.is_live() {
+                let issue = "cannot change while the server runs: set it where it was set, and restart".to_owned();
+                return Err(invalid(key, &origin, issue));
+            }
+            let value = check(key, value, Path::new(""), &Sources::default()).map_err(|issue| invalid(key, &origin, issue))?;
+            values.insert(key.path, (value, origin));
+        }
+        Ok(Self {
+            settings: settings(&values)?,
+            file: self.file.clone(),
+            values,
+        })
     }
 
     /// The value of a key and where it came from.

@@ -27,7 +27,7 @@ impl Effective {
         out
     }
 
-    /// The settings as JSON: `{key: {value, origin, variable, help}}`.
+    /// The settings as JSON: `{key: {value, origin, variable, help, live}}`.
     pub fn to_json(&self) -> serde_json::Value {
         let mut all = Map::new();
         for key in KEYS {
@@ -36,7 +36,7 @@ impl Effective {
                     true => toml::Value::String(HIDDEN.to_owned()),
                     false => value.clone(),
                 };
-                let entry = json!({ "value": value, "origin": origin.to_string(), "variable": key.variable(), "help": key.help });
+                let entry = json!({ "value": value, "origin": origin.to_string(), "variable": key.variable(), "help": key.help, "live": key.is_live() });
                 all.insert(key.path.to_owned(), entry);
             }
         }

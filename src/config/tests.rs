@@ -206,6 +206,31 @@ fn what_is_optional_may_be_empty_and_else_is_checked() {
 }
 
 #[test]
+fn only_some_settings_change_while_the_server_runs_and_their_values_are_checked() {
+    let (_directory, sources) = sources(None, &[], &[]);
+    let effective = Effective::load(&sources).expect("valid");
+    let change = |key: &str, value: toml::Value| effective.changed(vec![(key.to_owned(), value)]);
+    let changed = change("query.timeout_seconds", 7.into()).expect("may change");
+    assert_eq!(changed.settings.query.timeout_seconds, 7);
+    let origin = changed.get("query.timeout_seconds").map(|(_, origin)| origin.clone());
+    assert_eq!(origin, Some(super::Origin::Running));
+    assert_eq!(effective.settings.query.timeout_seconds, 60, "what was there stays");
+    for (key, value, wanted) in [
+        ("query.timeout_seconds", toml::Value::from(0), "must be 1 to 3600"),
+        ("query.timeout_seconds", toml::Value::from("7"), "must be a whole number"),
+        (
+            "server.listen",
+            toml::Value::from("127.0.0.1:1"),
+            "cannot change while the server runs",
+        ),
+        ("query.timeout_second", toml::Value::from(7), "did you mean"),
+    ] {
+        let message = change(key, value).expect_err(key).to_string();
+        assert!(message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
 fn the_example_file_lists_every_setting() {
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/ibid.example.toml")).expect("the example is there");
     // A `#` with no space after it comments out a setting; uncommented, the file must be valid and complete.

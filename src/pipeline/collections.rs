@@ -7,8 +7,8 @@ use super::timestamp;
 use crate::auth::Subject;
 use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
 use crate::index::{CollectionKey, Schema};
-use crate::protocol::{ApiError, CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection};
-use serde_json::{Value, json};
+use crate::protocol::{ApiError, CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection, DeletedCollection};
+use serde_json::json;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::broadcast;
 
@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// Deletes a collection and all that is in it, and tells what that was.
-    pub async fn delete_collection(self: &Arc<Self>, name: &str, subject: &Subject) -> Result<Value, ApiError> {
+    pub async fn delete_collection(self: &Arc<Self>, name: &str, subject: &Subject) -> Result<DeletedCollection, ApiError> {
         if !subject.sees(name) {
             return Err(ApiError::collection_not_found(name));
         }
@@ -121,12 +121,12 @@ impl Engine {
             let stats = engine.catalog.stats(&engine.catalog.collection(&name).await?.id).await?;
             let collection = engine.catalog.begin_delete_collection(&name).await?;
             engine.finish_deleting_collection(&collection).await?;
-            Ok::<_, PipelineError>(json!({
-                "collection": name,
-                "status": "deleted",
-                "documents_deleted": stats.documents,
-                "chunks_deleted": stats.chunks,
-            }))
+            Ok::<_, PipelineError>(DeletedCollection {
+                collection: name,
+                status: "deleted".to_owned(),
+                documents_deleted: stats.documents,
+                chunks_deleted: stats.chunks,
+            })
         });
         deletion
             .await

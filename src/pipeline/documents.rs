@@ -17,23 +17,66 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 /// Which documents to list: the query string of `GET /documents`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(default)]
 pub struct DocumentQuery {
     /// One collection; absent lists all.
     pub collection_name: Option<String>,
-    /// `processing`, `ready`, `failed` or `deleting`.
-    pub status: Option<String>,
+    /// Documents of one state; absent lists all.
+    #[param(inline)]
+    pub status: Option<DocumentStatus>,
     /// 1 to 1,000 (default 50).
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Documents to skip.
     pub offset: u32,
-    /// `upload_date` (default), `filename` or `size`.
-    pub sort_by: Option<String>,
-    /// `desc` (default) or `asc`.
-    pub sort_order: Option<String>,
+    /// By what they are ordered.
+    #[param(inline)]
+    pub sort_by: SortBy,
+    /// In which direction.
+    #[param(inline)]
+    pub sort_order: SortOrder,
+}
+
+/// State of a document, as lists name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentStatus {
+    /// On its way in.
+    Processing,
+    /// Can be found.
+    Ready,
+    /// Could not be processed.
+    Failed,
+    /// On its way out.
+    Deleting,
+}
+
+/// By what documents are ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SortBy {
+    /// When they were uploaded.
+    #[default]
+    UploadDate,
+    /// File name.
+    Filename,
+    /// Bytes of the file.
+    Size,
+}
+
+/// In which direction documents are ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SortOrder {
+    /// Least first.
+    Asc,
+    /// Most first.
+    #[default]
+    Desc,
 }
 
 /// The bytes of a document, as uploaded.
@@ -57,29 +100,19 @@ impl Engine {
         if !(1..=1_000).contains(&limit) {
             return Err(ApiError::validation("limit", format!("must be 1 to 1000, not {limit}")));
         }
-        let states = match list.status.as_deref() {
+        let states = match list.status {
             None => Vec::new(),
-            Some("processing") => DocumentState::ALL.iter().copied().filter(|state| state.is_processing()).collect(),
-            Some("ready") => vec![DocumentState::Live],
-            Some("failed") => vec![DocumentState::Failed],
-            Some("deleting") => vec![DocumentState::Deleting],
-            Some(other) => {
-                return Err(ApiError::validation(
-                    "status",
-                    format!("must be processing, ready, failed or deleting, not `{other}`"),
-                ));
-            }
+            Some(DocumentStatus::Processing) => DocumentState::ALL.iter().copied().filter(|state| state.is_processing()).collect(),
+            Some(DocumentStatus::Ready) => vec![DocumentState::Live],
+            Some(DocumentStatus::Failed) => vec![DocumentState::Failed],
+            Some(DocumentStatus::Deleting) => vec![DocumentState::Deleting],
         };
-        let sort_by = match list.sort_by.as_deref() {
-            None => DocumentSort::UploadDate,
-            Some(word) => DocumentSort::parse(word)
-                .ok_or_else(|| ApiError::validation("sort_by", format!("must be upload_date, filename or size, not `{word}`")))?,
+        let sort_by = match list.sort_by {
+            SortBy::UploadDate => DocumentSort::UploadDate,
+            SortBy::Filename => DocumentSort::Filename,
+            SortBy::Size => DocumentSort::Size,
         };
-        let descending = match list.sort_order.as_deref() {
-            None | Some("desc") => true,
-            Some("asc") => false,
-            Some(other) => return Err(ApiError::validation("sort_order", format!("must be asc or desc, not `{other}`"))),
-        };
+        let descending = list.sort_order == SortOrder::Desc;
         let page = async {
             let collection_ids = match &list.collection_name {
                 Some(name) if !subject.sees(name) => return Err(catalog::CatalogError::CollectionNotFound(name.clone())),
@@ -113,7 +146,13 @@ impl Engine {
         let record = self.shown(id, subject).await?;
         let DocumentSummary { status, .. } = summary(&record);
         Ok(DocumentDetail {
-            metadata: all_metadata(&record),
+            metadata: {
+                let mut metadata = all_metadata(&record);
+                if record.pages > 0 {
+                    metadata.entry("pages".to_owned()).or_insert_with(|| record.pages.to_string());
+                }
+                metadata
+            },
             statistics: BTreeMap::from([
                 ("pages".to_owned(), u64::from(record.pages)),
                 ("chunks".to_owned(), u64::from(record.chunks_total)),
@@ -341,20 +380,22 @@ impl Engine {
     }
 
     /// A document that the subject sees and that is not being deleted.
-    async fn shown(&self, id: &str, subject: &Subject) -> Result<DocumentRecord, ApiError> {
-        let not_found = || {
-            ApiError::new(
-                ErrorCode::ResourceNotFound,
-                format!("there is no document `{id}`: GET /documents lists them"),
-            )
-        };
+    pub(super) async fn shown(&self, id: &str, subject: &Subject) -> Result<DocumentRecord, ApiError> {
         match self.catalog.document(id).await {
-            Ok(record) if record.state == DocumentState::Deleting || !subject.sees(&record.collection) => Err(not_found()),
+            Ok(record) if record.state == DocumentState::Deleting || !subject.sees(&record.collection) => Err(no_document(id)),
             Ok(record) => Ok(record),
-            Err(catalog::CatalogError::NotFound { .. }) => Err(not_found()),
+            Err(catalog::CatalogError::NotFound { .. }) => Err(no_document(id)),
             Err(error) => Err(PipelineError::from(error).told("")),
         }
     }
+}
+
+/// There is no such document, or none that the caller may know of.
+fn no_document(id: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::ResourceNotFound,
+        format!("there is no document `{id}`: GET /documents lists them"),
+    )
 }
 
 /// Metadata from the file and from the client; the client's wins.

@@ -8,6 +8,7 @@ use super::profiles::KnownProfiles;
 use super::reporter::Pace;
 use super::resolve::{Pipelines, Stage};
 use super::spec::{OnFailure, Pipeline};
+use super::tuning::Tuned;
 use super::visibility::Visibility;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::embed::{Embedder, EmbedderSettings, Runtime};
@@ -22,10 +23,11 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa::ToSchema;
 
 /// How the engine is set up.
 #[derive(Debug, Clone)]
@@ -138,7 +140,7 @@ pub enum StartError {
 }
 
 /// Whether the parts work.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Health {
     /// `healthy`, `degraded` or `unhealthy`.
     pub status: String,
@@ -151,7 +153,7 @@ pub struct Health {
 }
 
 /// The parts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Services {
     /// The vector index.
     pub vector_db: ServiceHealth,
@@ -162,7 +164,7 @@ pub struct Services {
 }
 
 /// Whether a part works.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ServiceHealth {
     /// `healthy`, `degraded` or `unhealthy`.
     pub status: String,
@@ -176,6 +178,10 @@ pub struct ServiceHealth {
 /// The engine. Held as `Arc<Engine>`.
 pub struct Engine {
     pub(super) settings: EngineSettings,
+    /// What can change while it runs.
+    pub(super) tuning: Tuned,
+    /// When it was started.
+    pub(super) started: Instant,
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) files: Arc<dyn FileStore>,
     pub(super) index: Arc<dyn VectorIndex>,
@@ -353,6 +359,8 @@ impl Engine {
             changed_notify: Notify::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            tuning: Tuned::new(&settings),
+            started: Instant::now(),
             settings,
         });
         // A server that could not answer the simplest question should say so now.
@@ -383,6 +391,16 @@ impl Engine {
             tracing::error!(error = error.detail(), "the index was not closed cleanly");
         }
         self.catalog.close().await;
+    }
+
+    /// The collection that is meant where none is named.
+    pub fn default_collection(&self) -> &str {
+        &self.settings.default_collection
+    }
+
+    /// How long it has been running.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// What a chunker is given beside the document.

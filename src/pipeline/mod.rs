@@ -3,8 +3,11 @@
 //!
 //! Knows the order of the stages and nothing of HTTP: the server speaks to [`Engine`] alone.
 
+mod analyze;
+mod change;
 mod collections;
 mod documents;
+mod embedding;
 mod engine;
 mod error;
 mod fusion;
@@ -20,9 +23,11 @@ mod reconcile;
 mod reporter;
 mod resolve;
 mod retrieve;
+mod similar;
 mod spec;
 mod stream;
 mod timestamp;
+mod tuning;
 mod upload;
 mod visibility;
 
@@ -35,6 +40,7 @@ pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, GeneratorKind, Limits, Lock, LockedGenerator, LockedModel, LockedPlugin, OnFailure,
     Pipeline, PluginChoice, Retrieval,
 };
+pub use tuning::Tuning;
 pub use upload::{NewUpload, PendingIngest, Upload};
 
 pub use crate::events::{UploadNotice, UploadSubscription};

@@ -100,7 +100,7 @@ impl Engine {
     /// # Errors
     /// Where this server takes no plugins over the network, or another change takes too long.
     pub async fn plugin_change(&self) -> Result<PluginChange, ApiError> {
-        if !self.settings.plugin_install {
+        if !self.tuning.plugin_install() {
             let message = "This server installs no plugins over the network: its setting plugins.install is false.";
             return Err(ApiError::new(ErrorCode::AuthorizationFailed, message));
         }

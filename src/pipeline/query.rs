@@ -179,17 +179,7 @@ impl Engine {
                 content: hit.text.to_string(),
                 relevance_score: f64::from(hit.relevance),
                 rank: n as u32 + 1,
-                metadata: SearchHitMetadata {
-                    chunk_id: hit.chunk_id(),
-                    chunk_index: hit.chunk.index,
-                    page: hit.chunk.page,
-                    start_char: hit.chunk.char_start,
-                    end_char: hit.chunk.char_end,
-                    section: hit.chunk.section,
-                    document: (*hit.metadata).clone(),
-                    document_id: hit.document_id,
-                    source: hit.source,
-                },
+                metadata: SearchHitMetadata::from(hit),
             })
             .collect();
         Ok(SearchResponse {
@@ -197,6 +187,8 @@ impl Engine {
             results,
             search_type,
             processing_mode: mode,
+            // There is none yet: what `rerank` asks for is not done, and said.
+            reranked: false,
             processing_time: start.elapsed().as_secs_f64(),
         })
     }
@@ -359,10 +351,7 @@ impl Engine {
                 // Only the generator is timed: how long a client holds the answer (by a pause, or
                 // by reading slowly) is its session's affair.
                 let slow = |_| PipelineError::Api(self.too_slow("response_generation"));
-                while let Some(piece) = tokio::time::timeout(self.settings.query_timeout, pieces.recv())
-                    .await
-                    .map_err(slow)?
-                {
+                while let Some(piece) = tokio::time::timeout(self.query_timeout(), pieces.recv()).await.map_err(slow)? {
                     writer.write(piece).await?;
                 }
                 Ok::<_, PipelineError>(writer)
@@ -383,7 +372,7 @@ impl Engine {
     }
 
     /// Asks the analyzer. It runs in every mode: what it understood belongs to the answer.
-    async fn analyze(
+    pub(super) async fn analyze(
         &self,
         resolved: &Resolved,
         question: &str,
@@ -416,7 +405,7 @@ impl Engine {
     }
 
     /// Waits for one of the places for queries that run at once.
-    async fn admit(&self) -> Result<(tokio::sync::SemaphorePermit<'_>, Held), ApiError> {
+    pub(super) async fn admit(&self) -> Result<(tokio::sync::SemaphorePermit<'_>, Held), ApiError> {
         let full = |limit| {
             catalogue::refused(limit);
             ApiError::new(ErrorCode::ServiceUnavailable, "too many queries at once: send it again in a moment").with("retry_after", 1)
@@ -427,22 +416,22 @@ impl Engine {
         }
         let _turn = self.query_queue.try_acquire().map_err(|_| full(limit::WAITING_QUERIES))?;
         let _waiting = catalogue::QUERIES_WAITING.hold::<&'static str>([]);
-        match tokio::time::timeout(self.settings.query_timeout, self.queries.acquire()).await {
+        match tokio::time::timeout(self.query_timeout(), self.queries.acquire()).await {
             Ok(Ok(permit)) => Ok((permit, running())),
             Ok(Err(_)) | Err(_) => Err(full(limit::QUERIES)),
         }
     }
 
     /// Runs a stage, which may take as long as a query may.
-    async fn in_time<T>(&self, stage: &str, work: impl Future<Output = Result<T, PipelineError>>) -> Result<T, ApiError> {
-        match tokio::time::timeout(self.settings.query_timeout, work).await {
+    pub(super) async fn in_time<T>(&self, stage: &str, work: impl Future<Output = Result<T, PipelineError>>) -> Result<T, ApiError> {
+        match tokio::time::timeout(self.query_timeout(), work).await {
             Ok(outcome) => outcome.map_err(|error| error.told(stage)),
             Err(_) => Err(self.too_slow(stage)),
         }
     }
 
     fn too_slow(&self, stage: &str) -> ApiError {
-        let seconds = self.settings.query_timeout.as_secs();
+        let seconds = self.query_timeout().as_secs();
         ApiError::new(ErrorCode::TimeoutError, format!("the query took longer than {seconds} s")).with("stage", stage)
     }
 }
@@ -487,7 +476,7 @@ fn as_it_is(question: &str) -> Search {
 }
 
 /// What is searched for: all that the analyzer proposes (it knows the mode), in `speed` the question alone.
-fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
+pub(super) fn searches(question: &str, plan: &Plan, mode: Mode) -> Vec<Search> {
     let own = || as_it_is(question);
     match mode {
         Mode::Speed => vec![own()],
@@ -521,7 +510,7 @@ fn names(plan: &Plan) -> Vec<String> {
 }
 
 /// What the analyzer understood, in the client's terms.
-fn analysis(plan: &Plan) -> QueryAnalysis {
+pub(super) fn analysis(plan: &Plan) -> QueryAnalysis {
     let mut analysis = QueryAnalysis {
         intent: "factual".to_owned(),
         ..QueryAnalysis::default()

@@ -14,7 +14,7 @@ use crate::files::FileError;
 use crate::generate::Passage;
 use crate::index::{DateRange, Filter, Hit, MAX_BATCH_QUERIES, Query, QueryVector, SparseVector};
 use crate::plugin::Search;
-use crate::protocol::{ApiError, ErrorCode, Filters, Mode, SearchType};
+use crate::protocol::{ApiError, ErrorCode, Filters, Mode, SearchHitMetadata, SearchType};
 use crate::telemetry;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -110,6 +110,22 @@ impl FoundChunk {
     /// The chunk's name in the API.
     pub fn chunk_id(&self) -> String {
         chunk_id(&self.document_id, self.chunk.index)
+    }
+}
+
+impl From<FoundChunk> for SearchHitMetadata {
+    fn from(found: FoundChunk) -> Self {
+        Self {
+            chunk_id: found.chunk_id(),
+            chunk_index: found.chunk.index,
+            page: found.chunk.page,
+            start_char: found.chunk.char_start,
+            end_char: found.chunk.char_end,
+            section: found.chunk.section,
+            document: (*found.metadata).clone(),
+            document_id: found.document_id,
+            source: found.source,
+        }
     }
 }
 
@@ -281,7 +297,7 @@ impl Engine {
 
     /// Looks up where the chunks stand and reads the texts of the best `limit`; leaves out those whose documents are not
     /// live any more.
-    async fn read_chunks(&self, ranked: Vec<((String, u32), f32)>, limit: usize) -> Result<Passages, PipelineError> {
+    pub(super) async fn read_chunks(&self, ranked: Vec<((String, u32), f32)>, limit: usize) -> Result<Passages, PipelineError> {
         let references: Vec<(String, u32)> = ranked.iter().map(|(reference, _)| reference.clone()).collect();
         let located = self.catalog.chunks_by_refs(&references).await?;
         let mut chunks: HashMap<(String, u32), Chunk> = located
@@ -468,7 +484,7 @@ fn scored(plan: &[Planned], hits: Vec<Vec<Hit>>) -> Vec<Scored<(String, u32)>> {
 }
 
 /// `filter`, narrowed by the client's or the analyzer's filters.
-fn narrowed(filter: &Filter, filters: &Filters) -> Result<Filter, PipelineError> {
+pub(super) fn narrowed(filter: &Filter, filters: &Filters) -> Result<Filter, PipelineError> {
     let mut narrowed = filter.clone();
     for (mine, theirs) in [
         (&mut narrowed.document_ids, &filters.document_ids),

@@ -6,15 +6,17 @@ use crate::protocol::{ApiError, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A plugin and its configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginChoice {
     /// `name`, `name@^1` or `name@sha256:...`.
     pub plugin: String,
     /// As the plugin's schema admits.
     #[serde(default = "empty_object")]
+    #[schema(value_type = Object)]
     pub config: Value,
     /// Imports beyond those of its kind that it may use: `embed` for a chunker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -26,7 +28,7 @@ pub struct PluginChoice {
 
 /// What to do when a stage's plugin fails: crashes, passes a limit, breaks the contract, gives up in its own words or is
 /// quarantined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// The query or upload fails with `PLUGIN_ERROR`.
@@ -70,7 +72,7 @@ fn empty_object() -> Value {
 }
 
 /// An extractor, by its name alone or with a configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum ExtractorChoice {
     /// `"pdf@^1"`.
@@ -90,7 +92,7 @@ impl ExtractorChoice {
 }
 
 /// The embedding model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedderChoice {
     /// Name of a directory under `models/`.
@@ -98,16 +100,19 @@ pub struct EmbedderChoice {
 }
 
 /// How passages are found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retrieval {
     /// What a query spends that does not say.
     pub mode: Mode,
     /// Passages that a query takes that does not say: 1 to 100.
+    #[schema(minimum = 1, maximum = 100)]
     pub limit: u32,
     /// Weight of dense search in the fusion: 0 or more. Only its ratio to `sparse_weight` counts.
+    #[schema(minimum = 0)]
     pub dense_weight: f32,
     /// Weight of BM25 search in the fusion: 0 or more.
+    #[schema(minimum = 0)]
     pub sparse_weight: f32,
     /// Language of the BM25 search's stemmer and stop words (English name, lower case).
     pub language: String,
@@ -126,7 +131,7 @@ impl Default for Retrieval {
 }
 
 /// What makes answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GeneratorKind {
     /// The server's default: a language model where its settings name one, else the built-in one.
@@ -139,7 +144,7 @@ pub enum GeneratorKind {
 }
 
 /// What makes answers, and how. All but `kind` is for language models; what is left out takes the server's settings.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratorChoice {
     /// Which one.
@@ -158,21 +163,27 @@ pub struct GeneratorChoice {
     pub prompt: Option<String>,
     /// For queries that set none: 0 to 2.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 2)]
     pub temperature: Option<f32>,
     /// Longest answer, in tokens: from 16 up to what the operator allows.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 16, maximum = 1000000)]
     pub max_tokens: Option<u32>,
     /// Characters of passages in the prompt: 500 to 10,000,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 500, maximum = 10000000)]
     pub context_chars: Option<u32>,
     /// Longest time until the first token, retries included, in milliseconds: 100 to 3,600,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 3600000)]
     pub first_token_timeout_ms: Option<u64>,
     /// Longest time between two tokens, in milliseconds: 100 to 3,600,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 3600000)]
     pub idle_timeout_ms: Option<u64>,
     /// Times that a request is sent again before the first token: 0 to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 10)]
     pub retries: Option<u32>,
     /// What to do when no answer can be had before the first token: `fail`, or `fallback` to the extractive generator.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -234,23 +245,28 @@ impl GeneratorChoice {
 }
 
 /// Budgets that differ from the defaults.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Memory of one plugin call, in MiB: 1 to 1,024.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1024)]
     pub memory_mb: Option<u32>,
     /// Time for one plugin call, in milliseconds: 1 to 600,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 600000)]
     pub deadline_ms: Option<u64>,
     /// What one plugin call may give, in MiB: 1 to 1,024.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1024)]
     pub output_mb: Option<u32>,
     /// Functions of the server that one plugin call may call: 100 to 1,000,000,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 1000000000)]
     pub host_calls: Option<u64>,
     /// Elements of a plugin's tables of functions: 100 to 50,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 50000)]
     pub table_elements: Option<u32>,
 }
 
@@ -274,7 +290,7 @@ impl Limits {
 }
 
 /// Every stage of a collection's pipeline. What is left out takes the default.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pipeline {
     /// By media type; types that are not named go to the installed extractor for them.
@@ -353,7 +369,7 @@ struct Wrapper {
 }
 
 /// What a pipeline resolved to: enough to say what made an answer, and what a change must redo.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Lock {
     /// Plugins by stage: `chunker`, `analyzer`, `citations`, `extractor` (of a document).
     pub plugins: BTreeMap<String, LockedPlugin>,
@@ -377,7 +393,7 @@ impl Lock {
 }
 
 /// A plugin in a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LockedPlugin {
     /// Its name.
     pub name: String,
@@ -388,7 +404,7 @@ pub struct LockedPlugin {
 }
 
 /// A generator in a lock.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LockedGenerator {
     /// `extractive` or `openai`.
     pub kind: String,
@@ -398,7 +414,7 @@ pub struct LockedGenerator {
 }
 
 /// A model in a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LockedModel {
     /// Its name.
     pub name: String,

@@ -64,6 +64,8 @@ pub struct AnswerWriter<'a> {
     held: Option<String>,
     cited: Vec<Source>,
     numbers: HashMap<(String, Span), usize>,
+    /// Code points of the answer so far, what is held back included.
+    length: u64,
     written: Written,
 }
 
@@ -78,6 +80,7 @@ impl<'a> AnswerWriter<'a> {
             held: None,
             cited: Vec::new(),
             numbers: HashMap::new(),
+            length: 0,
             written: Written::default(),
         }
     }
@@ -107,6 +110,7 @@ impl<'a> AnswerWriter<'a> {
         if text.is_empty() {
             return Ok(());
         }
+        self.length += text.chars().count() as u64;
         match self.held.replace(text) {
             Some(previous) => self.send(previous, false).await,
             None => Ok(()),
@@ -131,6 +135,7 @@ impl<'a> AnswerWriter<'a> {
 
     async fn cite(&mut self, quotations: Vec<Quotation>) -> Result<(), PipelineError> {
         let mut mentioned = Vec::with_capacity(quotations.len());
+        let mut new = Vec::new();
         for quotation in quotations {
             // A quotation that is not in its passage would be a defect of the generator: it is not passed on.
             let Some(quoted) = self.passages.quote(quotation.passage, quotation.at) else {
@@ -168,18 +173,28 @@ impl<'a> AnswerWriter<'a> {
                         chunk_id: quoted.chunk_id,
                         section: quoted.section,
                         formatted,
+                        marker_start: self.length,
+                        marker_end: self.length,
                     };
-                    self.emit(QueryEvent::Citation(citation)).await?;
+                    new.push(citation);
                     number
                 }
             };
             mentioned.extend(self.cited.get(number).cloned());
         }
-        if self.delivery.markers && !mentioned.is_empty() {
-            let marker = self.citing.mark(&mentioned).await?;
-            self.token(marker).await?;
+        let marker = match self.delivery.markers && !mentioned.is_empty() {
+            true => self.citing.mark(&mentioned).await?,
+            false => String::new(),
+        };
+        let end = self.length + marker.chars().count() as u64;
+        for citation in new {
+            let citation = Citation {
+                marker_end: end,
+                ..citation
+            };
+            self.emit(QueryEvent::Citation(citation)).await?;
         }
-        Ok(())
+        self.token(marker).await
     }
 
     async fn emit(&self, event: QueryEvent) -> Result<(), PipelineError> {

@@ -1,9 +1,10 @@
 //! Who somebody is, and the message to a socket that is not let in.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Answer of `GET /auth/me`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Me {
     /// `sub` of the token, or the name of the API key; empty where nobody is asked.
     pub subject: String,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// A change of a collection: `{type, collection, seq, data}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +19,7 @@ pub struct CollectionEvent {
 }
 
 /// `data` of `document_added`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DocumentAdded {
     /// The document.
     pub document_id: String,
@@ -31,7 +32,7 @@ pub struct DocumentAdded {
 }
 
 /// `data` of `document_deleted`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DocumentDeleted {
     /// The document.
     pub document_id: String,
@@ -44,7 +45,7 @@ pub struct DocumentDeleted {
 }
 
 /// `data` of `collection_stats`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CollectionStats {
     /// Documents that can be found.
     pub total_documents: u64,
@@ -57,17 +58,19 @@ pub struct CollectionStats {
 }
 
 /// Body of `POST /collections`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 pub struct CreateCollection {
     /// 1 to 64 characters of `A-Z a-z 0-9 _ . -`, the first a letter or digit.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     pub name: String,
     /// The pipeline; what it leaves out takes the defaults.
     #[serde(default)]
+    #[schema(schema_with = super::pipeline_schema)]
     pub pipeline: Option<Value>,
 }
 
 /// A collection.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CollectionInfo {
     /// Its name.
     pub name: String,
@@ -80,15 +83,62 @@ pub struct CollectionInfo {
     pub stats: CollectionStats,
     /// Its pipeline, defaults filled in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = super::pipeline_schema)]
     pub pipeline: Option<Value>,
     /// What the pipeline resolved to: plugin digests, model hash, numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = super::lock_schema)]
     pub lock: Option<Value>,
 }
 
 /// Answer of `GET /collections`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CollectionList {
     /// By name.
     pub collections: Vec<CollectionInfo>,
+}
+
+/// Answer of `GET /collections/{name}/pipeline`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CollectionPipeline {
+    /// The collection.
+    pub collection: String,
+    /// Its pipeline, defaults filled in.
+    #[schema(schema_with = super::pipeline_schema)]
+    pub pipeline: Value,
+    /// What the pipeline resolved to: plugin digests, model hash, numbers.
+    #[schema(schema_with = super::lock_schema)]
+    pub lock: Value,
+}
+
+/// Answer of `PUT /collections/{name}/pipeline`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PipelineChanged {
+    /// The collection.
+    pub collection: String,
+    /// Whether another pipeline is in place now; false of a dry run, and where there was nothing to change.
+    pub changed: bool,
+    /// What it takes for the documents that are there: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    pub redo: String,
+    /// Documents for which that would have to be done.
+    pub documents_affected: u64,
+    /// The pipeline, defaults filled in.
+    #[schema(schema_with = super::pipeline_schema)]
+    pub pipeline: Value,
+    /// What it resolves to: plugin digests, model hash, numbers.
+    #[schema(schema_with = super::lock_schema)]
+    pub lock: Value,
+}
+
+/// Answer of `DELETE /collections/{name}`: what was removed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DeletedCollection {
+    /// The collection.
+    pub collection: String,
+    /// `deleted`.
+    pub status: String,
+    /// Documents that could be found.
+    pub documents_deleted: u64,
+    /// Their chunks.
+    pub chunks_deleted: u64,
 }

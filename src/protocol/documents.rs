@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// 201 of `POST /documents/upload`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UploadResponse {
     /// Of the first file.
     pub upload_id: String,
@@ -20,7 +21,7 @@ pub struct UploadResponse {
 }
 
 /// 202 of `POST /documents/upload` with `wait=false`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UploadAccepted {
     /// Of the first file.
     pub upload_id: String,
@@ -31,7 +32,7 @@ pub struct UploadAccepted {
 }
 
 /// A document that was uploaded.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UploadedDocument {
     /// The document.
     pub document_id: String,
@@ -57,18 +58,19 @@ pub struct UploadedDocument {
 }
 
 /// A file that could not be processed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FailedDocument {
     /// The upload.
     pub upload_id: String,
     /// File name.
     pub filename: String,
     /// `{code, message, details}`.
+    #[schema(value_type = Object)]
     pub error: Value,
 }
 
 /// Sums over an upload.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct UploadStatistics {
     /// Files sent.
     pub total_files: usize,
@@ -85,7 +87,7 @@ pub struct UploadStatistics {
 }
 
 /// A document in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DocumentSummary {
     /// The document.
     pub document_id: String,
@@ -109,7 +111,7 @@ pub struct DocumentSummary {
 }
 
 /// Where a page of a list lies.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Pagination {
     /// All there are.
     pub total: u64,
@@ -124,7 +126,7 @@ pub struct Pagination {
 }
 
 /// Answer of `GET /documents`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DocumentList {
     /// This page.
     pub documents: Vec<DocumentSummary>,
@@ -133,7 +135,7 @@ pub struct DocumentList {
 }
 
 /// Answer of `GET /documents/{id}`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DocumentDetail {
     /// The document.
     pub document_id: String,
@@ -154,7 +156,7 @@ pub struct DocumentDetail {
 }
 
 /// The file of a document.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FileInfo {
     /// Bytes.
     pub size: u64,
@@ -165,7 +167,7 @@ pub struct FileInfo {
 }
 
 /// What was done to a document.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProcessingInfo {
     /// `received`, `extracted`, `chunked`, `embedded`, `indexed`, `live`, `failed` or `deleting`.
     pub state: String,
@@ -178,14 +180,16 @@ pub struct ProcessingInfo {
     pub processing_time: Option<f64>,
     /// `{code, message}` of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub error: Option<Value>,
     /// What made it: plugins with digests, the model, the numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = super::lock_schema)]
     pub pipeline: Option<Value>,
 }
 
 /// Answer of `GET /documents/{id}/chunks`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ChunkList {
     /// The document.
     pub document_id: String,
@@ -196,7 +200,7 @@ pub struct ChunkList {
 }
 
 /// A chunk.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ChunkInfo {
     /// The chunk.
     pub chunk_id: String,
@@ -216,7 +220,7 @@ pub struct ChunkInfo {
 }
 
 /// More of a chunk.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ChunkMetadata {
     /// From 1; absent where the format has no pages.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -226,7 +230,7 @@ pub struct ChunkMetadata {
 }
 
 /// Answer of `DELETE /documents/{id}`: what was removed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DeletedDocument {
     /// The document.
     pub document_id: String,

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 /// The stable code of an error. The one table that maps errors to HTTP is [`ErrorCode::http_status`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
     /// Not JSON, not an object, or without the fields that every message has.
@@ -83,6 +84,18 @@ impl ErrorCode {
         }
     }
 
+    /// The `type` that OpenAI's clients know it by.
+    pub fn openai_type(self) -> &'static str {
+        match self.http_status() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            429 => "rate_limit_error",
+            status if status < 500 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+
     /// Whether the same request may succeed if it is sent again.
     pub fn recoverable(self) -> bool {
         use ErrorCode::*;
@@ -145,13 +158,14 @@ impl ApiError {
 }
 
 /// `data` of an `error` message on `/ws/query`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ErrorData {
     /// Stable code.
     pub code: ErrorCode,
     /// For people.
     pub message: String,
     /// For programs: an object.
+    #[schema(value_type = Object)]
     pub details: Value,
     /// Whether the same request may succeed if it is sent again.
     pub recoverable: bool,
@@ -168,21 +182,32 @@ impl From<ApiError> for ErrorData {
     }
 }
 
+impl From<ErrorData> for ApiError {
+    fn from(error: ErrorData) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+            details: error.details,
+        }
+    }
+}
+
 /// Body of every REST error.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RestErrorBody {
     /// The error.
     pub error: RestError,
 }
 
 /// An error of the REST surface.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RestError {
     /// Stable code.
     pub code: ErrorCode,
     /// For people.
     pub message: String,
     /// For programs: an object.
+    #[schema(value_type = Object)]
     pub details: Value,
     /// As in the `X-Request-Id` header.
     pub request_id: String,
@@ -192,4 +217,50 @@ pub struct RestError {
     pub path: String,
     /// HTTP method.
     pub method: String,
+    /// Below `/v1`: the kind of error, as OpenAI's API has it.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// Below `/v1`: the field of the request that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub param: Option<String>,
+}
+
+/// The request that an error answers.
+#[derive(Debug, Clone)]
+pub struct RequestInfo {
+    /// Taken from `X-Request-Id`, or made.
+    pub request_id: String,
+    /// Without the query, which may hold what no log should.
+    pub path: String,
+    /// HTTP method.
+    pub method: String,
+}
+
+impl RestError {
+    /// `error`, as the answer to a request at `timestamp`.
+    pub fn of(error: ApiError, about: &RequestInfo, timestamp: String) -> Self {
+        let below_v1 = is_openai(&about.path);
+        Self {
+            kind: below_v1.then(|| error.code.openai_type()),
+            param: error
+                .details
+                .get("field")
+                .and_then(Value::as_str)
+                .filter(|_| below_v1)
+                .map(str::to_owned),
+            code: error.code,
+            message: error.message,
+            details: error.details,
+            request_id: about.request_id.clone(),
+            timestamp,
+            path: about.path.clone(),
+            method: about.method.clone(),
+        }
+    }
+}
+
+/// Whether a path is one whose clients are made for OpenAI's API.
+fn is_openai(path: &str) -> bool {
+    let bare = path.strip_prefix("/api/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    bare.starts_with("/v1/")
 }

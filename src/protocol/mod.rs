@@ -3,22 +3,37 @@
 //! Everyone may use this module; it depends on nothing of Ibid's. Field names and JSON types are
 //! the contract with every client: see `docs/protocol.md`.
 
+mod analyze;
 mod auth;
 mod collections;
+mod config;
 mod documents;
 mod error;
+mod openai;
 mod plugins;
 mod query;
 mod search;
+mod similar;
+mod status;
 mod upload;
 
+pub use analyze::{AnalyzeRequest, AnalyzeResponse, PlannedSearch};
 pub use auth::{AuthError, AuthErrorData, Me};
-pub use collections::{CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection, DocumentAdded, DocumentDeleted};
+pub use collections::{
+    CollectionEvent, CollectionInfo, CollectionList, CollectionPipeline, CollectionStats, CreateCollection, DeletedCollection,
+    DocumentAdded, DocumentDeleted, PipelineChanged,
+};
+pub use config::{ConfigChanged, ConfigShown, Setting};
 pub use documents::{
     ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDetail, DocumentList, DocumentSummary, FailedDocument, FileInfo,
     Pagination, ProcessingInfo, UploadAccepted, UploadResponse, UploadStatistics, UploadedDocument,
 };
-pub use error::{ApiError, ErrorCode, ErrorData, RestError, RestErrorBody};
+pub use error::{ApiError, ErrorCode, ErrorData, RequestInfo, RestError, RestErrorBody};
+pub use openai::{
+    Annotation, ChatAnswer, ChatChoice, ChatChunk, ChatCompletion, ChatContent, ChatDelta, ChatMessage, ChatPart, ChatRequest, ChatRole,
+    ChatUsage, ChunkChoice, Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector,
+    EncodingFormat, InputType, ModelInfo, ModelList, StreamOptions, UrlCitation,
+};
 pub use plugins::{PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats, QuarantineInfo};
 pub use query::{
     AnalysisDetail, Answer, Citation, CitationMetadata, ClientMessage, Complete, CompletionStatus, DateRange, Entity, Filters,
@@ -26,6 +41,8 @@ pub use query::{
     Token, Warning,
 };
 pub use search::{Highlight, SearchHit, SearchHitMetadata, SearchRequest, SearchResponse, SearchType};
+pub use similar::{SimilarDocument, SimilarRequest, SimilarResponse};
+pub use status::{LoadAverage, MachineStatus, ProcessStatus, Readiness, ServerStatus, Totals};
 pub use upload::{
     ChunkingProgress, EmbeddingProgress, ProcessingProgress, UploadComplete, UploadEvent, UploadProgress, UploadStarted, UploadStatus,
 };
@@ -43,4 +60,21 @@ pub fn parse<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result
         };
         ApiError::validation(&field, issue)
     })
+}
+
+// What is data to the protocol and a type to the pipeline is told of by its name: the document holds both.
+
+/// The schema of a pipeline.
+fn pipeline_schema() -> utoipa::openapi::Ref {
+    utoipa::openapi::Ref::from_schema_name("Pipeline")
+}
+
+/// The schema of what a pipeline resolved to.
+fn lock_schema() -> utoipa::openapi::Ref {
+    utoipa::openapi::Ref::from_schema_name("Lock")
+}
+
+/// The schema of the services' states.
+fn services_schema() -> utoipa::openapi::Ref {
+    utoipa::openapi::Ref::from_schema_name("Services")
 }

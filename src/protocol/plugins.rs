@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// An installed plugin.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginInfo {
     /// Its name.
     pub name: String,
@@ -24,6 +25,7 @@ pub struct PluginInfo {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media_types: Vec<String>,
     /// JSON Schema of its configuration.
+    #[schema(value_type = Object)]
     pub config_schema: Value,
     /// Interfaces that it needs of the server.
     pub imports: Vec<String>,
@@ -44,7 +46,7 @@ pub struct PluginInfo {
 }
 
 /// Why a plugin is not called.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct QuarantineInfo {
     /// Seconds until one call is let through, to see whether it has recovered.
     pub remaining: f64,
@@ -55,7 +57,7 @@ pub struct QuarantineInfo {
 }
 
 /// Counters of a plugin's calls.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginStats {
     /// Calls that ended.
     pub calls: u64,
@@ -74,14 +76,14 @@ pub struct PluginStats {
 }
 
 /// Answer of `GET /plugins`, and of `GET /plugins/{name}`, newest version first.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginList {
     /// By name, then the newest version first.
     pub plugins: Vec<PluginInfo>,
 }
 
 /// Answer of `POST /plugins`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginInstalled {
     /// The plugin.
     pub plugin: PluginInfo,
@@ -94,7 +96,7 @@ pub struct PluginInstalled {
 }
 
 /// Answer of `DELETE /plugins/{name}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginRemoved {
     /// Its name.
     pub name: String,
@@ -109,7 +111,7 @@ pub struct PluginRemoved {
 }
 
 /// Data of the event `line` of `GET /plugins/{name}/log`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginLogLine {
     /// The plugin's version.
     pub version: String,
@@ -122,7 +124,7 @@ pub struct PluginLogLine {
 }
 
 /// Data of the event `dropped` of `GET /plugins/{name}/log`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginLogDropped {
     /// Lines of all plugins that came faster than they were read.
     pub lines: u64,

@@ -4,12 +4,13 @@ use super::{ApiError, ErrorData};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Longest question, in Unicode code points after trimming.
 pub const MAX_QUERY_CHARS: usize = 8_192;
 
 /// What a query spends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Dense search only.
@@ -24,7 +25,7 @@ pub enum Mode {
 }
 
 /// How much an answer carries beside its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseFormat {
     /// The text, without markers and sources.
@@ -38,7 +39,7 @@ pub enum ResponseFormat {
 }
 
 /// Restricts a search. Within a field any value may match; all fields must.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Filters {
     /// Document identifiers.
@@ -56,22 +57,25 @@ pub struct Filters {
 }
 
 /// A range of RFC 3339 dates or times, both ends included; an absent end is open.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DateRange {
     /// First date.
+    #[schema(pattern = r"^\d{4}-\d{2}-\d{2}(T.*)?$")]
     pub start: Option<String>,
     /// Last date.
+    #[schema(pattern = r"^\d{4}-\d{2}-\d{2}(T.*)?$")]
     pub end: Option<String>,
 }
 
 /// `data` of `query` and of `config`, and the body of `POST /query`. A field that is absent takes
 /// the connection's default, then the server's.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct QueryOptions {
     /// The question: 1 to 8,192 characters after trimming.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 8192, pattern = r"\S")]
     pub query: Option<String>,
     /// Collection to ask.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +88,7 @@ pub struct QueryOptions {
     pub stream: Option<bool>,
     /// Chunks to retrieve: 1 to 100 (default 10).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
     pub max_results: Option<u32>,
     /// Whether citations are sent (default true).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,12 +98,15 @@ pub struct QueryOptions {
     pub response_format: Option<ResponseFormat>,
     /// Language of the answer (BCP 47), for generators that can choose it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 35, pattern = "^[A-Za-z0-9-]+$")]
     pub language: Option<String>,
     /// 0 to 2, for generators that sample.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 2)]
     pub temperature: Option<f32>,
     /// Passages less relevant than this, in [0,1], are not used.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     pub score_threshold: Option<f32>,
     /// Restricts the search.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,7 +237,7 @@ pub enum QueryEvent {
 }
 
 /// Where a query is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// The question is being understood.
@@ -247,7 +255,7 @@ pub enum Stage {
 }
 
 /// `data` of `status`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// Where the query is.
     pub stage: Stage,
@@ -258,7 +266,7 @@ pub struct Status {
 }
 
 /// `data` of `token`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Token {
     /// Text; all of them in order are the answer.
     pub content: String,
@@ -269,7 +277,7 @@ pub struct Token {
 }
 
 /// `data` of `citation`: an exact quotation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Citation {
     /// From 1, in order of first mention.
     pub citation_id: u32,
@@ -294,10 +302,14 @@ pub struct Citation {
     pub section: Vec<String>,
     /// The reference as the collection's citation formatter writes it.
     pub formatted: String,
+    /// Where its marker first stands: code points of the answer before it.
+    pub marker_start: u64,
+    /// Code points of the answer before the marker's end; `marker_start` where no markers are written.
+    pub marker_end: u64,
 }
 
 /// How a query ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CompletionStatus {
     /// The answer is whole.
@@ -307,7 +319,7 @@ pub enum CompletionStatus {
 }
 
 /// `data` of `complete`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Complete {
     /// How it ended.
     pub status: CompletionStatus,
@@ -330,6 +342,7 @@ pub struct Complete {
     pub response: Option<String>,
     /// What made the answer: plugins with digests, the model, the numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = super::lock_schema)]
     pub pipeline: Option<Value>,
     /// Who wrote the answer; absent where the query ended before that was known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -340,7 +353,7 @@ pub struct Complete {
 }
 
 /// Who wrote an answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct GeneratorInfo {
     /// `extractive`, or `openai` for a language model.
     pub kind: String,
@@ -359,7 +372,7 @@ pub struct GeneratorInfo {
 }
 
 /// A part that failed where its pipeline goes on without it, or an answer that is not whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Warning {
     /// The stage's key in the pipeline: `analyzer`, `generator`, `citations`, `chunker` or `extractors`.
     pub stage: String,
@@ -377,7 +390,7 @@ pub struct Warning {
 }
 
 /// What was understood of a question.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct QueryAnalysis {
     /// `factual`, `analytical`, `comparative`, `procedural`, `verification` or `exploratory`.
     pub intent: String,
@@ -388,7 +401,7 @@ pub struct QueryAnalysis {
 }
 
 /// More of what was understood of a question.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct AnalysisDetail {
     /// BCP 47.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -402,7 +415,7 @@ pub struct AnalysisDetail {
 }
 
 /// Something named in a question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Entity {
     /// As in the question.
     pub text: String,
@@ -411,7 +424,7 @@ pub struct Entity {
 }
 
 /// Answer of `POST /query`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Answer {
     /// The server's name for the query.
     pub query_id: String,
@@ -426,7 +439,7 @@ pub struct Answer {
 }
 
 /// A citation in the answer of `POST /query`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Source {
     /// From 1.
     pub citation_id: u32,
@@ -441,7 +454,7 @@ pub struct Source {
 }
 
 /// Where a citation stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CitationMetadata {
     /// The document.
     pub document_id: String,
@@ -481,7 +494,7 @@ impl From<Citation> for Source {
 }
 
 /// How an answer of `POST /query` was made.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProcessingMetadata {
     /// How it ended.
     pub status: CompletionStatus,
@@ -497,6 +510,7 @@ pub struct ProcessingMetadata {
     pub timings: BTreeMap<String, f64>,
     /// What made the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = super::lock_schema)]
     pub pipeline: Option<Value>,
     /// Who wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,9 +3,10 @@
 use super::{ApiError, Filters, Mode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Which searches are run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SearchType {
     /// Dense vectors.
@@ -18,21 +19,25 @@ pub enum SearchType {
 }
 
 /// Body of `POST /search`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SearchRequest {
     /// What to search for: 1 to 8,192 characters after trimming.
+    #[schema(min_length = 1, max_length = 8192, pattern = r"\S")]
     pub query: String,
     /// Default from the settings.
     #[serde(default)]
     pub collection_name: Option<String>,
     /// 1 to 100 (default 10).
     #[serde(default = "default_limit")]
+    #[schema(minimum = 1, maximum = 100)]
     pub limit: u32,
     /// 0 to 1,000.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000)]
     pub offset: u32,
     /// Results below it, in [0,1], are left out.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     pub score_threshold: Option<f32>,
     /// Absent: what the mode says (`speed`: semantic, else hybrid).
     #[serde(default)]
@@ -43,6 +48,9 @@ pub struct SearchRequest {
     /// Restricts the search.
     #[serde(default)]
     pub filters: Option<Filters>,
+    /// Whether a cross-encoder orders the results, where the server has one; absent: what the mode says.
+    #[serde(default)]
+    pub rerank: Option<bool>,
 }
 
 fn default_limit() -> u32 {
@@ -71,7 +79,7 @@ impl SearchRequest {
 }
 
 /// Answer of `POST /search`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SearchResponse {
     /// Most relevant first.
     pub results: Vec<SearchHit>,
@@ -81,12 +89,14 @@ pub struct SearchResponse {
     pub search_type: SearchType,
     /// As used.
     pub processing_mode: Mode,
+    /// Whether a cross-encoder ordered them.
+    pub reranked: bool,
     /// Seconds.
     pub processing_time: f64,
 }
 
 /// A chunk that was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SearchHit {
     /// The chunk's text, exactly as in the document.
     pub content: String,
@@ -101,7 +111,7 @@ pub struct SearchHit {
 }
 
 /// A word of the query in a document's text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Highlight {
     /// Offset of its first character in the document, in Unicode code points.
     pub start_char: u64,
@@ -110,7 +120,7 @@ pub struct Highlight {
 }
 
 /// Where a chunk stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SearchHitMetadata {
     /// The document.
     pub document_id: String,

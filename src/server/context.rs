@@ -1,8 +1,8 @@
 //! What every connection shares, and what belongs to one of them.
 
-use super::ServerSettings;
 use super::limits::{Counted, Limits};
 use super::tls::Tls;
+use super::{Configuration, ServerSettings};
 use crate::auth::Authenticator;
 use crate::pipeline::Engine;
 use crate::telemetry::{Held, Throttle, catalogue};
@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub engine: Arc<Engine>,
     /// What each client may ask, and what of it is used.
     pub limits: Limits,
+    /// The settings as operators see them, where there are any.
+    pub configuration: Option<Arc<dyn Configuration>>,
     /// Where the server listens.
     pub local: SocketAddr,
     /// A shutdown was asked for: finish what is in flight, begin nothing.

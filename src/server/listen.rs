@@ -1,5 +1,6 @@
 //! The listening socket, the accept loop and the orderly end.
 
+use super::configuration::Configuration;
 use super::connection;
 use super::connection::Refusal;
 use super::context::{Place, Shared};
@@ -86,6 +87,7 @@ pub struct Server {
     tls: Option<Tls>,
     auth: Authenticator,
     engine: Arc<Engine>,
+    configuration: Option<Arc<dyn Configuration>>,
 }
 
 impl Server {
@@ -117,7 +119,14 @@ impl Server {
             tls,
             auth,
             engine,
+            configuration: None,
         })
+    }
+
+    /// The same, with settings that operators can see and change at `/config`.
+    pub fn with_configuration(mut self, configuration: Arc<dyn Configuration>) -> Self {
+        self.configuration = Some(configuration);
+        self
     }
 
     /// The address that was taken: with the port that the system chose if 0 was asked for.
@@ -138,6 +147,7 @@ impl Server {
             tls,
             auth,
             engine,
+            configuration,
         } = self;
         let shared = Arc::new(Shared {
             places: Arc::new(Semaphore::new(settings.max_connections)),
@@ -148,6 +158,7 @@ impl Server {
             tls,
             auth,
             engine,
+            configuration,
             local,
             stopping: shutdown.clone(),
             deadline: CancellationToken::new(),

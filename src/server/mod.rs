@@ -4,6 +4,7 @@
 //! plain data of [`crate::protocol`]. It depends on those two, on [`crate::auth`] and [`crate::telemetry`], and on nothing else of Ibid's.
 
 mod access;
+mod configuration;
 mod connection;
 mod context;
 mod http;
@@ -14,6 +15,7 @@ mod stall;
 mod tls;
 mod ws;
 
+pub use configuration::Configuration;
 pub use limits::{Forwarding, LimitSettings, PerMinute, Proxies};
 pub use listen::{ServeError, Server, check};
 pub use settings::ServerSettings;

@@ -272,3 +272,73 @@ async fn plugins_serve_all_collections_and_are_for_those_who_see_all() {
     let install = mine().request(Method::POST, "/plugins").body(vec![0; 16]);
     mine().send(install).await.error(403, "AUTHORIZATION_FAILED");
 }
+
+#[tokio::test]
+async fn the_other_doors_show_no_more_than_the_rest() {
+    let ((seen, ours), (unseen, theirs)) = two("doors").await;
+    let api = mine();
+    let models = api.get("/v1/models").await.expect(200);
+    let models: Vec<&str> = models["data"]
+        .as_array()
+        .expect("models")
+        .iter()
+        .filter_map(|model| model["id"].as_str())
+        .collect();
+    assert!(
+        models.contains(&seen.as_str()) && models.iter().all(|model| !model.contains("theirs")),
+        "{models:?}"
+    );
+    api.get(&format!("/v1/models/{seen}")).await.expect(200);
+    api.get(&format!("/v1/models/{unseen}")).await.error(404, "COLLECTION_NOT_FOUND");
+    let chat = |model: &str| json!({ "model": model, "messages": [{ "role": "user", "content": "What is the passphrase of doors?" }] });
+    let answer = api.post("/v1/chat/completions", chat(&seen)).await.expect(200);
+    assert_eq!(answer["sources"][0]["metadata"]["document_id"], ours, "{answer}");
+    let refused = api
+        .post("/v1/chat/completions", chat(&unseen))
+        .await
+        .error(404, "COLLECTION_NOT_FOUND");
+    assert_eq!((&refused["type"], &refused["param"]), (&json!("not_found_error"), &json!("model")));
+
+    let tool = async |name: &str, arguments: Value| {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": arguments } });
+        let request = api
+            .request(Method::POST, "/mcp")
+            .header("accept", "application/json, text/event-stream");
+        api.send(request.json(&call)).await.expect(200)["result"].clone()
+    };
+    let listed = tool("list_collections", json!({})).await.to_string();
+    assert!(listed.contains(&seen) && !listed.contains("theirs"), "{listed}");
+    for name in ["ask", "search"] {
+        let query = "What is the passphrase of doors?";
+        let found = tool(name, json!({ "query": query, "collection_name": seen })).await;
+        assert!(found.to_string().contains("swordfish") && found["isError"] == false, "{found}");
+        let refused = tool(name, json!({ "query": query, "collection_name": unseen })).await;
+        assert!(
+            !refused.to_string().contains("swordfish") && refused["isError"] == true,
+            "{refused}"
+        );
+    }
+
+    api.post("/search/similar", json!({ "document_id": ours })).await.expect(200);
+    api.post("/search/similar", json!({ "document_id": theirs }))
+        .await
+        .error(404, "RESOURCE_NOT_FOUND");
+    api.post("/analyze", json!({ "query": "?", "collection_name": unseen }))
+        .await
+        .error(404, "COLLECTION_NOT_FOUND");
+    let path = format!("/collections/{unseen}/pipeline");
+    api.get(&path).await.error(404, "COLLECTION_NOT_FOUND");
+    api.send(api.request(Method::PUT, &path).json(&json!({})))
+        .await
+        .error(404, "COLLECTION_NOT_FOUND");
+    let settings = api.request(Method::PUT, "/config").json(&json!({ "query.timeout_seconds": 60 }));
+    api.send(settings).await.error(403, "AUTHORIZATION_FAILED");
+    let totals = async |api: &Api| api.get("/status").await.expect(200)["totals"]["collections"].as_u64();
+    let listed = api.get("/collections").await.expect(200)["collections"]
+        .as_array()
+        .map(|all| all.len() as u64);
+    assert!(
+        totals(&api).await <= listed && totals(&admin()).await > listed,
+        "what is not seen is not counted"
+    );
+}

@@ -5,6 +5,7 @@ pub mod api;
 pub mod collector;
 pub mod files;
 pub mod process;
+pub mod python;
 pub mod query;
 pub mod raw;
 pub mod shape;

@@ -37,7 +37,7 @@ pub(super) async fn json<T: DeserializeOwned>(call: &mut Call) -> Result<T, Fail
 }
 
 /// Refuses a body that says it is something else than JSON. One that says nothing is tried.
-fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = value
         .to_str()

@@ -4,9 +4,12 @@ use super::body;
 use super::call::Call;
 use super::documents::to_the_end;
 use super::respond::{Failure, Reply, json};
+use crate::auth::Scope;
 use crate::protocol::{ApiError, CreateCollection};
 use hyper::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
 
 /// `GET /collections`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
@@ -26,8 +29,33 @@ pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
     Ok(json(StatusCode::OK, &call.shared.engine.collection(name, &call.subject).await?))
 }
 
-#[derive(Deserialize)]
-struct DeleteParams {
+/// `GET /collections/{name}/pipeline`.
+pub(super) async fn pipeline(call: &Call, name: &str) -> Result<Reply, Failure> {
+    call.subject.require_in(Scope::Read, name)?;
+    Ok(json(StatusCode::OK, &call.shared.engine.collection_pipeline(name).await?))
+}
+
+/// Parameters of `PUT /collections/{name}/pipeline`.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct PipelineParams {
+    /// Only tell what the change would take.
+    dry_run: Option<bool>,
+}
+
+/// `PUT /collections/{name}/pipeline?dry_run=`: all of it is checked before anything changes.
+pub(super) async fn set_pipeline(call: &mut Call, name: String) -> Result<Reply, Failure> {
+    let PipelineParams { dry_run } = call.params()?;
+    call.subject.require_in(Scope::Config, &name)?;
+    let pipeline: Value = body::json(call).await?;
+    let engine = call.shared.engine.clone();
+    let work = async move { engine.set_pipeline(&name, pipeline, dry_run.unwrap_or(false)).await };
+    Ok(json(StatusCode::OK, &to_the_end(work).await?))
+}
+
+/// Parameters of `DELETE /collections/{name}`.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct DeleteParams {
+    /// Must be `true`: this deletes the collection with all its documents.
     confirm: Option<bool>,
 }
 

@@ -7,6 +7,7 @@ use crate::protocol::{ApiError, ErrorCode};
 use hyper::StatusCode;
 use serde::Deserialize;
 use tracing::Instrument;
+use utoipa::IntoParams;
 
 /// `GET /documents`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
@@ -26,11 +27,16 @@ pub(super) async fn delete(call: &Call, id: String) -> Result<Reply, Failure> {
     Ok(json(StatusCode::OK, &deleted))
 }
 
-#[derive(Deserialize)]
+/// Parameters of `GET /documents/{id}/chunks`.
+#[derive(Deserialize, IntoParams)]
 #[serde(default)]
-struct ChunkParams {
+pub(super) struct ChunkParams {
+    /// 1 to 1,000 (default 100).
+    #[param(minimum = 1, maximum = 1000)]
     limit: u32,
+    /// Chunks to skip.
     offset: u32,
+    /// Whether each chunk comes with its vector.
     include_embeddings: bool,
 }
 
@@ -56,9 +62,12 @@ pub(super) async fn chunks(call: &Call, id: &str) -> Result<Reply, Failure> {
     Ok(json(StatusCode::OK, &chunks))
 }
 
-#[derive(Deserialize)]
-struct TextParams {
+/// Parameters of `GET /documents/{id}/text`.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct TextParams {
+    /// Offset of the first character, in Unicode code points.
     start: Option<u64>,
+    /// Offset after the last character.
     end: Option<u64>,
 }
 

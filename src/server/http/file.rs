@@ -17,6 +17,7 @@ use serde::Deserialize;
 use std::io::{self, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
+use utoipa::IntoParams;
 
 /// Bytes read from the disk at a time.
 const PIECE: usize = 64 << 10;
@@ -24,8 +25,10 @@ const PIECE: usize = 64 << 10;
 /// An uploaded page is a stranger's: it may show itself, but run no script and reach nothing.
 const HARMLESS: &str = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-#[derive(Deserialize)]
-struct FileParams {
+/// Parameters of `GET /documents/{id}/file`.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct FileParams {
+    /// Have browsers save it instead of showing it.
     download: Option<bool>,
 }
 

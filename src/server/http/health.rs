@@ -2,9 +2,9 @@
 
 use super::call::Call;
 use super::respond::{Failure, Reply, json};
-use crate::protocol::{ApiError, ErrorCode};
+use crate::protocol::{ApiError, ErrorCode, Readiness};
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// `GET /health`: the engine's report; 503 when something that is needed is down.
 pub(super) async fn report(call: &Call) -> Result<Reply, Failure> {
@@ -14,7 +14,7 @@ pub(super) async fn report(call: &Call) -> Result<Reply, Failure> {
 
 /// `GET /health/live`: the process answers. Says nothing of what it depends on.
 pub(super) fn live() -> Reply {
-    json(StatusCode::OK, &json!({ "status": "alive" }))
+    json(StatusCode::OK, &Readiness { status: "alive" })
 }
 
 /// `GET /health/ready`: whether to send requests here.
@@ -22,8 +22,8 @@ pub(super) async fn ready(call: &Call) -> Result<Reply, Failure> {
     let (_, up) = look(call).await?;
     let ready = up && !call.shared.stopping.is_cancelled();
     Ok(match ready {
-        true => json(StatusCode::OK, &json!({ "status": "ready" })),
-        false => json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not_ready" })),
+        true => json(StatusCode::OK, &Readiness { status: "ready" }),
+        false => json(StatusCode::SERVICE_UNAVAILABLE, &Readiness { status: "not_ready" }),
     })
 }
 

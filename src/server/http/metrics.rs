@@ -7,13 +7,17 @@ use crate::telemetry;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// Prometheus' text format.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-#[derive(Debug, Default, Deserialize)]
+/// Parameters of `GET /metrics`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
-struct MetricsParams {
+pub(super) struct MetricsParams {
+    /// `text` (default), also called `prometheus`, or `json`.
+    #[param(pattern = "^(text|prometheus|json)$")]
     format: Option<String>,
 }
 

@@ -22,15 +22,18 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
+use utoipa::IntoParams;
 
 /// Files that are received but held back while their collection is not known: it may still follow.
 const HELD_FILES: usize = 16;
 
 /// Parameters that may stand in the URL instead of the form.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
-struct UploadParams {
+pub(super) struct UploadParams {
+    /// As the form field of that name.
     collection_name: Option<String>,
+    /// As the form field of that name.
     wait: Option<bool>,
 }
 

@@ -13,6 +13,7 @@ use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
 use hyper::body::Frame;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// `GET /plugins`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
@@ -50,8 +51,10 @@ pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
     Ok(json(StatusCode::OK, &shown(versions, &call.subject)))
 }
 
-#[derive(Deserialize)]
-struct InstallParams {
+/// Parameters of `POST /plugins`.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct InstallParams {
+    /// Take the place of other bytes of the same name and version.
     replace: Option<bool>,
 }
 
@@ -74,9 +77,12 @@ pub(super) async fn install(call: &mut Call) -> Result<Reply, Failure> {
     }
 }
 
-#[derive(Deserialize)]
-struct RemoveParams {
+/// Parameters of `DELETE /plugins/{name}`.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct RemoveParams {
+    /// Of several installed versions, the one that is meant.
     version: Option<String>,
+    /// Remove it although pipelines need it.
     force: Option<bool>,
 }
 

@@ -4,8 +4,9 @@ use super::body;
 use super::call::Call;
 use super::respond::{BodyError, Failure, Reply, json};
 use super::sse;
+use crate::auth::Scope;
 use crate::pipeline::QueryHandle;
-use crate::protocol::{ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest};
+use crate::protocol::{AnalyzeRequest, ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest, SimilarRequest};
 use crate::telemetry::catalogue;
 use bytes::Bytes;
 use futures_util::stream;
@@ -23,6 +24,21 @@ pub(super) async fn search(call: &mut Call) -> Result<Reply, Failure> {
     let request: SearchRequest = body::json(call).await?;
     request.validate()?;
     Ok(json(StatusCode::OK, &call.shared.engine.search(request, &call.subject).await?))
+}
+
+/// `POST /search/similar`.
+pub(super) async fn similar(call: &mut Call) -> Result<Reply, Failure> {
+    let request: SimilarRequest = body::json(call).await?;
+    Ok(json(StatusCode::OK, &call.shared.engine.similar(request, &call.subject).await?))
+}
+
+/// `POST /analyze`.
+pub(super) async fn analyze(call: &mut Call) -> Result<Reply, Failure> {
+    let request: AnalyzeRequest = body::json(call).await?;
+    let engine = &call.shared.engine;
+    let collection = request.collection_name.as_deref().unwrap_or(engine.default_collection());
+    call.subject.require_in(Scope::Read, collection)?;
+    Ok(json(StatusCode::OK, &engine.analyze_question(request).await?))
 }
 
 /// `POST /query/stream`. A client that reads slowly holds the generator; one that leaves cancels it.

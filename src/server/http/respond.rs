@@ -80,15 +80,7 @@ impl Failure {
             _ => None,
         };
         let body = RestErrorBody {
-            error: RestError {
-                code: error.code,
-                message: error.message,
-                details: error.details,
-                request_id: about.request_id.clone(),
-                timestamp: now(),
-                path: about.path.clone(),
-                method: about.method.clone(),
-            },
+            error: RestError::of(error, about, now()),
         };
         let mut reply = match (beside, serde_json::to_value(&body)) {
             (Some(mut fields), Ok(Value::Object(error))) => {
@@ -115,15 +107,7 @@ impl From<ApiError> for Failure {
 }
 
 /// The request, as its errors name it.
-#[derive(Debug, Clone)]
-pub(in crate::server) struct About {
-    /// Taken from `X-Request-Id`, or made.
-    pub request_id: String,
-    /// Without the query, which may hold what no log should.
-    pub path: String,
-    /// HTTP method.
-    pub method: String,
-}
+pub(in crate::server) use crate::protocol::RequestInfo as About;
 
 /// An answer whose body is `value` as JSON.
 pub(in crate::server) fn json(status: StatusCode, value: &impl Serialize) -> Reply {
@@ -153,7 +137,8 @@ pub(in crate::server) fn nothing() -> Body {
     Empty::new().map_err(never).boxed_unsync()
 }
 
-fn full(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Reply {
+/// An answer whose body is `bytes`.
+pub(super) fn full(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Reply {
     let length = HeaderValue::from(bytes.len());
     let mut reply = Response::new(Full::new(bytes).map_err(never).boxed_unsync());
     *reply.status_mut() = status;

@@ -3,7 +3,7 @@
 use super::admit::Admitted;
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
-use super::{collections, documents, file, health, me, metrics, multipart, plugins, query};
+use super::{collections, config, docs, documents, file, health, mcp, me, metrics, multipart, openai, openapi, plugins, query, status};
 use crate::auth::Scope;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::limits::Budget;
@@ -19,6 +19,8 @@ enum Route {
     Live,
     Ready,
     Metrics,
+    Status,
+    Config,
     Upload,
     Documents,
     Document(String),
@@ -28,13 +30,24 @@ enum Route {
     Query,
     QueryStream,
     Search,
+    Similar,
+    Analyze,
     Collections,
     Collection(String),
     CollectionInfo(String),
+    CollectionPipeline(String),
     Plugins,
     Plugin(String),
     PluginLog(String),
     Me,
+    Embeddings,
+    ChatCompletions,
+    Models,
+    Model(String),
+    Mcp,
+    OpenApi,
+    Docs,
+    DocsPart(String),
     Socket(Socket),
 }
 
@@ -61,6 +74,8 @@ impl Route {
             ["health", "live"] => Some(Self::Live),
             ["health", "ready"] => Some(Self::Ready),
             ["metrics"] => Some(Self::Metrics),
+            ["status"] => Some(Self::Status),
+            ["config"] => Some(Self::Config),
             ["documents"] => Some(Self::Documents),
             ["documents", "upload"] => Some(Self::Upload),
             ["documents", ""] | ["documents", "", _] | ["collections", ""] | ["collections", "", _] | ["plugins", ""] => None,
@@ -71,19 +86,30 @@ impl Route {
             ["query"] => Some(Self::Query),
             ["query", "stream"] => Some(Self::QueryStream),
             ["search"] => Some(Self::Search),
+            ["search", "similar"] => Some(Self::Similar),
+            ["analyze"] => Some(Self::Analyze),
             ["collections"] => Some(Self::Collections),
             ["collections", id] => Some(Self::Collection(name(id))),
             ["collections", id, "info"] => Some(Self::CollectionInfo(name(id))),
+            ["collections", id, "pipeline"] => Some(Self::CollectionPipeline(name(id))),
             ["plugins"] => Some(Self::Plugins),
             ["plugins", id, "log"] if !id.is_empty() => Some(Self::PluginLog(name(id))),
             ["plugins", id] => Some(Self::Plugin(name(id))),
             ["auth", "me"] => Some(Self::Me),
+            ["v1", "embeddings"] => Some(Self::Embeddings),
+            ["v1", "chat", "completions"] => Some(Self::ChatCompletions),
+            ["v1", "models"] => Some(Self::Models),
+            ["v1", "models", id] if !id.is_empty() => Some(Self::Model(name(id))),
+            ["mcp"] => Some(Self::Mcp),
+            ["openapi.json"] => Some(Self::OpenApi),
+            ["docs"] => Some(Self::Docs),
+            ["docs", part] if !part.is_empty() => Some(Self::DocsPart(name(part))),
             ["ws", socket] => Socket::of(socket).map(Self::Socket),
             _ => None,
         })
     }
 
-    /// The route without what varies in it, as metrics and traces name it.
+    /// The route without what varies in it, as the API's description, metrics and traces name it.
     fn template(&self) -> &'static str {
         match self {
             Self::Health => "/health",
@@ -91,6 +117,8 @@ impl Route {
             Self::Ready => "/health/ready",
             Self::Metrics => "/metrics",
             Self::Me => "/auth/me",
+            Self::Status => "/status",
+            Self::Config => "/config",
             Self::Upload => "/documents/upload",
             Self::Documents => "/documents",
             Self::Document(_) => "/documents/{id}",
@@ -100,12 +128,23 @@ impl Route {
             Self::Query => "/query",
             Self::QueryStream => "/query/stream",
             Self::Search => "/search",
+            Self::Similar => "/search/similar",
+            Self::Analyze => "/analyze",
             Self::Collections => "/collections",
             Self::Collection(_) => "/collections/{name}",
             Self::CollectionInfo(_) => "/collections/{name}/info",
+            Self::CollectionPipeline(_) => "/collections/{name}/pipeline",
             Self::Plugins => "/plugins",
             Self::Plugin(_) => "/plugins/{name}",
             Self::PluginLog(_) => "/plugins/{name}/log",
+            Self::Embeddings => "/v1/embeddings",
+            Self::ChatCompletions => "/v1/chat/completions",
+            Self::Models => "/v1/models",
+            Self::Model(_) => "/v1/models/{id}",
+            Self::Mcp => "/mcp",
+            Self::OpenApi => "/openapi.json",
+            Self::Docs => "/docs",
+            Self::DocsPart(_) => "/docs/{name}",
             Self::Socket(socket) => socket.path(),
         }
     }
@@ -115,7 +154,9 @@ impl Route {
         match self {
             Self::Document(_) | Self::Collection(_) | Self::Plugin(_) => "GET, HEAD, DELETE, OPTIONS",
             Self::Collections | Self::Plugins => "GET, HEAD, POST, OPTIONS",
-            Self::Upload | Self::Query | Self::QueryStream | Self::Search => "POST, OPTIONS",
+            Self::CollectionPipeline(_) | Self::Config => "GET, HEAD, PUT, OPTIONS",
+            Self::Upload | Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze => "POST, OPTIONS",
+            Self::Embeddings | Self::ChatCompletions | Self::Mcp => "POST, OPTIONS",
             Self::Socket(_) | Self::PluginLog(_) => "GET, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
@@ -125,13 +166,14 @@ impl Route {
     fn scope(&self, method: &Method) -> Option<Scope> {
         let (deletes, posts) = (method == Method::DELETE, method == Method::POST);
         match self {
-            Self::Health | Self::Live | Self::Ready => None,
+            Self::Health | Self::Live | Self::Ready | Self::OpenApi | Self::Docs | Self::DocsPart(_) => None,
             // Whoever it is: the handler asks that it is anybody.
             Self::Me => None,
             // A socket says itself why it does not let in, in a message.
             Self::Socket(_) => None,
-            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) => Some(Scope::Config),
+            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) | Self::Config => Some(Scope::Config),
             Self::Metrics => Some(Scope::Monitor),
+            Self::CollectionPipeline(_) if method == Method::PUT => Some(Scope::Config),
             Self::Document(_) | Self::Collection(_) if deletes => Some(Scope::Delete),
             Self::Upload => Some(Scope::Write),
             Self::Collections if posts => Some(Scope::Write),
@@ -143,7 +185,8 @@ impl Route {
     fn budget(&self, method: &Method) -> Option<Budget> {
         match self {
             Self::Health | Self::Live | Self::Ready => None,
-            Self::Query | Self::QueryStream | Self::Search if method == Method::POST => Some(Budget::Query),
+            Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze if method == Method::POST => Some(Budget::Query),
+            Self::Embeddings | Self::ChatCompletions | Self::Mcp if method == Method::POST => Some(Budget::Query),
             Self::Upload if method == Method::POST => Some(Budget::Upload),
             _ => Some(Budget::Request),
         }
@@ -184,12 +227,15 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
         call.known()?;
         call.subject.require(scope)?;
     }
-    let deletes = *method == Method::DELETE;
+    let (deletes, puts) = (*method == Method::DELETE, *method == Method::PUT);
     match route {
         Route::Health => health::report(call).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(call).await,
         Route::Metrics => metrics::get(call).await,
+        Route::Status => status::get(call).await,
+        Route::Config if puts => config::change(call).await,
+        Route::Config => config::show(call),
         Route::Upload => multipart::upload(call).await,
         Route::Documents => documents::list(call).await,
         Route::Document(id) if deletes => documents::delete(call, id).await,
@@ -200,16 +246,28 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
         Route::Query => query::answer(call).await,
         Route::QueryStream => query::stream(call).await,
         Route::Search => query::search(call).await,
+        Route::Similar => query::similar(call).await,
+        Route::Analyze => query::analyze(call).await,
         Route::Collections if *method == Method::POST => collections::create(call).await,
         Route::Collections => collections::list(call).await,
         Route::Collection(name) if deletes => collections::delete(call, name).await,
         Route::Collection(name) | Route::CollectionInfo(name) => collections::get(call, &name).await,
+        Route::CollectionPipeline(name) if puts => collections::set_pipeline(call, name).await,
+        Route::CollectionPipeline(name) => collections::pipeline(call, &name).await,
         Route::Plugins if *method == Method::POST => plugins::install(call).await,
         Route::Plugins => plugins::list(call).await,
         Route::Plugin(name) if deletes => plugins::remove(call, name).await,
         Route::Plugin(name) => plugins::get(call, &name).await,
         Route::PluginLog(name) => plugins::log(call, &name).await,
         Route::Me => me::get(call),
+        Route::Embeddings => openai::embed(call).await,
+        Route::ChatCompletions => openai::complete(call).await,
+        Route::Models => openai::list(call).await,
+        Route::Model(id) => openai::get(call, &id).await,
+        Route::Mcp => mcp::message(call).await,
+        Route::OpenApi => Ok(openapi::get(call)),
+        Route::Docs => docs::page(call),
+        Route::DocsPart(name) => docs::part(call, &name),
         Route::Socket(socket) => ws::upgrade(call, socket).await,
     }
 }
@@ -243,6 +301,89 @@ pub(super) fn is_liveness(method: &str, path: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The route after another, in any order: so that one that is new cannot be left out of the test below.
+    fn after(route: &Route) -> Option<Route> {
+        let x = "x".to_owned();
+        Some(match route {
+            Route::Health => Route::Live,
+            Route::Live => Route::Ready,
+            Route::Ready => Route::Metrics,
+            Route::Metrics => Route::Status,
+            Route::Status => Route::Config,
+            Route::Config => Route::Upload,
+            Route::Upload => Route::Documents,
+            Route::Documents => Route::Document(x),
+            Route::Document(_) => Route::Chunks(x),
+            Route::Chunks(_) => Route::Text(x),
+            Route::Text(_) => Route::File(x),
+            Route::File(_) => Route::Query,
+            Route::Query => Route::QueryStream,
+            Route::QueryStream => Route::Search,
+            Route::Search => Route::Similar,
+            Route::Similar => Route::Analyze,
+            Route::Analyze => Route::Collections,
+            Route::Collections => Route::Collection(x),
+            Route::Collection(_) => Route::CollectionInfo(x),
+            Route::CollectionInfo(_) => Route::CollectionPipeline(x),
+            Route::CollectionPipeline(_) => Route::Plugins,
+            Route::Plugins => Route::Plugin(x),
+            Route::Plugin(_) => Route::PluginLog(x),
+            Route::PluginLog(_) => Route::Me,
+            Route::Me => Route::Embeddings,
+            Route::Embeddings => Route::ChatCompletions,
+            Route::ChatCompletions => Route::Models,
+            Route::Models => Route::Model(x),
+            Route::Model(_) => Route::Mcp,
+            Route::Mcp => Route::OpenApi,
+            Route::OpenApi => Route::Docs,
+            Route::Docs => Route::DocsPart(x),
+            Route::DocsPart(_) => Route::Socket(Socket::Query),
+            Route::Socket(Socket::Query) => Route::Socket(Socket::Upload),
+            Route::Socket(Socket::Upload) => Route::Socket(Socket::Collections),
+            Route::Socket(Socket::Collections) => return None,
+        })
+    }
+
+    #[test]
+    fn the_router_and_the_openapi_document_name_the_same_paths_and_methods() {
+        let document = serde_json::to_value(openapi::document()).expect("JSON");
+        let mut documented = document["paths"].as_object().expect("paths").clone();
+        for route in std::iter::successors(Some(Route::Health), after) {
+            let template = route.template();
+            let path = template.replace("{id}", "x").replace("{name}", "x");
+            assert_eq!(Route::of(&path), Ok(Some(route.clone())), "{template}");
+            let operations = documented
+                .remove(template)
+                .unwrap_or_else(|| panic!("{template} is not documented"));
+            let mut methods: Vec<String> = operations
+                .as_object()
+                .expect("operations")
+                .keys()
+                .map(|key| key.to_uppercase())
+                .collect();
+            methods.sort();
+            // Every path has OPTIONS, every path with GET has HEAD (but for those that never end): the document says so once.
+            let mut allowed: Vec<&str> = route
+                .allow()
+                .split(", ")
+                .filter(|method| !matches!(*method, "HEAD" | "OPTIONS"))
+                .collect();
+            allowed.sort_unstable();
+            assert_eq!(methods, allowed, "{template}");
+            for method in allowed {
+                let method = Method::from_bytes(method.as_bytes()).expect("a method");
+                let operation = &operations[method.as_str().to_lowercase()];
+                let scope = operation["security"][0]["bearer"][0].as_str();
+                assert_eq!(scope, route.scope(&method).map(Scope::name), "{method} {template}");
+            }
+        }
+        assert!(
+            documented.is_empty(),
+            "there is no route for {:?}",
+            documented.keys().collect::<Vec<_>>()
+        );
+    }
 
     #[test]
     fn routes() {

@@ -1,0 +1,85 @@
+//! Settings that change while the server runs: what `/config` shows and does.
+
+use crate::config::{ConfigError, Effective, Settings};
+use crate::pipeline::{Engine, Tuning};
+use crate::protocol::ApiError;
+use crate::server::Configuration;
+use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The settings that hold, and the engine that runs by them.
+pub struct LiveSettings {
+    effective: Mutex<Effective>,
+    engine: Arc<Engine>,
+}
+
+impl LiveSettings {
+    /// The settings with which `engine` was started.
+    pub fn new(effective: Effective, engine: Arc<Engine>) -> Self {
+        Self {
+            effective: Mutex::new(effective),
+            engine,
+        }
+    }
+}
+
+impl Configuration for LiveSettings {
+    fn show(&self) -> Value {
+        self.effective.lock().unwrap_or_else(PoisonError::into_inner).to_json()
+    }
+
+    fn change(&self, changes: Map<String, Value>) -> Result<Vec<String>, ApiError> {
+        let changes = changes
+            .into_iter()
+            .map(|(key, value)| match toml_value(&value) {
+                Some(value) => Ok((key, value)),
+                None => Err(ApiError::validation(
+                    &key,
+                    "must be a text, a number, `true` or `false`, or a list of texts",
+                )),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<String> = changes.iter().map(|(key, _)| key.clone()).collect();
+        // Held until all is done: of two changes at once, the later one holds everywhere.
+        let mut effective = self.effective.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = effective.changed(changes).map_err(told)?;
+        let others = keys
+            .into_iter()
+            .filter(|key| effective.get(key).map(|(value, _)| value) != changed.get(key).map(|(value, _)| value))
+            .collect();
+        self.engine.tune(tuning(&changed.settings));
+        *effective = changed;
+        tracing::info!(changed = ?others, "settings changed");
+        Ok(others)
+    }
+}
+
+fn tuning(settings: &Settings) -> Tuning {
+    Tuning {
+        query_timeout: settings.query.timeout(),
+        max_concurrent_queries: settings.query.max_concurrent,
+        plugin_install: settings.plugins.install,
+    }
+}
+
+fn told(error: ConfigError) -> ApiError {
+    match error {
+        ConfigError::Invalid { key, issue, .. } => ApiError::validation(&key, issue),
+        ConfigError::UnknownKey { key, meant, .. } => {
+            let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
+            ApiError::validation(&key, format!("is no setting{meant}; GET /config lists them"))
+        }
+        other => ApiError::validation("body", other.to_string()),
+    }
+}
+
+/// The same value as settings files have it; `None` where they have none like it.
+fn toml_value(value: &Value) -> Option<toml::Value> {
+    Some(match value {
+        Value::Bool(value) => (*value).into(),
+        Value::Number(value) => value.as_i64()?.into(),
+        Value::String(value) => value.as_str().into(),
+        Value::Array(values) => toml::Value::Array(values.iter().map(toml_value).collect::<Option<_>>()?),
+        Value::Null | Value::Object(_) => return None,
+    })
+}

@@ -1,0 +1,59 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`.
+
+use crate::protocol::{ApiError, CollectionInfo, ErrorCode, ModelInfo, ModelList};
+use crate::server::http::call::Call;
+use crate::server::http::respond::{Failure, Reply, json};
+use hyper::StatusCode;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// `GET /v1/models`: what the subject may name.
+pub(in crate::server::http) async fn list(call: &Call) -> Result<Reply, Failure> {
+    let engine = &call.shared.engine;
+    let collections = engine.collections(&call.subject).await?.collections;
+    let data = collections.iter().map(collection).chain([embedder(call)]).collect();
+    Ok(json(StatusCode::OK, &ModelList { object: "list", data }))
+}
+
+/// `GET /v1/models/{id}`.
+pub(in crate::server::http) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
+    if id == call.shared.engine.embedding_model().name {
+        return Ok(json(StatusCode::OK, &embedder(call)));
+    }
+    let found = call.shared.engine.collection(id, &call.subject).await;
+    let found = found.map_err(|error| {
+        if error.code == ErrorCode::CollectionNotFound {
+            no_model(id)
+        } else {
+            error
+        }
+    })?;
+    Ok(json(StatusCode::OK, &collection(&found)))
+}
+
+/// No model of that name, or none that the subject may know of.
+pub(super) fn no_model(id: &str) -> ApiError {
+    let message = format!("There is no model `{id}`: a model is a collection. GET /v1/models lists them.");
+    ApiError::new(ErrorCode::CollectionNotFound, message).with("field", "model")
+}
+
+fn collection(collection: &CollectionInfo) -> ModelInfo {
+    ModelInfo {
+        id: collection.name.clone(),
+        object: "model",
+        created: OffsetDateTime::parse(&collection.created_at, &Rfc3339).map_or(0, OffsetDateTime::unix_timestamp),
+        owned_by: "ibid",
+        kind: "collection",
+    }
+}
+
+fn embedder(call: &Call) -> ModelInfo {
+    let started = OffsetDateTime::now_utc() - call.shared.engine.uptime();
+    ModelInfo {
+        id: call.shared.engine.embedding_model().name.clone(),
+        object: "model",
+        created: started.unix_timestamp(),
+        owned_by: "ibid",
+        kind: "embedding",
+    }
+}
