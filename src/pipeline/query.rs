@@ -168,6 +168,7 @@ impl Engine {
         let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut timings))
             .await?;
+        timings.measure();
         let asked = resolved.bm25.query(&question);
         let results: Vec<SearchHit> = found
             .0
@@ -241,6 +242,7 @@ impl Engine {
             }
             Some(Err(error)) => {
                 ended(span, progress.mode, "failed", start.elapsed());
+                progress.timings.measure();
                 tracing::warn!(code = ?error.code, error = %error, "query failed");
                 let _ = events.send(QueryEvent::Error(error.into())).await;
                 return;
@@ -253,6 +255,7 @@ impl Engine {
             CompletionStatus::Cancelled => "cancelled",
         };
         ended(span, progress.mode, name, start.elapsed());
+        progress.timings.measure();
         measure(&written, start);
         tracing::info!(
             collection = question.collection,

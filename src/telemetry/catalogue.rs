@@ -19,7 +19,7 @@ const CALLS: &[f64] = &[
 /// Time of each stage of the two pipelines.
 pub static STAGE_SECONDS: Histogram<2> = Histogram::new(
     "ibid_stage_duration_seconds",
-    "Seconds that a stage took. In a query `generate` includes `cite` and waiting for a client that reads slowly; at ingest `embed` and `index` are counted for each window of up to 128 chunks.",
+    "Seconds that a stage took, in all of its query or document. In a query `generate` includes `cite` and waiting for a client that reads slowly; at ingest `embed` and `index` are counted for each window of up to 128 chunks.",
     ["pipeline", "stage"],
     WAITS,
 );

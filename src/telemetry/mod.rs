@@ -18,5 +18,5 @@ pub use log::{TelemetryError, init};
 pub use metric::{Counter, Description, Gauge, Held, Histogram, MetricKind};
 pub use process::observe_process;
 pub use recorder::{install, keep_up, render};
-pub use stage::{Pipeline, Stage, stage};
+pub use stage::{Pipeline, Stage, stage, traced};
 pub use throttle::Throttle;

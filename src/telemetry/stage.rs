@@ -81,7 +81,14 @@ impl Stage {
 /// query) is not recorded.
 pub async fn stage<T>(pipeline: Pipeline, stage: Stage, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
-    let done = work.instrument(trace::stage(stage.name())).await;
+    let done = traced(stage, work).await;
     stage.took(pipeline, begun.elapsed());
     done
+}
+
+/// Does a part of a stage's work, with a span of its own in the trace and the log. Its caller tells the metrics of the whole.
+pub async fn traced<T>(stage: Stage, work: impl Future<Output = T>) -> T {
+    // The log's span is the inner one: what the work hands to other threads takes that along.
+    let logged = tracing::error_span!("stage", stage = stage.name());
+    work.instrument(logged).instrument(trace::stage(stage.name())).await
 }

@@ -3,9 +3,11 @@
 use super::metrics::Metrics;
 use crate::support::files::{self, File, QUESTIONS};
 use crate::support::socket::{control, query};
-use crate::support::{Reply, Server, Socket, answered};
+use crate::support::{Reply, Server, Socket, answered, tokens};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 const PROXY: &str = "server.trusted_proxies=127.0.0.1";
 
@@ -248,4 +250,91 @@ async fn connections_and_waiting_queries_and_files_have_their_limits() {
     reply.error(503, "SERVICE_UNAVAILABLE");
     assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(refusals(&server, "query.max_waiting").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_subject_has_its_rate_wherever_it_is_and_wrong_credentials_bar_an_address() {
+    let secret = format!("auth.secret={}", tokens::SECRET);
+    let server = Server::start(
+        "limits-auth",
+        &[
+            "auth.enabled=true",
+            &secret,
+            PROXY,
+            "limits.subject_requests_per_minute=3",
+            "limits.address_failed_authentications_per_minute=3",
+        ],
+    );
+    let ask = |token: String, address: &'static str| {
+        let api = server.api();
+        async move {
+            let request = api.request(Method::GET, "/collections").header("X-Forwarded-For", address);
+            api.send(request.bearer_auth(token)).await
+        }
+    };
+    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        ask(tokens::scoped("read"), address).await.expect(200);
+    }
+    let refused = ask(tokens::scoped("read"), "192.0.2.4").await;
+    assert_eq!(refused.error(429, "RATE_LIMIT_EXCEEDED")["details"]["limit"], 3);
+    assert_eq!(refused.header("ratelimit-limit"), "3");
+    let other = || tokens::token(json!({ "sub": "another", "scope": "read" }));
+    ask(other(), "192.0.2.1").await.expect(200);
+    // The log says who it was, and whose address.
+    let log = server.whole_log();
+    assert!(log.contains("subject=\"somebody\"") && log.contains("client=192.0.2.4"), "{log}");
+
+    let wrong = || tokens::signed(json!({ "scope": "read" }), "another secret, which is long enough as well");
+    for _ in 0..4 {
+        ask(wrong(), "192.0.2.9").await.error(401, "AUTHENTICATION_REQUIRED");
+    }
+    let barred = ask(wrong(), "192.0.2.9").await;
+    barred.error(429, "RATE_LIMIT_EXCEEDED");
+    assert!((1..=20).contains(&barred.header("retry-after").parse::<u64>().expect("seconds")));
+    // Not even right ones are looked at meanwhile; from elsewhere they are.
+    ask(other(), "192.0.2.9").await.error(429, "RATE_LIMIT_EXCEEDED");
+    ask(other(), "192.0.2.8").await.expect(200);
+}
+
+#[tokio::test]
+async fn all_connections_and_all_uploads_have_an_end() {
+    let server = Server::start("limits-full", &["server.max_connections=4", "ingest.max_open_uploads=1"]);
+    let url = format!("ws://{}/ws/collections", server.address());
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        sockets.push(Socket::connect_as(&url, &[]).await);
+    }
+    let refused = Socket::refused(&url, &[]).await;
+    assert_eq!(refused.status().as_u16(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    for socket in sockets {
+        socket.close().await;
+    }
+    let api = server.api();
+    crate::support::within("a free place", async {
+        while api.get("/metrics").await.status.as_u16() != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(refusals(&server, "server.max_connections").await >= 1.0);
+
+    // Half of an upload keeps its place.
+    let mut half = TcpStream::connect(server.address()).await.expect("a connection");
+    let form = "--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"half.txt\"\r\n\r\nHalf of it";
+    let head = format!(
+        "POST /documents/upload HTTP/1.1\r\nHost: {}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n{form}",
+        server.address()
+    );
+    half.write_all(head.as_bytes()).await.expect("sending");
+    crate::support::within("the upload to begin", async {
+        while Metrics::of(&api).await.get("ibid_open_uploads") < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let reply = api.upload("", "documents", &[&files::report("report.pdf")]).await;
+    reply.error(503, "SERVICE_UNAVAILABLE");
+    assert_eq!(reply.header("retry-after"), "10");
+    assert_eq!(refusals(&server, "ingest.max_open_uploads").await, 1.0);
 }

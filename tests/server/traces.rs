@@ -131,7 +131,18 @@ async fn a_collector_that_is_not_there_costs_one_line_of_the_log() {
     let mut server = Server::start("traces-gone", &[&format!("telemetry.otlp_endpoint=http://{gone}")]);
     server.api().ingest("documents", &files::report("report.pdf")).await;
     server.api().post("/query", json!({ "query": QUESTIONS[0].0 })).await.expect(200);
+    // What other threads log of a query is of that query still: here a plugin that has less memory than it begins with.
+    let starved = json!({ "name": "starved", "pipeline": { "limits": { "memory_mb": 1 } } });
+    server.api().post("/collections", starved).await.expect(201);
+    let question = json!({ "query": QUESTIONS[0].0, "collection_name": "starved" });
+    server.api().post("/query", question).await.error(500, "PLUGIN_ERROR");
     server.terminate();
     assert!(server.stopped().await.success());
+    let log = server.whole_log();
+    let failed: Vec<&str> = log.lines().filter(|line| line.contains("plugin call failed")).collect();
+    assert!(
+        !failed.is_empty() && failed.iter().all(|line| line.contains("query_id=") && line.contains("request_id=")),
+        "{failed:?}"
+    );
     assert_eq!(server.whole_log().matches("takes no traces").count(), 1, "{}", server.whole_log());
 }
