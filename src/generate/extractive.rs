@@ -10,7 +10,7 @@
 
 use super::figures::{self, Row};
 use super::sentences::statements;
-use super::words::{is_scrap, words};
+use super::words::{is_caption, is_scrap, words};
 use super::{GenerateError, Generator, Made, Passage, Piece, Quotation, Request, Sink};
 use crate::document::Span;
 use crate::embed::Embedder;
@@ -177,7 +177,7 @@ fn candidates(question: &str, passages: &[Passage], figure: bool, limit: usize) 
             let at = Span::new(p.at.start.saturating_add(start), p.at.start.saturating_add(end));
             let Some(text) = p.text.get(range) else { continue };
             // Chunks overlap: the same statement is one candidate.
-            if is_scrap(text) || is_heading(text) || is_question(text) || !seen.insert((&p.document_id, at)) {
+            if is_scrap(text) || is_caption(text) || is_heading(text) || is_question(text) || !seen.insert((&p.document_id, at)) {
                 continue;
             }
             let row = figures::row(text);

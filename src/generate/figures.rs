@@ -2,6 +2,7 @@
 //!
 //! May depend on nothing of Ibid's.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A row of a table: what it is called, and its figures.
@@ -72,12 +73,11 @@ fn is_mark(word: &str) -> bool {
 pub fn columns(above: &str, figures: usize) -> Option<Vec<u16>> {
     /// Lines of a table that may stand between its header and a row.
     const REACH: usize = 60;
-    above
-        .lines()
-        .rev()
-        .take(REACH)
-        .map(years)
-        .find(|years| years.len() == figures && figures > 0)
+    let mut headers = above.lines().rev().take(REACH).map(years);
+    let columns = headers.find(|years| years.len() == figures && figures > 0)?;
+    // Two columns of one year are told apart by something else.
+    let distinct = columns.iter().collect::<BTreeSet<_>>().len() == columns.len();
+    distinct.then_some(columns)
 }
 
 /// The years that a question names: `2018`, `FY2018`, `FY18`.
@@ -163,6 +163,7 @@ mod tests {
             columns("December 31, 2018 December 31, 2017\nCash 2,853 3,053", 2),
             Some(vec![2018, 2017])
         );
+        assert_eq!(columns("2018 2018 2017 2017\nSales 1 2 3 4", 4), None);
         assert_eq!(columns("", 1), None);
     }
 

@@ -40,6 +40,72 @@ pub fn is_scrap(text: &str) -> bool {
     text.split_whitespace().take(3).count() < 3 && text.chars().filter(|c| is_unspaced(*c)).take(SHORT).count() < SHORT
 }
 
+/// Whether a text only leads to something or heads a table: `Net sales consist of:`, `(Millions) 2018 2017`, `Years ended
+/// December 31,`.
+pub fn is_caption(text: &str) -> bool {
+    const HEADS: [&str; 49] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "million",
+        "millions",
+        "thousand",
+        "thousands",
+        "billion",
+        "billions",
+        "dollars",
+        "usd",
+        "eur",
+        "year",
+        "years",
+        "month",
+        "months",
+        "week",
+        "weeks",
+        "quarter",
+        "quarters",
+        "fiscal",
+        "ended",
+        "ending",
+        "three",
+        "six",
+        "nine",
+        "twelve",
+        "unaudited",
+    ];
+    let text = text.trim_end();
+    if text.ends_with([':', '：', ',', '、', '，', '،']) {
+        return true;
+    }
+    let mut words = text
+        .split(|c: char| !c.is_alphabetic())
+        .filter(|word| word.chars().count() > 1)
+        .map(str::to_lowercase)
+        .filter(|word| !matches!(word.as_str(), "in" | "as" | "of" | "at" | "the" | "and" | "for"));
+    words.all(|word| HEADS.contains(&word.as_str()))
+}
+
 /// Whether a character is of a script that is written without spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
 fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}'
@@ -66,6 +132,21 @@ mod tests {
             .filter(|word| **word != "$20")
             .map(|word| (*word).to_owned());
         assert_eq!(words("What were the gains of Kenvue? 20"), expected.collect());
+    }
+
+    #[test]
+    fn what_only_leads_on_is_a_caption() {
+        for text in [
+            "Net sales consist of the following:",
+            "(Millions) 2018 2017 2016",
+            "As of December 31, December 31,",
+            "Year ended June 30, 2021",
+        ] {
+            assert!(is_caption(text), "{text}");
+        }
+        for text in ["Net income 5,363 4,869", "Sales rose in December.", "売上高は増加した。"] {
+            assert!(!is_caption(text), "{text}");
+        }
     }
 
     #[test]
