@@ -21,13 +21,15 @@ PLUGINS := text markdown html pdf docx recursive structure sentences semantic ru
 # compile; without any optimisation their property tests are slow to run.
 PLUGIN_TESTS := CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=target/plugins
 
-.PHONY: help run setup build tools test-tools parts test test-plugins lint format install uninstall clean
+.PHONY: help run setup gpu bench build tools test-tools parts test test-plugins lint format install uninstall clean
 
 help: ## list the targets
 	@echo "make run      fetch, build and serve on $(LISTEN); the first time takes a while, the next ones seconds"
 	@echo "make setup    fetch and build all that serving needs, without serving"
 	@echo "make build    compile the program alone"
 	@echo "make test     run every test"
+	@echo "make bench    measure the embedder beside its peers"
+	@echo "make gpu      fetch what NVIDIA GPUs need"
 	@echo "make lint     check formatting and lints"
 	@echo "make install  install to PREFIX (default /usr/local)"
 
@@ -45,6 +47,16 @@ setup: tools ## everything that serving needs
 	wait $$fetch; wait $$build
 	@echo "== 2 of 2: converting the model, building the plugins"
 	@$(MAKE) parts
+
+gpu: tools ## ONNX Runtime's build for NVIDIA GPUs, 300 MB; what follows from it is in docs/embedding.md
+	@scripts/fetch-assets --share $(SHARE) --gpu
+
+# The peers are other people's programs, in a virtual environment of their own.
+bench: setup ## the embedder beside its peers, on the CPU; the first time fetches them, 3 GB
+	@test -x target/bench/venv/bin/python || python3 -m venv target/bench/venv
+	@target/bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement benches/embed/requirements.txt
+	@cargo bench --locked --bench embed --no-run
+	@target/bench/venv/bin/python benches/embed/run.py --program "$$(ls -t target/release/deps/embed-* | grep -v '\.d$$' | head -1)"
 
 build: tools ## compile the program
 	@$(CARGO_BUILD)

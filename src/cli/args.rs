@@ -465,21 +465,36 @@ pub struct ModelArgs {
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelAction {
-    /// Make a model directory (ONNX graph and tokenizer) from published sentence-transformers weights
+    /// Make a model directory (ONNX graph and tokenizer) from a published embedding model
     #[command(after_help = "\
-Example:
+Examples:
   ibid model convert target/share/ibid/sources/all-MiniLM-L6-v2 target/share/ibid/models/all-MiniLM-L6-v2
+  ibid model convert e5-small-v2 models/e5-small-v2 --query-prefix 'query: ' --document-prefix 'passage: '
+  ibid model convert bge-m3 models/bge-m3 --onnx onnx/model.onnx
+
+Safetensors of BERT, RoBERTa, XLM-RoBERTa, MPNet and DistilBERT become a graph of Ibid's own, which has all precisions.
+A source without safetensors, or with --onnx, keeps its ONNX model. Pooling, normalisation, length and
+prompts are read from the source's configuration files.
 
 The target's last component becomes the model's name: the setting embedder.model. Nothing is done where
 the target is what the source would give.")]
     Convert {
-        /// Directory with model.safetensors, config.json, tokenizer.json, ...
+        /// Directory with model.safetensors or an ONNX model, config.json, tokenizer.json, ...
         source: PathBuf,
         /// Directory to make; replaced if it is there
         target: PathBuf,
         /// Convert even if the target is up to date
         #[arg(long)]
         force: bool,
+        /// What to put before a question, where config_sentence_transformers.json does not say it
+        #[arg(long, value_name = "TEXT")]
+        query_prefix: Option<String>,
+        /// What to put before a passage, likewise
+        #[arg(long, value_name = "TEXT")]
+        document_prefix: Option<String>,
+        /// The ONNX model in SOURCE to take as it is
+        #[arg(long, value_name = "FILE")]
+        onnx: Option<PathBuf>,
     },
 }
 

@@ -136,6 +136,8 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
     Ok(EngineSettings {
         default_collection: settings.default_collection.clone(),
         model: settings.embedder.model.clone(),
+        runtime: settings.embedder.runtime_choice(),
+        precision: settings.embedder.precision,
         embedder_threads: settings.embedder.threads,
         embedder_queue: settings.embedder.queue,
         max_upload_bytes: settings.server.max_upload_bytes,

@@ -1,5 +1,6 @@
 //! The settings as the program uses them.
 
+use crate::embed::{Device, Precision, RuntimeChoice};
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -109,10 +110,29 @@ pub struct AuthSettings {
 pub struct EmbedderSettings {
     /// A directory under `models/`.
     pub model: String,
+    /// The processor that runs it.
+    pub device: Device,
+    /// The numbers that it computes in.
+    pub precision: Precision,
+    /// ONNX Runtime's library, or `auto`.
+    pub runtime: String,
+    /// Where CUDA's libraries lie, besides where the system looks.
+    pub cuda_libraries: Vec<String>,
     /// Threads; 0 for one per core.
     pub threads: usize,
     /// Texts that may wait.
     pub queue: usize,
+}
+
+impl EmbedderSettings {
+    /// Which ONNX Runtime is loaded.
+    pub fn runtime_choice(&self) -> RuntimeChoice {
+        RuntimeChoice {
+            device: self.device,
+            library: (self.runtime != "auto").then(|| PathBuf::from(&self.runtime)),
+            cuda_libraries: self.cuda_libraries.iter().map(PathBuf::from).collect(),
+        }
+    }
 }
 
 /// Section `ingest`.

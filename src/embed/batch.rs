@@ -12,14 +12,19 @@ use super::{queue::Row, session::Rows};
 pub const STEP: usize = 4;
 
 /// Rows of one padded length, ready to be run.
-pub struct Batch {
+pub struct Batch<R = Row> {
     pub length: usize,
-    pub rows: Vec<Row>,
+    pub rows: Vec<R>,
 }
+
+/// The same on a GPU, where a batch wants many rows, and a little padding costs little.
+pub const GPU_STEP: usize = 16;
 
 /// The bounds of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// What padded lengths are multiples of; at least 1.
+    pub step: usize,
     /// Tokens with padding, unless a single row has more.
     pub tokens: usize,
     /// Rows.
@@ -29,15 +34,15 @@ pub struct Limits {
 }
 
 /// The length that a row of `tokens` tokens is padded to.
-pub fn padded(tokens: usize, longest: usize) -> usize {
-    tokens.next_multiple_of(STEP).min(longest).max(tokens)
+pub fn padded(tokens: usize, step: usize, longest: usize) -> usize {
+    tokens.next_multiple_of(step.max(1)).min(longest).max(tokens)
 }
 
 /// Divides rows into batches, short ones first. Keeps the order of rows of equal padded length.
-pub fn divide(mut rows: Vec<Row>, limits: Limits) -> Vec<Batch> {
-    let length_of = |row: &Row| padded(row.ids.len(), limits.length);
+pub fn divide<R: AsRef<[u32]>>(mut rows: Vec<R>, limits: Limits) -> Vec<Batch<R>> {
+    let length_of = |row: &R| padded(row.as_ref().len(), limits.step, limits.length);
     rows.sort_by_key(length_of);
-    let mut batches: Vec<Batch> = Vec::new();
+    let mut batches: Vec<Batch<R>> = Vec::new();
     for row in rows {
         let length = length_of(&row);
         let most = (limits.tokens / length.max(1)).clamp(1, limits.rows.max(1));
@@ -49,13 +54,13 @@ pub fn divide(mut rows: Vec<Row>, limits: Limits) -> Vec<Batch> {
     batches
 }
 
-impl Batch {
+impl<R: AsRef<[u32]>> Batch<R> {
     /// The batch as the model reads it.
     pub fn to_rows(&self) -> Rows {
         let cells = self.rows.len() * self.length;
         let (mut ids, mut mask) = (Vec::with_capacity(cells), Vec::with_capacity(cells));
         for (index, row) in self.rows.iter().enumerate() {
-            ids.extend(row.ids.iter().map(|&id| i64::from(id)));
+            ids.extend(row.as_ref().iter().map(|&id| i64::from(id)));
             mask.resize(ids.len(), 1);
             // Any id that exists will do for padding, since the mask hides it.
             ids.resize((index + 1) * self.length, 0);

@@ -13,11 +13,12 @@ use tokio::sync::{
 };
 
 use super::{
-    EmbedError, EmbedderStats, ModelInfo, Runtime,
-    batch::Limits,
-    model::{MODEL_FILE, TOKENIZER_FILE, verify},
-    queue::{Lane, Outcome, Queue, Text, Ticket},
-    session::SharedSession,
+    Device, EmbedError, EmbedderStats, ModelInfo, Placement, Precision, Runtime,
+    batch::{self, Limits},
+    device::{self, Sessions},
+    model::{TOKENIZER_FILE, verify},
+    queue::{Lane, Outcome, Queue, Role, Text, Ticket},
+    session::Place,
     stats::Counters,
     tokens::Tokens,
     worker::Worker,
@@ -27,29 +28,42 @@ use super::{
 /// are few, and should not wait for one another's tokens.
 const QUERY_WINDOW: usize = 64;
 const DOCUMENT_WINDOW: usize = 256;
+const GPU_DOCUMENT_WINDOW: usize = 32;
+
+/// Runs at a time on each GPU: while one computes, the next one's tokens are copied there, and the last one's vectors
+/// back.
+pub(super) const GPU_IN_FLIGHT: usize = 2;
 
 /// How the embedder uses the machine.
 #[derive(Clone, Debug)]
 pub struct EmbedderSettings {
-    /// Threads that compute, each on one core; at least 1. Default: the cores this process may use. One more
-    /// thread serves queries alone, so that a query does not wait for documents' batches to end.
+    /// Threads that compute, or beside GPUs read texts, each on one core; at least 1. Default: the cores this process may
+    /// use. On a CPU one more thread serves queries alone, so that a query does not wait for documents' batches to end.
     pub threads: usize,
+    /// The processor that runs the model.
+    pub device: Device,
+    /// The numbers that it computes in.
+    pub precision: Precision,
     /// Texts that may wait or be computed, in each of the two lanes; at least 1.
     pub queue: usize,
     /// How long a query waits for a place in a full queue.
     pub query_wait: Duration,
     /// How long a document's next texts wait for a place in a full queue.
     pub document_wait: Duration,
-    /// Tokens in a batch, padding included; a single longer text is a batch of its own.
+    /// Tokens in a batch on the CPU, padding included; a single longer text is a batch of its own.
     pub max_batch_tokens: usize,
-    /// Texts in a batch; at least 1.
+    /// Texts in a batch on the CPU; at least 1.
     pub max_batch_rows: usize,
+    /// Tokens in a batch on a GPU; a single longer text is a batch of its own.
+    pub gpu_batch_tokens: usize,
 }
 
 impl Default for EmbedderSettings {
     fn default() -> Self {
         Self {
             threads: thread::available_parallelism().map_or(1, usize::from),
+            device: Device::default(),
+            precision: Precision::default(),
             queue: 1024,
             query_wait: Duration::from_secs(10),
             // A large upload ahead of this one is no reason to fail it.
@@ -58,6 +72,25 @@ impl Default for EmbedderSettings {
             // lets a query in sooner, and stops sooner when it is given up.
             max_batch_tokens: 512,
             max_batch_rows: 32,
+            // Enough for a large GPU to fill, and some 10 ms of a small model's work.
+            gpu_batch_tokens: 16_384,
+        }
+    }
+}
+
+impl EmbedderSettings {
+    /// The bounds of batches.
+    pub(super) fn limits(&self, on_gpus: bool, length: usize) -> Limits {
+        let (step, tokens, rows) = if on_gpus {
+            (batch::GPU_STEP, self.gpu_batch_tokens, usize::MAX)
+        } else {
+            (batch::STEP, self.max_batch_tokens, self.max_batch_rows.max(1))
+        };
+        Limits {
+            step,
+            tokens,
+            rows,
+            length,
         }
     }
 }
@@ -65,8 +98,9 @@ impl Default for EmbedderSettings {
 /// Embeds texts with one model. A cheap handle: clones share the model, its queue and its threads, which end
 /// when the last one is dropped.
 ///
-/// A text's vector depends on the text and the model alone, to the last bit, not on what else is being
-/// embedded. (Another kind of processor, or another ONNX Runtime, may round differently.)
+/// On a CPU, a text's vector depends on the text and the model alone, to the last bit, not on what else is being
+/// embedded. (Another kind of processor, or another ONNX Runtime, may round differently.) On a GPU the last bits depend
+/// on the batch: libraries choose their kernels by its size.
 #[derive(Clone)]
 pub struct Embedder {
     inner: Arc<Inner>,
@@ -74,6 +108,7 @@ pub struct Embedder {
 
 struct Inner {
     info: ModelInfo,
+    placement: Placement,
     tokens: Arc<Tokens>,
     queue: Arc<Queue>,
     counters: Arc<Counters>,
@@ -102,17 +137,14 @@ impl Embedder {
         let tokenizer = model_dir.join(TOKENIZER_FILE);
         verify(&tokenizer, &info.tokenizer_sha256)?;
         let tokens = Arc::new(Tokens::read(&tokenizer, &info)?);
-        let model = model_dir.join(MODEL_FILE);
-        verify(&model, &info.model_sha256)?;
-        let session = Arc::new(SharedSession::open(runtime, &model, info.dimension)?);
+        let Sessions { sessions, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision)?;
+        let on_gpus = sessions.iter().any(|session| session.place() != Place::Cpu);
+        let limits = settings.limits(on_gpus, info.max_tokens);
 
-        let queue = Arc::new(Queue::new(QUERY_WINDOW, DOCUMENT_WINDOW));
+        // A thread that reads for a GPU takes few texts at a time, so that the GPU gets some soon.
+        let document_window = if on_gpus { GPU_DOCUMENT_WINDOW } else { DOCUMENT_WINDOW };
+        let queue = Arc::new(Queue::new(QUERY_WINDOW, document_window));
         let counters = Arc::new(Counters::default());
-        let limits = Limits {
-            tokens: settings.max_batch_tokens,
-            rows: settings.max_batch_rows.max(1),
-            length: info.max_tokens,
-        };
         let admission = |lane, window: usize, wait| {
             // Semaphores have a limit of their own, far beyond any sensible queue.
             let capacity = settings.queue.clamp(1, Semaphore::MAX_PERMITS.min(1 << 20));
@@ -127,6 +159,7 @@ impl Embedder {
         let embedder = Self {
             inner: Arc::new(Inner {
                 info,
+                placement,
                 tokens: Arc::clone(&tokens),
                 queue: Arc::clone(&queue),
                 counters: Arc::clone(&counters),
@@ -135,29 +168,53 @@ impl Embedder {
                 threads: Mutex::default(),
             }),
         };
-        let worker = Arc::new(Worker {
-            queue,
-            session,
-            tokens,
-            counters,
-            limits,
-        });
-        embedder.start(&worker, settings.threads.max(1)).map_err(EmbedError::compute)?;
+        let workers: Vec<Arc<Worker>> = sessions
+            .into_iter()
+            .map(|session| {
+                Arc::new(Worker {
+                    queue: Arc::clone(&queue),
+                    session: Arc::new(session),
+                    tokens: Arc::clone(&tokens),
+                    counters: Arc::clone(&counters),
+                    limits,
+                })
+            })
+            .collect();
+        embedder
+            .start(&workers, settings.threads.max(1), on_gpus)
+            .map_err(EmbedError::compute)?;
         Ok(embedder)
     }
 
-    fn start(&self, worker: &Arc<Worker>, threads: usize) -> std::io::Result<()> {
+    fn start(&self, workers: &[Arc<Worker>], threads: usize, on_gpus: bool) -> std::io::Result<()> {
         let mut handles = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for index in 0..=threads {
-            let (name, lanes): (_, &'static [Lane]) = if index == threads {
-                ("embed-query".to_owned(), &[Lane::Queries])
-            } else {
-                (format!("embed-{index}"), &[Lane::Queries, Lane::Documents])
-            };
+        let mut start = |name: String, worker: &Arc<Worker>, lanes: &'static [Lane], role: Role| {
             let worker = Arc::clone(worker);
-            handles.push(thread::Builder::new().name(name).spawn(move || worker.serve(lanes))?);
+            handles.push(thread::Builder::new().name(name).spawn(move || worker.serve(lanes, role))?);
+            Ok::<_, std::io::Error>(())
+        };
+        const BOTH: &[Lane] = &[Lane::Queries, Lane::Documents];
+        let role = if on_gpus { Role::Read } else { Role::Both };
+        for (index, worker) in (0..threads).zip(workers.iter().cycle()) {
+            start(format!("embed-{index}"), worker, BOTH, role)?;
+        }
+        for (gpu, worker) in workers.iter().enumerate() {
+            if !on_gpus {
+                start("embed-query".to_owned(), worker, &[Lane::Queries], Role::Both)?;
+                continue;
+            }
+            let tokens = worker.limits.tokens;
+            for flight in 0..GPU_IN_FLIGHT {
+                start(format!("embed-gpu{gpu}-{flight}"), worker, BOTH, Role::Run { tokens })?;
+            }
         }
         Ok(())
+    }
+
+    /// Where and in which numbers the model runs.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.inner.placement
     }
 
     /// What the model is.
@@ -172,16 +229,26 @@ impl Embedder {
     /// # Errors
     /// [`EmbedError::Busy`] when the queue stays full, [`EmbedError::Compute`], [`EmbedError::Closed`].
     pub async fn embed_query(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-        let vectors = self.inner.embed(&self.inner.queries, vec![text.to_owned()], |_| {}).await?;
+        let vectors = self.embed_queries(vec![text.to_owned()]).await?;
         vectors.into_iter().next().ok_or(EmbedError::Closed)
     }
 
-    /// The vectors of texts that a query waits for, such as candidate sentences of an answer; in their order.
-    /// Dropping the future gives up those that were not computed yet.
+    /// The vectors of several queries, in their order. Dropping the future gives up those that were not computed yet.
     ///
     /// # Errors
     /// As [`Self::embed_query`]; the first failure fails all.
     pub async fn embed_queries(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let texts = prefixed(texts, &self.inner.info.query_prefix);
+        self.inner.embed(&self.inner.queries, texts, |_| {}).await
+    }
+
+    /// The vectors of passages that a query waits for, such as candidate sentences of an answer; in their order.
+    /// Dropping the future gives up those that were not computed yet.
+    ///
+    /// # Errors
+    /// As [`Self::embed_query`]; the first failure fails all.
+    pub async fn embed_passages(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let texts = prefixed(texts, &self.inner.info.document_prefix);
         self.inner.embed(&self.inner.queries, texts, |_| {}).await
     }
 
@@ -192,6 +259,7 @@ impl Embedder {
     /// # Errors
     /// As [`Self::embed_query`]; the first failure fails all.
     pub async fn embed_texts(&self, texts: Vec<String>, progress: impl Fn(usize) + Send + 'static) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let texts = prefixed(texts, &self.inner.info.document_prefix);
         self.inner.embed(&self.inner.documents, texts, progress).await
     }
 
@@ -225,6 +293,14 @@ impl std::fmt::Debug for Embedder {
             .field("model", &self.inner.info.name)
             .finish_non_exhaustive()
     }
+}
+
+/// What the model was trained to see before a text, put there.
+fn prefixed(mut texts: Vec<String>, prefix: &str) -> Vec<String> {
+    if !prefix.is_empty() {
+        texts.iter_mut().for_each(|text| text.insert_str(0, prefix));
+    }
+    texts
 }
 
 impl Inner {

@@ -48,6 +48,12 @@ pub enum EmbedError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The settings ask for a GPU, and none can be used.
+    #[error("no GPU can be used, and embedder.device is \"required\": {reason}")]
+    GpuMissing {
+        /// What stood in the way.
+        reason: String,
+    },
     /// The model failed on a batch of texts.
     #[error("the embedding model failed: {reason}")]
     Compute {
@@ -76,6 +82,7 @@ impl EmbedError {
             | Self::Io { .. }
             | Self::RuntimeUnusable { .. }
             | Self::RuntimeLoaded { .. }
+            | Self::GpuMissing { .. }
             | Self::ModelInvalid { .. } => "SERVICE_UNAVAILABLE",
             Self::Compute { .. } => "PROCESSING_ERROR",
         }

@@ -2,13 +2,18 @@
 //!
 //! [`convert`] makes a model directory from published weights; [`Runtime`] loads ONNX Runtime; [`Embedder`] embeds
 //! queries and documents on threads of its own. Queries go before documents; memory is bounded by
-//! [`EmbedderSettings`]; a text's vector never depends on what else is being embedded.
+//! [`EmbedderSettings`]; on a CPU a text's vector never depends on what else is being embedded.
+//!
+//! On a CPU each thread reads texts and runs the model, in small batches of one length. On GPUs threads of
+//! their own run the model, in large batches of any lengths, while the others read texts ahead of them.
 //!
 //! May depend on: ONNX Runtime, the tokenizer library, files, tokio's synchronisation. Knows nothing of documents,
 //! collections, the index or the server.
 
+mod bare;
 mod batch;
 pub mod convert;
+mod device;
 mod embedder;
 mod error;
 mod model;
@@ -22,9 +27,11 @@ mod tokens;
 mod worker;
 
 pub use self::{
+    bare::{Bare, Prepared},
+    device::{Device, Placement, Precision},
     embedder::{Embedder, EmbedderSettings},
     error::EmbedError,
-    model::{ModelInfo, Pooling},
-    runtime::Runtime,
+    model::{Activation, Architecture, ModelInfo, Pooling, Ready},
+    runtime::{Runtime, RuntimeChoice},
     stats::EmbedderStats,
 };

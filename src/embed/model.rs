@@ -1,6 +1,12 @@
 //! What a model directory says of itself: `ibid-model.json`.
 
-use std::{fmt::Write, fs, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,8 +28,60 @@ pub enum Pooling {
     Cls,
 }
 
-/// An embedding model's description, as written by the converter. Equal hashes mean equal vectors.
+/// The shape of an encoder of the BERT family, from which graphs are built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Layers.
+    pub layers: usize,
+    /// Attention heads in each.
+    pub heads: usize,
+    /// Components of a token's vector; a multiple of `heads`.
+    pub hidden: usize,
+    /// Components between the two steps of a layer's feed-forward part.
+    pub inner: usize,
+    /// Rows of the table of words.
+    pub vocabulary: usize,
+    /// The longest text, in tokens.
+    pub positions: usize,
+    /// Rows of the published table of types; 0 where there is none.
+    pub types: usize,
+    /// Added to the variance before a normalisation divides by its root.
+    pub epsilon: f32,
+    /// Between the two steps of a layer's feed-forward part.
+    pub activation: Activation,
+    /// Whether attention scores have a bias by distance, as MPNet's do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub distance_bias: bool,
+}
+
+/// The function between a layer's two feed-forward steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// The exact Gelu, by the error function.
+    Gelu,
+    /// Gelu by its tanh approximation; only for models that were trained with it.
+    GeluTanh,
+    /// The larger of the number and 0.
+    Relu,
+}
+
+/// How an ONNX file that somebody else made is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ready {
+    /// The output that is read.
+    pub output: String,
+    /// Whether it holds texts' vectors, so that only tokens' vectors are left to pool.
+    pub pooled: bool,
+    /// SHA-256 of each file beside `model.onnx` that holds weights of it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub external: BTreeMap<String, String>,
+}
+
+/// An embedding model's description, as written by the converter. Equal hashes mean equal vectors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelInfo {
     /// The version of this description: [`ModelInfo::FORMAT`].
@@ -34,7 +92,7 @@ pub struct ModelInfo {
     pub dimension: usize,
     /// The most tokens of a text that are read, special tokens included; what follows is cut off. At least 3.
     pub max_tokens: usize,
-    /// How tokens' vectors are pooled; done inside the graph.
+    /// How tokens' vectors are pooled; done inside the graphs of the converter.
     pub pooling: Pooling,
     /// Whether vectors come out with length 1, so that the dot product is the cosine.
     pub normalized: bool,
@@ -46,11 +104,26 @@ pub struct ModelInfo {
     pub source_sha256: String,
     /// The converter's version, see [`super::convert::CONVERTER_VERSION`].
     pub converter: u32,
+    /// What is put before a question, as the model was trained.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query_prefix: String,
+    /// What is put before a passage.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub document_prefix: String,
+    /// Whether texts are put into lower case before the tokenizer sees them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lowercase: bool,
+    /// What the graph was built of; other precisions need it. Absent in ready models, and in descriptions of format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
+    /// Present if `model.onnx` was made by somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Ready>,
 }
 
 impl ModelInfo {
-    /// The version of the description that this program reads and writes.
-    pub const FORMAT: u32 = 1;
+    /// The version of the description that this program writes. It reads all from 1 on.
+    pub const FORMAT: u32 = 2;
     /// The description's file name in a model directory.
     pub const FILE: &str = "ibid-model.json";
 
@@ -66,9 +139,9 @@ impl ModelInfo {
             reason,
         };
         let info: Self = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
-        if info.format != Self::FORMAT {
+        if !(1..=Self::FORMAT).contains(&info.format) {
             return Err(invalid(format!(
-                "its format is {}, but this program reads {}",
+                "its format is {}, but this program reads 1 to {}",
                 info.format,
                 Self::FORMAT
             )));
@@ -78,6 +151,26 @@ impl ModelInfo {
         }
         if !(3..=1 << 17).contains(&info.max_tokens) {
             return Err(invalid(format!("max_tokens is {}", info.max_tokens)));
+        }
+        if let Some(name) = info
+            .ready
+            .iter()
+            .flat_map(|ready| ready.external.keys())
+            .find(|name| !is_plain(name))
+        {
+            return Err(invalid(format!("external file {name}")));
+        }
+        if let Some(architecture) = &info.architecture {
+            let fits = architecture.hidden == info.dimension
+                && architecture.heads > 0
+                && architecture.hidden.is_multiple_of(architecture.heads)
+                && (info.max_tokens..=1 << 17).contains(&architecture.positions)
+                && architecture.layers <= 256
+                && architecture.inner <= 1 << 17
+                && architecture.vocabulary <= 1 << 22;
+            if !fits {
+                return Err(invalid("its architecture does not fit its other numbers".to_owned()));
+            }
         }
         Ok(info)
     }
@@ -90,19 +183,14 @@ impl ModelInfo {
     }
 }
 
+/// Whether a name is that of a file in the directory itself.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
+}
+
 /// Checks that the file holds what its description says, so that a damaged model fails rather than embeds wrongly.
 pub(super) fn verify(path: &Path, expected: &str) -> Result<(), EmbedError> {
-    let mut file = fs::File::open(path).map_err(|source| EmbedError::file(path, source))?;
-    let mut digest = Sha256::new();
-    let mut block = vec![0; 1 << 20];
-    loop {
-        let length = file.read(&mut block).map_err(|source| EmbedError::file(path, source))?;
-        if length == 0 {
-            break;
-        }
-        digest.update(block.get(..length).unwrap_or_default());
-    }
-    let found = hex(&digest.finalize());
+    let found = file_sha256(path).map_err(|source| EmbedError::file(path, source))?;
     if found == expected {
         return Ok(());
     }
@@ -111,6 +199,19 @@ pub(super) fn verify(path: &Path, expected: &str) -> Result<(), EmbedError> {
         path: path.to_owned(),
         reason,
     })
+}
+
+/// SHA-256 of a file of any size, in lower-case hexadecimal digits.
+pub(super) fn file_sha256(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut block = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(hex(&digest.finalize())),
+            length => digest.update(block.get(..length).unwrap_or_default()),
+        }
+    }
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -47,6 +47,12 @@ pub struct Row {
     pub ticket: Ticket,
 }
 
+impl AsRef<[u32]> for Row {
+    fn as_ref(&self) -> &[u32] {
+        &self.ids
+    }
+}
+
 /// Who waits: a person, or a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -56,10 +62,23 @@ pub enum Lane {
 
 /// What a thread does next.
 pub enum Work {
-    /// Tokenise these texts, and put the batches back.
+    /// Tokenise these texts, and put what comes of it back.
     Texts(Lane, Vec<Text>),
     /// Run this batch.
     Run(Batch),
+    /// Run these rows.
+    Pack(Vec<Row>),
+}
+
+/// What a thread is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads texts and runs batches.
+    Both,
+    /// Reads texts, for others to run.
+    Read,
+    /// Runs rows that others have read: as many at a time as have `tokens` tokens, or one.
+    Run { tokens: usize },
 }
 
 /// The lanes, and what the threads wait on.
@@ -80,6 +99,28 @@ struct State {
 struct Waiting {
     texts: VecDeque<Text>,
     batches: VecDeque<Batch>,
+    rows: VecDeque<Row>,
+}
+
+impl Waiting {
+    fn next(&mut self, lane: Lane, window: usize, role: Role) -> Option<Work> {
+        if let Role::Run { tokens } = role {
+            let mut sum = 0;
+            let fits = self.rows.iter().take_while(|row| {
+                sum += row.ids.len();
+                sum <= tokens
+            });
+            let count = fits.count().max(1).min(self.rows.len());
+            return (count > 0).then(|| Work::Pack(self.rows.drain(..count).collect()));
+        }
+        if role == Role::Both
+            && let Some(batch) = self.batches.pop_front()
+        {
+            return Some(Work::Run(batch));
+        }
+        let count = self.texts.len().min(window);
+        (count > 0).then(|| Work::Texts(lane, self.texts.drain(..count).collect()))
+    }
 }
 
 impl Queue {
@@ -113,8 +154,18 @@ impl Queue {
         }
     }
 
-    /// Waits for work in one of the lanes, the first of them first. `None` when the queue was closed.
-    pub fn next(&self, lanes: &[Lane]) -> Option<Work> {
+    /// Adds tokenised rows to a lane, for threads that run them in one piece.
+    pub fn push_rows(&self, lane: Lane, rows: impl IntoIterator<Item = Row>) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.lane(lane).rows.extend(rows);
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for work of this kind in one of the lanes, the first of them first. `None` when the queue was closed.
+    pub fn next(&self, lanes: &[Lane], role: Role) -> Option<Work> {
         let mut state = self.lock();
         loop {
             if state.closed {
@@ -122,13 +173,8 @@ impl Queue {
             }
             for &lane in lanes {
                 let window = self.windows[lane as usize];
-                let waiting = state.lane(lane);
-                if let Some(batch) = waiting.batches.pop_front() {
-                    return Some(Work::Run(batch));
-                }
-                if !waiting.texts.is_empty() {
-                    let count = waiting.texts.len().min(window);
-                    return Some(Work::Texts(lane, waiting.texts.drain(..count).collect()));
+                if let Some(work) = state.lane(lane).next(lane, window, role) {
+                    return Some(work);
                 }
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,10 @@ use std::{
 
 use ort::{environment::Environment, logging::LogLevel};
 
-use super::EmbedError;
+use super::{Device, EmbedError};
+
+/// The library's name, without its version.
+const LIBRARY: &str = "libonnxruntime.so";
 
 /// A process can hold one environment of one library, and never another after it.
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
@@ -18,6 +21,26 @@ pub struct Runtime {
     pub(super) environment: Environment,
     library: PathBuf,
     version: String,
+    /// Whether the library can use GPUs, and if so why not: see [`Self::gpu`].
+    gpu: Result<usize, Option<String>>,
+}
+
+/// The part of ONNX Runtime's GPU build that uses CUDA; lies beside the library.
+const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
+/// How deep below a directory of CUDA's libraries they are looked for: Python's packages have `nvidia/NAME/lib`.
+const LIBRARY_DEPTH: usize = 4;
+/// More GPUs are not looked for.
+const MAX_GPUS: usize = 64;
+
+/// Which library [`Runtime::find`] takes.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeChoice {
+    /// The processor that is wanted.
+    pub device: Device,
+    /// A library, or a directory with one, instead of the share directory's.
+    pub library: Option<PathBuf>,
+    /// Directories in which CUDA's libraries lie, besides those where the system looks.
+    pub cuda_libraries: Vec<PathBuf>,
 }
 
 impl Runtime {
@@ -54,11 +77,39 @@ impl Runtime {
         let version = version(&wanted, ort::info());
         let runtime = Self {
             environment,
+            gpu: gpus(&wanted),
             library: wanted,
             version,
         };
         *loaded = Some(runtime.clone());
         Ok(runtime)
+    }
+
+    /// Loads the library that fits the settings: the one that they name, or `lib/cuda/libonnxruntime.so` of the share directory
+    /// if that is there and a GPU is wanted, or `lib/libonnxruntime.so`. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn find(share: &Path, choice: &RuntimeChoice) -> Result<Self, EmbedError> {
+        let (plain, gpu) = (share.join("lib").join(LIBRARY), share.join("lib").join("cuda").join(LIBRARY));
+        let library = match &choice.library {
+            Some(directory) if directory.is_dir() => directory.join(LIBRARY),
+            Some(library) => library.clone(),
+            None if choice.device != Device::Cpu && gpu.exists() => gpu,
+            None => plain,
+        };
+        let has_gpu_part = library
+            .canonicalize()
+            .is_ok_and(|library| library.with_file_name(CUDA_PROVIDER).exists());
+        if choice.device != Device::Cpu && has_gpu_part {
+            preload(&choice.cuda_libraries);
+        }
+        Self::load(&library)
+    }
+
+    /// How many GPUs there may be; or why there are none, which is left out if the library is a build for CPUs.
+    pub(super) fn gpu(&self) -> Result<usize, Option<String>> {
+        self.gpu.clone()
     }
 
     /// The library's version, such as `1.32.0`; for a build whose file name does not say, its commit.
@@ -71,6 +122,54 @@ impl Runtime {
     #[must_use]
     pub fn library(&self) -> &Path {
         &self.library
+    }
+}
+
+/// CUDA's libraries, loaded before ONNX Runtime's part asks for them by name. What is not there is left to the system.
+fn preload(directories: &[PathBuf]) {
+    for name in ort::ep::cuda::CUDA_DYLIBS.iter().chain(ort::ep::cuda::CUDNN_DYLIBS) {
+        let Some(library) = directories.iter().find_map(|directory| find_below(directory, name, LIBRARY_DEPTH)) else {
+            continue;
+        };
+        if let Err(error) = ort::util::preload_dylib(&library) {
+            tracing::debug!(library = %library.display(), %error, "a library of CUDA does not load");
+        }
+    }
+}
+
+fn find_below(directory: &Path, name: &str, depth: usize) -> Option<PathBuf> {
+    let here = directory.join(name);
+    if here.is_file() {
+        return Some(here);
+    }
+    let deeper = depth.checked_sub(1)?;
+    let mut children: Vec<_> = std::fs::read_dir(directory)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    children.sort();
+    children.iter().find_map(|child| find_below(child, name, deeper))
+}
+
+fn gpus(library: &Path) -> Result<usize, Option<String>> {
+    if !library.with_file_name(CUDA_PROVIDER).exists() {
+        return Err(None);
+    }
+    // The driver's device files; where a system has none (as in WSL), one GPU is tried.
+    let files = (0..MAX_GPUS)
+        .filter(|number| Path::new(&format!("/dev/nvidia{number}")).exists())
+        .count();
+    let driver = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|file| Path::new(file).exists());
+    if files == 0 && !driver {
+        return Err(Some("this machine has no NVIDIA GPU, or its driver is not loaded".to_owned()));
+    }
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").map(|list| list.split(',').filter(|gpu| !gpu.trim().is_empty()).count());
+    match visible {
+        Ok(0) => Err(Some("CUDA_VISIBLE_DEVICES hides all GPUs".to_owned())),
+        Ok(visible) => Ok(files.clamp(1, visible)),
+        Err(_) => Ok(files.max(1)),
     }
 }
 

@@ -1,26 +1,86 @@
 //! One ONNX session that many threads run at the same time.
 //!
-//! The only module here with `unsafe`: see [`SharedSession::run`].
+//! The only module here with `unsafe`: see [`SharedSession::run_raw`].
 #![allow(unsafe_code, reason = "concurrent runs of one session go through the C interface")]
 
-use std::{ffi::CStr, path::Path, ptr};
+use std::{
+    ffi::CString,
+    path::Path,
+    ptr,
+    sync::{Mutex, PoisonError},
+};
 
 use ort::{
     AsPointer,
-    session::{Session, builder::GraphOptimizationLevel},
-    value::{Tensor, TensorRef},
+    ep::{ArbitrarilyConfigurableExecutionProvider, CUDA},
+    memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
+    session::{
+        Session,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
+    value::{DynValue, PrimitiveTensorElementType, Tensor, TensorElementType},
 };
 
-use super::{EmbedError, Runtime};
+use super::{
+    EmbedError, ModelInfo, Pooling, Runtime,
+    convert::{ATTENTION_MASK, INPUT_IDS, OFFSETS, OUTPUT, PLACES, SHARES, STARTS, TOKENS},
+};
 
-const INPUT_IDS: &CStr = c"input_ids";
-const ATTENTION_MASK: &CStr = c"attention_mask";
-const OUTPUT: &CStr = c"sentence_embedding";
+/// Where a session computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Cpu,
+    /// The CUDA device of this number.
+    Cuda(usize),
+}
+
+/// What a session is made of.
+pub enum Graph<'a> {
+    File(&'a Path),
+    Bytes(&'a [u8]),
+}
 
 /// A loaded model. Its weights are in memory once, however many threads run it.
 pub struct SharedSession {
     session: Session,
+    place: Place,
+    inputs: Vec<Input>,
+    input_names: Vec<CString>,
+    output_name: CString,
+    output: Output,
     dimension: usize,
+    /// Memory that a GPU copies from and to without a detour; one user at a time.
+    pinned: Option<Mutex<Allocator>>,
+}
+
+/// What an input carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Ids,
+    Mask,
+    Types,
+    Tokens,
+    Places,
+    Offsets,
+    Starts,
+    Shares,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Input {
+    role: Role,
+    kind: TensorElementType,
+}
+
+/// What the output holds, and what is left to do.
+#[derive(Clone, Copy, Debug)]
+enum Output {
+    /// Texts' vectors, ready.
+    Vectors,
+    /// Texts' vectors of a ready model, to be normalised if it says so.
+    Raw { normalize: bool },
+    /// Tokens' vectors of a ready model.
+    Tokens { pooling: Pooling, normalize: bool },
 }
 
 /// Rows of equal length, row after row: `rows * length` token ids, and 1 for a token or 0 for padding.
@@ -32,42 +92,208 @@ pub struct Rows {
 }
 
 impl SharedSession {
-    /// Loads a graph that the converter wrote. Blocks.
-    pub fn open(runtime: &Runtime, path: &Path, dimension: usize) -> Result<Self, EmbedError> {
+    /// Loads a graph, and runs it once to see that it does what the description says. Blocks.
+    pub fn open(runtime: &Runtime, path: &Path, graph: &Graph, info: &ModelInfo, place: Place) -> Result<Self, EmbedError> {
+        let opened = Self::open_untried(runtime, path, graph, info, place)?;
+        opened.try_out().map_err(|error| EmbedError::ModelInvalid {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(opened)
+    }
+
+    /// Loads a graph. Blocks.
+    pub fn open_untried(runtime: &Runtime, path: &Path, graph: &Graph, info: &ModelInfo, place: Place) -> Result<Self, EmbedError> {
         let invalid = |reason: String| EmbedError::ModelInvalid {
             path: path.to_owned(),
             reason,
         };
-        let session = open(runtime, path).map_err(|error| invalid(error.to_string()))?;
-        let inputs: Vec<&str> = session.inputs().iter().map(|input| input.name()).collect();
-        let outputs: Vec<&str> = session.outputs().iter().map(|output| output.name()).collect();
-        if inputs.as_slice() != ["input_ids", "attention_mask"] || outputs.as_slice() != ["sentence_embedding"] {
-            return Err(invalid(format!("its inputs are {inputs:?} and its outputs {outputs:?}")));
+        let session = load(runtime, graph, place).map_err(|error| invalid(error.to_string()))?;
+        let described = session.inputs().iter().map(|input| {
+            let role = match input.name() {
+                INPUT_IDS => Role::Ids,
+                ATTENTION_MASK => Role::Mask,
+                "token_type_ids" => Role::Types,
+                TOKENS => Role::Tokens,
+                PLACES => Role::Places,
+                OFFSETS => Role::Offsets,
+                STARTS => Role::Starts,
+                SHARES => Role::Shares,
+                other => return Err(invalid(format!("it reads {other}"))),
+            };
+            let kind = input.dtype().tensor_type().unwrap_or(TensorElementType::Undefined);
+            let expected = match role {
+                Role::Ids | Role::Mask | Role::Types => [TensorElementType::Int64, TensorElementType::Int32].as_slice(),
+                Role::Shares => &[TensorElementType::Float32],
+                _ => &[TensorElementType::Int32],
+            };
+            if !expected.contains(&kind) {
+                return Err(invalid(format!("its input {} is of type {kind:?}", input.name())));
+            }
+            Ok(Input { role, kind })
+        });
+        let inputs = described.collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<&str> = session.inputs().iter().map(|input| input.name()).collect();
+        let has = |role| inputs.iter().any(|input| input.role == role);
+        let takes_rows = has(Role::Ids);
+        let takes_texts = has(Role::Tokens) && has(Role::Starts);
+        if !(takes_rows || takes_texts) {
+            return Err(invalid(format!("its inputs are {names:?}")));
         }
-        Ok(Self { session, dimension })
+        let (output_name, output) = match &info.ready {
+            None => (OUTPUT, Output::Vectors),
+            Some(ready) if ready.pooled => (
+                ready.output.as_str(),
+                Output::Raw {
+                    normalize: info.normalized,
+                },
+            ),
+            Some(ready) => (
+                ready.output.as_str(),
+                Output::Tokens {
+                    pooling: info.pooling,
+                    normalize: info.normalized,
+                },
+            ),
+        };
+        let found = session.outputs().iter().find(|output| output.name() == output_name);
+        if found.and_then(|output| output.dtype().tensor_type()) != Some(TensorElementType::Float32) {
+            return Err(invalid(format!("it has no output {output_name} of 32-bit floats")));
+        }
+        let nul = |_| invalid("a name has a NUL character".to_owned());
+        let input_names = names.into_iter().map(CString::new).collect::<Result<_, _>>().map_err(nul)?;
+        let output_name = CString::new(output_name).map_err(nul)?;
+        let pinned = match place {
+            Place::Cpu => None,
+            Place::Cuda(device) => {
+                let memory = i32::try_from(device).map_err(EmbedError::compute).and_then(|device| {
+                    MemoryInfo::new(AllocationDevice::CUDA_PINNED, device, AllocatorType::Device, MemoryType::CPUInput)
+                        .and_then(|memory| Allocator::new(&session, memory))
+                        .map_err(EmbedError::compute)
+                });
+                Some(Mutex::new(memory?))
+            }
+        };
+        Ok(Self {
+            session,
+            place,
+            inputs,
+            input_names,
+            output_name,
+            output,
+            dimension: info.dimension,
+            pinned,
+        })
+    }
+
+    /// Where it computes.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether it takes texts one after the other, without padding.
+    pub fn is_packed(&self) -> bool {
+        self.inputs.iter().any(|input| input.role == Role::Tokens)
+    }
+
+    /// A wrong dimension shows here instead of in the middle of a document.
+    fn try_out(&self) -> Result<(), EmbedError> {
+        if self.is_packed() {
+            return self.run_packed(&[&[0, 0, 0], &[0, 0]]).map(drop);
+        }
+        self.run(Rows {
+            rows: 1,
+            length: 3,
+            ids: vec![0; 3],
+            mask: vec![1; 3],
+        })
+        .map(drop)
     }
 
     /// One vector per row, row after row: `rows * dimension` components. Called by any number of threads at once.
-    pub fn run(&self, rows: &Rows) -> Result<Vec<f32>, EmbedError> {
+    pub fn run(&self, rows: Rows) -> Result<Vec<f32>, EmbedError> {
         let shape = [rows.rows, rows.length];
-        let ids = TensorRef::from_array_view((shape, rows.ids.as_slice())).map_err(EmbedError::compute)?;
-        let mask = TensorRef::from_array_view((shape, rows.mask.as_slice())).map_err(EmbedError::compute)?;
-        // The output is ours, so that nothing allocated by the session outlives this call.
-        let vectors = vec![0_f32; rows.rows * self.dimension];
-        let mut output = Tensor::from_array(([rows.rows, self.dimension], vectors)).map_err(EmbedError::compute)?;
+        let inputs = self.inputs.iter().map(|input| match (input.role, input.kind) {
+            (Role::Ids, TensorElementType::Int64) => self.tensor(&shape, &rows.ids),
+            (Role::Mask, TensorElementType::Int64) => self.tensor(&shape, &rows.mask),
+            (Role::Types, TensorElementType::Int64) => self.tensor(&shape, &vec![0_i64; rows.ids.len()]),
+            (Role::Ids, _) => self.tensor(&shape, &narrow(&rows.ids)),
+            (Role::Mask, _) => self.tensor(&shape, &narrow(&rows.mask)),
+            (Role::Types, _) => self.tensor(&shape, &vec![0_i32; rows.ids.len()]),
+            (role, _) => Err(EmbedError::compute(format!("rows have no {role:?}"))),
+        });
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        match self.output {
+            Output::Vectors => self.run_raw(&inputs, &[rows.rows, self.dimension]),
+            Output::Raw { normalize } => {
+                let mut vectors = self.run_raw(&inputs, &[rows.rows, self.dimension])?;
+                if normalize {
+                    vectors.chunks_exact_mut(self.dimension).for_each(normalized);
+                }
+                Ok(vectors)
+            }
+            Output::Tokens { pooling, normalize } => {
+                let tokens = self.run_raw(&inputs, &[rows.rows, rows.length, self.dimension])?;
+                Ok(pool(&tokens, &rows, self.dimension, pooling, normalize))
+            }
+        }
+    }
 
-        let input_names = [INPUT_IDS.as_ptr(), ATTENTION_MASK.as_ptr()];
-        let inputs = [ids.ptr(), mask.ptr()];
-        let output_names = [OUTPUT.as_ptr()];
+    /// One vector per text, for a session that takes them one after the other; each text has at least one token.
+    pub fn run_packed(&self, texts: &[&[u32]]) -> Result<Vec<f32>, EmbedError> {
+        let packed = Packed::of(texts)?;
+        let inputs = self.inputs.iter().map(|input| match input.role {
+            Role::Tokens => self.tensor(&[packed.tokens.len()], &packed.tokens),
+            Role::Places => self.tensor(&[packed.tokens.len()], &packed.places),
+            Role::Offsets => self.tensor(&[texts.len(), packed.longest], &packed.offsets),
+            Role::Starts => self.tensor(&[packed.starts.len()], &packed.starts),
+            Role::Shares => self.tensor(&[texts.len(), 1, packed.longest], &packed.shares),
+            role => Err(EmbedError::compute(format!("packed texts have no {role:?}"))),
+        });
+        self.run_raw(&inputs.collect::<Result<Vec<_>, _>>()?, &[texts.len(), self.dimension])
+    }
+
+    /// A tensor in the memory that the session copies from.
+    fn tensor<T: PrimitiveTensorElementType + Copy + std::fmt::Debug + 'static>(
+        &self,
+        shape: &[usize],
+        values: &[T],
+    ) -> Result<DynValue, EmbedError> {
+        let mut tensor = self.blank::<T>(shape)?;
+        let (_, cells) = tensor.try_extract_tensor_mut::<T>().map_err(EmbedError::compute)?;
+        if cells.len() != values.len() {
+            return Err(EmbedError::compute("a tensor's values do not fill its shape"));
+        }
+        cells.copy_from_slice(values);
+        Ok(tensor.into_dyn())
+    }
+
+    /// A tensor whose values are yet to be written.
+    fn blank<T: PrimitiveTensorElementType + std::fmt::Debug + 'static>(&self, shape: &[usize]) -> Result<Tensor<T>, EmbedError> {
+        match &self.pinned {
+            Some(pinned) => Tensor::new(&pinned.lock().unwrap_or_else(PoisonError::into_inner), shape.to_vec()),
+            None => Tensor::new(&Allocator::default(), shape.to_vec()),
+        }
+        .map_err(EmbedError::compute)
+    }
+
+    /// Runs the session; the output has this shape, or the run fails.
+    fn run_raw(&self, inputs: &[DynValue], shape: &[usize]) -> Result<Vec<f32>, EmbedError> {
+        // The output is ours, so that nothing allocated by the run outlives this call.
+        let mut output = self.blank::<f32>(shape)?;
+        let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
+        let inputs: Vec<_> = inputs.iter().map(|input| input.ptr()).collect();
+        let output_names = [self.output_name.as_ptr()];
         let mut outputs = [output.ptr_mut()];
         // SAFETY:
         // * `Session::run` of the `ort` crate wants `&mut self` because some execution providers are not safe to
-        //   run concurrently. This session has the CPU provider and no other (`open` adds none, the
-        //   environment has none), for which ONNX Runtime documents `Run` as thread-safe: executor state is per
-        //   call, the arena allocator locks, and memory patterns, the one thing that calls would share and
-        //   update, are off.
-        // * Names and values are arrays of the lengths given beside them, alive until the call returns; names
-        //   are NUL-terminated; the values are two int64 tensors and one float tensor that this call owns alone.
+        //   run concurrently. This session has the CPU provider, or that of CUDA without CUDA graphs and without a stream of
+        //   ours (`load` adds no other, the environment has none); for both, ONNX Runtime documents `Run` as thread-safe:
+        //   executor state and streams are per call, the arena allocators lock, and memory patterns, the one thing that
+        //   calls would share and update, are off.
+        // * Names and values are arrays of the lengths given beside them (there is a value for each input, see `run` and
+        //   `run_packed`), alive until the call returns; names are NUL-terminated; the values are tensors that this call
+        //   owns alone, and stay alive until the call returns, by when ONNX Runtime has synchronised with the device.
         // * The session lives as long as `self`. A null `OrtRunOptions` means the defaults.
         let status = unsafe {
             (ort::api().Run)(
@@ -75,7 +301,7 @@ impl SharedSession {
                 ptr::null(),
                 input_names.as_ptr(),
                 inputs.as_ptr(),
-                inputs.len(),
+                inputs.len().min(input_names.len()),
                 output_names.as_ptr(),
                 output_names.len(),
                 outputs.as_mut_ptr(),
@@ -91,15 +317,157 @@ impl SharedSession {
     }
 }
 
-fn open(runtime: &Runtime, path: &Path) -> ort::Result<Session> {
-    Session::builder(&runtime.environment)?
-        // Threads of the embedder run the session concurrently: dividing one run among threads would only add
-        // hand-over between them.
-        .with_intra_threads(1)?
-        .with_intra_op_spinning(false)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        // Patterns are kept per input shape, without a bound, and pay only when shapes recur.
-        .with_memory_pattern(false)?
-        .with_no_environment_execution_providers()?
-        .commit_from_file(path)
+/// Ids and masks are far below 2^31: vocabularies are bounded.
+fn narrow(values: &[i64]) -> Vec<i32> {
+    values.iter().map(|value| i32::try_from(*value).unwrap_or_default()).collect()
+}
+
+/// Texts one after the other, with what says where each begins.
+#[derive(Debug, PartialEq)]
+struct Packed {
+    longest: usize,
+    tokens: Vec<i32>,
+    places: Vec<i32>,
+    offsets: Vec<i32>,
+    starts: Vec<i32>,
+    shares: Vec<f32>,
+}
+
+impl Packed {
+    fn of(texts: &[&[u32]]) -> Result<Self, EmbedError> {
+        let longest = texts.iter().map(|ids| ids.len()).max().unwrap_or_default();
+        let count: usize = texts.iter().map(|ids| ids.len()).sum();
+        let number = |value: usize| i32::try_from(value).map_err(|_| EmbedError::compute("a batch has 2^31 tokens or more"));
+        number(texts.len() * longest)?;
+        let mut packed = Self {
+            longest,
+            tokens: Vec::with_capacity(count),
+            places: Vec::with_capacity(count),
+            offsets: Vec::with_capacity(texts.len() * longest),
+            starts: vec![0],
+            shares: vec![0.0; texts.len() * longest],
+        };
+        let mut padding = Vec::with_capacity(texts.len() * longest - count);
+        for (row, ids) in texts.iter().enumerate() {
+            let share = (ids.len() as f32).recip();
+            for (place, id) in ids.iter().enumerate() {
+                packed.tokens.push(i32::try_from(*id).map_err(EmbedError::compute)?);
+                packed.places.push(number(place)?);
+                packed.offsets.push(number(row * longest + place)?);
+                if let Some(cell) = packed.shares.get_mut(row * longest + place) {
+                    *cell = share;
+                }
+            }
+            for place in ids.len()..longest {
+                padding.push(number(row * longest + place)?);
+            }
+            packed.starts.push(number(packed.tokens.len())?);
+        }
+        packed.offsets.append(&mut padding);
+        Ok(packed)
+    }
+}
+
+/// One vector for each row of tokens' vectors.
+fn pool(tokens: &[f32], rows: &Rows, dimension: usize, pooling: Pooling, normalize: bool) -> Vec<f32> {
+    let mut vectors = Vec::with_capacity(rows.rows * dimension);
+    for (row, mask) in tokens
+        .chunks_exact((rows.length * dimension).max(1))
+        .zip(rows.mask.chunks_exact(rows.length.max(1)))
+    {
+        let mut vector = vec![0_f32; dimension];
+        let kept = match pooling {
+            Pooling::Mean => mask.iter().filter(|kept| **kept == 1).count(),
+            Pooling::Cls => 1,
+        };
+        for token in row.chunks_exact(dimension.max(1)).take(kept) {
+            for (sum, component) in vector.iter_mut().zip(token) {
+                *sum += component;
+            }
+        }
+        vector.iter_mut().for_each(|sum| *sum /= kept.max(1) as f32);
+        if normalize {
+            normalized(&mut vector);
+        }
+        vectors.append(&mut vector);
+    }
+    vectors
+}
+
+fn normalized(vector: &mut [f32]) {
+    let length = vector.iter().map(|component| component * component).sum::<f32>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|component| *component /= length);
+}
+
+fn load(runtime: &Runtime, graph: &Graph, place: Place) -> ort::Result<Session> {
+    let commit = |mut builder: SessionBuilder| match graph {
+        Graph::File(path) => builder.commit_from_file(path),
+        Graph::Bytes(bytes) => builder.commit_from_memory(bytes),
+    };
+    let builder = || -> ort::Result<SessionBuilder> {
+        Ok(Session::builder(&runtime.environment)?
+            // Threads of the embedder run the session concurrently: dividing one run among threads would only add
+            // hand-over between them.
+            .with_intra_threads(1)?
+            .with_intra_op_spinning(false)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            // Patterns are kept per input shape, without a bound, and pay only when shapes recur.
+            .with_memory_pattern(false)?
+            .with_no_environment_execution_providers()?)
+    };
+    match place {
+        // On a CPU, the sum and its normalisation apart are faster than fused, in 8 bits by a fifth. Processors without VNNI
+        // add products of 8 bits in 16, which overflow, unless told to be precise.
+        Place::Cpu => commit(builder()?.with_disabled_optimizers("SkipLayerNormFusion")?.with_precise_qmm()?),
+        Place::Cuda(device) => {
+            let cuda = || {
+                CUDA::default()
+                    .with_device_id(i32::try_from(device).unwrap_or_default())
+                    // Sums in 32 bits where a fused kernel normalises.
+                    .with_skip_layer_norm_strict_mode(true)
+                    .with_tf32(false)
+            };
+            // No graph of a text model needs cuDNN, and without it a library of 1 GB stays unloaded. Older runtimes do not
+            // know the option.
+            let lean = cuda().with_arbitrary_config("enable_cudnn", "0").build().error_on_failure();
+            let plain = cuda().build().error_on_failure();
+            match builder()?.with_execution_providers([lean]) {
+                Ok(builder) => commit(builder),
+                Err(_) => commit(builder()?.with_execution_providers([plain])?),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_texts_say_where_each_token_stands() {
+        let packed = Packed::of(&[&[7, 8], &[1, 2, 3, 4], &[9]]).expect("small");
+        let expected = Packed {
+            longest: 4,
+            tokens: vec![7, 8, 1, 2, 3, 4, 9],
+            places: vec![0, 1, 0, 1, 2, 3, 0],
+            // The tokens' places in three rows of four, then those of the padding.
+            offsets: vec![0, 1, 4, 5, 6, 7, 8, 2, 3, 9, 10, 11],
+            starts: vec![0, 2, 6, 7],
+            shares: vec![0.5, 0.5, 0.0, 0.0, 0.25, 0.25, 0.25, 0.25, 1.0, 0.0, 0.0, 0.0],
+        };
+        assert_eq!(packed, expected);
+    }
+
+    #[test]
+    fn pooling_passes_padding_over() {
+        let rows = Rows {
+            rows: 2,
+            length: 2,
+            ids: vec![0; 4],
+            mask: vec![1, 0, 1, 1],
+        };
+        let tokens = [3.0, 4.0, 100.0, 100.0, 1.0, 0.0, 3.0, 2.0];
+        assert_eq!(pool(&tokens, &rows, 2, Pooling::Mean, false), [3.0, 4.0, 2.0, 1.0]);
+        assert_eq!(pool(&tokens, &rows, 2, Pooling::Cls, true), [0.6, 0.8, 1.0, 0.0]);
+    }
 }

@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use super::batch::Batch;
-
 /// Totals since the embedder was opened, and what waits at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EmbedderStats {
@@ -28,6 +26,8 @@ pub struct EmbedderStats {
     pub failed: u64,
     /// Time in runs of the model, summed over threads, in milliseconds.
     pub busy_ms: u64,
+    /// Time in the tokenizer, summed over threads, in milliseconds.
+    pub reading_ms: u64,
 }
 
 /// The running totals; each is right by itself, and no two of them belong together.
@@ -40,17 +40,22 @@ pub struct Counters {
     abandoned: AtomicU64,
     failed: AtomicU64,
     busy_us: AtomicU64,
+    reading_us: AtomicU64,
 }
 
 impl Counters {
-    pub fn ran(&self, batch: &Batch, time: Duration) {
-        let tokens: usize = batch.rows.iter().map(|row| row.ids.len()).sum();
-        let cells = batch.rows.len() * batch.length;
-        self.texts.fetch_add(batch.rows.len() as u64, Relaxed);
+    /// Adds a run of this many texts and tokens, in `cells` tokens with padding.
+    pub fn ran(&self, texts: usize, tokens: usize, cells: usize, time: Duration) {
+        self.texts.fetch_add(texts as u64, Relaxed);
         self.tokens.fetch_add(tokens as u64, Relaxed);
         self.padding.fetch_add(cells.saturating_sub(tokens) as u64, Relaxed);
         self.batches.fetch_add(1, Relaxed);
         self.busy_us.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub fn read_texts(&self, time: Duration) {
+        self.reading_us
+            .fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
     pub fn abandoned(&self, texts: usize) {
@@ -72,6 +77,7 @@ impl Counters {
             abandoned: self.abandoned.load(Relaxed),
             failed: self.failed.load(Relaxed),
             busy_ms: self.busy_us.load(Relaxed) / 1000,
+            reading_ms: self.reading_us.load(Relaxed) / 1000,
         }
     }
 }

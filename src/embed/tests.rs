@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     batch::{self, Limits},
-    queue::{Lane, Outcome, Queue, Row, Text, Ticket, Work},
-    session::SharedSession,
+    queue::{Lane, Outcome, Queue, Role, Row, Text, Ticket, Work},
+    session::{Graph, Place, SharedSession},
     stats::Counters,
     tokens::Tokens,
     worker::Worker,
@@ -233,7 +233,8 @@ async fn a_request_that_is_dropped_stops() {
 #[tokio::test]
 async fn abandoned_texts_are_not_computed() {
     let info = ModelInfo::read(&model_dir()).expect("run `make setup` first");
-    let session = SharedSession::open(&runtime(), &model_dir().join("model.onnx"), info.dimension).expect("a session");
+    let path = model_dir().join("model.onnx");
+    let session = SharedSession::open(&runtime(), &path, &Graph::File(&path), &info, Place::Cpu).expect("a session");
     let queue = Arc::new(Queue::new(64, 256));
     let counters = Arc::new(Counters::default());
     let worker = Worker {
@@ -242,6 +243,7 @@ async fn abandoned_texts_are_not_computed() {
         tokens: Arc::new(Tokens::read(&model_dir().join("tokenizer.json"), &info).expect("a tokenizer")),
         counters: Arc::clone(&counters),
         limits: Limits {
+            step: batch::STEP,
             tokens: 512,
             rows: 32,
             length: 256,
@@ -252,13 +254,61 @@ async fn abandoned_texts_are_not_computed() {
     drop(outcomes);
     let (wanted, mut outcomes) = mpsc::unbounded_channel();
     queue.push(Lane::Queries, [text(0, &wanted)]);
-    let thread = std::thread::spawn(move || worker.serve(&[Lane::Queries]));
+    let thread = std::thread::spawn(move || worker.serve(&[Lane::Queries], Role::Both));
     let (place, vector) = outcomes.recv().await.expect("an outcome").expect("a vector");
     assert_eq!((place, vector.len()), (0, 384));
     queue.close();
     thread.join().expect("no panic");
     let stats = counters.read(0, 0);
     assert_eq!((stats.texts, stats.abandoned, stats.batches), (1, 20, 1));
+}
+
+/// As beside a GPU: some threads read, others run what was read, in large pieces.
+#[tokio::test]
+async fn readers_and_runners_give_each_text_its_vector() {
+    let info = ModelInfo::read(&model_dir()).expect("run `make setup` first");
+    let path = model_dir().join("model.onnx");
+    let session = SharedSession::open(&runtime(), &path, &Graph::File(&path), &info, Place::Cpu).expect("a session");
+    let queue = Arc::new(Queue::new(64, 8));
+    let worker = Arc::new(Worker {
+        queue: Arc::clone(&queue),
+        session: Arc::new(session),
+        tokens: Arc::new(Tokens::read(&model_dir().join("tokenizer.json"), &info).expect("a tokenizer")),
+        counters: Arc::new(Counters::default()),
+        limits: Limits {
+            step: batch::GPU_STEP,
+            tokens: 600,
+            rows: usize::MAX,
+            length: info.max_tokens,
+        },
+    });
+    let threads: Vec<_> = [Role::Read, Role::Read, Role::Run { tokens: 600 }, Role::Run { tokens: 600 }]
+        .into_iter()
+        .map(|role| {
+            let worker = Arc::clone(&worker);
+            std::thread::spawn(move || worker.serve(&[Lane::Queries, Lane::Documents], role))
+        })
+        .collect();
+    let texts = texts(60);
+    let (sender, mut outcomes) = mpsc::unbounded_channel();
+    let queued = texts.iter().enumerate().map(|(place, text)| Text {
+        text: text.clone(),
+        ticket: ticket(place, &sender),
+    });
+    queue.push(Lane::Documents, queued);
+    drop(sender);
+    let expected = embedder().embed_texts(texts, |_| {}).await.expect("vectors");
+    let mut seen = 0;
+    while let Some(outcome) = outcomes.recv().await {
+        let (place, vector) = outcome.expect("a vector");
+        assert!(cosine(&vector, &expected[place]) > 0.999_99, "text {place}");
+        seen += 1;
+    }
+    assert_eq!(seen, 60);
+    let stats = worker.counters.read(0, 0);
+    assert!(stats.batches < 60, "{stats:?}");
+    queue.close();
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
 }
 
 #[tokio::test]
@@ -333,6 +383,7 @@ fn places(work: Option<Work>) -> Vec<usize> {
     match work {
         Some(Work::Texts(_, texts)) => texts.iter().map(|text| text.ticket.place).collect(),
         Some(Work::Run(batch)) => batch.rows.iter().map(|row| row.ticket.place).collect(),
+        Some(Work::Pack(rows)) => rows.iter().map(|row| row.ticket.place).collect(),
         None => vec![],
     }
 }
@@ -348,7 +399,7 @@ fn queries_come_together_and_before_documents() {
     }
     queue.push(Lane::Documents, [text(11, &sender)]);
     assert_eq!(
-        places(queue.next(&both)),
+        places(queue.next(&both, Role::Both)),
         [0, 1, 2],
         "those that wait are taken together, up to the window"
     );
@@ -360,22 +411,72 @@ fn queries_come_together_and_before_documents() {
         }],
     };
     queue.push_batches(Lane::Queries, [batch]);
-    assert_eq!(places(queue.next(&[Lane::Queries])), [20], "what was begun is finished first");
-    assert_eq!(places(queue.next(&both)), [3]);
-    assert_eq!(places(queue.next(&both)), [10, 11]);
+    assert_eq!(
+        places(queue.next(&[Lane::Queries], Role::Both)),
+        [20],
+        "what was begun is finished first"
+    );
+    assert_eq!(places(queue.next(&both, Role::Both)), [3]);
+    assert_eq!(places(queue.next(&both, Role::Both)), [10, 11]);
     queue.push(Lane::Documents, [text(12, &sender)]);
     queue.close();
-    assert!(queue.next(&both).is_none());
+    assert!(queue.next(&both, Role::Both).is_none());
     queue.push(Lane::Documents, [text(13, &sender)]);
     drop(sender);
     assert!(outcomes.is_closed(), "nothing waits in a closed queue");
 }
 
 #[test]
+fn rows_are_run_in_pieces_of_a_size_beside_those_who_read() {
+    let (sender, _outcomes) = mpsc::unbounded_channel();
+    let queue = Queue::new(2, 2);
+    let both = [Lane::Queries, Lane::Documents];
+    let row = |place: usize, tokens: usize| Row {
+        ids: vec![1; tokens],
+        ticket: ticket(place, &sender),
+    };
+    queue.push(Lane::Documents, (0..3).map(|place| text(place, &sender)));
+    queue.push_rows(Lane::Documents, [row(10, 4), row(11, 5), row(12, 2), row(13, 30), row(14, 1)]);
+    queue.push_rows(Lane::Queries, [row(20, 1)]);
+    let run = Role::Run { tokens: 10 };
+    assert_eq!(places(queue.next(&both, Role::Read)), [0, 1], "readers take texts alone");
+    assert_eq!(places(queue.next(&both, run)), [20]);
+    assert_eq!(places(queue.next(&both, run)), [10, 11], "as many as fit");
+    assert_eq!(places(queue.next(&both, run)), [12]);
+    assert_eq!(places(queue.next(&both, run)), [13], "one that is too long goes alone");
+    assert_eq!(places(queue.next(&both, run)), [14]);
+    assert_eq!(places(queue.next(&both, Role::Read)), [2]);
+}
+
+#[tokio::test]
+async fn a_gpu_that_must_be_there_is_asked_for_by_name() {
+    let settings = |device| EmbedderSettings {
+        threads: 1,
+        device,
+        ..EmbedderSettings::default()
+    };
+    // Tests run with the build for CPUs.
+    let error = Embedder::open(&runtime(), &model_dir(), settings(Device::Required)).expect_err("there is no GPU");
+    assert!(matches!(error, EmbedError::GpuMissing { .. }), "{error}");
+    assert!(error.to_string().contains("fetch-assets --gpu"), "{error}");
+    let embedder = open(settings(Device::Cuda));
+    let placement = embedder.placement();
+    assert_eq!((placement.device.as_str(), placement.precision), ("cpu", Precision::Fp32));
+    assert!(placement.why_not_gpu.is_some());
+    embedder.embed_query("It works on the CPU.").await.expect("a vector");
+    assert_eq!(open(settings(Device::Auto)).placement().why_not_gpu, None, "nobody asked for one");
+}
+
+#[test]
 fn batches_hold_one_length_and_stay_in_bounds() {
     let (sender, _outcomes) = mpsc::unbounded_channel();
     for (tokens, rows, length) in [(64, 4, 30), (1, 1, 30), (1_000_000, 1_000, 30), (100, 0, 31)] {
-        let limits = Limits { tokens, rows, length };
+        let limits = Limits {
+            step: batch::STEP,
+            tokens,
+            rows,
+            length,
+        };
         let all: Vec<Row> = (0..200)
             .map(|place| Row {
                 ids: vec![1; 2 + place * 11 % 29],
@@ -388,7 +489,11 @@ fn batches_hold_one_length_and_stay_in_bounds() {
             assert!(batch.length <= length);
             assert!(batch.rows.len() == 1 || (batch.rows.len() <= rows && batch.rows.len() * batch.length <= tokens));
             for row in &batch.rows {
-                assert_eq!(batch.length, batch::padded(row.ids.len(), length), "the length is the row's own");
+                assert_eq!(
+                    batch.length,
+                    batch::padded(row.ids.len(), batch::STEP, length),
+                    "the length is the row's own"
+                );
                 seen.push(row.ticket.place);
             }
             let input = batch.to_rows();

@@ -1,6 +1,6 @@
 //! Texts to token ids.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use tokenizers::Tokenizer;
 
@@ -15,6 +15,7 @@ const MAX_READ: usize = 256 << 10;
 pub struct Tokens {
     tokenizer: Tokenizer,
     max_tokens: usize,
+    lowercase: bool,
     /// The special tokens around a text, such as `[CLS]` and `[SEP]`.
     before: Vec<u32>,
     after: Vec<u32>,
@@ -46,6 +47,7 @@ impl Tokens {
         Ok(Self {
             tokenizer,
             max_tokens: info.max_tokens,
+            lowercase: info.lowercase,
             before,
             after,
         })
@@ -54,7 +56,7 @@ impl Tokens {
     /// The ids of a text as the model reads them: at least the special tokens, at most `max_tokens`.
     pub fn ids(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         let text = text.get(..text.floor_char_boundary(MAX_READ)).unwrap_or(text);
-        let encoding = self.tokenizer.encode_fast(text, false).map_err(EmbedError::compute)?;
+        let encoding = self.tokenizer.encode_fast(self.cased(text), false).map_err(EmbedError::compute)?;
         let room = self.max_tokens - self.before.len() - self.after.len();
         let mut ids = Vec::with_capacity(encoding.len().min(room) + self.before.len() + self.after.len());
         ids.extend_from_slice(&self.before);
@@ -63,11 +65,19 @@ impl Tokens {
         Ok(ids)
     }
 
+    fn cased<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.lowercase {
+            Cow::Owned(text.to_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+
     /// How many tokens a text has, without special ones and however many the model reads.
     pub fn count(&self, text: &str) -> usize {
         // A tokenizer that cannot read a text is taken at its worst: a token for each byte.
         self.tokenizer
-            .encode_fast(text, false)
+            .encode_fast(self.cased(text), false)
             .map_or(text.len(), |encoding| encoding.len())
     }
 }

@@ -9,13 +9,13 @@ use std::{
 use super::{
     EmbedError,
     batch::{Batch, Limits, divide},
-    queue::{Lane, Queue, Row, Text, Work},
+    queue::{Lane, Queue, Role, Row, Text, Work},
     session::SharedSession,
     stats::Counters,
     tokens::Tokens,
 };
 
-/// What all threads share.
+/// What a thread needs; threads that run the same session share it.
 pub struct Worker {
     pub queue: Arc<Queue>,
     pub session: Arc<SharedSession>,
@@ -26,9 +26,10 @@ pub struct Worker {
 
 impl Worker {
     /// Serves the lanes until the queue is closed.
-    pub fn serve(&self, lanes: &[Lane]) {
-        while let Some(work) = self.queue.next(lanes) {
+    pub fn serve(&self, lanes: &[Lane], role: Role) {
+        while let Some(work) = self.queue.next(lanes, role) {
             match work {
+                Work::Texts(lane, texts) if role == Role::Read => self.queue.push_rows(lane, self.read(texts)),
                 Work::Texts(lane, texts) => {
                     let mut batches = divide(self.read(texts), self.limits).into_iter();
                     // One is done here, the others are for whoever is free.
@@ -41,11 +42,14 @@ impl Worker {
                     }
                 }
                 Work::Run(batch) => self.run(batch),
+                Work::Pack(rows) if self.session.is_packed() => self.run_packed(rows),
+                Work::Pack(rows) => divide(rows, self.limits).into_iter().for_each(|batch| self.run(batch)),
             }
         }
     }
 
     fn read(&self, texts: Vec<Text>) -> Vec<Row> {
+        let started = Instant::now();
         let mut rows = Vec::with_capacity(texts.len());
         for Text { text, ticket } in texts {
             if ticket.is_abandoned() {
@@ -60,6 +64,7 @@ impl Worker {
                 }
             }
         }
+        self.counters.read_texts(started.elapsed());
         rows
     }
 
@@ -71,19 +76,40 @@ impl Worker {
             return;
         }
         let started = Instant::now();
-        let vectors = guarded(|| self.session.run(&batch.to_rows()));
+        let vectors = guarded(|| self.session.run(batch.to_rows()));
+        let cells = batch.rows.len() * batch.length;
+        self.settle(batch.rows, cells, started, vectors);
+    }
+
+    fn run_packed(&self, mut rows: Vec<Row>) {
+        let before = rows.len();
+        rows.retain(|row| !row.ticket.is_abandoned());
+        self.counters.abandoned(before - rows.len());
+        if rows.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        let texts: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
+        let vectors = guarded(|| self.session.run_packed(&texts));
+        let cells = texts.iter().map(|ids| ids.len()).sum();
+        self.settle(rows, cells, started, vectors);
+    }
+
+    /// Hands the vectors of a run over; `cells` is its size in tokens, padding included.
+    fn settle(&self, rows: Vec<Row>, cells: usize, started: Instant, vectors: Result<Vec<f32>, EmbedError>) {
         match vectors {
             Ok(vectors) => {
-                self.counters.ran(&batch, started.elapsed());
-                let dimension = vectors.len() / batch.rows.len();
-                for (row, vector) in batch.rows.into_iter().zip(vectors.chunks_exact(dimension.max(1))) {
+                let tokens = rows.iter().map(|row| row.ids.len()).sum();
+                self.counters.ran(rows.len(), tokens, cells, started.elapsed());
+                let dimension = vectors.len() / rows.len().max(1);
+                for (row, vector) in rows.into_iter().zip(vectors.chunks_exact(dimension.max(1))) {
                     row.ticket.settle(Ok(vector.to_vec()));
                 }
             }
             Err(error) => {
-                tracing::error!(%error, rows = batch.rows.len(), length = batch.length, "an embedding batch failed");
-                self.counters.failed(batch.rows.len());
-                for row in batch.rows {
+                tracing::error!(%error, rows = rows.len(), cells, "an embedding batch failed");
+                self.counters.failed(rows.len());
+                for row in rows {
                     row.ticket.settle(Err(error.clone()));
                 }
             }

@@ -123,12 +123,10 @@ impl Generator for Extractive {
         let wanted = format!("{} {}", request.question, request.phrasings.join(" "));
         let mut candidates = candidates(&wanted, &request.passages, asked, effort.candidates);
         if !candidates.is_empty() {
-            let mut texts = vec![request.question.clone()];
-            texts.extend(request.phrasings.iter().take(PHRASINGS).cloned());
-            let asked = texts.len();
-            texts.extend(candidates.iter().map(|c| in_context(c, &request.passages)));
-            let mut vectors = self.embedder.embed_queries(texts).await?.into_iter();
-            let questions: Vec<Vec<f32>> = vectors.by_ref().take(asked).collect();
+            let mut asked = vec![request.question.clone()];
+            asked.extend(request.phrasings.iter().take(PHRASINGS).cloned());
+            let texts = candidates.iter().map(|c| in_context(c, &request.passages)).collect();
+            let (questions, vectors) = tokio::try_join!(self.embedder.embed_queries(asked), self.embedder.embed_passages(texts))?;
             for (candidate, vector) in candidates.iter_mut().zip(vectors) {
                 let mut cosines = questions.iter().map(|question| cosine(question, &vector));
                 candidate.cosine = cosines.next().unwrap_or_default();

@@ -11,7 +11,7 @@ use super::spec::{OnFailure, Pipeline};
 use super::tuning::Tuned;
 use super::visibility::Visibility;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
-use crate::embed::{Embedder, EmbedderSettings, Runtime};
+use crate::embed::{Embedder, EmbedderSettings, Precision, Runtime, RuntimeChoice};
 use crate::events::Events;
 use crate::files::{DirectoryStore, FileStore};
 use crate::generate::llm::{LlmError, LlmHealth, LlmSettings, Refusal};
@@ -40,6 +40,10 @@ pub struct EngineSettings {
     pub default_collection: String,
     /// Name of the embedding model: a directory under `models/`.
     pub model: String,
+    /// Which ONNX Runtime is loaded, and the processor that runs the model.
+    pub runtime: RuntimeChoice,
+    /// The numbers that the model computes in.
+    pub precision: Precision,
     /// Threads that embed; 0 takes one for each core.
     pub embedder_threads: usize,
     /// Texts that may wait for the embedder, for questions and for documents each.
@@ -74,6 +78,8 @@ impl EngineSettings {
             share_dir: share_dir.into(),
             default_collection: "documents".to_owned(),
             model: "all-MiniLM-L6-v2".to_owned(),
+            runtime: RuntimeChoice::default(),
+            precision: Precision::default(),
             embedder_threads: 0,
             // About four documents' windows, so that the embedder never starves between them.
             embedder_queue: 1_024,
@@ -269,16 +275,23 @@ impl Engine {
         // The model and the plugins load side by side; both are blocking work.
         let embedder = tokio::task::spawn_blocking({
             let share = share.clone();
+            let (choice, precision) = (settings.runtime.clone(), settings.precision);
             move || {
-                let runtime = Runtime::load(&share.join("lib").join("libonnxruntime.so"))?;
+                let runtime = Runtime::find(&share, &choice)?;
                 let mut settings = EmbedderSettings {
                     queue,
+                    device: choice.device,
+                    precision,
                     ..EmbedderSettings::default()
                 };
                 if threads > 0 {
                     settings.threads = threads;
                 }
-                Embedder::open(&runtime, &share.join("models").join(model), settings)
+                let embedder = Embedder::open(&runtime, &share.join("models").join(model), settings)?;
+                let (model, placement) = (&embedder.info().name, embedder.placement());
+                let (device, precision) = (&placement.device, placement.precision.name());
+                tracing::info!(model, device, precision, runtime = runtime.version(), "the embedder is ready");
+                Ok::<_, crate::embed::EmbedError>(embedder)
             }
         });
         let (allowed, store) = (settings.allowed_plugins.clone(), data.join("plugins"));

@@ -66,7 +66,14 @@ impl Engine {
         }
         for collection in collections {
             let key = CollectionKey::new(&collection.id)?;
-            self.make_index(&collection.id).await?;
+            match self.make_index(&collection.id).await {
+                // Another model goes by the old one's name: this collection says so when it is used, the others serve.
+                Err(PipelineError::Index(error @ IndexError::SchemaMismatch { .. })) => {
+                    tracing::error!(collection = collection.name, %error, "a collection is set aside until its model is back");
+                    continue;
+                }
+                other => other?,
+            }
             let indexed = match self.index.documents(&key).await {
                 Ok(indexed) => indexed,
                 Err(error @ IndexError::Corrupt { .. }) => {

@@ -84,6 +84,7 @@ impl Engine {
             pipelines.installed
         };
         let pipeline = Pipeline::parse(collection.pipeline.clone())?;
+        self.check_dimension(collection)?;
         let resolved = Arc::new(self.resolve(&collection.id, &collection.name, pipeline)?);
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         // What was installed meanwhile may be another plugin than was found: this is good for one use.
@@ -93,9 +94,29 @@ impl Engine {
         Ok(resolved)
     }
 
-    /// Checks a pipeline against what is installed, naming the key that is wrong.
-    pub(super) fn resolve(&self, collection_id: &str, collection: &str, pipeline: Pipeline) -> Result<Resolved, PipelineError> {
+    /// A model may be converted anew under its old name: its vectors must still fit those in the index.
+    fn check_dimension(&self, collection: &Collection) -> Result<(), PipelineError> {
         let model = self.embedder.info();
+        let Ok(Lock { model: locked, .. }) = serde_json::from_value::<Lock>(collection.lock.clone()) else {
+            return Ok(());
+        };
+        if locked.dimension == model.dimension {
+            return Ok(());
+        }
+        let issue = format!(
+            "the vectors of `{}` have {} components and were made with `{}`, but `{}` gives {}: set embedder.model of the server to a model of \
+             {} components, or upload the documents into a new collection",
+            collection.name, locked.dimension, locked.name, model.name, model.dimension, locked.dimension
+        );
+        Err(ApiError::validation("pipeline.embedder.model", issue).into())
+    }
+
+    /// Checks a pipeline against what is installed, naming the key that is wrong.
+    pub(super) fn resolve(&self, collection_id: &str, collection: &str, mut pipeline: Pipeline) -> Result<Resolved, PipelineError> {
+        let model = self.embedder.info();
+        if pipeline.embedder.model.is_empty() {
+            pipeline.embedder.model.clone_from(&model.name);
+        }
         if pipeline.embedder.model != model.name {
             let issue = format!("this server has the model `{}`, not `{}`", model.name, pipeline.embedder.model);
             return Err(ApiError::validation("pipeline.embedder.model", issue).into());

@@ -95,7 +95,7 @@ impl ExtractorChoice {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedderChoice {
-    /// Name of a directory under `models/`.
+    /// Name of a directory under `models/`; empty for the server's.
     pub model: String,
 }
 
@@ -316,9 +316,7 @@ impl Default for Pipeline {
         Self {
             extractors: BTreeMap::new(),
             chunker: PluginChoice::named("recursive@^1"),
-            embedder: EmbedderChoice {
-                model: "all-MiniLM-L6-v2".to_owned(),
-            },
+            embedder: EmbedderChoice { model: String::new() },
             analyzer: PluginChoice::named("rules@^1"),
             retrieval: Retrieval::default(),
             generator: GeneratorChoice::default(),

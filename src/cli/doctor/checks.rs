@@ -5,7 +5,7 @@ use super::super::{CliError, console, serve, tools};
 use super::Check;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::config::Settings;
-use crate::embed::{ModelInfo, Runtime};
+use crate::embed::{ModelInfo, Runtime, RuntimeChoice};
 use crate::generate::{Llm, LlmError};
 use crate::pipeline::Pipeline;
 use crate::plugin::{Host, HostSettings, Kind, Registry};
@@ -20,18 +20,17 @@ const SETUP: &str = "make setup   (in Ibid's source directory; or point --share-
 pub fn share(settings: &Settings) -> Vec<Check> {
     let share = &settings.share_dir;
     vec![
-        runtime(share),
+        runtime(share, &settings.embedder.runtime_choice()),
         model(share, &settings.embedder.model),
         plugins(share, &settings.data_dir),
     ]
 }
 
-fn runtime(share: &Path) -> Check {
-    let library = share.join("lib").join("libonnxruntime.so");
-    match Runtime::load(&library) {
+fn runtime(share: &Path, choice: &RuntimeChoice) -> Check {
+    match Runtime::find(share, choice) {
         Ok(runtime) => Check::ok(
             "runtime",
-            format!("ONNX Runtime {} loads from {}", runtime.version(), library.display()),
+            format!("ONNX Runtime {} loads from {}", runtime.version(), runtime.library().display()),
         ),
         Err(error) => Check::broken("runtime", error.to_string(), SETUP),
     }
@@ -53,7 +52,14 @@ fn model(share: &Path, name: &str) -> Check {
         Ok(info) => info,
         Err(error) => return Check::broken("model", error.to_string(), remedy),
     };
-    for (file, expected) in [("model.onnx", &info.model_sha256), ("tokenizer.json", &info.tokenizer_sha256)] {
+    let mut files = vec![("model.onnx", &info.model_sha256), ("tokenizer.json", &info.tokenizer_sha256)];
+    files.extend(
+        info.ready
+            .iter()
+            .flat_map(|ready| &ready.external)
+            .map(|(file, sha256)| (file.as_str(), sha256)),
+    );
+    for (file, expected) in files {
         let path = directory.join(file);
         match tools::sha256(&path) {
             Ok(found) if found == *expected => {}

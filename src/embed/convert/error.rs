@@ -51,6 +51,14 @@ pub enum ConvertError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An ONNX file cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The target's last component is not a usable model name.
     #[error("{}: the target must end in the model's name, in UTF-8", path.display())]
     Target {
@@ -69,6 +77,7 @@ impl ConvertError {
             Self::Unsupported { .. } => "MODEL_UNSUPPORTED",
             Self::Weight { .. } => "MODEL_WEIGHTS_INVALID",
             Self::Tokenizer { .. } => "MODEL_TOKENIZER_INVALID",
+            Self::Onnx { .. } => "MODEL_ONNX_INVALID",
             Self::Target { .. } => "MODEL_TARGET_INVALID",
         }
     }

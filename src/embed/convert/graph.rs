@@ -2,13 +2,19 @@
 //!
 //! Plain operators only: on CPU, ONNX Runtime runs them faster than the fused ones of its own domain. Sums over
 //! tokens and over the vector are matrix products, because reductions would need cuDNN on a GPU.
+//! [`super::packed`] builds the graph for GPUs from the same parts.
+
+use std::collections::HashMap;
 
 use super::{
-    super::model::Pooling,
-    ConvertError,
-    onnx::{AttributeProto, DimensionValue, FLOAT, GraphProto, INT64, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfoProto},
-    settings::{Activation, Settings},
-    weights::Weights,
+    super::model::{Activation, Architecture, Pooling},
+    ConvertError, half,
+    onnx::{
+        AttributeProto, DimensionValue, FLOAT, FLOAT16, GraphProto, INT8, INT64, ModelProto, NodeProto, OperatorSetId, TensorProto, UINT8,
+        ValueInfoProto,
+    },
+    quantize::quantize,
+    weights::Source,
 };
 
 /// The graph's inputs: `int64 [batch, sequence]` each.
@@ -20,171 +26,305 @@ pub const OUTPUT: &str = "sentence_embedding";
 
 const IR_VERSION: i64 = 10;
 const OPSET: i64 = 20;
+/// ONNX Runtime's own operators.
+pub const MICROSOFT: &str = "com.microsoft";
 
-/// The whole model, weights included.
-pub fn build(settings: &Settings, weights: &Weights) -> Result<ModelProto, ConvertError> {
-    let mut graph = Builder {
-        settings,
-        weights,
-        nodes: Vec::new(),
-        constants: Vec::new(),
-    };
-    graph.shared_constants();
+/// In which numbers a graph computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// 32-bit floats throughout.
+    Single,
+    /// Weights and the inputs of matrix products in 8 bits, with one scale per weight column and one per token; the
+    /// rest in 32-bit floats. A token's scale depends on the token alone, so no row has an influence on another.
+    Eight,
+    /// 16-bit floats, pooling aside.
+    Half,
+}
+
+/// What a graph computes.
+pub struct Shape<'a> {
+    pub architecture: &'a Architecture,
+    pub pooling: Pooling,
+    pub normalized: bool,
+}
+
+/// The whole model, weights included, for rows padded to one length.
+pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<ModelProto, ConvertError> {
+    let mut graph = Builder::new(shape, weights, numbers);
+    let per_head = graph.shape.architecture.hidden / graph.shape.architecture.heads;
+    graph.integers("axes.1.2", &[1, 2]);
+    graph.integers("shape.heads", &[0, 0, signed(graph.shape.architecture.heads), signed(per_head)]);
+    graph.integers("shape.hidden", &[0, 0, signed(graph.shape.architecture.hidden)]);
+    graph.scalar("one", 1.0);
+    // The smallest number that there is.
+    graph.scalar("masked", if numbers == Numbers::Half { -65504.0 } else { f32::MIN });
+
     let mask = graph.node("mask", "Cast", &[ATTENTION_MASK], vec![AttributeProto::int("to", i64::from(FLOAT))]);
-    let bias = graph.attention_bias(&mask);
-    let mut hidden = graph.embeddings()?;
-    for layer in 0..settings.layers {
+    let range = vec![AttributeProto::int("start", 1), AttributeProto::int("end", 2)];
+    let length = graph.node("sequence", "Shape", &[INPUT_IDS], range);
+    let bias = graph.attention_bias(&length)?;
+    let mut hidden = graph.embeddings(&length)?;
+    for layer in 0..graph.shape.architecture.layers {
         hidden = graph.layer(layer, hidden, &bias)?;
     }
-    graph.pool(&hidden, &mask);
-
-    let named = |name: &str| DimensionValue::Named(name.to_owned());
+    let hidden = graph.single("hidden.single", hidden);
+    let pooled = match graph.shape.pooling {
+        Pooling::Mean => {
+            graph.scalar32("count.floor", 1e-9);
+            let row = graph.node("pool.mask", "Unsqueeze", &[&mask, "axes.1"], vec![]);
+            let sum = graph.node("pool.sum", "MatMul", &[&row, &hidden], vec![]);
+            // The mask is 0 or 1, so its product with itself counts the tokens.
+            let column = graph.node("pool.mask.column", "Transpose", &[&row], turn());
+            let count = graph.node("pool.count", "MatMul", &[&row, &column], vec![]);
+            let divisor = graph.node("pool.divisor", "Max", &[&count, "count.floor"], vec![]);
+            graph.node("pool.mean", "Div", &[&sum, &divisor], vec![])
+        }
+        Pooling::Cls => graph.node("pool.first", "Slice", &[&hidden, "axes.0", "axes.1", "axes.1"], vec![]),
+    };
+    graph.finish(&pooled);
     let input = |name: &str| ValueInfoProto::tensor(name, INT64, vec![named("batch"), named("sequence")]);
-    let output = ValueInfoProto::tensor(OUTPUT, FLOAT, vec![named("batch"), DimensionValue::Fixed(signed(settings.hidden))]);
-    Ok(ModelProto {
-        ir_version: IR_VERSION,
-        producer_name: "ibid".to_owned(),
-        producer_version: super::CONVERTER_VERSION.to_string(),
-        graph: Some(GraphProto {
-            node: graph.nodes,
-            name: "sentence-embedding".to_owned(),
-            initializer: graph.constants,
-            input: vec![input(INPUT_IDS), input(ATTENTION_MASK)],
-            output: vec![output],
-        }),
-        opset_import: vec![OperatorSetId {
-            domain: String::new(),
-            version: OPSET,
-        }],
-    })
+    Ok(graph.model(vec![input(INPUT_IDS), input(ATTENTION_MASK)]))
 }
 
-struct Builder<'a> {
-    settings: &'a Settings,
-    weights: &'a Weights<'a>,
+/// A dimension that is known at run time only.
+pub fn named(name: &str) -> DimensionValue {
+    DimensionValue::Named(name.to_owned())
+}
+
+/// Swaps the last two of three axes.
+fn turn() -> Vec<AttributeProto> {
+    vec![AttributeProto::ints("perm", &[0, 2, 1])]
+}
+
+/// A graph in the making.
+pub struct Builder<'a> {
+    pub shape: &'a Shape<'a>,
+    weights: &'a dyn Source,
+    numbers: Numbers,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
+    /// What was quantised already: a tensor's 8-bit form and its tokens' scales.
+    quantized: HashMap<String, (String, String)>,
 }
 
-impl Builder<'_> {
-    /// Adds an operation whose only output is called `name`, and returns that name.
-    fn node(&mut self, name: &str, op_type: &str, input: &[&str], attribute: Vec<AttributeProto>) -> String {
+impl<'a> Builder<'a> {
+    pub fn new(shape: &'a Shape<'a>, weights: &'a dyn Source, numbers: Numbers) -> Self {
+        let mut graph = Self {
+            shape,
+            weights,
+            numbers,
+            nodes: Vec::new(),
+            constants: Vec::new(),
+            quantized: HashMap::new(),
+        };
+        graph.integers("axes.0", &[0]);
+        graph.integers("axes.1", &[1]);
+        if numbers == Numbers::Eight {
+            graph.integers("axes.last", &[-1]);
+            graph.scalar("quantize.one", 1.0);
+            graph.scalar("quantize.range", 127.0);
+            graph.scalar("quantize.step", 1.0 / 127.0);
+            // What a token of zeros is divided by.
+            graph.scalar("quantize.floor", 1e-9);
+            graph.raw("quantize.zero", UINT8, &[], vec![128]);
+        }
+        graph
+    }
+
+    /// Adds an operation of ONNX whose only output is called `name`, and returns that name.
+    pub fn node(&mut self, name: &str, op_type: &str, input: &[&str], attribute: Vec<AttributeProto>) -> String {
+        self.node_of("", name, op_type, input, attribute)
+    }
+
+    /// Adds an operation of the operator set `domain`.
+    pub fn node_of(&mut self, domain: &str, name: &str, op_type: &str, input: &[&str], attribute: Vec<AttributeProto>) -> String {
         self.nodes.push(NodeProto {
             input: input.iter().map(|&name| name.to_owned()).collect(),
             output: vec![name.to_owned()],
             name: format!("{name}/{op_type}"),
             op_type: op_type.to_owned(),
             attribute,
+            domain: domain.to_owned(),
         });
         name.to_owned()
     }
 
-    fn constant(&mut self, name: &str, shape: &[usize], raw_data: Vec<u8>) {
+    fn raw(&mut self, name: &str, data_type: i32, shape: &[usize], raw_data: Vec<u8>) {
         let dims = shape.iter().copied().map(signed).collect();
         self.constants.push(TensorProto {
             dims,
-            data_type: FLOAT,
+            data_type,
             name: name.to_owned(),
             raw_data,
         });
+    }
+
+    /// A constant of the graph's own floats, given as little-endian 32-bit ones.
+    pub fn constant(&mut self, name: &str, shape: &[usize], floats: Vec<u8>) {
+        if self.numbers == Numbers::Half {
+            self.raw(name, FLOAT16, shape, half::narrow(&floats));
+        } else {
+            self.raw(name, FLOAT, shape, floats);
+        }
     }
 
     fn scalar(&mut self, name: &str, value: f32) {
         self.constant(name, &[], value.to_le_bytes().to_vec());
     }
 
-    fn integers(&mut self, name: &str, values: &[i64]) {
+    /// A constant for the part of the graph that always computes in 32 bits.
+    fn scalar32(&mut self, name: &str, value: f32) {
+        self.raw(name, FLOAT, &[], value.to_le_bytes().to_vec());
+    }
+
+    pub fn integers(&mut self, name: &str, values: &[i64]) {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constants.push(TensorProto {
-            dims: vec![signed(values.len())],
-            data_type: INT64,
-            name: name.to_owned(),
-            raw_data,
-        });
+        self.raw(name, INT64, &[values.len()], raw_data);
     }
 
     /// A weight under its own name and shape.
-    fn weight(&mut self, name: &str, shape: &[usize]) -> Result<(), ConvertError> {
-        let bytes = self.weights.get(name, shape)?;
+    pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<(), ConvertError> {
+        let bytes = self.weights.vector(name, shape)?;
         self.constant(name, shape, bytes);
         Ok(())
     }
 
-    fn shared_constants(&mut self) {
-        let per_head = self.settings.hidden / self.settings.heads;
-        self.integers("axes.0", &[0]);
-        self.integers("axes.1", &[1]);
-        self.integers("axes.1.2", &[1, 2]);
-        self.integers("shape.heads", &[0, 0, signed(self.settings.heads), signed(per_head)]);
-        self.integers("shape.hidden", &[0, 0, signed(self.settings.hidden)]);
-        self.scalar("one", 1.0);
-        self.scalar("masked", f32::MIN);
-        self.scalar("attention.scale", (per_head as f32).sqrt().recip());
-        self.scalar("count.floor", 1e-9);
-        self.scalar("norm.floor", 1e-12);
+    /// The weight as little-endian 32-bit floats, for a constant under another name.
+    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
+        self.weights.vector(name, shape)
     }
 
-    /// Added to attention scores: 0 for a token, the smallest float for padding; `[batch, 1, 1, sequence]`.
-    fn attention_bias(&mut self, mask: &str) -> String {
-        let wide = self.node("mask.wide", "Unsqueeze", &[mask, "axes.1.2"], vec![]);
+    /// A linear layer's weight `name.weight`, laid out `[inputs, outputs]`; returns its name.
+    pub fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<String, ConvertError> {
+        let weight = format!("{name}.weight");
+        let bytes = self.weights.matrix(&weight, inputs, outputs)?;
+        self.constant(&weight, &[inputs, outputs], bytes);
+        Ok(weight)
+    }
+
+    /// Added to attention scores: 0 for a token, the smallest number for padding, and where the model has it the bias
+    /// by distance; `[batch, 1 or heads, 1 or sequence, sequence]`.
+    fn attention_bias(&mut self, length: &str) -> Result<String, ConvertError> {
+        let kind = if self.numbers == Numbers::Half { FLOAT16 } else { FLOAT };
+        let mask = self.node(
+            "mask.bias.mask",
+            "Cast",
+            &[ATTENTION_MASK],
+            vec![AttributeProto::int("to", i64::from(kind))],
+        );
+        let wide = self.node("mask.wide", "Unsqueeze", &[&mask, "axes.1.2"], vec![]);
         let absent = self.node("mask.absent", "Sub", &["one", &wide], vec![]);
-        self.node("mask.bias", "Mul", &[&absent, "masked"], vec![])
+        let bias = self.node("mask.bias", "Mul", &[&absent, "masked"], vec![]);
+        let Architecture { heads, positions, .. } = *self.shape.architecture;
+        if !self.shape.architecture.distance_bias {
+            return Ok(bias);
+        }
+        let table = "encoder.distance_bias";
+        self.weight(table, &[1, heads, positions, positions])?;
+        self.integers("axes.2.3", &[2, 3]);
+        self.integers("zeros", &[0, 0]);
+        let concat = vec![AttributeProto::int("axis", 0)];
+        let ends = self.node("distance.ends", "Concat", &[length, length], concat);
+        let near = self.node("distance.bias", "Slice", &[table, "zeros", &ends, "axes.2.3"], vec![]);
+        Ok(self.node("attention.bias", "Add", &[&near, &bias], vec![]))
     }
 
-    fn embeddings(&mut self) -> Result<String, ConvertError> {
-        let Settings {
+    /// The tables of words, positions and the one type that single texts have.
+    pub fn embedding_tables(&mut self) -> Result<(), ConvertError> {
+        let Architecture {
             hidden,
             vocabulary,
             positions,
-            types,
             ..
-        } = *self.settings;
+        } = *self.shape.architecture;
         self.weight("embeddings.word_embeddings.weight", &[vocabulary, hidden])?;
         self.weight("embeddings.position_embeddings.weight", &[positions, hidden])?;
-        // Every token of a single text has type 0, so one row of that table is all that is ever used.
-        let mut row = self.weights.get("embeddings.token_type_embeddings.weight", &[types, hidden])?;
-        row.truncate(hidden * size_of::<f32>());
-        self.constant("embeddings.token_type_embeddings.0", &[hidden], row);
+        self.weight("embeddings.token_type_embeddings.0", &[hidden])
+    }
 
+    fn embeddings(&mut self, length: &str) -> Result<String, ConvertError> {
+        self.embedding_tables()?;
         let words = self.node(
             "embeddings.words",
             "Gather",
             &["embeddings.word_embeddings.weight", INPUT_IDS],
             vec![],
         );
-        let typed = self.node("embeddings.typed", "Add", &[&words, "embeddings.token_type_embeddings.0"], vec![]);
-        let range = vec![AttributeProto::int("start", 1), AttributeProto::int("end", 2)];
-        let length = self.node("sequence", "Shape", &[INPUT_IDS], range);
         let table = "embeddings.position_embeddings.weight";
-        let places = self.node("embeddings.places", "Slice", &[table, "axes.0", &length, "axes.0"], vec![]);
-        let sum = self.node("embeddings.sum", "Add", &[&typed, &places], vec![]);
+        let places = self.node("embeddings.places", "Slice", &[table, "axes.0", length, "axes.0"], vec![]);
+        self.embedded(&words, &places)
+    }
+
+    /// The encoder's input, of each token's word and place.
+    pub fn embedded(&mut self, words: &str, places: &str) -> Result<String, ConvertError> {
+        let typed = self.node("embeddings.typed", "Add", &[words, "embeddings.token_type_embeddings.0"], vec![]);
+        let sum = self.node("embeddings.sum", "Add", &[&typed, places], vec![]);
         self.layer_norm("embeddings.LayerNorm", &sum)
     }
 
     fn layer_norm(&mut self, name: &str, input: &str) -> Result<String, ConvertError> {
-        let hidden = self.settings.hidden;
+        let hidden = self.shape.architecture.hidden;
         let (scale, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         self.weight(&scale, &[hidden])?;
         self.weight(&bias, &[hidden])?;
         let attributes = vec![
             AttributeProto::int("axis", -1),
-            AttributeProto::float("epsilon", self.settings.epsilon),
+            AttributeProto::float("epsilon", self.shape.architecture.epsilon),
         ];
         Ok(self.node(name, "LayerNormalization", &[input, &scale, &bias], attributes))
     }
 
     fn linear(&mut self, name: &str, input: &str, inputs: usize, outputs: usize) -> Result<String, ConvertError> {
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        let turned = self.weights.transposed(&weight, outputs, inputs)?;
-        self.constant(&weight, &[inputs, outputs], turned);
+        let bias = format!("{name}.bias");
+        // The values carry half of the error that 8 bits bring, and a twelfth of the work: they stay in 32.
+        let product = if self.numbers == Numbers::Eight && !name.ends_with("attention.self.value") {
+            self.product_of_eight(name, input, inputs, outputs)?
+        } else {
+            let weight = self.matrix(name, inputs, outputs)?;
+            self.node(&format!("{name}.product"), "MatMul", &[input, &weight], vec![])
+        };
         self.weight(&bias, &[outputs])?;
-        let product = self.node(&format!("{name}.product"), "MatMul", &[input, &weight], vec![]);
         Ok(self.node(name, "Add", &[&product, &bias], vec![]))
+    }
+
+    fn product_of_eight(&mut self, name: &str, input: &str, inputs: usize, outputs: usize) -> Result<String, ConvertError> {
+        let (eight, scale) = self.quantized(input);
+        let weight = format!("{name}.weight");
+        let (values, scales) = quantize(&self.weights.matrix(&weight, inputs, outputs)?, outputs);
+        self.raw(&weight, INT8, &[inputs, outputs], values);
+        let steps = format!("{name}.scale");
+        self.raw(&steps, FLOAT, &[outputs], scales);
+        let product = self.node_of(
+            MICROSOFT,
+            &format!("{name}.product.eight"),
+            "MatMulIntegerToFloat",
+            &[&eight, &weight, "quantize.one", &steps, "quantize.zero"],
+            vec![],
+        );
+        Ok(self.node(&format!("{name}.product"), "Mul", &[&product, &scale], vec![]))
+    }
+
+    /// The tensor in 8 bits, and what a step of each token is worth. Tokens are scaled one by one: the runtime's own
+    /// operator takes one scale for the whole batch, which is coarser, and lets a text change its neighbours.
+    fn quantized(&mut self, input: &str) -> (String, String) {
+        if let Some(done) = self.quantized.get(input) {
+            return done.clone();
+        }
+        let at = |part: &str| format!("{input}.{part}");
+        let size = self.node(&at("size"), "Abs", &[input], vec![]);
+        let peak = self.node(&at("peak"), "ReduceMax", &[&size, "axes.last"], vec![]);
+        let peak = self.node(&at("peak.safe"), "Max", &[&peak, "quantize.floor"], vec![]);
+        let factor = self.node(&at("factor"), "Div", &["quantize.range", &peak], vec![]);
+        let wide = self.node(&at("wide"), "Mul", &[input, &factor], vec![]);
+        let eight = self.node(&at("eight"), "QuantizeLinear", &[&wide, "quantize.one", "quantize.zero"], vec![]);
+        let scale = self.node(&at("scale"), "Mul", &[&peak, "quantize.step"], vec![]);
+        self.quantized.insert(input.to_owned(), (eight.clone(), scale.clone()));
+        (eight, scale)
     }
 
     /// A projection split into heads; `order` says how its axes (batch, sequence, head, width) come out.
     fn heads(&mut self, name: &str, input: &str, order: [i64; 4]) -> Result<String, ConvertError> {
-        let hidden = self.settings.hidden;
+        let hidden = self.shape.architecture.hidden;
         let flat = self.linear(name, input, hidden, hidden)?;
         let split = self.node(&format!("{name}.split"), "Reshape", &[&flat, "shape.heads"], vec![]);
         let attributes = vec![AttributeProto::ints("perm", &order)];
@@ -193,14 +333,14 @@ impl Builder<'_> {
 
     fn layer(&mut self, index: usize, input: String, bias: &str) -> Result<String, ConvertError> {
         let at = |part: &str| format!("encoder.layer.{index}.{part}");
-        let Settings { hidden, inner, .. } = *self.settings;
+        let Architecture { hidden, inner, .. } = *self.shape.architecture;
 
+        // The scale of attention scores is part of the query's weights.
         let query = self.heads(&at("attention.self.query"), &input, [0, 2, 1, 3])?;
         let key = self.heads(&at("attention.self.key"), &input, [0, 2, 3, 1])?;
         let value = self.heads(&at("attention.self.value"), &input, [0, 2, 1, 3])?;
         let scores = self.node(&at("attention.scores"), "MatMul", &[&query, &key], vec![]);
-        let scaled = self.node(&at("attention.scaled"), "Mul", &[&scores, "attention.scale"], vec![]);
-        let masked = self.node(&at("attention.masked"), "Add", &[&scaled, bias], vec![]);
+        let masked = self.node(&at("attention.masked"), "Add", &[&scores, bias], vec![]);
         let shares = self.node(
             &at("attention.shares"),
             "Softmax",
@@ -224,42 +364,65 @@ impl Builder<'_> {
 
     fn activation(&mut self, name: &str, input: &str) -> String {
         let gelu = |approximation| vec![AttributeProto::string("approximate", approximation)];
-        match self.settings.activation {
+        match self.shape.architecture.activation {
             Activation::Gelu => self.node(name, "Gelu", &[input], gelu("none")),
             Activation::GeluTanh => self.node(name, "Gelu", &[input], gelu("tanh")),
             Activation::Relu => self.node(name, "Relu", &[input], vec![]),
         }
     }
 
-    /// `[batch, sequence, dimension]` to `[batch, dimension]`.
-    fn pool(&mut self, hidden: &str, mask: &str) {
-        let turn = || vec![AttributeProto::ints("perm", &[0, 2, 1])];
-        let pooled = match self.settings.pooling {
-            Pooling::Mean => {
-                let row = self.node("pool.mask", "Unsqueeze", &[mask, "axes.1"], vec![]);
-                let sum = self.node("pool.sum", "MatMul", &[&row, hidden], vec![]);
-                // The mask is 0 or 1, so its product with itself counts the tokens.
-                let column = self.node("pool.mask.column", "Transpose", &[&row], turn());
-                let count = self.node("pool.count", "MatMul", &[&row, &column], vec![]);
-                let divisor = self.node("pool.divisor", "Max", &[&count, "count.floor"], vec![]);
-                self.node("pool.mean", "Div", &[&sum, &divisor], vec![])
-            }
-            Pooling::Cls => self.node("pool.first", "Slice", &[hidden, "axes.0", "axes.1", "axes.1"], vec![]),
-        };
-        let vector = if self.settings.normalized {
-            let column = self.node("norm.column", "Transpose", &[&pooled], turn());
-            let square = self.node("norm.square", "MatMul", &[&pooled, &column], vec![]);
+    /// The tensor in 32-bit floats.
+    pub fn single(&mut self, name: &str, input: String) -> String {
+        match self.numbers {
+            Numbers::Half => self.node(name, "Cast", &[&input], vec![AttributeProto::int("to", i64::from(FLOAT))]),
+            Numbers::Single | Numbers::Eight => input,
+        }
+    }
+
+    /// From pooled vectors, `float [batch, 1, dimension]`, to the graph's output.
+    pub fn finish(&mut self, pooled: &str) {
+        let vector = if self.shape.normalized {
+            self.scalar32("norm.floor", 1e-12);
+            let column = self.node("norm.column", "Transpose", &[pooled], turn());
+            let square = self.node("norm.square", "MatMul", &[pooled, &column], vec![]);
             let length = self.node("norm.length", "Sqrt", &[&square], vec![]);
             let divisor = self.node("norm.divisor", "Max", &[&length, "norm.floor"], vec![]);
-            self.node("norm", "Div", &[&pooled, &divisor], vec![])
+            self.node("norm", "Div", &[pooled, &divisor], vec![])
         } else {
-            pooled
+            pooled.to_owned()
         };
         self.node(OUTPUT, "Squeeze", &[&vector, "axes.1"], vec![]);
+    }
+
+    /// The finished model with these inputs.
+    pub fn model(self, input: Vec<ValueInfoProto>) -> ModelProto {
+        let dimension = DimensionValue::Fixed(signed(self.shape.architecture.hidden));
+        let output = ValueInfoProto::tensor(OUTPUT, FLOAT, vec![named("batch"), dimension]);
+        let set = |domain: &str, version| OperatorSetId {
+            domain: domain.to_owned(),
+            version,
+        };
+        let mut opset_import = vec![set("", OPSET)];
+        if self.nodes.iter().any(|node| node.domain == MICROSOFT) {
+            opset_import.push(set(MICROSOFT, 1));
+        }
+        ModelProto {
+            ir_version: IR_VERSION,
+            producer_name: "ibid".to_owned(),
+            producer_version: super::CONVERTER_VERSION.to_string(),
+            graph: Some(GraphProto {
+                node: self.nodes,
+                name: "sentence-embedding".to_owned(),
+                initializer: self.constants,
+                input,
+                output: vec![output],
+            }),
+            opset_import,
+        }
     }
 }
 
 /// Sizes are far below 2^63: the settings are bounded.
-fn signed(size: usize) -> i64 {
+pub fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }

@@ -1,16 +1,24 @@
-//! Turns a published sentence-transformers model of the BERT family into the files the embedder runs.
+//! Turns a published embedding model into the files the embedder runs.
 //!
-//! Input is a directory as its authors publish it: `model.safetensors`, `config.json`, `modules.json`, the
-//! pooling's `config.json`, `sentence_bert_config.json` and `tokenizer.json`. Output is a model directory with
-//! `model.onnx` (weights, pooling and normalisation in one graph), `tokenizer.json` and `ibid-model.json`
-//! ([`ModelInfo`]). No Python and no ONNX Runtime are needed; what the source asks for and the graph
+//! Input is a directory as its authors publish it: `model.safetensors` of the BERT family, `config.json`, `modules.json`, the
+//! pooling's `config.json`, `sentence_bert_config.json`, `config_sentence_transformers.json` and `tokenizer.json`. Output is a
+//! model directory with `model.onnx` (weights, pooling and normalisation in one graph), `tokenizer.json` and
+//! `ibid-model.json` ([`ModelInfo`]). A source without safetensors but with an ONNX model keeps that model.
+//! No Python and no ONNX Runtime are needed; what the source asks for and the graph
 //! cannot do is refused by the key that asks for it, never approximated.
+//!
+//! [`rebuild`] makes the graphs of other precisions from `model.onnx`, in memory, when the embedder opens.
 //!
 //! May depend on: files, serialisation crates, [`ModelInfo`]. Knows nothing of sessions, queues or the server.
 
 mod error;
+mod family;
 mod graph;
+mod half;
 mod onnx;
+mod packed;
+mod quantize;
+mod ready;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -26,16 +34,49 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ConvertError;
-use self::{settings::Settings, weights::Weights};
+pub(super) use self::{
+    graph::{ATTENTION_MASK, INPUT_IDS, OUTPUT},
+    packed::{OFFSETS, PLACES, SHARES, STARTS, TOKENS},
+};
+use self::{
+    graph::{Numbers, Shape},
+    settings::Settings,
+    weights::{Built, Published},
+};
 use super::model::{MODEL_FILE, ModelInfo, TOKENIZER_FILE};
 
 /// Grows by one whenever the same source would give another graph, so that a vector's origin can be told.
-pub const CONVERTER_VERSION: u32 = 1;
+pub const CONVERTER_VERSION: u32 = 2;
+
+/// Published weights.
+const SAFETENSORS: &str = "model.safetensors";
 
 /// Protobuf cannot hold a message of 2 GiB or more; a little is left for the graph around the weights.
 const MAX_WEIGHT_BYTES: u64 = (1 << 31) - (16 << 20);
 
-/// Converts the sentence-transformers directory `source` to the model directory `target`.
+/// What overrides a source's own files.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Before a question, such as `"query: "`.
+    pub query_prefix: Option<String>,
+    /// Before a passage, such as `"passage: "`.
+    pub document_prefix: Option<String>,
+    /// The ONNX model in the source that is taken as it is, such as `onnx/model.onnx`.
+    pub onnx: Option<PathBuf>,
+}
+
+/// A graph that [`rebuild`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Products in 8 bits, for rows padded to one length.
+    Eight,
+    /// 16-bit floats, for rows padded to one length.
+    Half,
+    /// 16-bit floats, for texts one after the other; only for GPUs.
+    Packed,
+}
+
+/// Converts the directory `source` to the model directory `target`.
 ///
 /// The result is deterministic: the same source files give the same bytes. `target` appears whole or not at
 /// all; a directory that is there already is replaced. The model's name is the last component of `target`.
@@ -43,66 +84,152 @@ const MAX_WEIGHT_BYTES: u64 = (1 << 31) - (16 << 20);
 ///
 /// # Errors
 /// [`ConvertError`] names the file, and the key or the weight, that stood in the way.
-pub fn convert(source: &Path, target: &Path) -> Result<ModelInfo, ConvertError> {
+pub fn convert(source: &Path, target: &Path, options: &Options) -> Result<ModelInfo, ConvertError> {
     let name = target
         .file_name()
         .and_then(|name| name.to_str())
         .ok_or_else(|| ConvertError::Target { path: target.to_owned() })?
         .to_owned();
-    let settings = Settings::read(source)?;
     let tokenizer = read(&source.join(TOKENIZER_FILE))?;
-    check_tokenizer(source, &tokenizer, &settings)?;
-
-    let weights_path = source.join("model.safetensors");
-    let size = fs::metadata(&weights_path)
-        .map_err(|error| ConvertError::io(&weights_path, error))?
-        .len();
-    if size > MAX_WEIGHT_BYTES {
-        return Err(ConvertError::weight(
-            &weights_path,
-            "*",
-            "2 GiB of weights or more do not fit one ONNX file",
-        ));
-    }
-    let bytes = read(&weights_path)?;
-    let source_sha256 = hex_sha256(&bytes);
-    let weights = Weights::parse(&weights_path, &bytes)?;
-    let model = graph::build(&settings, &weights)?.encode_to_vec();
-    drop(bytes);
-
-    let info = ModelInfo {
+    let mut info = ModelInfo {
         format: ModelInfo::FORMAT,
         name,
-        dimension: settings.hidden,
-        max_tokens: settings.max_tokens,
-        pooling: settings.pooling,
-        normalized: settings.normalized,
-        model_sha256: hex_sha256(&model),
+        dimension: 0,
+        max_tokens: 0,
+        pooling: super::Pooling::Mean,
+        normalized: false,
+        model_sha256: String::new(),
         tokenizer_sha256: hex_sha256(&tokenizer),
-        source_sha256,
+        source_sha256: String::new(),
         converter: CONVERTER_VERSION,
+        query_prefix: String::new(),
+        document_prefix: String::new(),
+        lowercase: false,
+        architecture: None,
+        ready: None,
     };
-    write_directory(
-        target,
-        &[
-            (MODEL_FILE, &model),
-            (TOKENIZER_FILE, &tokenizer),
-            (ModelInfo::FILE, &info.to_json()),
-        ],
-    )?;
+    let mut files = vec![(TOKENIZER_FILE.to_owned(), Content::Bytes(&tokenizer))];
+    let model;
+    if let Some(found) = ready::find(source, options) {
+        let ready = ready::read(source, &found)?;
+        check_tokenizer(source, &tokenizer, None)?;
+        info.describe(ready.text, options);
+        info.dimension = ready.dimension;
+        info.source_sha256 = hex_sha256(&ready.bytes);
+        info.model_sha256 = info.source_sha256.clone();
+        info.ready = Some(ready.ready);
+        model = ready.bytes;
+        files.extend(ready.beside.into_iter().map(|(name, path)| (name, Content::Copy(path))));
+    } else {
+        let settings = Settings::read(source)?;
+        check_tokenizer(source, &tokenizer, Some(settings.architecture.vocabulary))?;
+        let weights_path = source.join(SAFETENSORS);
+        let size = fs::metadata(&weights_path)
+            .map_err(|error| ConvertError::io(&weights_path, error))?
+            .len();
+        if size > MAX_WEIGHT_BYTES {
+            return Err(ConvertError::weight(
+                &weights_path,
+                "*",
+                "2 GiB of weights or more do not fit one ONNX file",
+            ));
+        }
+        let bytes = read(&weights_path)?;
+        let Settings {
+            family,
+            architecture,
+            first_position,
+            text,
+        } = settings;
+        let weights = Published::parse(&weights_path, &bytes, family, &architecture, first_position)?;
+        let shape = Shape {
+            architecture: &architecture,
+            pooling: text.pooling,
+            normalized: text.normalized,
+        };
+        model = graph::build(&shape, &weights, Numbers::Single)?.encode_to_vec();
+        info.describe(text, options);
+        info.dimension = architecture.hidden;
+        info.source_sha256 = hex_sha256(&bytes);
+        info.model_sha256 = hex_sha256(&model);
+        info.architecture = Some(architecture);
+    }
+    let description = info.to_json();
+    files.push((MODEL_FILE.to_owned(), Content::Bytes(&model)));
+    files.push((ModelInfo::FILE.to_owned(), Content::Bytes(&description)));
+    write_directory(target, &files)?;
     Ok(info)
 }
 
+impl ModelInfo {
+    fn describe(&mut self, text: settings::TextSettings, options: &Options) {
+        self.pooling = text.pooling;
+        self.normalized = text.normalized;
+        self.max_tokens = text.max_tokens;
+        self.lowercase = text.lowercase;
+        self.query_prefix = options.query_prefix.clone().unwrap_or(text.query_prefix);
+        self.document_prefix = options.document_prefix.clone().unwrap_or(text.document_prefix);
+    }
+}
+
+/// Another graph of the model in `directory`, of the weights in its `model.onnx`, as an ONNX file. Blocks, and needs
+/// memory of about three times the weights' size.
+///
+/// # Errors
+/// [`ConvertError`], also for a model that this converter did not make.
+pub(super) fn rebuild(directory: &Path, info: &ModelInfo, form: Form) -> Result<Vec<u8>, ConvertError> {
+    let path = directory.join(MODEL_FILE);
+    let described = directory.join(ModelInfo::FILE);
+    let Some(architecture) = &info.architecture else {
+        return Err(ConvertError::Unsupported {
+            path: described,
+            key: "architecture".to_owned(),
+            value: "absent".to_owned(),
+            reason: "only a model that `ibid model convert` made of safetensors has other precisions".to_owned(),
+        });
+    };
+    let model = onnx::ModelProto::decode(read(&path)?.as_slice()).map_err(|error| ConvertError::Onnx {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
+    let weights = Built::of(&path, model.graph.unwrap_or_default());
+    let shape = Shape {
+        architecture,
+        pooling: info.pooling,
+        normalized: info.normalized,
+    };
+    let model = match form {
+        Form::Eight => graph::build(&shape, &weights, Numbers::Eight),
+        Form::Half => graph::build(&shape, &weights, Numbers::Half),
+        Form::Packed if architecture.distance_bias => {
+            return Err(ConvertError::Unsupported {
+                path: described,
+                key: "distance_bias".to_owned(),
+                value: "true".to_owned(),
+                reason: "packed attention has no bias by distance".to_owned(),
+            });
+        }
+        Form::Packed => packed::build(&shape, &weights),
+    }?;
+    Ok(model.encode_to_vec())
+}
+
+/// The file in `source` that [`convert()`] takes the weights from.
+#[must_use]
+pub fn weights_file(source: &Path, options: &Options) -> PathBuf {
+    ready::find(source, options).unwrap_or_else(|| source.join(SAFETENSORS))
+}
+
 /// An id that the embedding table does not have would fail in the middle of a document, so it fails here.
-fn check_tokenizer(source: &Path, bytes: &[u8], settings: &Settings) -> Result<(), ConvertError> {
+fn check_tokenizer(source: &Path, bytes: &[u8], vocabulary: Option<usize>) -> Result<(), ConvertError> {
     let path = source.join(TOKENIZER_FILE);
     let tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| ConvertError::Tokenizer {
         path: path.clone(),
         reason: error.to_string(),
     })?;
     let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
-    if largest as usize >= settings.vocabulary {
-        let reason = format!("it has token id {largest}, but config.json's vocab_size is {}", settings.vocabulary);
+    if let Some(vocabulary) = vocabulary.filter(|vocabulary| largest as usize >= *vocabulary) {
+        let reason = format!("it has token id {largest}, but config.json's vocab_size is {vocabulary}");
         return Err(ConvertError::Tokenizer { path, reason });
     }
     Ok(())
@@ -116,8 +243,14 @@ fn hex_sha256(bytes: &[u8]) -> String {
     super::model::hex(&Sha256::digest(bytes))
 }
 
+/// What a file is made of.
+enum Content<'a> {
+    Bytes(&'a [u8]),
+    Copy(PathBuf),
+}
+
 /// Writes the files into a directory beside `target`, syncs them, then swaps it in.
-fn write_directory(target: &Path, files: &[(&str, &[u8])]) -> Result<(), ConvertError> {
+fn write_directory(target: &Path, files: &[(String, Content)]) -> Result<(), ConvertError> {
     let parent = match target.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -127,9 +260,16 @@ fn write_directory(target: &Path, files: &[(&str, &[u8])]) -> Result<(), Convert
     let staging = tempfile::Builder::new().prefix(".ibid-convert-").tempdir_in(&parent).map_err(at)?;
     let fresh = staging.path().join("model");
     fs::create_dir(&fresh).map_err(at)?;
-    for (name, bytes) in files {
+    for (name, content) in files {
         let mut file = fs::File::create(fresh.join(name)).map_err(at)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at)?;
+        match content {
+            Content::Bytes(bytes) => file.write_all(bytes).map_err(at)?,
+            Content::Copy(from) => {
+                let mut from = fs::File::open(from).map_err(|error| ConvertError::io(from, error))?;
+                std::io::copy(&mut from, &mut file).map_err(at)?;
+            }
+        }
+        file.sync_all().map_err(at)?;
     }
     fs::File::open(&fresh).and_then(|directory| directory.sync_all()).map_err(at)?;
     if target.exists() {

@@ -55,6 +55,9 @@ pub struct NodeProto {
     pub op_type: String,
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<AttributeProto>,
+    /// The operator set; empty for ONNX's own.
+    #[prost(string, tag = "7")]
+    pub domain: String,
 }
 
 /// A parameter of an operation that is fixed in the graph.
@@ -137,8 +140,53 @@ pub enum DimensionValue {
 
 /// `TensorProto.DataType.FLOAT`
 pub const FLOAT: i32 = 1;
+/// `TensorProto.DataType.UINT8`
+pub const UINT8: i32 = 2;
+/// `TensorProto.DataType.INT8`
+pub const INT8: i32 = 3;
+/// `TensorProto.DataType.INT32`
+pub const INT32: i32 = 6;
 /// `TensorProto.DataType.INT64`
 pub const INT64: i32 = 7;
+/// `TensorProto.DataType.FLOAT16`
+pub const FLOAT16: i32 = 10;
+
+/// What is read of an ONNX file that somebody else made: its inputs, its outputs, and where its weights are.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Outline {
+    #[prost(message, optional, tag = "7")]
+    pub graph: Option<GraphOutline>,
+}
+
+/// See [`Outline`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GraphOutline {
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<TensorOutline>,
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfoProto>,
+}
+
+/// A constant without its values.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TensorOutline {
+    #[prost(string, tag = "8")]
+    pub name: String,
+    /// `location` names the file beside the model that holds the values.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringStringEntryProto>,
+}
+
+/// A key and its value.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StringStringEntryProto {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
 
 impl AttributeProto {
     /// A 32-bit float.
@@ -183,6 +231,22 @@ impl AttributeProto {
 }
 
 impl ValueInfoProto {
+    /// The element type of a tensor, 0 for anything else; and its dimensions, where a number is known.
+    pub fn describe(&self) -> (i32, Vec<Option<i64>>) {
+        let Some(tensor) = self.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()) else {
+            return (0, Vec::new());
+        };
+        let dimensions = tensor
+            .shape
+            .iter()
+            .flat_map(|shape| &shape.dim)
+            .map(|dimension| match dimension.value {
+                Some(DimensionValue::Fixed(size)) => Some(size),
+                _ => None,
+            });
+        (tensor.elem_type, dimensions.collect())
+    }
+
     /// A tensor of element type `elem_type`.
     pub fn tensor(name: &str, elem_type: i32, shape: Vec<DimensionValue>) -> Self {
         let dim = shape.into_iter().map(|value| Dimension { value: Some(value) }).collect();

@@ -7,81 +7,144 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{super::model::Pooling, ConvertError};
+use super::{
+    super::model::{Activation, Architecture, Pooling},
+    ConvertError,
+    family::{self, Family},
+};
 
-/// The shape of a BERT encoder and what follows it.
+/// What a source's configuration files say.
 pub struct Settings {
-    pub layers: usize,
-    pub heads: usize,
-    pub hidden: usize,
-    pub inner: usize,
-    pub vocabulary: usize,
-    pub positions: usize,
-    pub types: usize,
-    pub epsilon: f32,
-    pub activation: Activation,
+    pub family: Family,
+    pub architecture: Architecture,
+    /// Where the first token's position stands in the published table.
+    pub first_position: usize,
+    pub text: TextSettings,
+}
+
+/// What surrounds the encoder, of published weights and ready models alike.
+pub struct TextSettings {
     pub pooling: Pooling,
     pub normalized: bool,
     pub max_tokens: usize,
-}
-
-/// The function between a layer's two feed-forward steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// The exact Gelu, by the error function.
-    Gelu,
-    /// Gelu by its tanh approximation; only for models that were trained with it.
-    GeluTanh,
-    Relu,
+    pub lowercase: bool,
+    pub query_prefix: String,
+    pub document_prefix: String,
 }
 
 impl Settings {
-    /// Reads `config.json`, `modules.json`, the pooling's configuration and `sentence_bert_config.json`.
+    /// Reads `config.json` and what [`TextSettings::read`] reads.
     pub fn read(source: &Path) -> Result<Self, ConvertError> {
         let config = File::read(source.join("config.json"))?;
-        config.must_be("model_type", &["bert"], "only the BERT architecture is converted")?;
+        let family = Family::of(config.string("model_type")?).ok_or_else(|| config.unsupported("model_type", Family::KNOWN))?;
         config.must_be_or_absent("position_embedding_type", &["absolute"], "only absolute positions are converted")?;
         for key in ["is_decoder", "add_cross_attention", "is_encoder_decoder"] {
             config.must_not_be_set(key, "only encoders are converted")?;
         }
-        let activation = match config.string("hidden_act")? {
+        let key = family.key("hidden_act");
+        let activation = match config.string(key)? {
             "gelu" => Activation::Gelu,
             "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
             "relu" => Activation::Relu,
-            _ => return Err(config.unsupported("hidden_act", "gelu, gelu_new, gelu_pytorch_tanh or relu are converted")),
+            _ => return Err(config.unsupported(key, "gelu, gelu_new, gelu_pytorch_tanh or relu are converted")),
         };
-        let hidden = config.size("hidden_size", 1 << 14)?;
-        let heads = config.size("num_attention_heads", 1 << 10)?;
+        let hidden = config.size(family.key("hidden_size"), 1 << 14)?;
+        let key = family.key("num_attention_heads");
+        let heads = config.size(key, 1 << 10)?;
         if !hidden.is_multiple_of(heads) {
-            return Err(config.unsupported("num_attention_heads", &format!("it must divide hidden_size, {hidden}")));
+            return Err(config.unsupported(key, &format!("it must divide hidden_size, {hidden}")));
         }
-        let positions = config.size("max_position_embeddings", 1 << 17)?;
-
-        let (pooling_path, normalized) = modules(source)?;
-        let pooling = pooling(&source.join(pooling_path).join("config.json"), hidden)?;
-        let max_tokens = max_tokens(source, positions)?;
-        prompts(source)?;
+        let table = config.size("max_position_embeddings", 1 << 17)?;
+        let first_position = config.first_position(family, table)?;
+        let positions = table - first_position;
+        let distance_bias = family == Family::Mpnet;
+        if distance_bias && config.get("relative_attention_num_buckets").and_then(Value::as_u64) != Some(family::BUCKETS as u64) {
+            return Err(config.unsupported("relative_attention_num_buckets", &format!("{} are converted", family::BUCKETS)));
+        }
+        let epsilon = if family == Family::Distilbert {
+            1e-12
+        } else {
+            config.epsilon("layer_norm_eps")?
+        };
         Ok(Self {
-            layers: config.size("num_hidden_layers", 256)?,
-            heads,
-            hidden,
-            inner: config.size("intermediate_size", 1 << 17)?,
-            vocabulary: config.size("vocab_size", 1 << 22)?,
-            positions,
-            types: config.size("type_vocab_size", 1 << 10)?,
-            epsilon: config.epsilon("layer_norm_eps")?,
-            activation,
-            pooling,
-            normalized,
-            max_tokens,
+            family,
+            architecture: Architecture {
+                layers: config.size(family.key("num_hidden_layers"), 256)?,
+                heads,
+                hidden,
+                inner: config.size(family.key("intermediate_size"), 1 << 17)?,
+                vocabulary: config.size("vocab_size", 1 << 22)?,
+                positions,
+                types: match family.types(0) {
+                    Some(_) => config.size("type_vocab_size", 1 << 10)?,
+                    None => 0,
+                },
+                epsilon,
+                activation,
+                distance_bias,
+            },
+            first_position,
+            text: TextSettings::read(source, hidden, positions)?,
         })
     }
 }
 
-/// The pooling's folder, and whether a Normalize module ends the chain.
-fn modules(source: &Path) -> Result<(String, bool), ConvertError> {
+impl TextSettings {
+    /// Reads `modules.json`, the pooling's configuration, `sentence_bert_config.json` and
+    /// `config_sentence_transformers.json`. What is not there has sentence-transformers' own defaults: the mean, as long as it is, without prefixes.
+    pub fn read(source: &Path, hidden: usize, positions: usize) -> Result<Self, ConvertError> {
+        let (pooling, normalized) = match modules(source)? {
+            Some((folder, normalized)) => (pooling(&source.join(folder).join("config.json"), hidden)?, normalized),
+            None => (Pooling::Mean, false),
+        };
+        let (max_tokens, lowercase) = max_tokens(source, positions)?;
+        let (query_prefix, document_prefix) = prompts(source)?;
+        Ok(Self {
+            pooling,
+            normalized,
+            max_tokens,
+            lowercase,
+            query_prefix,
+            document_prefix,
+        })
+    }
+
+    /// The same for a ready model, of which `config.json` may say little; and the dimension of tokens' vectors, where
+    /// `known` does not say it.
+    pub fn of_ready(source: &Path, known: Option<usize>) -> Result<(usize, Self), ConvertError> {
+        let config = File::read_if_there(source.join("config.json"))?.unwrap_or_else(|| File {
+            path: source.join("config.json"),
+            keys: Map::new(),
+        });
+        let hidden = match known {
+            Some(hidden) => hidden,
+            None => ["hidden_size", "dim", "d_model", "n_embd"]
+                .into_iter()
+                .find(|key| config.get(key).is_some())
+                .map_or_else(|| config.size("hidden_size", 1 << 14), |key| config.size(key, 1 << 14))?,
+        };
+        let positions = match config.get("max_position_embeddings") {
+            None | Some(Value::Null) => READY_POSITIONS,
+            Some(_) => {
+                let table = config.size("max_position_embeddings", 1 << 17)?;
+                let family = config.string("model_type").ok().and_then(Family::of);
+                table - family.map_or(Ok(0), |family| config.first_position(family, table))?
+            }
+        };
+        Ok((hidden, Self::read(source, hidden, positions)?))
+    }
+}
+
+/// What a ready model reads of which nothing is said.
+const READY_POSITIONS: usize = 512;
+
+/// The pooling's folder, and whether a Normalize module ends the chain; none without `modules.json`.
+fn modules(source: &Path) -> Result<Option<(String, bool)>, ConvertError> {
     let path = source.join("modules.json");
-    let list: Vec<Map<String, Value>> = parse(&path)?;
+    let list: Vec<Map<String, Value>> = match parse(&path) {
+        Err(ConvertError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
     let text = |module: &Map<String, Value>, key: &str| module.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let kinds: Vec<String> = list
         .iter()
@@ -117,13 +180,28 @@ fn modules(source: &Path) -> Result<(String, bool), ConvertError> {
             reason: "the Pooling must lie in a folder of the directory".to_owned(),
         });
     }
-    Ok((folder, normalized))
+    Ok(Some((folder, normalized)))
 }
 
 fn pooling(path: &Path, hidden: usize) -> Result<Pooling, ConvertError> {
     let file = File::read(path.to_owned())?;
-    if file.size("word_embedding_dimension", 1 << 14)? != hidden {
-        return Err(file.unsupported("word_embedding_dimension", &format!("it must equal hidden_size, {hidden}")));
+    let key = ["embedding_dimension", "word_embedding_dimension"]
+        .into_iter()
+        .find(|key| file.get(key).is_some())
+        .unwrap_or("word_embedding_dimension");
+    if file.size(key, 1 << 14)? != hidden {
+        return Err(file.unsupported(key, &format!("it must equal hidden_size, {hidden}")));
+    }
+    // Such models pool without the prompt's tokens.
+    if file.get("include_prompt") == Some(&Value::Bool(false)) {
+        return Err(file.unsupported("include_prompt", "prompts are pooled with their texts"));
+    }
+    if file.get("pooling_mode").is_some() {
+        return match file.string("pooling_mode")? {
+            "mean" => Ok(Pooling::Mean),
+            "cls" => Ok(Pooling::Cls),
+            _ => Err(file.unsupported("pooling_mode", "mean and cls pooling are converted")),
+        };
     }
     let mut mode = None;
     for (key, value) in &file.keys {
@@ -142,33 +220,42 @@ fn pooling(path: &Path, hidden: usize) -> Result<Pooling, ConvertError> {
     mode.ok_or_else(|| file.unsupported("pooling_mode_mean_tokens", "a mean or cls pooling mode must be on"))
 }
 
-/// A model without `sentence_bert_config.json` takes as many tokens as it has positions.
-fn max_tokens(source: &Path, positions: usize) -> Result<usize, ConvertError> {
+/// How many tokens are read, and whether in lower case. A model that does not say takes as many as it has positions.
+fn max_tokens(source: &Path, positions: usize) -> Result<(usize, bool), ConvertError> {
     let Some(file) = File::read_if_there(source.join("sentence_bert_config.json"))? else {
-        return Ok(positions);
+        return Ok((positions, false));
     };
-    file.must_not_be_set("do_lower_case", "lower-casing belongs into tokenizer.json")?;
+    let lowercase = file.get("do_lower_case") == Some(&Value::Bool(true));
     if file.get("max_seq_length").is_none_or(Value::is_null) {
-        return Ok(positions);
+        return Ok((positions, lowercase));
     }
     let length = file.size("max_seq_length", 1 << 17)?;
     // [CLS] and [SEP] take two places.
     if length < 3 || length > positions {
-        let reason = format!("it must be between 3 and max_position_embeddings, {positions}");
+        let reason = format!("it must be between 3 and the model's positions, {positions}");
         return Err(file.unsupported("max_seq_length", &reason));
     }
-    Ok(length)
+    Ok((length, lowercase))
 }
 
-/// A model that was trained with prompts gives poor vectors without them.
-fn prompts(source: &Path) -> Result<(), ConvertError> {
+/// The prefixes of questions and of passages: a model that was trained with them gives poor vectors without.
+fn prompts(source: &Path) -> Result<(String, String), ConvertError> {
     let Some(file) = File::read_if_there(source.join("config_sentence_transformers.json"))? else {
-        return Ok(());
+        return Ok(Default::default());
     };
-    if file.get("default_prompt_name").is_some_and(|value| !value.is_null()) {
-        return Err(file.unsupported("default_prompt_name", "prompts are not applied"));
-    }
-    file.must_be_or_absent("similarity_fn_name", &["cosine", "dot"], "similarity is cosine or dot product")
+    file.must_be_or_absent("similarity_fn_name", &["cosine", "dot"], "similarity is cosine or dot product")?;
+    let prompts = file.get("prompts").and_then(Value::as_object);
+    let prompt = |name: &str| prompts.and_then(|prompts| prompts.get(name)).and_then(Value::as_str);
+    let default = match file.get("default_prompt_name") {
+        None | Some(Value::Null) => "",
+        Some(name) => name
+            .as_str()
+            .and_then(prompt)
+            .ok_or_else(|| file.unsupported("default_prompt_name", "it must be one of the prompts"))?,
+    };
+    let query = prompt("query").unwrap_or(default);
+    let document = ["document", "passage", "corpus"].into_iter().find_map(prompt).unwrap_or(default);
+    Ok((query.to_owned(), document.to_owned()))
 }
 
 /// One JSON object on disk, so that an error can name file and key.
@@ -203,6 +290,19 @@ impl File {
         }
     }
 
+    /// Where the first token's position stands in a table of `table` positions.
+    fn first_position(&self, family: Family, table: usize) -> Result<usize, ConvertError> {
+        if !family.positions_follow_padding() {
+            return Ok(0);
+        }
+        let padding = self.get("pad_token_id").and_then(Value::as_u64).unwrap_or(1);
+        usize::try_from(padding)
+            .ok()
+            .and_then(|padding| padding.checked_add(1))
+            .filter(|first| first + 3 <= table)
+            .ok_or_else(|| self.unsupported("pad_token_id", "it must leave positions for three tokens"))
+    }
+
     fn string(&self, key: &str) -> Result<&str, ConvertError> {
         self.get(key)
             .and_then(Value::as_str)
@@ -226,17 +326,11 @@ impl File {
             .ok_or_else(|| self.unsupported(key, "a number from 0 to below 1 is needed"))
     }
 
-    fn must_be(&self, key: &str, allowed: &[&str], reason: &str) -> Result<(), ConvertError> {
-        match self.get(key).and_then(Value::as_str) {
-            Some(value) if allowed.contains(&value) => Ok(()),
-            _ => Err(self.unsupported(key, reason)),
-        }
-    }
-
     fn must_be_or_absent(&self, key: &str, allowed: &[&str], reason: &str) -> Result<(), ConvertError> {
         match self.get(key) {
             None | Some(Value::Null) => Ok(()),
-            Some(_) => self.must_be(key, allowed, reason),
+            Some(Value::String(value)) if allowed.contains(&value.as_str()) => Ok(()),
+            Some(_) => Err(self.unsupported(key, reason)),
         }
     }
 

@@ -6,10 +6,27 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use prost::Message;
+
 use super::{
-    super::{Embedder, EmbedderSettings, ModelInfo, tests::runtime},
-    ConvertError, convert,
+    super::{
+        Embedder, EmbedderSettings, ModelInfo, Precision,
+        device::open_form,
+        session::{Graph, Place, Rows, SharedSession},
+        tests::runtime,
+    },
+    ConvertError, Form, Options,
+    graph::{INPUT_IDS, MICROSOFT, OUTPUT},
+    onnx::{
+        AttributeProto, DimensionValue, FLOAT, GraphProto, INT32, INT64, ModelProto, NodeProto, OperatorSetId, StringStringEntryProto,
+        TensorProto, ValueInfoProto,
+    },
+    rebuild,
 };
+
+fn convert(source: &Path, target: &Path) -> Result<ModelInfo, ConvertError> {
+    super::convert(source, target, &Options::default())
+}
 
 const HIDDEN: usize = 8;
 const HEADS: usize = 2;
@@ -23,6 +40,9 @@ const EPSILON: f64 = 1e-3;
 struct Tiny {
     directory: TempDir,
     weights: Vec<(String, Vec<usize>, Vec<f32>)>,
+    /// MPNet's bias for each pair of places, by head, row of the query and row of the key; 0 for the others.
+    bias: fn(usize, usize, usize) -> f64,
+    epsilon: f64,
 }
 
 impl Tiny {
@@ -66,9 +86,96 @@ impl Tiny {
         let tiny = Self {
             directory: tempfile::tempdir().expect("a directory"),
             weights,
+            bias: |_, _, _| 0.0,
+            epsilon: EPSILON,
         };
         tiny.write_configuration();
         tiny.write_weights();
+        tiny
+    }
+
+    /// The same model as its relatives publish it. What they do not have is 0 here.
+    fn of(family: &str) -> Self {
+        let mut tiny = Self::new("");
+        tiny.set("config.json", "", "model_type", json!(family));
+        let find = |tiny: &mut Self, name: &str| tiny.weights.iter_mut().position(|(full, _, _)| full == name).expect("a weight");
+        let places = find(&mut tiny, "embeddings.position_embeddings.weight");
+        let types = find(&mut tiny, "embeddings.token_type_embeddings.weight");
+        if family != "distilbert" {
+            // Rows for the padding and what is before it, which no text uses.
+            let (_, shape, values) = &mut tiny.weights[places];
+            shape[0] += 2;
+            values.splice(0..0, vec![9.0; 2 * HIDDEN]);
+            tiny.set("config.json", "", "max_position_embeddings", json!(POSITIONS + 2));
+            tiny.set("config.json", "", "pad_token_id", json!(1));
+        }
+        if family == "roberta" {
+            let (_, shape, values) = &mut tiny.weights[types];
+            shape[0] = 1;
+            values.truncate(HIDDEN);
+            tiny.set("config.json", "", "type_vocab_size", json!(1));
+        } else {
+            tiny.weights[types].2.fill(0.0);
+        }
+        let names: &[(&str, &str)] = match family {
+            "mpnet" => {
+                let table = (0..32 * HEADS).map(|cell| cell as f32 / 16.0).collect();
+                tiny.weights
+                    .push(("encoder.relative_attention_bias.weight".to_owned(), vec![32, HEADS], table));
+                tiny.set("config.json", "", "relative_attention_num_buckets", json!(32));
+                // Texts here are short: each distance has a row of its own, and those forwards come second.
+                tiny.bias = |head, from, to| {
+                    let row = if to > from { 16 + to - from } else { from - to };
+                    (row * HEADS + head) as f64 / 16.0
+                };
+                &[
+                    (".attention.self.query.", ".attention.attn.q."),
+                    (".attention.self.key.", ".attention.attn.k."),
+                    (".attention.self.value.", ".attention.attn.v."),
+                    (".attention.output.dense.", ".attention.attn.o."),
+                    (".attention.output.LayerNorm.", ".attention.LayerNorm."),
+                ]
+            }
+            "distilbert" => {
+                tiny.epsilon = 1e-12;
+                for (theirs, ours) in [
+                    ("dim", "hidden_size"),
+                    ("n_heads", "num_attention_heads"),
+                    ("n_layers", "num_hidden_layers"),
+                    ("hidden_dim", "intermediate_size"),
+                    ("activation", "hidden_act"),
+                ] {
+                    let config: Value = serde_json::from_slice(&fs::read(tiny.path().join("config.json")).expect("read")).expect("JSON");
+                    tiny.set("config.json", "", theirs, config[ours].clone());
+                    tiny.set("config.json", "", ours, Value::Null);
+                }
+                &[
+                    ("encoder.layer.", "transformer.layer."),
+                    (".attention.self.query.", ".attention.q_lin."),
+                    (".attention.self.key.", ".attention.k_lin."),
+                    (".attention.self.value.", ".attention.v_lin."),
+                    (".attention.output.dense.", ".attention.out_lin."),
+                    (".attention.output.LayerNorm.", ".sa_layer_norm."),
+                    (".intermediate.dense.", ".ffn.lin1."),
+                    (".output.dense.", ".ffn.lin2."),
+                    (".output.LayerNorm.", ".output_layer_norm."),
+                ]
+            }
+            _ => &[],
+        };
+        let ours = tiny.weights.clone();
+        for (name, _, _) in &mut tiny.weights {
+            *name = names.iter().fold(name.clone(), |name, (ours, theirs)| name.replace(ours, theirs));
+        }
+        if family != "mpnet" && family != "roberta" {
+            tiny.weights.retain(|(name, _, _)| !name.contains("token_type"));
+        }
+        tiny.write_weights();
+        // The plain forward pass reads BERT's names, and positions from 0.
+        tiny.weights = ours;
+        if family != "distilbert" {
+            tiny.weights[places].2.drain(..2 * HIDDEN);
+        }
         tiny
     }
 
@@ -158,7 +265,7 @@ impl Tiny {
         let normal = |row: &Vec<f64>| {
             let mean = row.iter().sum::<f64>() / row.len() as f64;
             let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / row.len() as f64;
-            let scaled = row.iter().map(|value| (value - mean) / (variance + EPSILON).sqrt());
+            let scaled = row.iter().map(|value| (value - mean) / (variance + self.epsilon).sqrt());
             scaled
                 .zip(scale.iter().zip(&bias))
                 .map(|(value, (scale, bias))| value * scale + bias)
@@ -187,7 +294,7 @@ impl Tiny {
             let query = self.linear(&at("attention.self.query"), &rows);
             let key = self.linear(&at("attention.self.key"), &rows);
             let value = self.linear(&at("attention.self.value"), &rows);
-            let attended = attention(&query, &key, &value);
+            let attended = attention(&query, &key, &value, self.bias);
             let dense = self.linear(&at("attention.output.dense"), &attended);
             let middle = self.layer_norm(&at("attention.output.LayerNorm"), &sum(&dense, &rows));
             let mut wide = self.linear(&at("intermediate.dense"), &middle);
@@ -207,17 +314,17 @@ fn sum(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-fn attention(query: &[Vec<f64>], key: &[Vec<f64>], value: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn attention(query: &[Vec<f64>], key: &[Vec<f64>], value: &[Vec<f64>], bias: fn(usize, usize, usize) -> f64) -> Vec<Vec<f64>> {
     let width = HIDDEN / HEADS;
     let mut rows = vec![vec![0.0; HIDDEN]; query.len()];
     for head in 0..HEADS {
         let part = head * width..(head + 1) * width;
-        for (row, query) in rows.iter_mut().zip(query) {
-            let score = |key: &Vec<f64>| {
+        for (from, (row, query)) in rows.iter_mut().zip(query).enumerate() {
+            let score = |(to, key): (usize, &Vec<f64>)| {
                 let product: f64 = query[part.clone()].iter().zip(&key[part.clone()]).map(|(a, b)| a * b).sum();
-                (product / (width as f64).sqrt()).exp()
+                (product / (width as f64).sqrt() + bias(head, from, to)).exp()
             };
-            let scores: Vec<f64> = key.iter().map(score).collect();
+            let scores: Vec<f64> = key.iter().enumerate().map(score).collect();
             let total: f64 = scores.iter().sum();
             for (score, value) in scores.iter().zip(value) {
                 for i in part.clone() {
@@ -250,11 +357,7 @@ async fn check(tiny: &Tiny, activation: fn(f64) -> f64, pool: fn(Vec<Vec<f64>>) 
     let info = convert(tiny.path(), &target.path().join("tiny")).expect("converted");
     assert_eq!((info.dimension, info.max_tokens, info.name.as_str()), (HIDDEN, 9, "tiny"));
     assert_eq!(ModelInfo::read(&target.path().join("tiny")).expect("read"), info);
-    let settings = EmbedderSettings {
-        threads: 1,
-        ..EmbedderSettings::default()
-    };
-    let embedder = Embedder::open(&runtime(), &target.path().join("tiny"), settings).expect("opened");
+    let embedder = open(&target.path().join("tiny"), Precision::Auto);
     for (text, ids) in [
         ("", vec![2, 3]),
         ("a", vec![2, 4, 3]),
@@ -344,7 +447,7 @@ fn refused(tiny: &Tiny, code: &str, named: &str) -> ConvertError {
 #[test]
 fn what_is_not_supported_is_refused_by_its_key() {
     for (file, place, key, value) in [
-        ("config.json", "", "model_type", json!("mpnet")),
+        ("config.json", "", "model_type", json!("gpt2")),
         ("config.json", "", "model_type", Value::Null),
         ("config.json", "", "hidden_act", json!("silu")),
         ("config.json", "", "position_embedding_type", json!("relative_key")),
@@ -361,7 +464,8 @@ fn what_is_not_supported_is_refused_by_its_key() {
         ("1_Pooling/config.json", "", "pooling_mode_cls_token", json!(true)),
         ("1_Pooling/config.json", "", "pooling_mode_mean_tokens", json!(false)),
         ("1_Pooling/config.json", "", "word_embedding_dimension", json!(9)),
-        ("sentence_bert_config.json", "", "do_lower_case", json!(true)),
+        ("1_Pooling/config.json", "", "pooling_mode", json!("weightedmean")),
+        ("1_Pooling/config.json", "", "include_prompt", json!(false)),
         ("sentence_bert_config.json", "", "max_seq_length", json!(11)),
     ] {
         let tiny = Tiny::new("");
@@ -374,22 +478,450 @@ fn what_is_not_supported_is_refused_by_its_key() {
 }
 
 #[test]
-fn a_model_that_wants_prompts_is_refused() {
+fn prompts_are_read_and_can_be_overridden() {
     let tiny = Tiny::new("");
+    let target = tempfile::tempdir().expect("a directory");
+    let prefixes = |json: Value, options: &Options| {
+        let path = tiny.path().join("config_sentence_transformers.json");
+        fs::write(&path, json.to_string()).expect("written");
+        let info = super::convert(tiny.path(), &target.path().join("tiny"), options).expect("converted");
+        (info.query_prefix, info.document_prefix)
+    };
+    let check = |json, query: &str, document: &str| {
+        assert_eq!(prefixes(json, &Options::default()), (query.to_owned(), document.to_owned()));
+    };
+    check(json!({}), "", "");
+    check(json!({"prompts": {"query": "q: ", "passage": "p: "}}), "q: ", "p: ");
+    check(
+        json!({"prompts": {"query": "q: ", "all": "t: "}, "default_prompt_name": "all"}),
+        "q: ",
+        "t: ",
+    );
+    let options = Options {
+        query_prefix: Some("ask: ".to_owned()),
+        ..Options::default()
+    };
+    assert_eq!(
+        prefixes(json!({"prompts": {"query": "q: ", "document": "d: "}}), &options),
+        ("ask: ".to_owned(), "d: ".to_owned())
+    );
     let path = tiny.path().join("config_sentence_transformers.json");
     fs::write(&path, json!({"default_prompt_name": "query"}).to_string()).expect("written");
     refused(&tiny, "MODEL_UNSUPPORTED", "default_prompt_name");
 }
 
+#[tokio::test]
+async fn prefixes_stand_before_texts_of_their_kind() {
+    let tiny = Tiny::new("");
+    let target = tempfile::tempdir().expect("a directory");
+    let model = target.path().join("tiny");
+    let options = Options {
+        query_prefix: Some("a ".to_owned()),
+        document_prefix: Some("B ".to_owned()),
+        onnx: None,
+    };
+    tiny.set("sentence_bert_config.json", "", "do_lower_case", json!(true));
+    super::convert(tiny.path(), &model, &options).expect("converted");
+    let embedder = open(&model, Precision::Fp32);
+    let expected = |ids: &[usize]| normalized(mean(tiny.forward(ids, gelu)));
+    near(&embedder.embed_query("C").await.expect("a vector"), &expected(&[2, 4, 6, 3]), 2e-6);
+    let passages = embedder.embed_passages(vec!["c".to_owned()]).await.expect("vectors");
+    near(&passages[0], &expected(&[2, 5, 6, 3]), 2e-6);
+    let texts = embedder.embed_texts(vec!["d".to_owned()], |_| {}).await.expect("vectors");
+    near(&texts[0], &expected(&[2, 5, 7, 3]), 2e-6);
+    embedder.close().await;
+}
+
+fn open(model: &Path, precision: Precision) -> Embedder {
+    let settings = EmbedderSettings {
+        threads: 1,
+        precision,
+        ..EmbedderSettings::default()
+    };
+    Embedder::open(&runtime(), model, settings).expect("opened")
+}
+
+fn near(found: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((f64::from(*found) - expected).abs() < tolerance, "{found} is not {expected}");
+    }
+}
+
+fn cosine(a: &[f32], b: &[f64]) -> f64 {
+    let a: Vec<f64> = a.iter().copied().map(f64::from).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(&a, b) / (dot(&a, &a) * dot(b, b)).sqrt()
+}
+
+const SAMPLES: [(&str, &[usize]); 4] = [
+    ("", &[2, 3]),
+    ("a", &[2, 4, 3]),
+    ("d c b a z", &[2, 7, 6, 5, 4, 1, 3]),
+    ("a b c d a b c", &[2, 4, 5, 6, 7, 4, 5, 6, 3]),
+];
+
+#[tokio::test]
+async fn eight_bits_stay_near_and_alone() {
+    let tiny = Tiny::new("");
+    let target = tempfile::tempdir().expect("a directory");
+    let model = target.path().join("tiny");
+    convert(tiny.path(), &model).expect("converted");
+    let embedder = open(&model, Precision::Int8);
+    assert_eq!(embedder.placement().precision, Precision::Int8);
+    let mut texts: Vec<String> = SAMPLES.iter().map(|(text, _)| (*text).to_owned()).collect();
+    let together = embedder.embed_texts(texts.clone(), |_| {}).await.expect("vectors");
+    for ((text, ids), vector) in SAMPLES.iter().zip(&together) {
+        let expected = normalized(mean(tiny.forward(ids, gelu)));
+        let cosine = cosine(vector, &expected);
+        assert!(cosine > 0.998, "{text:?}: {cosine}");
+        assert!(cosine < 0.999_999_999, "{text:?} is computed in 8 bits");
+    }
+    texts.reverse();
+    texts.extend(["b", "c", "d d"].map(str::to_owned));
+    let otherwise = embedder.embed_queries(texts).await.expect("vectors");
+    for (together, otherwise) in together.iter().rev().zip(&otherwise) {
+        assert_eq!(together, otherwise, "a vector does not depend on its batch");
+    }
+    embedder.close().await;
+}
+
+#[test]
+fn sixteen_bits_stay_near() {
+    for cls in [false, true] {
+        let (_target, model, tiny) = converted(cls);
+        let info = ModelInfo::read(&model).expect("read");
+        let session = open_form(&runtime(), &model, &info, Some(Form::Half), Place::Cpu).expect("opened");
+        for (text, ids) in SAMPLES {
+            let rows = Rows {
+                rows: 1,
+                length: ids.len(),
+                ids: ids.iter().map(|id| i64::try_from(*id).expect("small")).collect(),
+                mask: vec![1; ids.len()],
+            };
+            let cosine = cosine(&session.run(rows).expect("a vector"), &pooled(&tiny, ids, cls));
+            assert!(cosine > 0.9999, "{text:?}: {cosine}");
+        }
+    }
+}
+
+/// A model, converted: with mean pooling, or with that of the first token.
+fn converted(cls: bool) -> (TempDir, std::path::PathBuf, Tiny) {
+    let tiny = Tiny::new("");
+    if cls {
+        tiny.set("config.json", "", "hidden_act", json!("gelu_new"));
+        tiny.set("1_Pooling/config.json", "", "pooling_mode_mean_tokens", json!(false));
+        tiny.set("1_Pooling/config.json", "", "pooling_mode_cls_token", json!(true));
+    }
+    let target = tempfile::tempdir().expect("a directory");
+    let model = target.path().join("tiny");
+    convert(tiny.path(), &model).expect("converted");
+    (target, model, tiny)
+}
+
+fn pooled(tiny: &Tiny, ids: &[usize], cls: bool) -> Vec<f64> {
+    if cls {
+        normalized(tiny.forward(ids, gelu_tanh).swap_remove(0))
+    } else {
+        normalized(mean(tiny.forward(ids, gelu)))
+    }
+}
+
+/// Packed attention exists for GPUs alone. Of one text it is plain attention, for which there is a CPU
+/// operator: with that in its place, all the rest of the graph is what it will be on a GPU.
+#[test]
+fn the_packed_graph_computes_the_same() {
+    for cls in [false, true] {
+        let (_target, model, tiny) = converted(cls);
+        let info = ModelInfo::read(&model).expect("read");
+        let bytes = rebuild(&model, &info, Form::Packed).expect("built");
+        let mut packed = ModelProto::decode(bytes.as_slice()).expect("decoded");
+        let graph = packed.graph.as_mut().expect("a graph");
+        let mut nodes = Vec::new();
+        for node in std::mem::take(&mut graph.node) {
+            let op = |op_type: &str, domain: &str, input: Vec<String>, output: String, attribute| NodeProto {
+                name: format!("{output}/{op_type}"),
+                op_type: op_type.to_owned(),
+                domain: domain.to_owned(),
+                input,
+                output: vec![output],
+                attribute,
+            };
+            let first = || "axes.0".to_owned();
+            match node.op_type.as_str() {
+                "PackedMultiHeadAttention" => {
+                    let wide = |name: &String| format!("{name}.wide");
+                    for input in &node.input[..3] {
+                        nodes.push(op("Unsqueeze", "", vec![input.clone(), first()], wide(input), vec![]));
+                    }
+                    let mut input: Vec<String> = node.input[..3].iter().map(wide).collect();
+                    input.push(node.input[3].clone());
+                    let output = wide(&node.output[0]);
+                    nodes.push(op("MultiHeadAttention", MICROSOFT, input, output.clone(), node.attribute));
+                    nodes.push(op("Squeeze", "", vec![output, first()], node.output[0].clone(), vec![]));
+                }
+                "RestorePadding" => {
+                    let input = vec![node.input[0].clone(), first()];
+                    nodes.push(op("Unsqueeze", "", input, node.output[0].clone(), vec![]));
+                }
+                _ => nodes.push(node),
+            }
+        }
+        graph.node = nodes;
+        let bytes = packed.encode_to_vec();
+        let path = model.join("model.onnx");
+        let session = SharedSession::open_untried(&runtime(), &path, &Graph::Bytes(&bytes), &info, Place::Cpu).expect("opened");
+        assert!(session.is_packed());
+        for (text, ids) in SAMPLES {
+            let text_ids: Vec<u32> = ids.iter().map(|id| u32::try_from(*id).expect("small")).collect();
+            let vector = session.run_packed(&[&text_ids]).expect("a vector");
+            let cosine = cosine(&vector, &pooled(&tiny, ids, cls));
+            assert!(cosine > 0.9999, "{text:?}, first token {cls}: {cosine}");
+        }
+    }
+}
+
+/// ONNX Runtime checks all types and shapes before it looks for what computes them.
+#[test]
+fn the_packed_graph_is_one_for_gpus() {
+    let (_target, model, _tiny) = converted(false);
+    let info = ModelInfo::read(&model).expect("read");
+    let error = open_form(&runtime(), &model, &info, Some(Form::Packed), Place::Cpu)
+        .err()
+        .expect("a GPU is needed");
+    let message = error.to_string();
+    assert!(
+        message.contains("kernel") && message.contains("PackedMultiHeadAttention"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn relatives_of_bert_equal_the_plain_forward_pass() {
+    for family in ["roberta", "mpnet", "distilbert"] {
+        let tiny = Tiny::of(family);
+        let target = tempfile::tempdir().expect("a directory");
+        let model = target.path().join("tiny");
+        let info = convert(tiny.path(), &model).expect(family);
+        assert_eq!(info.max_tokens, 9, "{family}");
+        let embedder = open(&model, Precision::Fp32);
+        for (text, ids) in SAMPLES {
+            let vector = embedder.embed_query(text).await.expect("a vector");
+            near(&vector, &normalized(mean(tiny.forward(ids, gelu))), 2e-6);
+        }
+        embedder.close().await;
+        let bytes = rebuild(&model, &info, Form::Packed);
+        assert_eq!(bytes.is_err(), family == "mpnet", "only a bias by distance cannot be packed");
+    }
+}
+
+#[tokio::test]
+async fn without_modules_the_mean_is_taken_as_it_is() {
+    let tiny = Tiny::new("");
+    fs::remove_file(tiny.path().join("modules.json")).expect("removed");
+    check(&tiny, gelu, mean).await;
+}
+
+/// A ready model: each token's vector is its row of a table, plus a row for its type if it has one.
+fn ready_model(directory: &Path, kind: i32, types: bool, beside: bool) {
+    let table: Vec<f32> = (0..WORDS.len() * 2).map(|cell| cell as f32).collect();
+    let table: Vec<u8> = table.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let named = |name: &str| DimensionValue::Named(name.to_owned());
+    let input = |name: &str| ValueInfoProto::tensor(name, kind, vec![named("batch"), named("sequence")]);
+    let node = |op_type: &str, input: &[&str], output: &str| NodeProto {
+        name: output.to_owned(),
+        op_type: op_type.to_owned(),
+        input: input.iter().map(|&name| name.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    };
+    let mut nodes = vec![node("Gather", &["table", INPUT_IDS], "words")];
+    let mut inputs = vec![input(INPUT_IDS), input("attention_mask")];
+    if types {
+        inputs.push(input("token_type_ids"));
+        nodes.push(node("Gather", &["table", "token_type_ids"], "kinds"));
+        nodes.push(node("Add", &["words", "kinds"], "last_hidden_state"));
+    } else {
+        nodes.push(node("Identity", &["words"], "last_hidden_state"));
+    }
+    let constant = |name: &str, data_type: i32, dims: &[i64], raw_data: Vec<u8>| TensorProto {
+        name: name.to_owned(),
+        data_type,
+        dims: dims.to_vec(),
+        raw_data,
+    };
+    nodes.push(NodeProto {
+        attribute: vec![AttributeProto::int("axis", 1)],
+        ..node("Gather", &["last_hidden_state", "first"], "pooler_output")
+    });
+    let dims = [i64::try_from(WORDS.len()).expect("small"), 2];
+    let words = constant("table", FLOAT, &dims, if beside { vec![] } else { table.clone() });
+    let output = |name: &str, dimensions| ValueInfoProto::tensor(name, FLOAT, dimensions);
+    let model = ModelProto {
+        ir_version: 10,
+        graph: Some(GraphProto {
+            node: nodes,
+            name: "ready".to_owned(),
+            initializer: vec![constant("first", INT64, &[], 0_i64.to_le_bytes().to_vec()), words],
+            input: inputs,
+            output: vec![
+                output("pooler_output", vec![named("batch"), DimensionValue::Fixed(2)]),
+                output(
+                    "last_hidden_state",
+                    vec![named("batch"), named("sequence"), DimensionValue::Fixed(2)],
+                ),
+            ],
+        }),
+        opset_import: vec![OperatorSetId {
+            domain: String::new(),
+            version: 20,
+        }],
+        ..ModelProto::default()
+    };
+    let mut bytes = model.encode_to_vec();
+    if beside {
+        // Messages merge where they are appended: this adds another constant of the same graph.
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Beside {
+            #[prost(message, optional, tag = "7")]
+            graph: Option<BesideGraph>,
+        }
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct BesideGraph {
+            #[prost(message, repeated, tag = "5")]
+            initializer: Vec<BesideTensor>,
+        }
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct BesideTensor {
+            #[prost(int64, repeated, packed = "false", tag = "1")]
+            dims: Vec<i64>,
+            #[prost(int32, tag = "2")]
+            data_type: i32,
+            #[prost(string, tag = "8")]
+            name: String,
+            #[prost(message, repeated, tag = "13")]
+            external_data: Vec<StringStringEntryProto>,
+            #[prost(int32, tag = "14")]
+            data_location: i32,
+        }
+        let mut model = model;
+        model.graph.as_mut().expect("a graph").initializer.pop();
+        bytes = model.encode_to_vec();
+        let tensor = BesideTensor {
+            dims: dims.to_vec(),
+            data_type: FLOAT,
+            name: "table".to_owned(),
+            external_data: vec![StringStringEntryProto {
+                key: "location".to_owned(),
+                value: "model.onnx_data".to_owned(),
+            }],
+            data_location: 1,
+        };
+        let graph = Some(BesideGraph { initializer: vec![tensor] });
+        bytes.extend(Beside { graph }.encode_to_vec());
+        fs::write(directory.join("onnx/model.onnx_data"), table).expect("written");
+    }
+    fs::write(directory.join("onnx/model.onnx"), bytes).expect("written");
+}
+
+#[tokio::test]
+async fn ready_models_run_as_they_are() {
+    for (kind, types, beside) in [(INT64, false, false), (INT32, true, false), (INT64, true, true)] {
+        let tiny = Tiny::new("");
+        fs::remove_file(tiny.path().join("model.safetensors")).expect("removed");
+        fs::create_dir(tiny.path().join("onnx")).expect("made");
+        tiny.set("1_Pooling/config.json", "", "word_embedding_dimension", json!(2));
+        ready_model(tiny.path(), kind, types, beside);
+        let target = tempfile::tempdir().expect("a directory");
+        let model = target.path().join("ready");
+        let info = convert(tiny.path(), &model).expect("taken");
+        assert_eq!((info.dimension, info.max_tokens), (2, 9));
+        let embedder = open(&model, Precision::Int8);
+        assert_eq!(embedder.placement().precision, Precision::Fp32, "its numbers are its maker's");
+        let offset = if types { [0.0, 1.0] } else { [0.0, 0.0] };
+        for (text, ids) in SAMPLES {
+            let rows: Vec<[f64; 2]> = ids
+                .iter()
+                .map(|id| [2.0 * *id as f64 + offset[0], 2.0 * *id as f64 + 1.0 + offset[1]])
+                .collect();
+            let sum = rows.iter().fold([0.0, 0.0], |sum, row| [sum[0] + row[0], sum[1] + row[1]]);
+            let vector = embedder.embed_query(text).await.expect("a vector");
+            near(&vector, &normalized(sum.to_vec()), 1e-6);
+        }
+        embedder.close().await;
+        if beside {
+            fs::write(model.join("model.onnx_data"), "damaged").expect("written");
+            let error = Embedder::open(&runtime(), &model, EmbedderSettings::default()).expect_err("it is damaged");
+            assert!(error.to_string().contains("model.onnx_data"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ready_models_that_pool_are_not_pooled_again() {
+    let tiny = Tiny::new("");
+    let target = tempfile::tempdir().expect("a directory");
+    convert(tiny.path(), &target.path().join("first")).expect("converted");
+    fs::remove_file(tiny.path().join("model.safetensors")).expect("removed");
+    fs::copy(target.path().join("first/model.onnx"), tiny.path().join("model.onnx")).expect("copied");
+    let info = convert(tiny.path(), &target.path().join("second")).expect("taken");
+    assert!(info.ready.expect("a ready model").pooled);
+    let embedder = open(&target.path().join("second"), Precision::Auto);
+    for (text, ids) in SAMPLES {
+        let vector = embedder.embed_query(text).await.expect("a vector");
+        near(&vector, &normalized(mean(tiny.forward(ids, gelu))), 2e-6);
+    }
+    embedder.close().await;
+}
+
+#[test]
+fn ready_models_that_are_no_text_models_are_refused() {
+    let tiny = Tiny::new("");
+    fs::remove_file(tiny.path().join("model.safetensors")).expect("removed");
+    let onnx = tiny.path().join("model.onnx");
+    fs::write(&onnx, [0xff; 8]).expect("written");
+    refused(&tiny, "MODEL_ONNX_INVALID", "model.onnx");
+    let tensor = |name: &str, kind| ValueInfoProto::tensor(name, kind, vec![DimensionValue::Fixed(1); 2]);
+    for (inputs, outputs, named) in [
+        (vec![tensor("pixel_values", FLOAT)], vec![], "pixel_values"),
+        (vec![tensor("attention_mask", INT64)], vec![], INPUT_IDS),
+        (vec![tensor(INPUT_IDS, FLOAT)], vec![], "neither"),
+        (
+            vec![tensor(INPUT_IDS, INT64)],
+            vec![tensor("pooler_output", FLOAT)],
+            "pooler_output",
+        ),
+        (vec![tensor(INPUT_IDS, INT64)], vec![tensor(OUTPUT, INT64)], OUTPUT),
+    ] {
+        let graph = GraphProto {
+            input: inputs,
+            output: outputs,
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        fs::write(&onnx, model.encode_to_vec()).expect("written");
+        refused(&tiny, "MODEL_ONNX_INVALID", named);
+    }
+}
+
+#[test]
+fn a_wrong_dimension_shows_when_the_model_opens() {
+    let (_target, model, _tiny) = converted(false);
+    let mut info: Value = serde_json::from_slice(&fs::read(model.join(ModelInfo::FILE)).expect("read")).expect("JSON");
+    info["dimension"] = json!(HIDDEN + 1);
+    info.as_object_mut().expect("an object").remove("architecture");
+    fs::write(model.join(ModelInfo::FILE), info.to_string()).expect("written");
+    let error = Embedder::open(&runtime(), &model, EmbedderSettings::default()).expect_err("the vectors are shorter");
+    assert_eq!(error.code(), "SERVICE_UNAVAILABLE");
+    assert!(error.to_string().contains("model.onnx"), "{error}");
+}
+
 #[test]
 fn missing_and_broken_files_are_named() {
-    for file in [
-        "config.json",
-        "modules.json",
-        "1_Pooling/config.json",
-        "model.safetensors",
-        "tokenizer.json",
-    ] {
+    for file in ["config.json", "1_Pooling/config.json", "model.safetensors", "tokenizer.json"] {
         let tiny = Tiny::new("");
         fs::remove_file(tiny.path().join(file)).expect("removed");
         refused(&tiny, "MODEL_IO", file);

@@ -1,36 +1,72 @@
-//! Reads weights by name from a safetensors file, as little-endian 32-bit floats.
+//! Reads weights by name, as little-endian 32-bit floats, in the one layout that graphs are built of: BERT's names,
+//! matrices as MatMul multiplies by them, positions from 0, the scale of attention scores in the query's weights.
+//!
+//! They come from a safetensors file as publishers have it ([`Published`]), or from a graph that was built
+//! before ([`Built`]), so that one file on disk serves every precision.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::ConvertError;
+use super::{
+    ConvertError,
+    family::Family,
+    half,
+    onnx::{FLOAT, GraphProto, TensorProto},
+};
+use crate::embed::model::Architecture;
 
-/// The weights of one model file.
-pub struct Weights<'a> {
+/// Weights by name. `name` is BERT's, but for what is made here:
+/// `embeddings.token_type_embeddings.0` is the row of single texts, `encoder.distance_bias` the table of biases by distance.
+pub trait Source {
+    /// A weight of this shape, in row-major order.
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError>;
+    /// A linear layer's weight as `[inputs, outputs]`, in row-major order.
+    fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Vec<u8>, ConvertError>;
+}
+
+/// The weights of a published model file.
+pub struct Published<'a> {
     path: PathBuf,
     tensors: SafeTensors<'a>,
+    family: Family,
+    architecture: &'a Architecture,
+    /// Where the first token's position stands in the table.
+    first_position: usize,
     /// Some publishers save the encoder inside a larger model, under `bert.`.
     prefix: &'static str,
 }
 
-impl<'a> Weights<'a> {
+impl<'a> Published<'a> {
     /// Parses the file's header; the weights themselves stay where they are.
-    pub fn parse(path: &Path, bytes: &'a [u8]) -> Result<Self, ConvertError> {
+    pub fn parse(
+        path: &Path,
+        bytes: &'a [u8],
+        family: Family,
+        architecture: &'a Architecture,
+        first_position: usize,
+    ) -> Result<Self, ConvertError> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| ConvertError::weight(path, "*", error.to_string()))?;
-        let prefix = ["", "bert."]
+        let words = "embeddings.word_embeddings.weight";
+        let prefix = ["", family.prefix()]
             .into_iter()
-            .find(|prefix| tensors.tensor(&format!("{prefix}embeddings.word_embeddings.weight")).is_ok())
-            .ok_or_else(|| ConvertError::weight(path, "embeddings.word_embeddings.weight", "there is none"))?;
+            .find(|prefix| tensors.tensor(&format!("{prefix}{words}")).is_ok())
+            .ok_or_else(|| ConvertError::weight(path, words, "there is none"))?;
         Ok(Self {
             path: path.to_owned(),
             tensors,
+            family,
+            architecture,
+            first_position,
             prefix,
         })
     }
 
-    /// The weight `name` as little-endian `f32` bytes in row-major order; its shape must be `shape`.
-    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
+    /// The weight under its published name; its shape must be `shape`.
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
         let full = format!("{}{name}", self.prefix);
         let refuse = |reason: String| ConvertError::weight(&self.path, &full, reason);
         let tensor = self.tensors.tensor(&full).map_err(|_| refuse("there is none".to_owned()))?;
@@ -41,64 +77,117 @@ impl<'a> Weights<'a> {
             )));
         }
         let data = tensor.data();
-        let halves = |widen: fn(u16) -> f32| {
-            let (pairs, _) = data.as_chunks::<2>();
-            pairs
-                .iter()
-                .flat_map(|pair| widen(u16::from_le_bytes(*pair)).to_le_bytes())
-                .collect()
-        };
         match tensor.dtype() {
             Dtype::F32 => Ok(data.to_vec()),
-            Dtype::F16 => Ok(halves(widen_f16)),
-            Dtype::BF16 => Ok(halves(|bits| f32::from_bits(u32::from(bits) << 16))),
+            Dtype::F16 => Ok(half::widen(data)),
+            Dtype::BF16 => {
+                let (pairs, _) = data.as_chunks::<2>();
+                Ok(pairs.iter().flat_map(|[low, high]| [0, 0, *low, *high]).collect())
+            }
             other => Err(refuse(format!("its type is {other:?}; F32, F16 and BF16 are converted"))),
         }
     }
 
-    /// A linear layer's weight `name` of shape `[outputs, inputs]`, transposed to what MatMul multiplies by.
-    pub fn transposed(&self, name: &str, outputs: usize, inputs: usize) -> Result<Vec<u8>, ConvertError> {
-        let bytes = self.get(name, &[outputs, inputs])?;
+    /// What a weight is multiplied by.
+    fn factor(&self, name: &str) -> Option<f32> {
+        let per_head = self.architecture.hidden / self.architecture.heads;
+        name.contains("attention.self.query").then(|| (per_head as f32).sqrt().recip())
+    }
+}
+
+fn scaled(bytes: Vec<u8>, factor: Option<f32>) -> Vec<u8> {
+    let Some(factor) = factor else { return bytes };
+    let (values, _) = bytes.as_chunks::<4>();
+    values
+        .iter()
+        .flat_map(|value| (f32::from_le_bytes(*value) * factor).to_le_bytes())
+        .collect()
+}
+
+impl Source for Published<'_> {
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
+        let Architecture { hidden, heads, .. } = *self.architecture;
+        match name {
+            "embeddings.position_embeddings.weight" => {
+                let positions = shape.first().copied().unwrap_or_default();
+                let bytes = self.get(name, &[self.first_position + positions, hidden])?;
+                let skipped = self.first_position * hidden * size_of::<f32>();
+                Ok(bytes.get(skipped..).unwrap_or_default().to_vec())
+            }
+            // Every token of a single text has type 0, so one row of that table is all that is ever used.
+            "embeddings.token_type_embeddings.0" => {
+                let Some(types) = self.family.types(self.architecture.types) else {
+                    return Ok(vec![0; hidden * size_of::<f32>()]);
+                };
+                let mut row = self.get("embeddings.token_type_embeddings.weight", &[types, hidden])?;
+                row.truncate(hidden * size_of::<f32>());
+                Ok(row)
+            }
+            "encoder.distance_bias" => {
+                let buckets = self.get("encoder.relative_attention_bias.weight", &[super::family::BUCKETS, heads])?;
+                Ok(super::family::distance_bias(&buckets, heads, self.architecture.positions))
+            }
+            _ => Ok(scaled(self.get(&self.family.published(name), shape)?, self.factor(name))),
+        }
+    }
+
+    fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Vec<u8>, ConvertError> {
+        let bytes = self.get(&self.family.published(name), &[outputs, inputs])?;
         let (values, _) = bytes.as_chunks::<4>();
-        let mut turned = Vec::with_capacity(bytes.len());
-        for column in 0..inputs {
-            for row in values.chunks_exact(inputs) {
-                turned.extend_from_slice(row.get(column).unwrap_or(&[0; 4]));
+        let mut turned = vec![0; bytes.len()];
+        let (cells, _) = turned.as_chunks_mut::<4>();
+        // In blocks of rows, so that what is written stays in the processor's cache.
+        const BLOCK: usize = 16;
+        for (block, rows) in values.chunks(inputs.max(1) * BLOCK).enumerate() {
+            for (offset, row) in rows.chunks_exact(inputs.max(1)).enumerate() {
+                let column = block * BLOCK + offset;
+                for (value, cell) in row.iter().zip(cells.iter_mut().skip(column).step_by(outputs.max(1))) {
+                    *cell = *value;
+                }
             }
         }
-        Ok(turned)
+        Ok(scaled(turned, self.factor(name)))
     }
 }
 
-/// IEEE 754 half precision to single; exact for every value.
-fn widen_f16(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from((bits >> 10) & 0x1f);
-    let fraction = f32::from(bits & 0x3ff);
-    sign * match exponent {
-        0 => fraction * (-24_f32).exp2(),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + fraction) * ((exponent - 25) as f32).exp2(),
+/// The constants of a graph that [`super::graph::build`] made in 32-bit floats.
+pub struct Built {
+    path: PathBuf,
+    constants: HashMap<String, TensorProto>,
+}
+
+impl Built {
+    pub fn of(path: &Path, graph: GraphProto) -> Self {
+        let constants = graph.initializer.into_iter().map(|constant| (constant.name.clone(), constant));
+        Self {
+            path: path.to_owned(),
+            constants: constants.collect(),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::widen_f16;
+impl Source for Built {
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
+        let constant = self
+            .constants
+            .get(name)
+            .ok_or_else(|| ConvertError::weight(&self.path, name, "there is none"))?;
+        let expected: usize = shape.iter().product();
+        let fits = constant.data_type == FLOAT
+            && constant.raw_data.len() == expected * size_of::<f32>()
+            && constant
+                .dims
+                .iter()
+                .copied()
+                .eq(shape.iter().map(|size| super::graph::signed(*size)));
+        if !fits {
+            let reason = format!("its shape is {:?}, but the description asks for {shape:?}", constant.dims);
+            return Err(ConvertError::weight(&self.path, name, reason));
+        }
+        Ok(constant.raw_data.clone())
+    }
 
-    #[test]
-    fn half_precision_widens_exactly() {
-        let check = |bits: u16, expected: f32| assert_eq!(widen_f16(bits).to_bits(), expected.to_bits(), "{bits:#06x}");
-        check(0x0000, 0.0);
-        check(0x8000, -0.0);
-        check(0x3c00, 1.0);
-        check(0xc000, -2.0);
-        check(0x7bff, 65504.0);
-        check(0x0400, 6.103_515_6e-5);
-        check(0x0001, 5.960_464_5e-8);
-        check(0x03ff, 6.097_555e-5);
-        check(0x7c00, f32::INFINITY);
-        assert!(widen_f16(0x7e00).is_nan());
+    fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Vec<u8>, ConvertError> {
+        self.vector(name, &[inputs, outputs])
     }
 }

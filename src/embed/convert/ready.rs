@@ -1,0 +1,132 @@
+//! ONNX models that somebody else made: which file it is, what it reads and gives, and what is kept of it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use prost::Message;
+
+use super::{
+    super::model::{Ready, is_plain},
+    ConvertError, Options,
+    graph::{ATTENTION_MASK, INPUT_IDS, OUTPUT},
+    onnx::{FLOAT, INT32, INT64, Outline, ValueInfoProto},
+    read as read_file,
+    settings::TextSettings,
+};
+
+/// Where publishers put an ONNX model, the usual places first.
+const PLACES: [&str; 4] = ["onnx/model.onnx", "model.onnx", "model_optimized.onnx", "onnx/model_quantized.onnx"];
+/// What a model may read besides ids and mask: the type of each token, all 0 for single texts.
+const TOKEN_TYPES: &str = "token_type_ids";
+
+/// A model file and all that is known of it.
+pub struct ReadyModel {
+    pub bytes: Vec<u8>,
+    pub ready: Ready,
+    pub dimension: usize,
+    pub text: TextSettings,
+    /// The files of weights beside it: name and place.
+    pub beside: Vec<(String, PathBuf)>,
+}
+
+/// The ONNX model to take from `source`: the one that was asked for, or, where there are no safetensors, the first there is.
+pub fn find(source: &Path, options: &Options) -> Option<PathBuf> {
+    if let Some(path) = &options.onnx {
+        return Some(source.join(path));
+    }
+    if source.join(super::SAFETENSORS).exists() {
+        return None;
+    }
+    PLACES.iter().map(|place| source.join(place)).find(|path| path.is_file())
+}
+
+/// Reads the model at `path`, and the configuration in `source`.
+pub fn read(source: &Path, path: &Path) -> Result<ReadyModel, ConvertError> {
+    let bytes = read_file(path)?;
+    let refuse = |reason: String| ConvertError::Onnx {
+        path: path.to_owned(),
+        reason,
+    };
+    let outline = Outline::decode(bytes.as_slice()).map_err(|error| refuse(error.to_string()))?;
+    let graph = outline.graph.ok_or_else(|| refuse("it holds no graph".to_owned()))?;
+    let constants: Vec<&str> = graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
+    let inputs: Vec<&ValueInfoProto> = graph
+        .input
+        .iter()
+        .filter(|input| !constants.contains(&input.name.as_str()))
+        .collect();
+    for input in &inputs {
+        if ![INPUT_IDS, ATTENTION_MASK, TOKEN_TYPES].contains(&input.name.as_str()) {
+            return Err(refuse(format!(
+                "it reads {}; a text model reads {INPUT_IDS}, and {ATTENTION_MASK} and {TOKEN_TYPES} if it likes",
+                input.name
+            )));
+        }
+        if ![INT32, INT64].contains(&input.describe().0) {
+            return Err(refuse(format!("its input {} is neither int64 nor int32", input.name)));
+        }
+    }
+    if !inputs.iter().any(|input| input.name == INPUT_IDS) {
+        return Err(refuse(format!("it has no input {INPUT_IDS}")));
+    }
+    let (output, pooled, dimension) = output(&graph.output).map_err(&refuse)?;
+    let (dimension, mut text) = TextSettings::of_ready(source, dimension)?;
+    if pooled {
+        text.pooling = super::super::Pooling::Mean;
+    }
+    let mut beside = BTreeMap::new();
+    for constant in &graph.initializer {
+        let Some(location) = constant.external_data.iter().find(|entry| entry.key == "location") else {
+            continue;
+        };
+        let ours = [super::MODEL_FILE, super::TOKENIZER_FILE, super::ModelInfo::FILE];
+        if !is_plain(&location.value) || ours.contains(&location.value.as_str()) {
+            return Err(refuse(format!("its weights lie in {}, which is no file beside it", location.value)));
+        }
+        let place = path.with_file_name(&location.value);
+        beside.entry(location.value.clone()).or_insert(place);
+    }
+    let mut external = BTreeMap::new();
+    for (name, place) in &beside {
+        external.insert(name.clone(), sha256_of(place)?);
+    }
+    Ok(ReadyModel {
+        bytes,
+        ready: Ready { output, pooled, external },
+        dimension,
+        text,
+        beside: beside.into_iter().collect(),
+    })
+}
+
+/// The output to read, whether it is pooled, and its dimension if the file says it. Texts' vectors are taken by their
+/// usual name only: a `pooler_output` is something else.
+fn output(outputs: &[ValueInfoProto]) -> Result<(String, bool, Option<usize>), String> {
+    let of_rank = |rank: usize, names: &[&str]| {
+        outputs.iter().find(|output| {
+            let (kind, dimensions) = output.describe();
+            kind == FLOAT && dimensions.len() == rank && (names.is_empty() || names.contains(&output.name.as_str()))
+        })
+    };
+    let found = of_rank(2, &[OUTPUT, "sentence_embeddings", "embedding", "embeddings", "dense_vecs"])
+        .or_else(|| of_rank(3, &["last_hidden_state", "token_embeddings"]))
+        .or_else(|| of_rank(3, &[]))
+        .ok_or_else(|| {
+            let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+            format!("none of its outputs {names:?} is a {OUTPUT} [batch, dimension] or a last_hidden_state [batch, sequence, dimension] of 32-bit floats")
+        })?;
+    let (_, dimensions) = found.describe();
+    let dimension = dimensions.last().copied().flatten().and_then(|size| usize::try_from(size).ok());
+    Ok((
+        found.name.clone(),
+        dimensions.len() == 2,
+        dimension.filter(|size| (1..=1 << 14).contains(size)),
+    ))
+}
+
+/// SHA-256 of a file that may be too large to be read at once.
+fn sha256_of(path: &Path) -> Result<String, ConvertError> {
+    super::super::model::file_sha256(path).map_err(|error| ConvertError::io(path, error))
+}
