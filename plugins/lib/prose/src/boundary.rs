@@ -27,11 +27,33 @@ pub enum Strength {
 const WRAPPED: usize = 40;
 
 /// Words that a full stop follows without ending a sentence, in lower case.
-const ABBREVIATIONS: [&str; 48] = [
+const ABBREVIATIONS: [u64; 48] = packed_and_sorted([
     "al", "approx", "art", "aug", "bzw", "ca", "cf", "ch", "co", "corp", "dec", "dept", "dr", "ed", "eq", "est", "etc", "feb", "fig",
     "figs", "gen", "hr", "inc", "jan", "jr", "ltd", "max", "min", "mr", "mrs", "ms", "no", "nos", "nov", "nr", "oct", "pp", "prof", "sec",
     "sect", "sep", "sept", "sr", "st", "tel", "usw", "vol", "vs",
-];
+]);
+
+/// Words of up to 8 bytes as numbers, in order: a search for one compares half a dozen of them.
+const fn packed_and_sorted<const N: usize>(words: [&str; N]) -> [u64; N] {
+    let mut packed = [0; N];
+    let mut count = 0;
+    while count < N {
+        let mut value = 0;
+        let mut at = 0;
+        while at < words[count].len() {
+            value = value << 8 | words[count].as_bytes()[at] as u64;
+            at += 1;
+        }
+        let mut place = count;
+        while place > 0 && packed[place - 1] > value {
+            packed[place] = packed[place - 1];
+            place -= 1;
+        }
+        packed[place] = value;
+        count += 1;
+    }
+    packed
+}
 
 /// The places in prose where a sentence or a line that stands for itself starts, and how strong the
 /// boundary before each is. The start of the text is not among them.
@@ -245,7 +267,11 @@ fn is_abbreviation(word: &str, at_line_start: bool) -> bool {
     if at_line_start && word.len() <= 4 && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return true;
     }
-    word.len() <= 6 && ABBREVIATIONS.iter().any(|known| known.eq_ignore_ascii_case(word))
+    let packed = |word: &str| {
+        word.bytes()
+            .fold(0, |value, byte| value << 8 | u64::from(byte.to_ascii_lowercase()))
+    };
+    word.len() <= 6 && ABBREVIATIONS.binary_search(&packed(word)).is_ok()
 }
 
 fn is_terminator(character: char) -> bool {
