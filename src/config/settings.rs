@@ -90,7 +90,7 @@ pub struct AuthSettings {
     pub jwks_file: PathBuf,
     /// The address of a key set; empty for none.
     pub jwks_url: String,
-    /// Certificates for that address beside the system's; empty for none.
+    /// The authorities for that address in place of the system's; empty for these.
     pub jwks_ca_file: PathBuf,
     /// Seconds between fetches of the key set.
     pub jwks_refresh_seconds: u64,

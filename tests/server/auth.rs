@@ -213,6 +213,20 @@ async fn a_token_that_expires_ends_its_sockets_and_their_queries() {
         .error(401, "AUTHENTICATION_REQUIRED");
 }
 
+#[tokio::test]
+async fn a_stream_of_events_ends_with_its_token() {
+    let short = token(json!({ "scope": "config", "exp": now() + 3 }));
+    // It would go on for as long as the server runs.
+    let reply = server().api().with_token(&short).get("/plugins/text/log").await;
+    assert_eq!(reply.status.as_u16(), 200, "{}", reply.text());
+    server()
+        .api()
+        .with_token(&short)
+        .get("/plugins/text/log")
+        .await
+        .error(401, "AUTHENTICATION_REQUIRED");
+}
+
 /// Runs `ibid` and gives what it printed; it must succeed.
 async fn ibid(home: &Path, arguments: &[&str]) -> String {
     let mut command = program(home);

@@ -4,7 +4,7 @@ use super::params::Params;
 use super::respond::{About, Failure};
 use super::{credentials, me};
 use crate::auth::{Denial, Grant, Scope, Subject};
-use crate::protocol::ApiError;
+use crate::protocol::{ApiError, ErrorCode};
 use crate::server::context::{Place, Shared};
 use crate::telemetry::trace::TraceParent;
 use hyper::Request;
@@ -64,6 +64,18 @@ impl Call {
     /// 401 where there are none that hold.
     pub fn known(&self) -> Result<&Grant, Failure> {
         self.grant.as_ref().map_err(|denial| me::refused(*denial))
+    }
+
+    /// Refuses a subject that is for some collections only, where what is changed or told is of all.
+    ///
+    /// # Errors
+    /// `AUTHORIZATION_FAILED`.
+    pub fn require_all_collections(&self) -> Result<(), ApiError> {
+        if self.subject.sees_all() {
+            return Ok(());
+        }
+        let message = "This is of all collections, and these credentials are for some of them only.";
+        Err(ApiError::new(ErrorCode::AuthorizationFailed, message))
     }
 
     /// The credentials of who opens a socket that needs `scope`.

@@ -45,6 +45,11 @@ pub(super) fn refused(denial: Denial) -> Failure {
     Failure::from(error).header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 
+/// The error of a stream whose credentials ended.
+pub(super) fn ended(denial: Denial) -> ApiError {
+    ApiError::new(ErrorCode::AuthenticationRequired, denial.to_string()).with("reason", denial.code())
+}
+
 /// A missing scope, as requests are told of it; anything else as it is.
 pub(super) fn told(failure: Failure) -> Failure {
     if failure.error().code != ErrorCode::InsufficientScope {

@@ -36,15 +36,6 @@ fn shown(mut list: PluginList, subject: &Subject) -> PluginList {
     list
 }
 
-/// Refuses a subject that is for some collections only: what is changed here, or told, is of all.
-fn require_all(call: &Call) -> Result<(), ApiError> {
-    if call.subject.sees_all() {
-        return Ok(());
-    }
-    let message = "Plugins serve all collections, and these credentials are for some of them only.";
-    Err(ApiError::new(ErrorCode::AuthorizationFailed, message))
-}
-
 /// `GET /plugins/{name}`.
 pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
     let versions = call.shared.engine.plugin(name).await?;
@@ -60,7 +51,7 @@ pub(super) struct InstallParams {
 
 /// `POST /plugins?replace=`: the body is a component. 201, or 200 where the same bytes are installed.
 pub(super) async fn install(call: &mut Call) -> Result<Reply, Failure> {
-    require_all(call)?;
+    call.require_all_collections()?;
     let InstallParams { replace } = call.params()?;
     let engine = call.shared.engine.clone();
     let change = engine.plugin_change().await?;
@@ -88,7 +79,7 @@ pub(super) struct RemoveParams {
 
 /// `DELETE /plugins/{name}?version=&force=`.
 pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> {
-    require_all(call)?;
+    call.require_all_collections()?;
     let RemoveParams { version, force } = call.params()?;
     let engine = call.shared.engine.clone();
     let change = engine.plugin_change().await?;
@@ -103,7 +94,7 @@ pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> 
 /// `GET /plugins/{name}/log`: what the plugin writes to the server's log from now on, as server-sent events: `line`, and `dropped`
 /// where the client reads too slowly. Ends when the client leaves, its credentials end, or the server stops.
 pub(super) async fn log(call: &Call, name: &str) -> Result<Reply, Failure> {
-    require_all(call)?;
+    call.require_all_collections()?;
     let grant = call.known()?.clone();
     let log = call.shared.engine.plugin_log(name)?;
     let stopping = call.shared.stopping.clone();

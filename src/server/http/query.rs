@@ -3,7 +3,7 @@
 use super::body;
 use super::call::Call;
 use super::respond::{BodyError, Failure, Reply, json};
-use super::sse;
+use super::{me, sse};
 use crate::auth::Scope;
 use crate::pipeline::QueryHandle;
 use crate::protocol::{AnalyzeRequest, ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest, SimilarRequest};
@@ -41,13 +41,20 @@ pub(super) async fn analyze(call: &mut Call) -> Result<Reply, Failure> {
     Ok(json(StatusCode::OK, &engine.analyze_question(request).await?))
 }
 
-/// `POST /query/stream`. A client that reads slowly holds the generator; one that leaves cancels it.
+/// `POST /query/stream`. A client that reads slowly holds the generator; one that leaves, or whose
+/// credentials end, cancels it.
 pub(super) async fn stream(call: &mut Call) -> Result<Reply, Failure> {
     let options: QueryOptions = body::json(call).await?;
     let handle = call.shared.engine.query(options, &call.subject)?;
-    let frames = stream::unfold(Some(handle), |handle| async {
-        let (bytes, rest) = next(handle?).await;
-        Some((Ok::<_, BodyError>(Frame::data(bytes)), rest))
+    let grant = call.known()?.clone();
+    let frames = stream::unfold(Some((handle, grant)), |state| async {
+        let (handle, grant) = state?;
+        let (bytes, rest) = tokio::select! {
+            next = next(handle) => next,
+            // The query is dropped with its handle.
+            denial = grant.ended() => (frame(&QueryEvent::Error(ErrorData::from(me::ended(denial)))), None),
+        };
+        Some((Ok::<_, BodyError>(Frame::data(bytes)), rest.map(|handle| (handle, grant))))
     });
     Ok(sse::reply(frames))
 }
