@@ -127,6 +127,7 @@ mod tests {
             file_size: 3,
             estimated_time: 1,
             collection: "documents".into(),
+            size_is_estimate: false,
         })
     }
 

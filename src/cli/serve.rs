@@ -8,7 +8,7 @@ use crate::config::{Effective, LlmOnFailure, Settings};
 use crate::generate::llm::LlmSettings;
 use crate::pipeline::{Engine, EngineSettings, OnFailure};
 use crate::secret::Secret;
-use crate::server::{Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, TlsFiles};
+use crate::server::{AlertLevels, Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, TlsFiles};
 use crate::telemetry::{self, trace::Exporter};
 use ipnet::IpNet;
 use std::fmt::Write;
@@ -142,6 +142,9 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
         embedder_queue: settings.embedder.queue,
         max_upload_bytes: settings.server.max_upload_bytes,
         max_documents_in_flight: settings.ingest.documents_in_flight,
+        kept_events: settings.ingest.kept_events,
+        max_resumable_uploads: settings.ingest.resumable_uploads,
+        resumable_expiry: Duration::from_secs(settings.ingest.resumable_seconds),
         max_concurrent_queries: settings.query.max_concurrent,
         max_waiting_queries: settings.query.max_waiting,
         max_open_uploads: settings.ingest.max_open_uploads,
@@ -216,6 +219,11 @@ fn server_settings(settings: &Settings) -> Result<ServerSettings, CliError> {
             .max_upload_request_bytes
             .max(server.max_upload_bytes.saturating_add(REQUEST_ROOM)),
         ping_interval: Duration::from_secs(server.ping_interval_seconds),
+        alerts: AlertLevels {
+            cpu_percent: settings.monitor.cpu_alert_percent,
+            memory_percent: settings.monitor.memory_alert_percent,
+            response_seconds: settings.monitor.response_alert_seconds,
+        },
         shutdown_deadline: Duration::from_secs(server.shutdown_deadline_seconds),
         access_lines_per_second: settings.log.access_per_second,
         max_queries_per_connection: settings.query.max_per_connection,

@@ -306,6 +306,24 @@ pub const KEYS: &[Key] = &[
         help: "Uploads that may be received, wait or be processed at a time; one more is answered 503.",
     },
     Key {
+        path: "ingest.kept_events",
+        kind: Kind::Integer(1, 10_000_000),
+        default: || Value::Integer(10_000),
+        help: "Events of /ws/collections that are kept for clients that ask for what they missed.",
+    },
+    Key {
+        path: "ingest.resumable_uploads",
+        kind: Kind::Integer(1, 1_000_000),
+        default: || Value::Integer(1000),
+        help: "Resumable uploads that may wait for their bytes; one more is refused until one ends.",
+    },
+    Key {
+        path: "ingest.resumable_seconds",
+        kind: Kind::Integer(1, 31_536_000),
+        default: || Value::Integer(86_400),
+        help: "Seconds that a suspended upload waits to be resumed before its bytes are dropped.",
+    },
+    Key {
         path: "plugins.install",
         kind: Kind::Boolean,
         default: || Value::Boolean(true),
@@ -496,6 +514,24 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Integer(1000, 10_000_000),
         default: || Value::Integer(100_000),
         help: "Subjects and addresses of which each rate is kept by itself; beyond that, clients share.",
+    },
+    Key {
+        path: "monitor.cpu_alert_percent",
+        kind: Kind::Integer(1, 100),
+        default: || Value::Integer(95),
+        help: "/ws/monitor tells an alert when the machine's cores have been as busy as this for a minute.",
+    },
+    Key {
+        path: "monitor.memory_alert_percent",
+        kind: Kind::Integer(1, 100),
+        default: || Value::Integer(90),
+        help: "/ws/monitor tells an alert when as much of the machine's memory is in use.",
+    },
+    Key {
+        path: "monitor.response_alert_seconds",
+        kind: Kind::Integer(1, 3600),
+        default: || Value::Integer(10),
+        help: "/ws/monitor tells an alert when queries take as long on average.",
     },
     Key {
         path: "log.level",

@@ -32,6 +32,8 @@ pub struct Settings {
     pub llm: LlmSettings,
     /// What each client may ask.
     pub limits: LimitsSettings,
+    /// Alerts.
+    pub monitor: MonitorSettings,
     /// The log.
     pub log: LogSettings,
     /// Traces.
@@ -143,6 +145,12 @@ pub struct IngestSettings {
     pub documents_in_flight: usize,
     /// Uploads at a time.
     pub max_open_uploads: usize,
+    /// Events that are kept.
+    pub kept_events: u64,
+    /// Resumable uploads that may wait.
+    pub resumable_uploads: usize,
+    /// Seconds that one may.
+    pub resumable_seconds: u64,
 }
 
 /// Section `plugins`.
@@ -248,6 +256,18 @@ pub struct LimitsSettings {
     pub address_connections: usize,
     /// Clients of which each rate is kept.
     pub tracked_clients: usize,
+}
+
+/// Section `monitor`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitorSettings {
+    /// Percent of the cores.
+    pub cpu_alert_percent: u32,
+    /// Percent of the memory.
+    pub memory_alert_percent: u32,
+    /// Seconds on average.
+    pub response_alert_seconds: u32,
 }
 
 /// Section `log`.

@@ -12,8 +12,8 @@ use serde_json::json;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::broadcast;
 
-/// Events that one subscription replays at most; what is older counts as missed.
-const REPLAY: u32 = 1_000;
+/// Events that are read from the log at a time.
+const PAGE: u32 = 100;
 
 /// A view of what happens to collections. What is in `replay` may come again in `live`: its `seq`
 /// tells.
@@ -160,32 +160,36 @@ impl Engine {
         Ok(())
     }
 
-    /// What happens to collections: after `after`, if that is given, and from now on.
-    pub async fn collection_events(&self, after: Option<i64>) -> Result<CollectionSubscription, ApiError> {
+    /// What happens to the collections whose names are `wanted`: after `after`, if that is given; and what happens to any from now on.
+    pub async fn collection_events(&self, after: Option<i64>, wanted: impl Fn(&str) -> bool) -> Result<CollectionSubscription, ApiError> {
         let live = self.events.collections_from_now();
-        let Some(after) = after else {
-            return Ok(CollectionSubscription {
-                missed: 0,
-                replay: Vec::new(),
-                live,
-            });
-        };
-        let after = u64::try_from(after).map_err(|_| ApiError::validation("after", "must be 0 or more"))?;
-        let replay = self
-            .catalog
-            .events_since(after, None, REPLAY)
-            .await
-            .map_err(|error| PipelineError::from(error).told(""))?;
-        Ok(CollectionSubscription {
-            missed: replay.missed,
-            replay: replay.events.into_iter().map(|event| Arc::new(wire(event))).collect(),
+        let mut subscription = CollectionSubscription {
+            missed: 0,
+            replay: Vec::new(),
             live,
-        })
-    }
-
-    /// Tells subscribers of an event that the catalog has recorded.
-    pub(super) fn tell(&self, event: Event) {
-        self.events.publish_collection(wire(event));
+        };
+        let Some(after) = after else { return Ok(subscription) };
+        let mut after = u64::try_from(after).map_err(|_| ApiError::validation("after", "must be 0 or more"))?;
+        let read = async {
+            // Of names that no collection has any more nothing is known to be lost.
+            let names = self.catalog.collections().await?.into_iter().map(|collection| collection.name);
+            let names: Vec<String> = names.filter(|name| wanted(name)).collect();
+            subscription.missed = self.catalog.events_since(after, Some(&names), 1).await?.missed;
+            loop {
+                // The log is bounded, and so is what is read of it here.
+                let page = self.catalog.events_since(after, None, PAGE).await?.events;
+                let last = page.last().map(|event| event.seq);
+                let whole = page.len() < PAGE as usize;
+                let shown = page.into_iter().filter(|event| wanted(&event.collection));
+                subscription.replay.extend(shown.map(|event| Arc::new(wire(event))));
+                match last {
+                    Some(last) if !whole => after = last,
+                    _ => return Ok::<_, PipelineError>(()),
+                }
+            }
+        };
+        read.await.map_err(|error| error.told(""))?;
+        Ok(subscription)
     }
 
     /// Records and tells a collection's statistics as they are now.
@@ -211,7 +215,8 @@ fn ser(error: serde_json::Error) -> PipelineError {
     ApiError::new(crate::protocol::ErrorCode::InternalError, "a value could not be written as JSON").into()
 }
 
-fn wire(event: Event) -> CollectionEvent {
+/// An event as it is told.
+pub(super) fn wire(event: Event) -> CollectionEvent {
     CollectionEvent {
         kind: event.kind,
         collection: event.collection,

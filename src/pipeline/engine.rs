@@ -2,14 +2,17 @@
 //!
 //! Knows the order of the stages and nothing of HTTP. The stages never call one another.
 
+use super::announce::Announcements;
 use super::error::PipelineError;
 use super::ingest::InProcess;
 use super::profiles::KnownProfiles;
+use super::reception::Receptions;
 use super::reporter::Pace;
 use super::resolve::{Pipelines, Stage};
 use super::spec::{OnFailure, Pipeline};
 use super::tuning::Tuned;
 use super::visibility::Visibility;
+use super::watch::QueryMeter;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::embed::{Embedder, EmbedderSettings, Precision, Runtime, RuntimeChoice};
 use crate::events::Events;
@@ -54,6 +57,12 @@ pub struct EngineSettings {
     pub max_documents_in_flight: usize,
     /// Uploads that may be received, or wait to be processed, at once.
     pub max_open_uploads: usize,
+    /// Events of collections that are kept for those who ask for what they missed.
+    pub kept_events: u64,
+    /// Resumable uploads that may wait for their bytes, suspended ones among them.
+    pub max_resumable_uploads: usize,
+    /// How long a suspended upload waits to be resumed before its bytes are dropped.
+    pub resumable_expiry: Duration,
     /// Queries that run at once; others wait.
     pub max_concurrent_queries: usize,
     /// Queries that wait; one more is refused.
@@ -87,6 +96,9 @@ impl EngineSettings {
             // One document's extraction overlaps another's embedding; more would only hold memory.
             max_documents_in_flight: 4,
             max_open_uploads: 1_000,
+            kept_events: 10_000,
+            max_resumable_uploads: 1_000,
+            resumable_expiry: Duration::from_secs(24 * 3600),
             max_concurrent_queries: 64,
             max_waiting_queries: 1_024,
             query_timeout: Duration::from_secs(60),
@@ -205,6 +217,8 @@ pub struct Engine {
     /// The language models that may be asked.
     pub(super) llm: Llm,
     pub(super) events: Arc<Events>,
+    /// What happened to collections and has not been told.
+    pub(super) announcements: Announcements,
     pub(super) visibility: Visibility,
     /// What the collections' documents are called.
     pub(super) profiles: KnownProfiles,
@@ -217,10 +231,14 @@ pub struct Engine {
     pub(super) ingests: Arc<Semaphore>,
     /// Places for uploads, from their first byte to their end.
     pub(super) open_uploads: Arc<Semaphore>,
+    /// Uploads whose bytes are still coming.
+    pub(super) receptions: Receptions,
     /// Documents in processing.
     pub(super) in_process: InProcess,
     /// How fast uploads are processed.
     pub(super) pace: Pace,
+    /// How much is asked.
+    pub(super) meter: QueryMeter,
     /// Collections whose statistics changed and have not been told.
     pub(super) changed: Mutex<BTreeSet<String>>,
     pub(super) changed_notify: Notify,
@@ -327,7 +345,11 @@ impl Engine {
             }
             Ok::<_, StartError>((host, registry, store, installed))
         });
-        let catalog = SqliteCatalog::open(&data.join("catalog"), SqliteOptions::default())
+        let catalog_options = SqliteOptions {
+            max_events: settings.kept_events,
+            ..SqliteOptions::default()
+        };
+        let catalog = SqliteCatalog::open(&data.join("catalog"), catalog_options)
             .await
             .map_err(|cause| StartError::Catalog {
                 directory: data.display().to_string(),
@@ -359,6 +381,7 @@ impl Engine {
             installed_plugins: Mutex::new(installed),
             plugin_changes: Arc::new(Semaphore::new(1)),
             events: Arc::default(),
+            announcements: Announcements::default(),
             visibility: Visibility::default(),
             profiles: KnownProfiles::default(),
             pipelines: Pipelines::default(),
@@ -366,8 +389,10 @@ impl Engine {
             query_queue: Semaphore::new(settings.max_waiting_queries),
             ingests: Arc::new(Semaphore::new(settings.max_documents_in_flight.max(1))),
             open_uploads: Arc::new(Semaphore::new(settings.max_open_uploads.max(1))),
+            receptions: Receptions::default(),
             in_process: InProcess::default(),
             pace: Pace::default(),
+            meter: QueryMeter::default(),
             changed: Mutex::default(),
             changed_notify: Notify::new(),
             stopping: CancellationToken::new(),
@@ -384,7 +409,14 @@ impl Engine {
             .take_up()
             .await
             .map_err(|error: PipelineError| StartError::Resume(error.told("")))?;
+        // Nobody listens yet: what happened until now is only in the log.
+        let last = engine.catalog.events_since(u64::MAX, None, 1).await;
+        let last = last
+            .map_err(|error| StartError::Resume(PipelineError::from(error).told("")))?
+            .last_seq;
+        engine.tasks.spawn(engine.clone().announce(last));
         engine.tasks.spawn(engine.clone().tell_statistics());
+        engine.tasks.spawn(engine.clone().expire_receptions());
         Ok(engine)
     }
 

@@ -4,6 +4,7 @@
 //! Knows the order of the stages and nothing of HTTP: the server speaks to [`Engine`] alone.
 
 mod analyze;
+mod announce;
 mod change;
 mod collections;
 mod documents;
@@ -19,6 +20,7 @@ mod policy;
 mod profile;
 mod profiles;
 mod query;
+mod reception;
 mod reconcile;
 mod reporter;
 mod resolve;
@@ -30,17 +32,20 @@ mod timestamp;
 mod tuning;
 mod upload;
 mod visibility;
+mod watch;
 
 pub use collections::CollectionSubscription;
 pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
 pub use plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
+pub use reception::Upload;
 pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, GeneratorKind, Limits, Lock, LockedGenerator, LockedModel, LockedPlugin, OnFailure,
     Pipeline, PluginChoice, Retrieval,
 };
 pub use tuning::Tuning;
-pub use upload::{NewUpload, PendingIngest, Upload};
+pub use upload::{NewUpload, PendingIngest};
+pub use watch::{Load, PluginChanges, Quarantined};
 
 pub use crate::events::{UploadNotice, UploadSubscription};

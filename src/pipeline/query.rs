@@ -223,6 +223,7 @@ impl Engine {
         span: &tracing::Span,
     ) {
         let start = Instant::now();
+        self.meter.begun(start);
         let mut progress = Progress {
             mode: question.mode.unwrap_or_default(),
             ..Progress::default()
@@ -249,6 +250,9 @@ impl Engine {
             }
             None => (CompletionStatus::Cancelled, Written::default()),
         };
+        if status == CompletionStatus::Completed {
+            self.meter.completed(Instant::now(), start.elapsed());
+        }
         let total_time = start.elapsed().as_secs_f64();
         let name = match status {
             CompletionStatus::Completed => "completed",

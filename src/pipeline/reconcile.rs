@@ -5,6 +5,7 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::ingest::Job;
+use super::reception::Options;
 use super::upload::Ending;
 use crate::catalog::UploadStatus;
 use crate::index::{CollectionKey, IndexError};
@@ -45,7 +46,7 @@ impl Engine {
             // identifier then names the work.
             let upload_id = uploads.get(&document.id).map_or(document.id.as_str(), |upload| upload.id.as_str());
             let reporter = self.reporter(&document.collection, upload_id, &document.filename);
-            reporter.begun(document.file_size, &self.pace);
+            reporter.begun(document.file_size, true, &self.pace);
             self.ingest(Job {
                 document,
                 reporter,
@@ -123,16 +124,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Uploads whose bytes were still coming when the server ended cannot go on: their connection
-    /// is gone with it.
+    /// Uploads whose bytes were still coming when the server ended wait to be resumed, where they can be; the others ended with
+    /// their connection.
     async fn end_lost_uploads(&self) -> Result<(), PipelineError> {
+        let mut kept = Vec::new();
         for upload in self.catalog.open_uploads().await? {
-            if upload.status == UploadStatus::Receiving {
+            if upload.status != UploadStatus::Receiving {
+                continue;
+            }
+            if Options::of(&upload).resumable {
+                self.remember_reception(&upload);
+                kept.push(upload.id);
+            } else {
                 self.end_upload(self.reporter(&upload.collection, &upload.id, &upload.filename), Ending::Cancelled)
                     .await;
             }
         }
-        self.files.sweep(&[]).await?;
+        self.files.sweep(&kept).await?;
         self.catalog
             .expire_uploads(time::OffsetDateTime::now_utc() - REMEMBER_UPLOADS)
             .await?;

@@ -7,13 +7,23 @@ use crate::protocol::{
     ChunkingProgress, EmbeddingProgress, FailedDocument, ProcessingProgress, UploadEvent, UploadProgress, UploadStarted, UploadedDocument,
 };
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Progress is told this often at most, for each kind of progress: people see no more.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// When progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Now,
+    /// It is soon after the last.
+    Later,
+    /// It is none.
+    Never,
+}
 
 /// What came of an upload.
 pub(super) type Outcome = Result<UploadedDocument, FailedDocument>;
@@ -30,6 +40,11 @@ pub(super) struct Reporter {
     /// When the upload, or its resumption, began.
     pub started: Instant,
     told: Arc<Mutex<BTreeMap<&'static str, (Instant, f64)>>>,
+    /// When the bytes began to come over the present connection, and how many were there.
+    since: Arc<Mutex<(Instant, u64)>>,
+    interrupted: Arc<AtomicBool>,
+    /// Bytes, and bytes in all, that are to be told in a moment.
+    late: Arc<Mutex<Option<(u64, u64)>>>,
     reply: Arc<Mutex<Option<oneshot::Sender<Outcome>>>>,
 }
 
@@ -39,14 +54,15 @@ impl Reporter {
         self.events.publish_upload(&self.collection, event);
     }
 
-    /// An upload, or the resumption of one, began.
-    pub fn begun(&self, file_size: u64, pace: &Pace) {
+    /// An upload, or the resumption of one, began; `exact` if its size is known to be that.
+    pub fn begun(&self, file_size: u64, exact: bool, pace: &Pace) {
         self.tell(UploadEvent::UploadStarted(UploadStarted {
             upload_id: self.upload_id.to_string(),
             filename: self.filename.to_string(),
             file_size,
             estimated_time: pace.estimate(file_size),
             collection: self.collection.to_string(),
+            size_is_estimate: !exact,
         }));
     }
 
@@ -59,6 +75,9 @@ impl Reporter {
             filename: filename.into(),
             started: Instant::now(),
             told: Arc::default(),
+            since: Arc::new(Mutex::new((Instant::now(), 0))),
+            interrupted: Arc::default(),
+            late: Arc::default(),
             reply: Arc::default(),
         }
     }
@@ -79,16 +98,23 @@ impl Reporter {
 
     /// Whether progress of a kind is to be told now.
     fn due(&self, kind: &'static str, progress: f64) -> bool {
+        self.when(kind, progress, |last| progress > last) == When::Now
+    }
+
+    /// When progress of a kind is to be told, if it is `further` than the last.
+    fn when(&self, kind: &'static str, progress: f64, further: impl Fn(f64) -> bool) -> When {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let due = match told.get(kind) {
-            None => true,
-            Some((at, last)) => progress > *last && (progress >= 1.0 || now.duration_since(*at) >= TELL_EVERY),
+        let when = match told.get(kind) {
+            None => When::Now,
+            Some((_, last)) if !further(*last) => When::Never,
+            Some((at, _)) if progress < 1.0 && now.duration_since(*at) < TELL_EVERY => When::Later,
+            Some(_) => When::Now,
         };
-        if due {
+        if when == When::Now {
             told.insert(kind, (now, progress));
         }
-        due
+        when
     }
 
     /// So many bytes arrived; `whole` if they are all.
@@ -99,17 +125,68 @@ impl Reporter {
         } else {
             (bytes as f64 / total.max(1) as f64).min(0.999)
         };
-        if self.due("upload_progress", progress) {
-            let seconds = self.started.elapsed().as_secs_f64().max(1e-6);
-            self.tell(UploadEvent::UploadProgress(UploadProgress {
-                upload_id: self.upload_id.to_string(),
-                filename: self.filename.to_string(),
-                bytes_uploaded: bytes,
-                total_bytes: total,
-                progress,
-                speed_mbps: bytes as f64 / 1e6 / seconds,
-            }));
+        // While the size is unknown the same share may be more bytes.
+        match self.when("upload_progress", progress, |last| progress >= last) {
+            When::Now => self.tell_bytes(bytes, total, progress),
+            When::Later => self.received_later(bytes, total),
+            When::Never => {}
         }
+    }
+
+    /// Tells it in a moment, unless more comes until then: whoever waits for the bytes that it sent must not wait for the next.
+    fn received_later(&self, bytes: u64, total: u64) {
+        let waits = self.late.lock().unwrap_or_else(PoisonError::into_inner).replace((bytes, total));
+        if waits.is_some() {
+            return;
+        }
+        let reporter = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(TELL_EVERY).await;
+            let newest = reporter.late.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((bytes, total)) = newest {
+                reporter.received(bytes, total, false);
+            }
+        });
+    }
+
+    /// Tells how many bytes are here, however soon after the last time.
+    pub fn tells(&self, bytes: u64, total: u64) {
+        let progress = (bytes as f64 / total.max(1) as f64).min(0.999);
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert("upload_progress", (Instant::now(), progress));
+        self.tell_bytes(bytes, total, progress);
+    }
+
+    fn tell_bytes(&self, bytes: u64, total: u64, progress: f64) {
+        let (since, before) = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = since.elapsed().as_secs_f64().max(1e-6);
+        self.tell(UploadEvent::UploadProgress(UploadProgress {
+            upload_id: self.upload_id.to_string(),
+            filename: self.filename.to_string(),
+            bytes_uploaded: bytes,
+            total_bytes: total,
+            progress,
+            speed_mbps: bytes.saturating_sub(before) as f64 / 1e6 / seconds,
+        }));
+    }
+
+    /// The bytes go on to come, after those that are here: the speed is that of the new connection.
+    pub fn resumed(&self, bytes: u64) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), bytes);
+        self.interrupted();
+    }
+
+    /// The upload did not come in one go: the time that it took says nothing of others.
+    pub fn interrupted(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it came in one go.
+    pub fn was_whole(&self) -> bool {
+        !self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Extraction is this far, in [0,1).

@@ -1,21 +1,16 @@
-//! Uploads: from the first byte to the document.
+//! Uploads: what is said when one begins, and how each one ends.
 
 use super::documents::all_metadata;
 use super::engine::Engine;
-use super::error::PipelineError;
-use super::ingest::Job;
 use super::observe;
 use super::reporter::{Outcome, Reporter, missing_text};
-use crate::catalog::{self, Creation, DocumentRecord, NewDocument, UploadResult};
+use crate::catalog::{self, DocumentRecord, UploadResult};
 use crate::events::UploadSubscription;
-use crate::files::{StageOptions, Staging};
 use crate::protocol::{ApiError, ErrorCode, FailedDocument, UploadComplete, UploadEvent, UploadStatus, UploadedDocument};
 use crate::telemetry::catalogue::{self, limit};
-use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 /// A file that is about to be uploaded.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +30,10 @@ pub struct NewUpload {
     pub chunk_size: Option<u64>,
     /// Overlap of this document's chunks, likewise.
     pub chunk_overlap: Option<u64>,
+    /// Whether the bytes stay when the connection is lost, to be gone on with later; needs `size`.
+    pub resumable: bool,
+    /// tus's `Upload-Metadata`, to be told back as it came.
+    pub tus_metadata: Option<String>,
 }
 
 /// How an upload ended.
@@ -45,24 +44,6 @@ pub(super) enum Ending {
     Cancelled,
 }
 
-/// An upload whose bytes are still coming. Dropping it cancels it.
-pub struct Upload {
-    inner: Option<Receiving>,
-    id: String,
-}
-
-struct Receiving {
-    engine: Arc<Engine>,
-    staging: Box<dyn Staging>,
-    reporter: Reporter,
-    record: catalog::Upload,
-    size: Option<u64>,
-    received: u64,
-    metadata: BTreeMap<String, String>,
-    lock: Value,
-    place: OwnedSemaphorePermit,
-}
-
 /// An upload whose bytes are all there. Dropping it does not stop the work.
 pub struct PendingIngest {
     upload_id: String,
@@ -71,6 +52,17 @@ pub struct PendingIngest {
 }
 
 impl PendingIngest {
+    /// What `reporter` will answer.
+    pub(super) fn of(reporter: &Reporter) -> Self {
+        let (reply, outcome) = oneshot::channel();
+        reporter.reply_to(reply);
+        Self {
+            upload_id: reporter.upload_id.to_string(),
+            filename: reporter.filename.to_string(),
+            outcome,
+        }
+    }
+
     /// The upload.
     pub fn upload_id(&self) -> &str {
         &self.upload_id
@@ -90,72 +82,6 @@ impl PendingIngest {
 }
 
 impl Engine {
-    /// Begins an upload. Fails if no extractor takes the file's type, if it is too large, or if
-    /// too many uploads are open.
-    pub async fn begin_upload(self: &Arc<Self>, new: NewUpload) -> Result<Upload, ApiError> {
-        let filename = file_name(&new.filename)?;
-        let content_type = media_type(&filename, new.content_type.as_deref());
-        if let Some(size) = new.size
-            && size > self.settings.max_upload_bytes
-        {
-            return Err(self.too_large());
-        }
-        let place = self.open_uploads.clone().try_acquire_owned().map_err(|_| {
-            catalogue::refused(limit::OPEN_UPLOADS);
-            ApiError::new(
-                ErrorCode::ServiceUnavailable,
-                "too many uploads are open or waiting: send it again later",
-            )
-            .with("retry_after", 10)
-        })?;
-        let name = new.collection_name.as_deref().unwrap_or(&self.settings.default_collection);
-        let begun = async {
-            let collection = self.collection_for_upload(name).await?;
-            let resolved = self.resolve_collection(&collection)?;
-            self.extractor(&resolved.pipeline, &content_type)?;
-            let lock = self.lock_for_upload(&resolved, new.chunk_size, new.chunk_overlap)?;
-            let lock = serde_json::to_value(&lock).unwrap_or_default();
-            let record = self
-                .catalog
-                .create_upload(catalog::NewUpload {
-                    collection_id: collection.id.clone(),
-                    filename: filename.clone(),
-                    content_type: content_type.clone(),
-                    file_size: new.size,
-                    options: json!({ "metadata": new.metadata }),
-                })
-                .await?;
-            let staging = self
-                .files
-                .stage(
-                    &record.id,
-                    StageOptions {
-                        limit: self.settings.max_upload_bytes,
-                        resume: None,
-                        keep: false,
-                    },
-                )
-                .await?;
-            Ok::<_, PipelineError>((record, staging, lock))
-        };
-        let (record, staging, lock) = begun.await.map_err(|error| error.told("upload"))?;
-        let reporter = self.reporter(name, &record.id, &filename);
-        reporter.begun(new.size.unwrap_or(0), &self.pace);
-        let id = record.id.clone();
-        let inner = Receiving {
-            engine: self.clone(),
-            staging,
-            reporter,
-            record,
-            size: new.size,
-            received: 0,
-            metadata: new.metadata,
-            lock,
-            place,
-        };
-        Ok(Upload { inner: Some(inner), id })
-    }
-
     /// What happens to uploads from now on, and where those in flight stand.
     pub fn upload_events(&self) -> UploadSubscription {
         self.events.uploads_from_now()
@@ -179,7 +105,9 @@ impl Engine {
             Ending::Live(record) | Ending::Duplicate(record) => Some(record),
             Ending::Failed(_) | Ending::Cancelled => None,
         };
-        if let Ending::Live(record) = &ending {
+        if let Ending::Live(record) = &ending
+            && reporter.was_whole()
+        {
             self.pace.learn(record.file_size, reporter.started.elapsed());
         }
         observe::upload_ended(&ending, total_time);
@@ -220,128 +148,14 @@ impl Engine {
         reporter.answer(outcome);
     }
 
-    fn too_large(&self) -> ApiError {
-        let limit = self.settings.max_upload_bytes;
+    pub(super) fn too_large(&self) -> ApiError {
         catalogue::refused(limit::UPLOAD_BYTES);
+        let limit = self.settings.max_upload_bytes;
         ApiError::new(
             ErrorCode::PayloadTooLarge,
             format!("the file is larger than this server takes ({limit} bytes)"),
         )
         .with("limit", limit)
-    }
-}
-
-impl Upload {
-    /// The upload's identifier.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Takes the next bytes; returns once they are written.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<(), ApiError> {
-        let Some(upload) = &mut self.inner else { return Err(ended()) };
-        let length = bytes.len() as u64;
-        if upload.received.saturating_add(length) > upload.engine.settings.max_upload_bytes {
-            return Err(upload.engine.too_large());
-        }
-        upload
-            .staging
-            .append(bytes)
-            .await
-            .map_err(|error| PipelineError::from(error).told("upload"))?;
-        upload.received += length;
-        upload
-            .reporter
-            .received(upload.received, upload.size.unwrap_or(upload.received).max(upload.received), false);
-        Ok(())
-    }
-
-    /// Ends the upload: the bytes are durable when this returns, and the document is on its way.
-    pub async fn finish(mut self) -> Result<PendingIngest, ApiError> {
-        let Some(upload) = self.inner.take() else { return Err(ended()) };
-        let (engine, reporter) = (upload.engine.clone(), upload.reporter.clone());
-        let (reply, outcome) = oneshot::channel();
-        reporter.reply_to(reply);
-        let pending = PendingIngest {
-            upload_id: self.id.clone(),
-            filename: reporter.filename.to_string(),
-            outcome,
-        };
-        if let Err(error) = upload.commit().await {
-            let told = error.told("upload");
-            engine.end_upload(reporter, Ending::Failed(told)).await;
-        }
-        Ok(pending)
-    }
-
-    /// Ends the upload without a document, for a reason that subscribers are told.
-    pub async fn abort(mut self, reason: ApiError) {
-        if let Some(upload) = self.inner.take() {
-            upload.discard(Ending::Failed(reason)).await;
-        }
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if let Some(upload) = self.inner.take() {
-            let tasks = upload.engine.tasks.clone();
-            tasks.spawn(upload.discard(Ending::Cancelled));
-        }
-    }
-}
-
-impl Receiving {
-    async fn commit(self) -> Result<(), PipelineError> {
-        let Self {
-            engine,
-            staging,
-            reporter,
-            record,
-            received,
-            metadata,
-            lock,
-            place,
-            ..
-        } = self;
-        if received == 0 {
-            staging.discard().await?;
-            return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` is empty", record.filename)).into());
-        }
-        reporter.received(received, received, true);
-        catalogue::UPLOADED_BYTES.only().increment(received);
-        let stored = staging.commit().await?;
-        let new = NewDocument {
-            collection_id: record.collection_id.clone(),
-            upload_id: Some(record.id.clone()),
-            filename: record.filename.clone(),
-            content_type: record.content_type.clone(),
-            file_size: stored.size,
-            sha256: stored.sha256,
-            user_metadata: metadata.into_iter().map(|(key, value)| (key, Value::String(value))).collect(),
-            lock,
-        };
-        let creation = engine.catalog.create_document(new).await?;
-        drop(stored.hold);
-        match creation {
-            Creation::Created(document) => {
-                engine.visibility.hide(&document.collection_id, &document.id);
-                engine.ingest(Job {
-                    document: *document,
-                    reporter,
-                    place: Some(place),
-                });
-            }
-            Creation::Duplicate(document) => engine.end_upload(reporter, Ending::Duplicate(document)).await,
-        }
-        Ok(())
-    }
-
-    async fn discard(self, ending: Ending) {
-        if let Err(error) = self.staging.discard().await {
-            tracing::warn!(upload = self.record.id, %error, "staged bytes were not removed");
-        }
-        self.engine.end_upload(self.reporter, ending).await;
     }
 }
 
@@ -368,12 +182,8 @@ fn failed(upload_id: &str, filename: &str, error: &ApiError) -> FailedDocument {
     }
 }
 
-fn ended() -> ApiError {
-    ApiError::new(ErrorCode::Conflict, "the upload has ended")
-}
-
 /// The last component of what the client called the file.
-fn file_name(given: &str) -> Result<String, ApiError> {
+pub(super) fn file_name(given: &str) -> Result<String, ApiError> {
     let name = given.rsplit(['/', '\\']).next().unwrap_or_default().trim();
     if name.is_empty() || name == "." || name == ".." || name.len() > 255 || name.chars().any(char::is_control) {
         return Err(ApiError::validation(
@@ -385,7 +195,7 @@ fn file_name(given: &str) -> Result<String, ApiError> {
 }
 
 /// The media type that the client said, unless it says nothing; then what the name says.
-fn media_type(filename: &str, given: Option<&str>) -> String {
+pub(super) fn media_type(filename: &str, given: Option<&str>) -> String {
     let given = given
         .map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
         .unwrap_or_default();

@@ -9,6 +9,7 @@ mod collections;
 mod config;
 mod documents;
 mod error;
+mod monitor;
 mod openai;
 mod plugins;
 mod query;
@@ -29,6 +30,7 @@ pub use documents::{
     Pagination, ProcessingInfo, UploadAccepted, UploadResponse, UploadStatistics, UploadedDocument,
 };
 pub use error::{ApiError, ErrorCode, ErrorData, RequestInfo, RestError, RestErrorBody};
+pub use monitor::{ErrorAlert, MonitorEvent, MonitorMessage, MonitorType, ServiceStatus, SystemMetrics};
 pub use openai::{
     Annotation, ChatAnswer, ChatChoice, ChatChunk, ChatCompletion, ChatContent, ChatDelta, ChatMessage, ChatPart, ChatRequest, ChatRole,
     ChatUsage, ChunkChoice, Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector,
@@ -44,7 +46,8 @@ pub use search::{Highlight, SearchHit, SearchHitMetadata, SearchRequest, SearchR
 pub use similar::{SimilarDocument, SimilarRequest, SimilarResponse};
 pub use status::{LoadAverage, MachineStatus, ProcessStatus, Readiness, ServerStatus, Totals};
 pub use upload::{
-    ChunkingProgress, EmbeddingProgress, ProcessingProgress, UploadComplete, UploadEvent, UploadProgress, UploadStarted, UploadStatus,
+    ChunkingProgress, EmbeddingProgress, ProcessingProgress, UploadComplete, UploadControl, UploadEvent, UploadInfo, UploadProgress,
+    UploadRequest, UploadResume, UploadStarted, UploadStatus, flat_metadata,
 };
 
 /// Deserialises `value`, naming the field that is wrong: `details: {field, issue}`.

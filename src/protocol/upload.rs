@@ -1,7 +1,92 @@
-//! Events of `/ws/upload`, field for field as the guide shows them.
+//! Events of `/ws/upload`, field for field as the guide shows them, and the messages by which files are uploaded over it.
 
-use serde::Serialize;
-use serde_json::Value;
+use super::ApiError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Entries of a document's metadata from its uploader.
+const MAX_METADATA: usize = 64;
+
+/// `data` of a client's `upload`: a file follows in binary frames.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UploadRequest {
+    /// File name.
+    pub filename: String,
+    /// Bytes that follow, at least 1.
+    pub file_size: u64,
+    /// Collection it goes to; absent: the default one.
+    #[serde(default)]
+    pub collection_name: Option<String>,
+    /// Media type; absent: as the name says.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// Kept with the document: strings, numbers, booleans.
+    #[serde(default)]
+    pub metadata: Option<Map<String, Value>>,
+    /// Size of this document's chunks, in the chunker's unit.
+    #[serde(default)]
+    pub chunk_size: Option<u64>,
+    /// Their overlap, likewise.
+    #[serde(default)]
+    pub chunk_overlap: Option<u64>,
+}
+
+impl UploadRequest {
+    /// The metadata as texts.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR`, naming the entry that cannot be one.
+    pub fn metadata(&self) -> Result<BTreeMap<String, String>, ApiError> {
+        self.metadata.clone().map_or_else(|| Ok(BTreeMap::new()), flat_metadata)
+    }
+}
+
+/// `data` of a client's `resume`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UploadResume {
+    /// The upload.
+    pub upload_id: String,
+}
+
+/// `data` of a client's `control` on `/ws/upload`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UploadControl {
+    /// The upload; absent: the one that was named last.
+    #[serde(default)]
+    pub upload_id: Option<String>,
+    /// `cancel`.
+    pub action: String,
+}
+
+/// Metadata that an uploader gives, as texts.
+///
+/// # Errors
+/// `VALIDATION_ERROR`, naming the entry that is no string, number or boolean, or saying that they are too many.
+pub fn flat_metadata(object: Map<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
+    if object.len() > MAX_METADATA {
+        return Err(ApiError::validation(
+            "metadata",
+            format!("must have at most {MAX_METADATA} entries"),
+        ));
+    }
+    let mut entries = BTreeMap::new();
+    for (key, value) in object {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text,
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(ApiError::validation(
+                    &format!("metadata.{key}"),
+                    "must be a string, a number or a boolean",
+                ));
+            }
+        };
+        entries.insert(key, text);
+    }
+    Ok(entries)
+}
 
 /// What happens to an upload, in this order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,12 +127,15 @@ pub struct UploadStarted {
     pub upload_id: String,
     /// File name.
     pub filename: String,
-    /// Bytes; 0 if the client did not say.
+    /// Bytes. Exact unless `size_is_estimate`.
     pub file_size: u64,
     /// Seconds until it can be found, by what recent uploads took.
     pub estimated_time: u64,
     /// Collection it goes to.
     pub collection: String,
+    /// Whether the client did not say the size, and `file_size` is the most that it can be by what the request says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub size_is_estimate: bool,
 }
 
 /// `data` of `upload_progress`.
@@ -59,11 +147,11 @@ pub struct UploadProgress {
     pub filename: String,
     /// Bytes so far.
     pub bytes_uploaded: u64,
-    /// Bytes in all; while unknown, bytes so far.
+    /// Bytes in all, as far as that is known: `file_size`, or bytes so far if they are more.
     pub total_bytes: u64,
     /// In [0,1].
     pub progress: f64,
-    /// Megabytes (10^6 bytes) per second since the start.
+    /// Megabytes (10^6 bytes) per second since the start, or since the upload was resumed.
     pub speed_mbps: f64,
 }
 
@@ -150,4 +238,32 @@ pub struct UploadComplete {
     /// For people: what is not as they would expect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Answer of `GET /uploads/{id}`: how far an upload is, or how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UploadInfo {
+    /// The upload.
+    pub upload_id: String,
+    /// File name.
+    pub filename: String,
+    /// Collection that it goes to.
+    pub collection_name: String,
+    /// `receiving`, `processing`, `success`, `failed`, `duplicate` or `cancelled`.
+    pub status: String,
+    /// Bytes that are here.
+    pub bytes_uploaded: u64,
+    /// Bytes in all; `null` if the client did not say.
+    pub total_bytes: Option<u64>,
+    /// Whether it can be gone on with over another connection.
+    pub resumable: bool,
+    /// When its bytes are dropped if nobody does. RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// The `data` of `upload_complete`, once it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// As the client sent it to `/uploads`.
+    #[serde(skip)]
+    pub tus_metadata: Option<String>,
 }

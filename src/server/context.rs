@@ -1,6 +1,7 @@
 //! What every connection shares, and what belongs to one of them.
 
 use super::limits::{Counted, Limits};
+use super::monitor::Monitor;
 use super::tls::Tls;
 use super::{Configuration, ServerSettings};
 use crate::auth::Authenticator;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub access_log: Throttle,
     /// How many refused connections are.
     pub refusal_log: Throttle,
+    /// For `/ws/monitor`.
+    pub monitor: Arc<Monitor>,
     /// Connections and sessions, so that a shutdown can wait for them.
     pub tasks: TaskTracker,
 }

@@ -5,6 +5,7 @@ use super::connection;
 use super::connection::Refusal;
 use super::context::{Place, Shared};
 use super::limits::{FORGET_EVERY, Limits};
+use super::monitor::Monitor;
 use super::settings::ServerSettings;
 use super::tls::{self, Tls, TlsError};
 use crate::auth::Authenticator;
@@ -149,11 +150,13 @@ impl Server {
             engine,
             configuration,
         } = self;
+        let places = Arc::new(Semaphore::new(settings.max_connections));
         let shared = Arc::new(Shared {
-            places: Arc::new(Semaphore::new(settings.max_connections)),
             limits: Limits::new(&settings.limits),
             access_log: Throttle::per_second(settings.access_lines_per_second),
             refusal_log: Throttle::per_second(1),
+            monitor: Monitor::new(engine.clone(), places.clone(), settings.max_connections, settings.alerts.clone()),
+            places,
             settings,
             tls,
             auth,

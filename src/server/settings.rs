@@ -1,6 +1,7 @@
 //! What an operator can set about the network face. Plain data.
 
 use super::limits::LimitSettings;
+use super::monitor::AlertLevels;
 use super::tls::TlsFiles;
 use crate::auth::AuthSettings;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -52,6 +53,8 @@ pub struct ServerSettings {
     pub limits: LimitSettings,
     /// Answered requests that are logged in a second; the others are counted.
     pub access_lines_per_second: u32,
+    /// From when on `/ws/monitor` tells an alert.
+    pub alerts: AlertLevels,
     /// How long work in flight may go on after a shutdown was asked for.
     pub shutdown_deadline: Duration,
 }
@@ -82,6 +85,7 @@ impl Default for ServerSettings {
             write_timeout: Duration::from_secs(60),
             limits: LimitSettings::default(),
             access_lines_per_second: 100,
+            alerts: AlertLevels::default(),
             shutdown_deadline: Duration::from_secs(10),
         }
     }

@@ -260,10 +260,7 @@ async fn document_added_comes_when_a_search_finds_the_document() {
 #[tokio::test]
 async fn event_sockets_take_no_messages_and_stay_open() {
     let server = Server::shared();
-    for path in [
-        "/ws/collections?collection=collections-deaf",
-        "/ws/upload?collection=collections-deaf",
-    ] {
+    for path in ["/ws/collections?collection=collections-deaf", "/ws/monitor?types=error_alert"] {
         let mut socket = server.socket(path).await;
         socket.send(json!({ "type": "query", "request_id": "a", "data": {} })).await;
         socket.error(json!("a"), "INVALID_MESSAGE").await;

@@ -47,6 +47,7 @@ async fn pings_are_answered_with_their_payload_and_pongs_not_at_all() {
         "/ws/query",
         "/ws/upload?upload_id=none",
         "/ws/collections?collection=no-such-collection",
+        "/ws/monitor?types=error_alert",
     ] {
         let mut raw = open(path).await;
         raw.send(&frame(true, PONG, b"unasked")).await;
@@ -132,7 +133,7 @@ async fn what_breaks_the_protocol_is_closed_with_1002() {
 #[tokio::test]
 async fn a_close_is_answered_with_its_code() {
     let server = Server::shared();
-    for path in ["/ws/query", "/ws/upload", "/ws/collections"] {
+    for path in ["/ws/query", "/ws/upload", "/ws/collections", "/ws/monitor"] {
         server.socket(path).await.close().await;
     }
 }

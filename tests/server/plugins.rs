@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// Chunker, analyzer, formatter and semantic chunker.
-static GUESTS: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
+pub(crate) static GUESTS: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dirs: Vec<PathBuf> = ["chunker", "analyzer", "formatter", "semantic"]
         .iter()
@@ -30,7 +30,7 @@ static GUESTS: LazyLock<[Vec<u8>; 4]> = LazyLock::new(|| {
 });
 
 /// The same component with another version, and so with other bytes.
-fn with_version(component: &[u8], version: &str) -> Vec<u8> {
+pub(crate) fn with_version(component: &[u8], version: &str) -> Vec<u8> {
     let mut manifest = Manifest::of_component(component).unwrap();
     manifest.version = Version::parse(version).unwrap();
     // The last manifest counts; the one before it is cut off with its section.
@@ -48,12 +48,12 @@ fn without_manifest(component: &[u8]) -> Vec<u8> {
     component[..start].to_vec()
 }
 
-async fn install(api: &Api, query: &str, component: &[u8]) -> crate::support::Reply {
+pub(crate) async fn install(api: &Api, query: &str, component: &[u8]) -> crate::support::Reply {
     let request = api.request(Method::POST, &format!("/plugins{query}")).body(component.to_vec());
     api.send(request).await
 }
 
-fn pipeline(stage: &str, plugin: &str, what: &str, on_failure: &str) -> Value {
+pub(crate) fn pipeline(stage: &str, plugin: &str, what: &str, on_failure: &str) -> Value {
     json!({ stage: { "plugin": plugin, "config": { "do": what }, "on_failure": on_failure } })
 }
 

@@ -23,7 +23,7 @@ async fn open(collection: &str) -> Socket {
     Server::shared().socket(&format!("/ws/upload?collection={collection}")).await
 }
 
-fn is_complete(event: &Value) -> bool {
+pub(crate) fn is_complete(event: &Value) -> bool {
     event["type"] == "upload_complete"
 }
 
@@ -68,7 +68,7 @@ fn check_event(event: &Value) {
 }
 
 /// Checks the events of one upload, from its start to its end; gives the newest `data` of each type.
-fn check_upload(events: &[Value]) -> BTreeMap<&str, &Value> {
+pub(crate) fn check_upload(events: &[Value]) -> BTreeMap<&str, &Value> {
     let mut newest: BTreeMap<&str, &Value> = BTreeMap::new();
     let mut step = 0;
     for event in events {

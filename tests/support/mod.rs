@@ -4,6 +4,7 @@
 pub mod api;
 pub mod collector;
 pub mod files;
+pub mod guide;
 pub mod process;
 pub mod python;
 pub mod query;

@@ -6,6 +6,8 @@ use tokio::net::TcpStream;
 
 /// Text.
 pub const TEXT: u8 = 1;
+/// Bytes.
+pub const BINARY: u8 = 2;
 /// The rest of a message.
 pub const CONTINUATION: u8 = 0;
 /// Close.
@@ -70,6 +72,17 @@ impl Raw {
             }
         })
         .await
+    }
+
+    /// Ends this side's direction of the connection, without a close frame.
+    pub async fn half_close(&mut self) {
+        self.0.shutdown().await.expect("a connection");
+    }
+
+    /// Waits until the server has ended its direction too; what it still sends is passed over.
+    pub async fn ended(mut self) {
+        let mut rest = Vec::new();
+        let _ = self.0.read_to_end(&mut rest).await;
     }
 
     /// The code of the close frame that must come next, after which the connection must end.

@@ -95,6 +95,18 @@ impl Socket {
             .expect("an open socket");
     }
 
+    /// Sends a binary frame.
+    pub async fn bytes(&mut self, bytes: &[u8]) {
+        within("sending", self.stream.send(Message::binary(bytes.to_vec())))
+            .await
+            .expect("an open socket");
+    }
+
+    /// Drops the connection without a word, as a lost network does.
+    pub fn lose(self) {
+        drop(self);
+    }
+
     /// Sends messages in one go, so that the server has all of them before it can answer the first.
     pub async fn send_together(&mut self, messages: &[Value]) {
         for message in messages {

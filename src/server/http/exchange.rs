@@ -194,14 +194,19 @@ fn share(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(
-            "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag, Content-Range, Content-Disposition, WWW-Authenticate",
+            "X-Request-Id, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, ETag, Content-Range, Content-Disposition, \
+             WWW-Authenticate, Location, Tus-Resumable, Tus-Version, Tus-Extension, \
+             Tus-Max-Size, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires",
         ),
     );
     if let Some(methods) = headers.get(ALLOW).cloned() {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Content-Type, Authorization, X-API-Key, X-Request-Id, Range"),
+            HeaderValue::from_static(
+                "Content-Type, Authorization, X-API-Key, X-Request-Id, Range, Tus-Resumable, Upload-Offset, Upload-Length, \
+                 Upload-Metadata, X-HTTP-Method-Override",
+            ),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }

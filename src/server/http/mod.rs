@@ -25,8 +25,9 @@ mod respond;
 mod router;
 mod sse;
 mod status;
+mod tus;
 
 pub(super) use call::Call;
 pub(super) use exchange::respond;
 pub(super) use query::broke_off;
-pub(super) use respond::{Failure, Reply, empty};
+pub(super) use respond::{Failure, Reply, empty, now};

@@ -2,6 +2,7 @@
 
 mod form;
 mod outcome;
+mod size;
 
 use super::body::{broken_off, too_slow};
 use super::call::Call;
@@ -19,13 +20,17 @@ use hyper::header::CONTENT_TYPE;
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use outcome::{Filed, Outcome};
 use serde::Deserialize;
+use size::FormSize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use utoipa::IntoParams;
 
 /// Files that are received but held back while their collection is not known: it may still follow.
 const HELD_FILES: usize = 16;
+
+/// How long a file whose size nobody says may take to arrive before it is told of: with the most that it can have, then.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Parameters that may stand in the URL instead of the form.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -47,18 +52,22 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     if call.request.body().size_hint().lower() > limit {
         return Err(request_too_large(limit));
     }
+    let size = FormSize::new(call.request.body().size_hint().exact(), &boundary);
     let mut reception = Reception {
+        size: size.clone(),
         engine: call.shared.engine.clone(),
         subject: call.subject.clone(),
         pause: settings.body_timeout,
         max_file_bytes: settings.max_upload_bytes,
         max_files: settings.max_files_per_upload,
+        parts: 0,
         fields: Fields::new(params.collection_name, params.wait),
         held: Vec::new(),
         filed: Vec::new(),
     };
     call.body_was_read = true;
-    let body = call.request.body_mut().into_data_stream().map_err(|error| {
+    let body = call.request.body_mut().into_data_stream();
+    let body = body.inspect_ok(|bytes| size.pass(bytes)).map_err(|error| {
         tracing::debug!(%error, "an upload broke off");
         error
     });
@@ -80,6 +89,9 @@ struct Reception {
     pause: Duration,
     max_file_bytes: u64,
     max_files: usize,
+    /// Parts of the form so far.
+    parts: usize,
+    size: FormSize,
     fields: Fields,
     /// Received, but not handed over to be processed: a field that says where they belong may still follow.
     held: Vec<Held>,
@@ -101,6 +113,7 @@ impl Reception {
             .map_err(|_| too_slow())?
             .map_err(|error| malformed(error, limit))?
         {
+            self.parts += 1;
             let name = field.name().unwrap_or_default().to_owned();
             let filename = form::filename(field.headers(), field.file_name());
             match (name.as_str(), filename) {
@@ -147,6 +160,7 @@ impl Reception {
             metadata: self.fields.metadata.clone(),
             chunk_size: self.fields.chunk_size,
             chunk_overlap: self.fields.chunk_overlap,
+            ..NewUpload::default()
         };
         let upload = match self.engine.begin_upload(new).await {
             Ok(upload) => upload,
@@ -167,10 +181,24 @@ impl Reception {
     /// Writes a file's bytes to its upload as they come: the engine's pace holds the client.
     async fn fill(&mut self, mut field: Field<'_>, mut upload: Upload, filename: String, limit: u64) -> Result<(), Failure> {
         let mut bytes = 0;
+        if let Some(size) = upload.size() {
+            upload.announce(size, true);
+        }
+        let mut told = upload.size().is_some();
+        let quiet = tokio::time::Instant::now() + QUIET;
         let error = loop {
-            let piece = match timeout(self.pause, field.chunk()).await {
+            let next = tokio::select! {
+                next = timeout(self.pause, field.chunk()) => next,
+                () = sleep_until(quiet), if !told => {
+                    told = true;
+                    upload.announce(self.size.at_most(self.parts).unwrap_or(bytes), false);
+                    continue;
+                }
+            };
+            let piece = match next {
                 Ok(Ok(Some(piece))) => piece,
                 Ok(Ok(None)) => {
+                    upload.announce(bytes, true);
                     self.held.push(Held { upload, filename, bytes });
                     if self.fields.collection_name.is_some() {
                         self.release().await;

@@ -3,7 +3,9 @@
 use super::admit::Admitted;
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
-use super::{collections, config, docs, documents, file, health, mcp, me, metrics, multipart, openai, openapi, plugins, query, status};
+use super::{
+    collections, config, docs, documents, file, health, mcp, me, metrics, multipart, openai, openapi, plugins, query, status, tus,
+};
 use crate::auth::Scope;
 use crate::protocol::{ApiError, ErrorCode};
 use crate::server::limits::Budget;
@@ -48,6 +50,8 @@ enum Route {
     OpenApi,
     Docs,
     DocsPart(String),
+    Uploads,
+    UploadInParts(String),
     Socket(Socket),
 }
 
@@ -104,6 +108,8 @@ impl Route {
             ["openapi.json"] => Some(Self::OpenApi),
             ["docs"] => Some(Self::Docs),
             ["docs", part] if !part.is_empty() => Some(Self::DocsPart(name(part))),
+            ["uploads"] => Some(Self::Uploads),
+            ["uploads", id] if !id.is_empty() => Some(Self::UploadInParts(name(id))),
             ["ws", socket] => Socket::of(socket).map(Self::Socket),
             _ => None,
         })
@@ -145,6 +151,8 @@ impl Route {
             Self::OpenApi => "/openapi.json",
             Self::Docs => "/docs",
             Self::DocsPart(_) => "/docs/{name}",
+            Self::Uploads => "/uploads",
+            Self::UploadInParts(_) => "/uploads/{id}",
             Self::Socket(socket) => socket.path(),
         }
     }
@@ -158,6 +166,8 @@ impl Route {
             Self::Upload | Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze => "POST, OPTIONS",
             Self::Embeddings | Self::ChatCompletions | Self::Mcp => "POST, OPTIONS",
             Self::Socket(_) | Self::PluginLog(_) => "GET, OPTIONS",
+            Self::Uploads => tus::ALL,
+            Self::UploadInParts(_) => tus::ONE,
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -175,7 +185,7 @@ impl Route {
             Self::Metrics => Some(Scope::Monitor),
             Self::CollectionPipeline(_) if method == Method::PUT => Some(Scope::Config),
             Self::Document(_) | Self::Collection(_) if deletes => Some(Scope::Delete),
-            Self::Upload => Some(Scope::Write),
+            Self::Upload | Self::Uploads | Self::UploadInParts(_) => Some(Scope::Write),
             Self::Collections if posts => Some(Scope::Write),
             _ => Some(Scope::Read),
         }
@@ -187,7 +197,7 @@ impl Route {
             Self::Health | Self::Live | Self::Ready => None,
             Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze if method == Method::POST => Some(Budget::Query),
             Self::Embeddings | Self::ChatCompletions | Self::Mcp if method == Method::POST => Some(Budget::Query),
-            Self::Upload if method == Method::POST => Some(Budget::Upload),
+            Self::Upload | Self::Uploads if method == Method::POST => Some(Budget::Upload),
             _ => Some(Budget::Request),
         }
     }
@@ -208,7 +218,8 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
         let error = ApiError::new(ErrorCode::MethodNotAllowed, format!("This path has {}.", route.allow()));
         return Err(Failure::from(error).header(ALLOW, allow));
     }
-    if method == Method::OPTIONS {
+    // What tus answers to it says more.
+    if method == Method::OPTIONS && !matches!(route, Route::Uploads | Route::UploadInParts(_)) {
         let mut reply = empty(StatusCode::NO_CONTENT);
         reply.headers_mut().insert(ALLOW, allow);
         return Ok(reply);
@@ -223,7 +234,9 @@ pub(super) async fn dispatch(call: &mut Call) -> Result<Reply, Failure> {
 }
 
 async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply, Failure> {
-    if let Some(scope) = route.scope(method) {
+    if *method != Method::OPTIONS
+        && let Some(scope) = route.scope(method)
+    {
         call.known()?;
         call.subject.require(scope)?;
     }
@@ -268,6 +281,8 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
         Route::OpenApi => Ok(openapi::get(call)),
         Route::Docs => docs::page(call),
         Route::DocsPart(name) => docs::part(call, &name),
+        Route::Uploads => tus::answer(call, None).await,
+        Route::UploadInParts(id) => tus::answer(call, Some(&id)).await,
         Route::Socket(socket) => ws::upgrade(call, socket).await,
     }
 }
@@ -394,6 +409,8 @@ mod tests {
         assert_eq!(route("/documents/a%20b/text"), Some(Route::Text("a b".into())));
         assert_eq!(route("/documents/a%2Fb"), Some(Route::Document("a/b".into())));
         assert_eq!(route("/api/v1/collections/x/info"), Some(Route::CollectionInfo("x".into())));
+        assert_eq!(route("/uploads/"), Some(Route::Uploads));
+        assert_eq!(route("/api/v1/uploads/a"), Some(Route::UploadInParts("a".into())));
         assert_eq!(route("/plugins/x/log"), Some(Route::PluginLog("x".into())));
         for nothing in [
             "/plugins//log",

@@ -1,6 +1,6 @@
 //! `/ws/collections`: what happens to collections.
 
-use super::events::Teller;
+use super::events::{Feed, Teller, tell, written};
 use super::outbox::Outbox;
 use crate::auth::Subject;
 use crate::pipeline::{CollectionSubscription, Engine};
@@ -17,9 +17,16 @@ pub(super) struct CollectionFilter {
 
 /// A subscription, before its socket is open.
 pub(super) struct CollectionEvents {
+    told: Told,
+    subscription: CollectionSubscription,
+}
+
+/// What one peer is told.
+struct Told {
     subject: Arc<Subject>,
     collection: Option<String>,
-    subscription: CollectionSubscription,
+    /// The newest event of the replay: what happened while the log was read may be in both.
+    replayed: Option<i64>,
 }
 
 impl CollectionEvents {
@@ -29,27 +36,39 @@ impl CollectionEvents {
         if after.is_some_and(|seq| seq < 0) {
             return Err(ApiError::validation("after", "must not be negative"));
         }
-        Ok(Self {
+        let wanted = |name: &str| subject.sees(name) && collection.as_deref().is_none_or(|only| only == name);
+        let subscription = engine.collection_events(after, wanted).await?;
+        let told = Told {
+            replayed: subscription.replay.iter().map(|event| event.seq).max(),
             subject,
             collection,
-            subscription: engine.collection_events(after).await?,
-        })
+        };
+        Ok(Self { told, subscription })
     }
 
     /// Starts to tell.
     pub fn tell(self, outbox: Outbox) -> Teller {
         let Self {
-            subject,
-            collection,
-            subscription: CollectionSubscription { missed, mut replay, live },
+            told,
+            subscription: CollectionSubscription { missed, replay, live },
         } = self;
-        let wanted = move |event: &CollectionEvent| {
-            subject.sees(&event.collection) && collection.as_deref().is_none_or(|name| name == event.collection)
-        };
-        // What happened while the log was read may be in both.
-        let replayed = replay.iter().map(|event| event.seq).max();
-        replay.retain(|event| wanted(event));
-        let live_wanted = move |event: &CollectionEvent| wanted(event) && replayed.is_none_or(|seq| event.seq > seq);
-        Teller::new(outbox, missed, replay, live, live_wanted, |event| event)
+        Teller {
+            telling: tell(outbox.clone(), told, missed, replay, live),
+            outbox,
+        }
+    }
+}
+
+impl Feed for Told {
+    type Event = CollectionEvent;
+
+    fn wants(&mut self, event: &CollectionEvent) -> bool {
+        self.subject.sees(&event.collection)
+            && self.collection.as_deref().is_none_or(|name| name == event.collection)
+            && self.replayed.is_none_or(|seq| event.seq > seq)
+    }
+
+    fn text(&mut self, event: &CollectionEvent) -> Vec<u8> {
+        written(event)
     }
 }

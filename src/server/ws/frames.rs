@@ -72,14 +72,34 @@ impl Closing {
 pub(super) enum Message {
     /// UTF-8.
     Text(String),
-    /// Of that many bytes; no socket has a use for them yet.
-    Binary(usize),
+    /// Any bytes.
+    Binary(Vec<u8>),
+}
+
+/// Most bytes of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Of a text message.
+    pub text: usize,
+    /// Of a binary one.
+    pub binary: usize,
+}
+
+impl Limits {
+    /// The larger of both.
+    pub fn largest(self) -> usize {
+        self.text.max(self.binary)
+    }
+
+    fn of(self, text: bool) -> usize {
+        if text { self.text } else { self.binary }
+    }
 }
 
 /// Puts messages together from their fragments, within a limit on the whole.
 #[derive(Debug)]
 pub(super) struct Assembler {
-    limit: usize,
+    limits: Limits,
     partial: Option<Partial>,
 }
 
@@ -90,9 +110,9 @@ struct Partial {
 }
 
 impl Assembler {
-    /// Messages have at most `limit` bytes.
-    pub fn new(limit: usize) -> Self {
-        Self { limit, partial: None }
+    /// Messages have at most so many bytes.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, partial: None }
     }
 
     /// Takes a data frame; gives the message that it ends.
@@ -103,7 +123,7 @@ impl Assembler {
                 bytes: payload,
             },
             (OpCode::Continuation, Some(mut partial)) => {
-                if partial.bytes.len().saturating_add(payload.len()) > self.limit {
+                if partial.bytes.len().saturating_add(payload.len()) > self.limits.of(partial.text) {
                     return Err(Closing::too_large());
                 }
                 partial.bytes.extend_from_slice(&payload);
@@ -112,7 +132,7 @@ impl Assembler {
             (OpCode::Continuation, None) => return Err(Closing::protocol_error("a continuation of nothing")),
             _ => return Err(Closing::protocol_error("a new message inside a fragmented one")),
         };
-        if whole.bytes.len() > self.limit {
+        if whole.bytes.len() > self.limits.of(whole.text) {
             return Err(Closing::too_large());
         }
         if !fin {
@@ -120,7 +140,7 @@ impl Assembler {
             return Ok(None);
         }
         if !whole.text {
-            return Ok(Some(Message::Binary(whole.bytes.len())));
+            return Ok(Some(Message::Binary(whole.bytes)));
         }
         String::from_utf8(whole.bytes)
             .map(|text| Some(Message::Text(text)))
@@ -182,6 +202,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn up_to(limit: usize) -> Assembler {
+        Assembler::new(Limits {
+            text: limit,
+            binary: limit,
+        })
+    }
+
     fn feed(assembler: &mut Assembler, pieces: &[&[u8]], first: OpCode) -> Result<Option<Message>, Closing> {
         let mut last = Ok(None);
         for (i, piece) in pieces.iter().enumerate() {
@@ -207,7 +234,7 @@ mod tests {
                 from = cut;
             }
             pieces.push(&bytes[from..]);
-            let mut assembler = Assembler::new(bytes.len());
+            let mut assembler = up_to(bytes.len());
             prop_assert_eq!(feed(&mut assembler, &pieces, OpCode::Text), Ok(Some(Message::Text(text.clone()))));
             prop_assert!(assembler.partial.is_none());
         }
@@ -215,12 +242,12 @@ mod tests {
         #[test]
         fn no_sequence_of_frames_grows_past_the_limit(frames in prop::collection::vec((any::<bool>(), 0u8..3, 0usize..40), 0..30)) {
             let limit = 64;
-            let mut assembler = Assembler::new(limit);
+            let mut assembler = up_to(limit);
             for (fin, opcode, length) in frames {
                 let opcode = match opcode { 0 => OpCode::Continuation, 1 => OpCode::Text, _ => OpCode::Binary };
                 match assembler.take(fin, opcode, vec![b'x'; length]) {
                     Ok(Some(Message::Text(text))) => prop_assert!(text.len() <= limit),
-                    Ok(Some(Message::Binary(bytes))) => prop_assert!(bytes <= limit),
+                    Ok(Some(Message::Binary(bytes))) => prop_assert!(bytes.len() <= limit),
                     Ok(None) => prop_assert!(assembler.partial.as_ref().is_some_and(|p| p.bytes.len() <= limit)),
                     Err(closing) => { prop_assert!(matches!(closing.code, Some(1002 | 1009))); break; }
                 }
@@ -237,24 +264,21 @@ mod tests {
 
     #[test]
     fn rules() {
-        let mut assembler = Assembler::new(4);
+        let mut assembler = up_to(4);
         assert_eq!(
             feed(&mut assembler, &[b"abc", b"de"], OpCode::Text).map_err(|c| c.code),
             Err(Some(1009))
         );
         assert_eq!(
-            Assembler::new(4).take(true, OpCode::Text, b"abcde".to_vec()).map_err(|c| c.code),
+            up_to(4).take(true, OpCode::Text, b"abcde".to_vec()).map_err(|c| c.code),
             Err(Some(1009))
         );
+        assert_eq!(up_to(4).take(true, OpCode::Text, vec![0xff]).map_err(|c| c.code), Err(Some(1007)));
         assert_eq!(
-            Assembler::new(4).take(true, OpCode::Text, vec![0xff]).map_err(|c| c.code),
-            Err(Some(1007))
-        );
-        assert_eq!(
-            Assembler::new(4).take(true, OpCode::Continuation, vec![]).map_err(|c| c.code),
+            up_to(4).take(true, OpCode::Continuation, vec![]).map_err(|c| c.code),
             Err(Some(1002))
         );
-        let mut nested = Assembler::new(4);
+        let mut nested = up_to(4);
         assert_eq!(nested.take(false, OpCode::Text, vec![]), Ok(None));
         assert_eq!(nested.take(true, OpCode::Text, vec![]).map_err(|c| c.code), Err(Some(1002)));
         assert_eq!(close_reply(&[]).code, None);

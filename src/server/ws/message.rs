@@ -16,8 +16,33 @@ pub(super) struct Unreadable {
     pub error: Box<ApiError>,
 }
 
+/// A message whose sender need not name it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Unnamed {
+    /// What is wanted.
+    pub kind: String,
+    /// The client's name for it, which answers echo.
+    pub request_id: Option<String>,
+    /// An object.
+    pub data: Value,
+}
+
 /// Reads a text frame: `type` and `request_id` are checked, `data` is an object.
 pub(super) fn read(text: &str) -> Result<ClientMessage, Unreadable> {
+    let Unnamed { kind, request_id, data } = take_apart(text, true)?;
+    Ok(ClientMessage {
+        kind,
+        request_id: request_id.unwrap_or_default(),
+        data,
+    })
+}
+
+/// The same where a `request_id` may be left out; one that cannot be is still an error.
+pub(super) fn read_unnamed(text: &str) -> Result<Unnamed, Unreadable> {
+    take_apart(text, false)
+}
+
+fn take_apart(text: &str, named: bool) -> Result<Unnamed, Unreadable> {
     let invalid = |request_id: Option<String>, message: &str| Unreadable {
         request_id,
         error: Box::new(ApiError::new(ErrorCode::InvalidMessage, message)),
@@ -26,25 +51,30 @@ pub(super) fn read(text: &str) -> Result<ClientMessage, Unreadable> {
     let Value::Object(mut fields) = value else {
         return Err(invalid(None, "The message must be a JSON object."));
     };
-    let request_id = match fields.remove("request_id") {
-        Some(Value::String(id)) if !id.is_empty() && id.chars().nth(MAX_REQUEST_ID).is_none() => Some(id),
-        _ => None,
+    let (request_id, may_lack) = match fields.remove("request_id") {
+        Some(Value::String(id)) if !id.is_empty() && id.chars().nth(MAX_REQUEST_ID).is_none() => (Some(id), true),
+        None | Some(Value::Null) => (None, !named),
+        Some(_) => (None, false),
     };
     let Some(Value::String(kind)) = fields.remove("type") else {
         return Err(invalid(request_id, "The message needs a `type`, which is a string."));
     };
-    let Some(request_id) = request_id else {
-        return Err(invalid(None, "The message needs a `request_id`: a string of 1 to 128 characters."));
-    };
+    if !may_lack {
+        let message = match named {
+            true => "The message needs a `request_id`: a string of 1 to 128 characters.",
+            false => "The `request_id`, which may be left out, must be a string of 1 to 128 characters.",
+        };
+        return Err(invalid(None, message));
+    }
     match fields.remove("data") {
-        None | Some(Value::Null) => Ok(ClientMessage {
+        None | Some(Value::Null) => Ok(Unnamed {
             kind,
             request_id,
             data: Value::Object(Map::new()),
         }),
-        Some(data @ Value::Object(_)) => Ok(ClientMessage { kind, request_id, data }),
+        Some(data @ Value::Object(_)) => Ok(Unnamed { kind, request_id, data }),
         Some(_) => Err(Unreadable {
-            request_id: Some(request_id),
+            request_id,
             error: Box::new(ApiError::validation("data", "must be an object")),
         }),
     }
@@ -111,6 +141,17 @@ mod tests {
         }
         let longest = "ü".repeat(128);
         assert!(read(&format!(r#"{{"type":"query","request_id":"{longest}"}}"#)).is_ok());
+    }
+
+    #[test]
+    fn a_name_may_be_left_out_where_it_is_not_needed() {
+        let message = read_unnamed(r#"{"type":"upload","data":{"filename":"a"}}"#).expect("no name");
+        assert_eq!((message.kind.as_str(), message.request_id), ("upload", None));
+        let message = read_unnamed(r#"{"type":"upload","request_id":"a"}"#).expect("a name");
+        assert_eq!((message.request_id.as_deref(), message.data), (Some("a"), json!({})));
+        for wrong in [r#"{"type":"upload","request_id":7}"#, r#"{"type":"upload","request_id":""}"#] {
+            assert_eq!(read_unnamed(wrong).expect_err(wrong).error.code, ErrorCode::InvalidMessage);
+        }
     }
 
     proptest! {

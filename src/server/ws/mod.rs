@@ -4,6 +4,7 @@ mod collections;
 mod events;
 mod frames;
 mod message;
+mod monitor;
 mod outbox;
 mod query;
 mod running;

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// Who is at the other end.
+#[derive(Clone)]
 pub(super) struct Client {
     /// Where it is.
     pub address: IpAddr,
@@ -175,7 +176,7 @@ impl Conversation for Queries {
         }
     }
 
-    async fn binary(&self) -> Result<(), Gone> {
+    async fn binary(&self, _: Vec<u8>) -> Result<(), Gone> {
         let error = ApiError::new(
             ErrorCode::InvalidMessage,
             "This socket takes text messages only, each a JSON object.",

@@ -1,6 +1,6 @@
 //! The life of one socket: a task that reads, a task that writes, and the closing handshake.
 
-use super::frames::{Assembler, Closing, Message, check_control, close_reply, closing_for};
+use super::frames::{Assembler, Closing, Limits, Message, check_control, close_reply, closing_for};
 use super::outbox::{self, Gone, Outbox, Pulse};
 use crate::auth::{Denial, Grant};
 use crate::protocol::AuthError;
@@ -24,11 +24,16 @@ pub(super) trait Conversation: Send + Sync {
     /// A text message came. The next one is read when this is done.
     fn text(&self, text: String) -> impl Future<Output = Result<(), Gone>> + Send;
 
-    /// A binary message came.
-    fn binary(&self) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// A binary message came. The next one is read when this is done.
+    fn binary(&self, bytes: Vec<u8>) -> impl Future<Output = Result<(), Gone>> + Send;
 
     /// Waits, once the server stops, until nothing is in flight.
     fn finished(&self) -> impl Future<Output = ()> + Send;
+
+    /// How long messages may be, where a text message may have `text` bytes.
+    fn limits(&self, text: usize) -> Limits {
+        Limits { text, binary: text }
+    }
 }
 
 /// What a session tells the metrics: that it is there, and its messages. The counters are looked up once, since tokens
@@ -91,7 +96,7 @@ pub(super) async fn run<C: Conversation>(
     let conversation = begin(outbox.clone());
 
     let end = tokio::select! {
-        end = listen(&mut reader, &conversation, &outbox, &pulse, settings.max_message_bytes, &traffic.heard) => end,
+        end = listen(&mut reader, &conversation, &outbox, &pulse, conversation.limits(settings.max_message_bytes), &traffic.heard) => end,
         _ = &mut writing => End::Gone,
         denial = grant.ended() => End::Denied(denial),
         () = async { shared.stopping.cancelled().await; conversation.finished().await } => End::Afterwards(Closing::going_away("the server stops")),
@@ -145,7 +150,7 @@ async fn listen<S: AsyncRead + AsyncWrite, C: Conversation>(
     conversation: &C,
     outbox: &Outbox,
     pulse: &Pulse,
-    limit: usize,
+    limits: Limits,
     heard_messages: &metrics::Counter,
 ) -> End {
     let (mut socket, _) = fastwebsockets::after_handshake_split(reader, tokio::io::sink(), Role::Server);
@@ -153,8 +158,8 @@ async fn listen<S: AsyncRead + AsyncWrite, C: Conversation>(
     socket.set_auto_close(false);
     socket.set_auto_pong(false);
     // The library's limit is the first size that is too large.
-    socket.set_max_message_size(limit.saturating_add(1));
-    let mut assembler = Assembler::new(limit);
+    socket.set_max_message_size(limits.largest().saturating_add(1));
+    let mut assembler = Assembler::new(limits);
     loop {
         let mut frame = match socket.read_frame(&mut |_| async { Ok::<_, io::Error>(()) }).await {
             Ok(frame) => frame,
@@ -198,7 +203,7 @@ async fn hear(conversation: &impl Conversation, message: Message) -> Option<Resu
     let heard = AssertUnwindSafe(async {
         match message {
             Message::Text(text) => conversation.text(text).await,
-            Message::Binary(_) => conversation.binary().await,
+            Message::Binary(bytes) => conversation.binary(bytes).await,
         }
     });
     heard

@@ -1,6 +1,7 @@
 //! From an HTTP request to a WebSocket session.
 
 use super::collections::CollectionEvents;
+use super::monitor::MonitorEvents;
 use super::query::{Client, Queries};
 use super::session::{self, Traffic};
 use super::upload::UploadEvents;
@@ -25,6 +26,8 @@ pub(in crate::server) enum Socket {
     Upload,
     /// `/ws/collections`
     Collections,
+    /// `/ws/monitor`
+    Monitor,
 }
 
 impl Socket {
@@ -34,6 +37,7 @@ impl Socket {
             Self::Query => "/ws/query",
             Self::Upload => "/ws/upload",
             Self::Collections => "/ws/collections",
+            Self::Monitor => "/ws/monitor",
         }
     }
 
@@ -43,6 +47,7 @@ impl Socket {
             "query" => Some(Self::Query),
             "upload" => Some(Self::Upload),
             "collections" => Some(Self::Collections),
+            "monitor" => Some(Self::Monitor),
             _ => None,
         }
     }
@@ -51,6 +56,7 @@ impl Socket {
     fn scope(self) -> Scope {
         match self {
             Self::Query | Self::Upload | Self::Collections => Scope::Read,
+            Self::Monitor => Scope::Monitor,
         }
     }
 }
@@ -62,6 +68,7 @@ enum Opening {
     Query(Client),
     Upload(UploadEvents),
     Collections(CollectionEvents),
+    Monitor(MonitorEvents),
 }
 
 /// Answers the handshake, and starts the session.
@@ -76,14 +83,16 @@ pub(in crate::server) async fn upgrade(call: &mut Call, socket: Socket) -> Resul
         false => None,
     };
     let admitted = call.admit(socket.scope());
+    let client = Client {
+        address: call.address,
+        subject: call.subject.clone(),
+        trace: call.trace.clone(),
+    };
     let opening = match socket {
         _ if admitted.is_err() => Opening::Nothing,
-        Socket::Query => Opening::Query(Client {
-            address: call.address,
-            subject: call.subject.clone(),
-            trace: call.trace.clone(),
-        }),
-        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, call.subject.clone(), &call.shared.engine)),
+        Socket::Query => Opening::Query(client),
+        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, client, &call.shared.engine)),
+        Socket::Monitor => Opening::Monitor(MonitorEvents::subscribe(call.params()?, &call.shared.monitor)?),
         Socket::Collections => {
             Opening::Collections(CollectionEvents::subscribe(call.params()?, call.subject.clone(), &call.shared.engine).await?)
         }
@@ -138,8 +147,9 @@ async fn begin(
             })
             .await
         }
-        Opening::Upload(events) => session::run(stream, shared, grant, traffic, |outbox| events.tell(outbox)).await,
+        Opening::Upload(events) => session::run(stream, shared, grant, traffic, |outbox| events.tell(shared.clone(), outbox)).await,
         Opening::Collections(events) => session::run(stream, shared, grant, traffic, |outbox| events.tell(outbox)).await,
+        Opening::Monitor(events) => session::run(stream, shared, grant, traffic, |outbox| events.tell(outbox)).await,
     }
     tracing::debug!("closed");
 }

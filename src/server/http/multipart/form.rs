@@ -1,7 +1,7 @@
 //! The parts of an upload form that are not files, and what a part's header says.
 
 use super::malformed;
-use crate::protocol::{ApiError, ErrorCode};
+use crate::protocol::{ApiError, ErrorCode, flat_metadata};
 use crate::server::http::body::too_slow;
 use crate::server::http::params::flag;
 use crate::server::http::respond::Failure;
@@ -16,9 +16,6 @@ use tokio::time::timeout;
 
 /// Bytes of a field that is not a file.
 const MAX_FIELD_BYTES: usize = 64 << 10;
-
-/// Entries of `metadata`.
-const MAX_METADATA: usize = 64;
 
 /// Characters of a file name.
 const MAX_FILENAME: usize = 255;
@@ -96,29 +93,10 @@ fn before_files(name: &str, files: usize) -> Result<(), ApiError> {
 }
 
 fn metadata(text: &str) -> Result<BTreeMap<String, String>, ApiError> {
-    let wrong = |issue: &str| ApiError::validation("metadata", issue);
-    let Ok(Value::Object(object)) = serde_json::from_str(text) else {
-        return Err(wrong("must be a JSON object"));
-    };
-    if object.len() > MAX_METADATA {
-        return Err(wrong(&format!("must have at most {MAX_METADATA} entries")));
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => flat_metadata(object),
+        _ => Err(ApiError::validation("metadata", "must be a JSON object")),
     }
-    let mut entries = BTreeMap::new();
-    for (key, value) in object {
-        let text = match value {
-            Value::Null => continue,
-            Value::String(text) => text,
-            Value::Bool(_) | Value::Number(_) => value.to_string(),
-            Value::Array(_) | Value::Object(_) => {
-                return Err(ApiError::validation(
-                    &format!("metadata.{key}"),
-                    "must be a string, a number or a boolean",
-                ));
-            }
-        };
-        entries.insert(key, text);
-    }
-    Ok(entries)
 }
 
 /// The text of a field that is not a file.
