@@ -4,6 +4,7 @@ use super::ApiError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Entries of a document's metadata from its uploader.
 const MAX_METADATA: usize = 64;
@@ -241,7 +242,7 @@ pub struct UploadComplete {
 }
 
 /// Answer of `GET /uploads/{id}`: how far an upload is, or how it ended.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct UploadInfo {
     /// The upload.
     pub upload_id: String,

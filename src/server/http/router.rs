@@ -353,10 +353,13 @@ mod tests {
             Route::Mcp => Route::OpenApi,
             Route::OpenApi => Route::Docs,
             Route::Docs => Route::DocsPart(x),
-            Route::DocsPart(_) => Route::Socket(Socket::Query),
+            Route::DocsPart(_) => Route::Uploads,
+            Route::Uploads => Route::UploadInParts(x),
+            Route::UploadInParts(_) => Route::Socket(Socket::Query),
             Route::Socket(Socket::Query) => Route::Socket(Socket::Upload),
             Route::Socket(Socket::Upload) => Route::Socket(Socket::Collections),
-            Route::Socket(Socket::Collections) => return None,
+            Route::Socket(Socket::Collections) => Route::Socket(Socket::Monitor),
+            Route::Socket(Socket::Monitor) => return None,
         })
     }
 

@@ -190,7 +190,7 @@ impl Uploads {
         let collection = engine.collection_or_default(request.collection_name.as_deref());
         self.client.subject.require_in(Scope::Write, collection)?;
         self.check_room()?;
-        let Client { address, subject } = &self.client;
+        let Client { address, subject, .. } = &self.client;
         self.shared.limits.take(Budget::Upload, subject, *address)?;
         let new = NewUpload {
             filename: request.filename,

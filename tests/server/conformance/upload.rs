@@ -486,7 +486,11 @@ async fn an_upload_is_resumed_after_the_server_was_stopped_or_killed() {
     drop(watcher);
     within("the bytes to be recorded", async {
         let api = server.api();
-        while !server.log().lines().any(|line| line.contains("suspended") && line.ends_with("bytes=1600")) {
+        while !server
+            .log()
+            .lines()
+            .any(|line| line.contains("suspended") && line.ends_with("bytes=1600"))
+        {
             api.get("/health/live").await;
         }
     })

@@ -8,7 +8,7 @@ use crate::protocol::{
     CollectionPipeline, Complete, ConfigChanged, ConfigShown, CreateCollection, DeletedCollection, DeletedDocument, DocumentDetail,
     DocumentList, EmbeddingRequest, EmbeddingResponse, ErrorData, Me, ModelInfo, ModelList, PipelineChanged, PluginInstalled, PluginList,
     PluginLogDropped, PluginLogLine, PluginRemoved, QueryOptions, Readiness, SearchRequest, SearchResponse, ServerStatus, SimilarRequest,
-    SimilarResponse, Status, Token, UploadAccepted, UploadResponse,
+    SimilarResponse, Status, Token, UploadAccepted, UploadInfo, UploadResponse,
 };
 use crate::server::http::collections::{DeleteParams, PipelineParams};
 use crate::server::http::documents::{ChunkParams, TextParams};
@@ -24,7 +24,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Required, Schema, Server, Tag};
 use utoipa::{PartialSchema, ToSchema};
 
-use HttpMethod::{Delete, Get, Post, Put};
+use HttpMethod::{Delete, Get, Patch, Post, Put};
 
 const DOCUMENTS: &str = "documents";
 const ASKING: &str = "asking";
@@ -121,6 +121,7 @@ type Operation = (&'static str, HttpMethod, utoipa::openapi::path::Operation);
 fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut all = Vec::new();
     documents(schemas, &mut all);
+    resumable(schemas, &mut all);
     asking(schemas, &mut all);
     collections(schemas, &mut all);
     plugins(schemas, &mut all);
@@ -478,6 +479,82 @@ fn openai(s: &mut Schemas, all: &mut Vec<Operation>) {
     );
 }
 
+/// Resumable uploads, by tus.
+fn resumable(s: &mut Schemas, all: &mut Vec<Operation>) {
+    let header = |name: &str, what: &str| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(what))
+            .schema(Some(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build())))
+            .build()
+    };
+    let version = || header("Tus-Resumable", "`1.0.0`; without it the answer is 412.");
+    let bytes = || {
+        RequestBodyBuilder::new()
+            .content("application/offset+octet-stream", Content::new(None::<Schema>))
+            .build()
+    };
+    all.push(
+        Op::new(s, Post, "/uploads", DOCUMENTS, "Begin a resumable upload")
+            .says("tus 1.0.0 with creation, creation-with-upload, termination and expiration. `Location` tells where it is.")
+            .needs(Some(Scope::Write))
+            .parameter(version())
+            .parameter(header("Upload-Length", "Bytes of the file."))
+            .parameter(header(
+                "Upload-Metadata",
+                "Pairs of a key and a value in base64: `filename`, and perhaps `filetype`, `collection_name`, `chunk_size`, \
+                 `chunk_overlap`; others are kept with the document.",
+            ))
+            .body(bytes())
+            .empty(201, "The upload waits for its bytes.")
+            .errors(&[404, 408, 409, 412, 413, 415])
+            .end(),
+    );
+    all.push(
+        Op::new(s, Get, "/uploads/{id}", DOCUMENTS, "How far an upload is, or how it ended")
+            .needs(Some(Scope::Write))
+            .gives::<UploadInfo>(200, "The upload.")
+            .errors(&[404, 409, 410, 412])
+            .end(),
+    );
+    all.push(
+        Op::new(s, Patch, "/uploads/{id}", DOCUMENTS, "Go on with an upload")
+            .needs(Some(Scope::Write))
+            .parameter(version())
+            .parameter(header("Upload-Offset", "Where the bytes go: as many as are there."))
+            .body(bytes())
+            .empty(204, "The bytes are durable.")
+            .errors(&[404, 408, 409, 410, 412, 413, 415])
+            .end(),
+    );
+    all.push(
+        Op::new(
+            s,
+            Post,
+            "/uploads/{id}",
+            DOCUMENTS,
+            "As the method that `X-HTTP-Method-Override` names",
+        )
+        .needs(Some(Scope::Write))
+        .parameter(version())
+        .parameter(header("X-HTTP-Method-Override", "PATCH or DELETE."))
+        .body(bytes())
+        .empty(204, "It is done.")
+        .errors(&[404, 405, 408, 409, 410, 412, 413, 415])
+        .end(),
+    );
+    all.push(
+        Op::new(s, Delete, "/uploads/{id}", DOCUMENTS, "Cancel an upload")
+            .needs(Some(Scope::Write))
+            .parameter(version())
+            .empty(204, "Nothing of it is left.")
+            .errors(&[404, 409, 412])
+            .end(),
+    );
+}
+
 fn others(s: &mut Schemas, all: &mut Vec<Operation>) {
     all.push(
         Op::new(s, Post, "/mcp", MCP, "One message of the Model Context Protocol")
@@ -491,8 +568,9 @@ fn others(s: &mut Schemas, all: &mut Vec<Operation>) {
     );
     for (path, summary) in [
         ("/ws/query", "Ask, many questions at a time"),
-        ("/ws/upload", "Watch uploads"),
+        ("/ws/upload", "Watch uploads, and upload"),
         ("/ws/collections", "Watch collections"),
+        ("/ws/monitor", "Watch the server"),
     ] {
         all.push(
             Op::new(s, Get, path, SOCKETS, summary)
