@@ -86,6 +86,13 @@ Examples:
     /// Say what is missing or broken, and the command that mends it
     #[command(after_help = "Works with and without a running server. Exit code 1 if something is broken.")]
     Doctor(DoctorArgs),
+    /// Say whether the server is ready; for container health checks and scripts
+    #[command(after_help = "Exit code 0 if it is ready, 1 if a service that it needs is down, 3 if no server answers.")]
+    Health {
+        /// Print the server's whole report as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the effective settings, and where each came from
     #[command(after_help = SETTINGS_HELP)]
     Config(ConfigArgs),

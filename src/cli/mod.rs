@@ -16,6 +16,7 @@ mod dev;
 mod doctor;
 mod documents;
 mod error;
+mod health;
 mod ingest;
 mod live;
 mod plugin;
@@ -64,6 +65,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
             let named = (cli.server != args::DEFAULT_SERVER).then(connect).transpose()?;
             wait(doctor::run(args, named))
         }
+        Command::Health { json } => wait(async { health::run(&connect()?, json).await }),
         Command::Config(args) => tools::config(&args),
         Command::Key(args) => auth::key(args.action),
         Command::Token(args) => auth::token(args.action),

@@ -1,7 +1,7 @@
 //! The network face: the accept loop, HTTP routes and WebSocket sessions.
 //!
 //! It knows HTTP and frames and nothing of retrieval: everything else is [`crate::pipeline::Engine`], spoken to in the
-//! plain data of [`crate::protocol`]. It depends on those two, on [`crate::auth`] and [`crate::telemetry`], and on nothing else of Ibid's.
+//! plain data of [`crate::protocol`]. It depends on those two, on [`crate::auth`], [`crate::telemetry`] and [`crate::ui`], and on nothing else of Ibid's.
 
 mod access;
 mod configuration;

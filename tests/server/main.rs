@@ -28,6 +28,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod operations;
+mod page;
 mod plugins;
 mod query;
 mod registry;

@@ -17,6 +17,7 @@ mod metrics;
 mod multipart;
 mod openai;
 mod openapi;
+mod page;
 mod params;
 mod plugins;
 mod query;

@@ -4,7 +4,7 @@ use super::admit::Admitted;
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
 use super::{
-    collections, config, docs, documents, file, health, mcp, me, metrics, multipart, openai, openapi, plugins, query, status, tus,
+    collections, config, docs, documents, file, health, mcp, me, metrics, multipart, openai, openapi, page, plugins, query, status, tus,
 };
 use crate::auth::Scope;
 use crate::protocol::{ApiError, ErrorCode};
@@ -17,6 +17,8 @@ use percent_encoding::percent_decode_str;
 /// What a path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Route {
+    /// A file of the page for people.
+    Page(String),
     Health,
     Live,
     Ready,
@@ -74,6 +76,8 @@ impl Route {
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         let name = |text: &str| text.to_owned();
         Ok(match segments.as_slice() {
+            [""] => Some(Self::Page("index.html".to_owned())),
+            ["ui", file] if !file.is_empty() => Some(Self::Page(name(file))),
             ["health"] => Some(Self::Health),
             ["health", "live"] => Some(Self::Live),
             ["health", "ready"] => Some(Self::Ready),
@@ -176,7 +180,7 @@ impl Route {
     fn scope(&self, method: &Method) -> Option<Scope> {
         let (deletes, posts) = (method == Method::DELETE, method == Method::POST);
         match self {
-            Self::Health | Self::Live | Self::Ready | Self::OpenApi | Self::Docs | Self::DocsPart(_) => None,
+            Self::Page(_) | Self::Health | Self::Live | Self::Ready | Self::OpenApi | Self::Docs | Self::DocsPart(_) => None,
             // Whoever it is: the handler asks that it is anybody.
             Self::Me => None,
             // A socket says itself why it does not let in, in a message.
@@ -242,6 +246,7 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
     }
     let (deletes, puts) = (*method == Method::DELETE, *method == Method::PUT);
     match route {
+        Route::Page(name) => page::get(call, &name),
         Route::Health => health::report(call).await,
         Route::Live => Ok(health::live()),
         Route::Ready => health::ready(call).await,
@@ -415,9 +420,13 @@ mod tests {
         assert_eq!(route("/uploads/"), Some(Route::Uploads));
         assert_eq!(route("/api/v1/uploads/a"), Some(Route::UploadInParts("a".into())));
         assert_eq!(route("/plugins/x/log"), Some(Route::PluginLog("x".into())));
+        assert_eq!(route("/"), Some(Route::Page("index.html".into())));
+        assert_eq!(route("/ui/app.js"), Some(Route::Page("app.js".into())));
         for nothing in [
             "/plugins//log",
-            "/",
+            "/ui",
+            "/ui/",
+            "/ui/x/y",
             "",
             "*",
             "/api/v1",

@@ -1,0 +1,158 @@
+// Collections: what is in them, live; their pipelines as stages; making one with a pipeline of its own.
+
+import { api } from "./api.js";
+import { app, refresh } from "./app.js";
+import { confirm, count, h, moment, plural, toast } from "./dom.js";
+import { schemaForm } from "./schema.js";
+
+export const title = "Collections";
+
+/** The stages of a pipeline that plugins fill: key in the pipeline, kind of plugin, name for people. */
+const STAGES = [
+  ["chunker", "chunker", "Chunker"],
+  ["analyzer", "analyzer", "Query analyzer"],
+  ["citations", "formatter", "Citations"],
+];
+
+export function show(view) {
+  const cards = h("div", { class: "cards" });
+  const creator = h("details", { class: "card" }, h("summary", {}, "New collection"));
+  view.append(h("h1", {}, "Collections"), creator, cards);
+  fillCreator(creator);
+
+  const draw = () => cards.replaceChildren(...(app.list.length > 0 ? app.list.map(card) : [h("p", { class: "hint" }, "None yet. Adding a document makes one.")]));
+  const moved = ({ detail }) => {
+    if (detail.type !== "collection_stats") return;
+    const stats = cards.querySelector(`[data-collection="${CSS.escape(detail.collection)}"] .stats`);
+    stats?.replaceWith(statistics(detail.data));
+  };
+  app.addEventListener("collections", draw);
+  app.addEventListener("event", moved);
+  draw();
+  refresh();
+  return () => {
+    app.removeEventListener("collections", draw);
+    app.removeEventListener("event", moved);
+  };
+}
+
+function card(collection) {
+  const { name } = collection;
+  const pipeline = h("div", { class: "pipeline" });
+  const details = h("details", { ontoggle: async () => {
+    if (!details.open || pipeline.childElementCount > 0) return;
+    const info = await api(`/collections/${encodeURIComponent(name)}/info`).catch((error) => toast(error.message, "error"));
+    if (info) pipeline.replaceChildren(...stages(info.pipeline ?? {}));
+  } }, h("summary", {}, "Pipeline"), pipeline);
+  return h("section", { class: "card", "data-collection": name, "aria-label": `Collection ${name}` },
+    h("h2", {}, name),
+    statistics(collection),
+    details,
+    h("div", { class: "actions" },
+      h("button", { type: "button", onclick: () => {
+        app.choose(name);
+        location.hash = "#/ask";
+      } }, "Ask it"),
+      h("button", { type: "button", onclick: () => {
+        app.choose(name);
+        location.hash = "#/documents";
+      } }, "Its documents"),
+      h("button", { type: "button", class: "quiet", "aria-label": `Delete the collection ${name}`, onclick: () => remove(collection) }, "Delete")));
+}
+
+function statistics({ total_documents: documents, total_chunks: chunks, storage_size_mb: megabytes, last_updated: updated }) {
+  return h("dl", { class: "stats" },
+    [["Documents", count(documents)], ["Chunks", count(chunks)], ["Size", `${megabytes.toFixed(megabytes < 10 ? 1 : 0)} MB`], ["Changed", moment(updated)]]
+      .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+/** A pipeline as its stages, in the order in which they work. */
+function stages(pipeline) {
+  const settings = (object) => Object.entries(object ?? {}).map(([key, value]) => h("li", {}, `${key.replaceAll("_", " ")}: ${typeof value === "object" ? JSON.stringify(value) : value}`));
+  const stage = (name, what, details) => h("li", { class: "stage" }, h("h3", {}, name), h("p", {}, what), h("ul", {}, details));
+  const plugin = (choice) => [choice?.plugin ?? "default", settings(choice?.config)];
+  const extractors = Object.entries(pipeline.extractors ?? {}).map(([type, choice]) => h("li", {}, `${type}: ${choice.plugin ?? choice}`));
+  const { mode, limit, ...retrieval } = pipeline.retrieval ?? {};
+  const { kind, ...generator } = pipeline.generator ?? {};
+  return [h("ol", { class: "stages" },
+    stage("Extractors", extractors.length > 0 ? plural(extractors.length, "choice") : "by media type", extractors),
+    stage("Chunker", ...plugin(pipeline.chunker)),
+    stage("Embedder", pipeline.embedder?.model ?? "default", settings(Object.fromEntries(Object.entries(pipeline.embedder ?? {}).filter(([key]) => key !== "model")))),
+    stage("Query analyzer", ...plugin(pipeline.analyzer)),
+    stage("Retrieval", `${mode ?? "balanced"}, ${limit ?? 10} passages`, settings(retrieval)),
+    stage("Generator", kind ?? "extractive", settings(generator)),
+    stage("Citations", ...plugin(pipeline.citations)))];
+}
+
+async function remove({ name, total_documents: documents }) {
+  const sure = await confirm({
+    title: `Delete the collection ${name}?`,
+    text: `Its ${plural(documents, "document")} go with it: files, texts, chunks and vectors.`,
+    action: "Delete all of it",
+    typed: documents > 0 ? name : undefined,
+  });
+  if (!sure) return;
+  try {
+    await api(`/collections/${encodeURIComponent(name)}?confirm=true`, { method: "DELETE" });
+    toast(`Deleted the collection ${name}.`);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+  refresh();
+}
+
+/** The form that makes a collection: a name, and for each stage a plugin with a form of its own settings. */
+async function fillCreator(creator) {
+  const { plugins } = await api("/plugins").catch(() => ({ plugins: [] }));
+  const name = h("input", { id: "new-name", type: "text", required: true, maxlength: "64", pattern: "[A-Za-z0-9][A-Za-z0-9_.\\-]*", autocomplete: "off" });
+  const problem = h("p", { class: "error", role: "alert" });
+  const choices = STAGES.map(([key, kind, label]) => choice(key, label, plugins.filter((plugin) => plugin.kind === kind)));
+  const mode = h("select", { id: "new-mode" }, ["balanced", "speed", "comprehensive"].map((value) => h("option", { value }, value)));
+  const form = h("form", { onsubmit: async (event) => {
+    event.preventDefault();
+    problem.textContent = "";
+    if (!choices.every((one) => one.valid())) return form.reportValidity();
+    const pipeline = { retrieval: { mode: mode.value } };
+    for (const one of choices) if (one.value()) pipeline[one.key] = one.value();
+    try {
+      await api("/collections", { json: { name: name.value, pipeline } });
+      toast(`Made the collection ${name.value}.`);
+      app.choose(name.value);
+      form.reset();
+      creator.open = false;
+      refresh();
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+  } },
+  h("div", { class: "field" }, h("label", { for: "new-name" }, "Name"), name, h("span", { class: "hint" }, "Letters, digits, _ . and -")),
+  choices.map((one) => one.element),
+  h("div", { class: "field" }, h("label", { for: "new-mode" }, "Mode of questions that do not say"), mode),
+  problem,
+  h("div", { class: "actions" }, h("button", { class: "primary" }, "Make it")));
+  creator.append(form);
+}
+
+function choice(key, label, plugins) {
+  const id = `new-${key}`;
+  const select = h("select", { id, onchange: () => draw() },
+    h("option", { value: "" }, "the default"),
+    plugins.map(({ name, version, description }) => h("option", { value: `${name}@^${version}`, title: description }, `${name} ${version}`)));
+  const settings = h("div");
+  let form = null;
+  const chosen = () => plugins.find(({ name, version }) => select.value === `${name}@^${version}`);
+  function draw() {
+    const plugin = chosen();
+    form = plugin ? schemaForm(plugin.config_schema) : null;
+    settings.replaceChildren(...(plugin ? [h("p", { class: "hint" }, plugin.description), form.element] : []));
+  }
+  return {
+    key,
+    element: h("fieldset", {}, h("legend", {}, label), h("div", { class: "field" }, h("label", { for: id }, "Plugin"), select), settings),
+    valid: () => !form || form.valid(),
+    value: () => {
+      const plugin = chosen();
+      return plugin && { plugin: select.value, config: form.value(), ...(plugin.grants.length > 0 && { grants: plugin.grants }) };
+    },
+  };
+}

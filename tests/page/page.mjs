@@ -1,0 +1,185 @@
+// Drives the page in a real browser against the server at argv[2]: `node page.mjs URL FILES...`. Prints a line for each thing seen; ends
+// with an error, and its reason, at the first that is not as it must be.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { basename } from "node:path";
+import { chromium } from "playwright-core";
+
+const [url, ...files] = process.argv.slice(2);
+const shots = process.env.IBID_SHOTS;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PATIENCE = 120_000;
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, bypassCSP: false });
+await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: url });
+const page = await context.newPage();
+page.setDefaultTimeout(PATIENCE);
+const wrong = [];
+const foreign = [];
+page.on("pageerror", (error) => wrong.push(String(error)));
+page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
+page.on("request", (request) => {
+  const target = new URL(request.url());
+  if (target.origin !== new URL(url).origin && !["blob:", "data:"].includes(target.protocol)) foreign.push(request.url());
+});
+
+const say = (what) => console.log(`ok ${what}`);
+const see = (locator) => locator.first().waitFor({ state: "visible" });
+const shot = async (name) => shots && (await page.screenshot({ path: `${shots}/${name}.png` }));
+
+/** Nothing that axe calls serious or critical. It runs in a world of its own: the page's policy admits no foreign script. */
+async function accessible(where) {
+  const session = await context.newCDPSession(page);
+  const { frameTree } = await session.send("Page.getFrameTree");
+  const { executionContextId: contextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe" });
+  await session.send("Runtime.evaluate", { expression: axe, contextId });
+  const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
+    expression: "axe.run(document, { resultTypes: ['violations'] }).then((r) => JSON.stringify(r.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.map((n) => n.html) }))))",
+    awaitPromise: true,
+    contextId,
+  });
+  assert.equal(exceptionDetails, undefined, JSON.stringify(exceptionDetails));
+  const bad = JSON.parse(result.value).filter(({ impact }) => impact === "serious" || impact === "critical");
+  assert.deepEqual(bad, [], `axe on ${where}`);
+  await session.detach();
+  say(`accessible: ${where}`);
+}
+
+const go = async (section) => {
+  await page.getByRole("navigation").getByRole("link", { name: section }).click();
+  await see(page.getByRole("navigation").locator(`a[aria-current="page"]:text("${section}")`));
+};
+
+try {
+  await page.goto(url);
+  await see(page.getByRole("heading", { name: "Answers with sources" }));
+  await accessible("ask, empty");
+
+  await go("Documents");
+  await page.getByLabel("Choose files").setInputFiles(files);
+  for (const file of files) {
+    const row = page.locator(".upload", { hasText: basename(file) });
+    await see(row.getByText(/^Added: /));
+  }
+  say("files are uploaded, with their progress, and end as added");
+  for (const file of files) await see(page.locator("tbody tr", { hasText: basename(file) }).getByText("ready"));
+  await page.getByLabel("Choose files").setInputFiles(files[0]);
+  await see(page.locator(".upload").first().getByText("In the collection already."));
+  say("the same file again is told to be there");
+  await page.getByLabel("Find by name").fill(basename(files[0]).slice(0, 5));
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+  await page.getByLabel("Find by name").fill("");
+  await accessible("documents");
+  await shot("documents");
+
+  await go("Ask");
+  await page.getByLabel("Question").fill("How much did the lighthouse at Kullen cost?");
+  await page.keyboard.press("Enter");
+  const turn = page.locator(".turn").first();
+  await see(turn.getByText(/^Answered in/));
+  const answer = await turn.locator(".answer").innerText();
+  assert.match(answer, /48,200/, answer);
+  const marker = turn.locator(".answer .cite > button").first();
+  await marker.hover();
+  await see(turn.locator(".quote"));
+  assert.match(await turn.locator(".quote").first().innerText(), /lighthouse/);
+  say("an answer streams in, and hovering a marker shows the quotation");
+  await marker.click();
+  await see(page.locator("aside.source mark"));
+  const marked = await page.locator("aside.source mark").innerText();
+  const quoted = await turn.locator("blockquote").first().innerText();
+  assert.equal(marked.replace(/\s+/g, " "), quoted.replace(/\s+/g, " "));
+  say("clicking it shows the passage, marked, in the document");
+  await accessible("ask, with an answer and its source");
+  await shot("ask");
+  const pageTab = page.getByRole("button", { name: /^Page \d+$/ });
+  if (await pageTab.count()) {
+    await pageTab.click();
+    const source = await page.locator("aside.source iframe").getAttribute("src");
+    assert.match(source, /#page=\d+/);
+    say("the page opens in the browser's own viewer");
+  }
+  await page.getByRole("button", { name: "Close the source" }).click();
+  assert.equal(await page.locator("aside.source").count(), 0);
+  await turn.getByRole("button", { name: "Copy with sources" }).click();
+  await see(page.locator(".toast", { hasText: "Copied" }));
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /\[1\] /);
+  say("an answer is copied with its sources");
+  await turn.locator("summary").click();
+  await see(turn.getByText("Understood as"));
+
+  await go("Collections");
+  const card = page.locator('[data-collection="documents"]');
+  await see(card);
+  assert.match(await card.locator(".stats").innerText(), new RegExp(`Documents\\s+${files.length}`));
+  await card.locator("summary").click();
+  await see(card.getByRole("heading", { name: "Chunker" }));
+  await page.getByText("New collection").click();
+  await page.getByLabel("Name", { exact: true }).fill("from-the-page");
+  await page.locator("#new-chunker").selectOption({ label: await page.locator("#new-chunker option", { hasText: "sentences" }).first().innerText() });
+  await see(page.locator("fieldset", { hasText: "Chunker" }).locator(".fields .field"));
+  await page.getByRole("button", { name: "Make it" }).click();
+  await see(page.locator('[data-collection="from-the-page"]'));
+  say("a collection is made with a plugin chosen and set up in a form");
+  await accessible("collections");
+  await shot("collections");
+  const made = page.locator('[data-collection="from-the-page"]');
+  await made.getByRole("button", { name: /^Delete the collection/ }).click();
+  await page.getByRole("button", { name: "Delete all of it" }).click();
+  await made.waitFor({ state: "detached" });
+  say("and deleted");
+  await page.getByLabel("Collection", { exact: true }).selectOption("documents");
+
+  await go("Monitor");
+  await see(page.locator(".services .state", { hasText: "healthy" }));
+  await page.waitForFunction(() => document.querySelector(".chart output")?.textContent.includes("%"));
+  say("the monitor shows the load and the services");
+  await accessible("monitor");
+  await shot("monitor");
+
+  await go("Plugins");
+  const recursive = page.getByRole("region", { name: /^recursive@/ });
+  await see(recursive);
+  await recursive.locator("summary").click();
+  await see(recursive.getByText("sha256:"));
+  await page.getByLabel("Choose a file").setInputFiles({ name: "no.wasm", mimeType: "application/wasm", buffer: Buffer.from("no component") });
+  await see(page.getByRole("alert").filter({ hasText: "no.wasm" }));
+  wrong.splice(0, wrong.length, ...wrong.filter((text) => !text.includes("422") && !text.includes("400")));
+  say("plugins are listed, and what is none is refused with its reason");
+  await accessible("plugins");
+  await shot("plugins");
+
+  await go("Documents");
+  const gone = page.locator("tbody tr", { hasText: basename(files[0]) });
+  await gone.getByRole("button", { name: /^Delete/ }).click();
+  await page.locator("#confirm").getByRole("button", { name: "Delete", exact: true }).click();
+  await see(page.locator(".toast", { hasText: /Deleted .* chunks?/ }));
+  await gone.waitFor({ state: "detached" });
+  say("a document is deleted, with a receipt");
+
+  await page.setViewportSize({ width: 360, height: 700 });
+  for (const section of ["Ask", "Documents", "Collections", "Monitor", "Plugins"]) {
+    await go(section);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(wide <= 0, `${section} is ${wide} px wider than a phone`);
+  }
+  say("every section fits a phone");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await accessible("plugins, dark, on a phone");
+
+  assert.deepEqual(foreign, [], "requests to other servers");
+  assert.deepEqual(wrong, [], "errors in the console");
+} catch (error) {
+  if (shots) await page.screenshot({ path: `${shots}/failure.png` }).catch(() => {});
+  console.error(error);
+  console.error("console:", wrong);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,75 @@
+//! The page for people, driven in a real browser (see `tests/page/page.mjs`), and what its files are served with.
+
+use crate::support::{Server, files, within};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// The browser's driver, installed once for all runs by npm in the versions of its lock file.
+async fn driver() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&home).unwrap();
+    for file in ["package.json", "package-lock.json", "page.mjs"] {
+        std::fs::copy(source.join(file), home.join(file)).unwrap();
+    }
+    let installed = std::fs::read(home.join("node_modules/.of")).is_ok_and(|of| of == std::fs::read(home.join("package-lock.json")).unwrap());
+    if !installed {
+        let done = Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(&home)
+            .output()
+            .await
+            .expect("npm is missing: run `make test-tools`");
+        assert!(done.status.success(), "npm ci: {}", String::from_utf8_lossy(&done.stderr));
+        std::fs::copy(home.join("package-lock.json"), home.join("node_modules/.of")).unwrap();
+    }
+    home
+}
+
+#[tokio::test]
+async fn in_a_browser() {
+    let home = driver().await;
+    let server = Server::start("page", &[]);
+    let documents = tempfile::tempdir().unwrap();
+    let notes = documents.path().join("harbour.md");
+    std::fs::write(
+        &notes,
+        "# Lighthouses\n\nThe lighthouse at Kullen cost 48,200 riksdaler. It was lit in 1900.\n\n# Ferries\n\nThe ferry to the island leaves at nine.\n",
+    )
+    .unwrap();
+    let pdf = documents.path().join("report.pdf");
+    std::fs::write(&pdf, files::report("report.pdf").bytes).unwrap();
+    let run = Command::new("node")
+        .arg("page.mjs")
+        .arg(server.url())
+        .args([&notes, &pdf])
+        .current_dir(&home)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let done = within("the browser", run).await.expect("node is missing: run `make test-tools`");
+    assert!(
+        done.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+#[tokio::test]
+async fn the_page_may_run_nothing_of_others() {
+    let api = Server::shared().api();
+    let page = api.get("/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let html = page.text();
+    for part in html.split('"').filter(|part| part.starts_with("/ui/")) {
+        assert_eq!(api.get(part).await.status, 200, "{part}");
+    }
+    assert!(!html.contains("http://") && !html.contains("https://"), "the page names another server");
+    api.get("/ui/none.js").await.error(404, "RESOURCE_NOT_FOUND");
+}
