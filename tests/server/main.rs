@@ -10,6 +10,7 @@ mod auth;
 mod authoring;
 mod claims;
 mod cli;
+mod client_packages;
 mod clients;
 mod collections;
 mod conformance;

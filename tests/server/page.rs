@@ -13,7 +13,8 @@ async fn driver() -> PathBuf {
     for file in ["package.json", "package-lock.json", "page.mjs"] {
         std::fs::copy(source.join(file), home.join(file)).unwrap();
     }
-    let installed = std::fs::read(home.join("node_modules/.of")).is_ok_and(|of| of == std::fs::read(home.join("package-lock.json")).unwrap());
+    let installed =
+        std::fs::read(home.join("node_modules/.of")).is_ok_and(|of| of == std::fs::read(home.join("package-lock.json")).unwrap());
     if !installed {
         let done = Command::new("npm")
             .args(["ci", "--no-audit", "--no-fund"])
@@ -64,12 +65,18 @@ async fn the_page_may_run_nothing_of_others() {
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     let policy = page.header("content-security-policy");
-    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("script-src 'self';"),
+        "{policy}"
+    );
     assert!(!policy.contains("unsafe"), "{policy}");
     let html = page.text();
     for part in html.split('"').filter(|part| part.starts_with("/ui/")) {
         assert_eq!(api.get(part).await.status, 200, "{part}");
     }
-    assert!(!html.contains("http://") && !html.contains("https://"), "the page names another server");
+    assert!(
+        !html.contains("http://") && !html.contains("https://"),
+        "the page names another server"
+    );
     api.get("/ui/none.js").await.error(404, "RESOURCE_NOT_FOUND");
 }
