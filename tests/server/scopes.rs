@@ -47,6 +47,8 @@ fn table() -> Vec<Entry> {
     };
     let question = || Some(json!({ "query": "?", "collection_name": "no-such" }));
     vec![
+        get("Page", "/", Needs::Nothing),
+        get("Page", "/ui/style.css", Needs::Nothing),
         get("Health", "/health", Needs::Nothing),
         get("Live", "/health/live", Needs::Nothing),
         get("Ready", "/health/ready", Needs::Nothing),

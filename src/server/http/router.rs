@@ -122,6 +122,7 @@ impl Route {
     /// The route without what varies in it, as the API's description, metrics and traces name it.
     fn template(&self) -> &'static str {
         match self {
+            Self::Page(_) => "/ui/{file}",
             Self::Health => "/health",
             Self::Live => "/health/live",
             Self::Ready => "/health/ready",
@@ -198,7 +199,7 @@ impl Route {
     /// What a request counts as; `None` for what costs nothing and must always be answered.
     fn budget(&self, method: &Method) -> Option<Budget> {
         match self {
-            Self::Health | Self::Live | Self::Ready => None,
+            Self::Page(_) | Self::Health | Self::Live | Self::Ready => None,
             Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze if method == Method::POST => Some(Budget::Query),
             Self::Embeddings | Self::ChatCompletions | Self::Mcp if method == Method::POST => Some(Budget::Query),
             Self::Upload | Self::Uploads if method == Method::POST => Some(Budget::Upload),
