@@ -122,7 +122,7 @@ impl Route {
     /// The route without what varies in it, as the API's description, metrics and traces name it.
     fn template(&self) -> &'static str {
         match self {
-            Self::Page(_) => "/ui/{file}",
+            Self::Page(_) => "/ui/{name}",
             Self::Health => "/health",
             Self::Live => "/health/live",
             Self::Ready => "/health/ready",
@@ -359,7 +359,8 @@ mod tests {
             Route::Mcp => Route::OpenApi,
             Route::OpenApi => Route::Docs,
             Route::Docs => Route::DocsPart(x),
-            Route::DocsPart(_) => Route::Uploads,
+            Route::DocsPart(_) => Route::Page(x),
+            Route::Page(_) => Route::Uploads,
             Route::Uploads => Route::UploadInParts(x),
             Route::UploadInParts(_) => Route::Socket(Socket::Query),
             Route::Socket(Socket::Query) => Route::Socket(Socket::Upload),

@@ -442,6 +442,13 @@ fn server(s: &mut Schemas, all: &mut Vec<Operation>) {
             .answers(200, "A script or a style sheet.", "*/*", None)
             .end(),
     );
+    all.push(
+        Op::new(s, Get, "/ui/{name}", OPERATIONS, "A part of the page for people, which is at `/`")
+            .needs(None)
+            .answers(200, "HTML, a script, a style sheet or an icon.", "*/*", None)
+            .errors(&[404])
+            .end(),
+    );
 }
 
 fn openai(s: &mut Schemas, all: &mut Vec<Operation>) {
