@@ -238,7 +238,20 @@ async fn without_sources_there_are_no_citations_and_no_markers() {
     )
     .await;
     assert!(sources.markers().is_empty(), "{}", sources.text);
-    assert_eq!(sources.citations, cited.citations);
+    // The same quotations; where their markers would stand depends on the markers before them.
+    let quoted = |citations: &[Value]| {
+        let mut citations = citations.to_vec();
+        for citation in &mut citations {
+            let fields = citation.as_object_mut().expect("an object");
+            let (start, end) = (fields.remove("marker_start"), fields.remove("marker_end"));
+            assert!(start.is_some() && end.is_some(), "{fields:?}");
+        }
+        citations
+    };
+    for citation in &sources.citations {
+        assert_eq!(citation["marker_start"], citation["marker_end"], "{citation}");
+    }
+    assert_eq!(quoted(&sources.citations), quoted(&cited.citations));
 }
 
 #[tokio::test]
