@@ -73,6 +73,10 @@ async fn a_document_that_is_not_seen_is_one_that_does_not_exist() {
             assert_eq!(ask(&ours).await.status.as_u16(), 200, "{below}");
         }
     }
+    let similar = async |id: &str| mine().post("/search/similar", json!({ "document_id": id })).await;
+    let (unseen, none) = (similar(&theirs).await, similar("doc_none").await);
+    assert_eq!(unseen.status.as_u16(), 404);
+    assert_eq!(comparable(&unseen, &theirs), comparable(&none, "doc_none"));
     // It is still there for those who see it, also when its bytes have gone elsewhere; and that these stay is not told.
     let receipt = mine().delete(&format!("/documents/{ours}")).await.expect(200);
     assert_eq!(receipt["files_deleted"], 1, "{receipt}");
@@ -103,6 +107,19 @@ async fn a_collection_that_is_not_seen_is_one_that_does_not_exist() {
                 Method::POST,
                 "/query/stream".to_owned(),
                 Some(json!({ "query": "Which passphrase?", "collection_name": name })),
+            ),
+            (
+                Method::POST,
+                "/analyze".to_owned(),
+                Some(json!({ "query": "Which passphrase?", "collection_name": name })),
+            ),
+            (Method::GET, format!("/collections/{name}/pipeline"), None),
+            (Method::PUT, format!("/collections/{name}/pipeline"), Some(json!({}))),
+            (Method::GET, format!("/v1/models/{name}"), None),
+            (
+                Method::POST,
+                "/v1/chat/completions".to_owned(),
+                Some(json!({ "model": name, "messages": [{ "role": "user", "content": "Which passphrase?" }] })),
             ),
             (Method::POST, "/collections".to_owned(), Some(json!({ "name": name }))),
         ]
@@ -143,6 +160,10 @@ async fn a_collection_that_is_not_seen_is_one_that_does_not_exist() {
         "{listed:?}"
     );
     assert!(names(&admin().get("/collections").await.expect(200)).contains(&unseen));
+    let models = mine().get("/v1/models").await.expect(200).to_string();
+    assert!(models.contains(&seen) && !models.contains("theirs"), "{models}");
+    let status = mine().get("/status").await.expect(200).to_string();
+    assert!(!status.contains("theirs"), "{status}");
     let documents = mine().get("/documents?limit=1000").await.expect(200);
     let all = documents["documents"].as_array().expect("a list");
     assert!(
