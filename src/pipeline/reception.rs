@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tracing::Instrument;
 
 /// Bytes after which a resumable upload is made durable and recorded: what a power cut may cost.
 const SYNC_EVERY: u64 = 16 << 20;
@@ -252,7 +253,7 @@ impl Engine {
     /// `VALIDATION_ERROR`, `UNSUPPORTED_MEDIA_TYPE`, `PAYLOAD_TOO_LARGE`, `SERVICE_UNAVAILABLE`, or a failure of storage.
     pub async fn begin_upload(self: &Arc<Self>, new: NewUpload) -> Result<Upload, ApiError> {
         // Goes on if the caller goes away: what it leaves half-done would have no owner.
-        let begun = self.tasks.spawn(self.clone().begin(new));
+        let begun = self.tasks.spawn(self.clone().begin(new).in_current_span());
         begun.await.map_err(|error| PipelineError::from(error).told("upload"))?
     }
 
@@ -433,7 +434,9 @@ impl Engine {
             && let Ok((_, work)) = entry.claim().await
         {
             let engine = self.clone();
-            let ending = self.tasks.spawn(async move { engine.end_reception(work, Ending::Cancelled).await });
+            let ending = self
+                .tasks
+                .spawn(async move { engine.end_reception(work, Ending::Cancelled).await }.in_current_span());
             return ending.await.map_err(|error| PipelineError::from(error).told("upload"));
         }
         let info = self.catalog.upload(id).await.map_err(|error| match error {
@@ -644,7 +647,7 @@ impl Upload {
         let (engine, reporter) = (self.engine.clone(), self.entry.reporter.clone());
         let pending = PendingIngest::of(&reporter);
         // Goes on if the caller goes away.
-        let committing = self.engine.tasks.spawn(async move { engine.commit(work).await });
+        let committing = self.engine.tasks.spawn(async move { engine.commit(work).await }.in_current_span());
         committing.await.map_err(|error| PipelineError::from(error).told("upload"))?;
         Ok(pending)
     }

@@ -134,7 +134,7 @@ try {
   await page.getByRole("button", { name: "Delete all of it" }).click();
   await made.waitFor({ state: "detached" });
   say("and deleted");
-  await page.getByLabel("Collection", { exact: true }).selectOption("documents");
+  await page.locator("#collection").selectOption("documents");
 
   await go("Monitor");
   await see(page.locator(".services .state", { hasText: "healthy" }));

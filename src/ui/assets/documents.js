@@ -207,10 +207,16 @@ export function show(view) {
   const rows = h("tbody");
   const pages = h("div", { class: "actions" });
   const summary = h("p", { class: "hint", role: "status" });
-  let list = { documents: [], pagination: { total: 0, has_next: false, has_previous: false } };
+  const nothing = { documents: [], pagination: { total: 0, has_next: false, has_previous: false } };
+  let list = nothing;
 
   async function load(from = offset) {
     offset = from;
+    // One that does not exist yet has no documents: the first upload makes it.
+    if (!app.list.some(({ name }) => name === app.collection)) {
+      list = nothing;
+      return draw();
+    }
     const [sort_by, sort_order] = order.value.split(" ");
     // A name is looked for in all documents, not only in those shown.
     const limit = filter.value ? 1000 : PAGE;
@@ -219,7 +225,7 @@ export function show(view) {
       list = await api(`/documents?${query}`);
     } catch (error) {
       if (error.code !== "COLLECTION_NOT_FOUND") return toast(error.message, "error");
-      list = { documents: [], pagination: { total: 0, has_next: false, has_previous: false } };
+      list = nothing;
     }
     draw();
   }
@@ -275,13 +281,14 @@ export function show(view) {
   const chosen = () => load(0);
   app.addEventListener("event", changed);
   app.addEventListener("choice", chosen);
-  app.addEventListener("collections", chosen, { once: true });
+  const listed = () => load();
+  app.addEventListener("collections", listed);
   load(0);
   return () => {
     clearTimeout(stale);
     app.removeEventListener("event", changed);
     app.removeEventListener("choice", chosen);
-    app.removeEventListener("collections", chosen);
+    app.removeEventListener("collections", listed);
     board = null;
   };
 }

@@ -9,7 +9,7 @@ export function h(name, attributes = {}, ...children) {
     else if (key in { value: 1, checked: 1, disabled: 1, hidden: 1, indeterminate: 1, open: 1 }) element[key] = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false));
   return element;
 }
 
@@ -17,7 +17,7 @@ export function h(name, attributes = {}, ...children) {
 export function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children.flat());
+  element.append(...children.flat(Infinity));
   return element;
 }
 
