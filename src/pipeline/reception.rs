@@ -12,7 +12,10 @@ use super::upload::{Ending, NewUpload, PendingIngest, file_name, media_type};
 use crate::catalog::{self, CatalogError, Creation, NewDocument, UploadStatus};
 use crate::files::{StageOptions, Staging};
 use crate::protocol::{ApiError, ErrorCode, UploadInfo};
-use crate::telemetry::catalogue::{self, limit};
+use crate::telemetry::{
+    self,
+    catalogue::{self, limit},
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -647,7 +650,8 @@ impl Upload {
         let (engine, reporter) = (self.engine.clone(), self.entry.reporter.clone());
         let pending = PendingIngest::of(&reporter);
         // Goes on if the caller goes away.
-        let committing = self.engine.tasks.spawn(async move { engine.commit(work).await }.in_current_span());
+        let commit = async move { engine.commit(work).await }.in_current_span();
+        let committing = self.engine.tasks.spawn(telemetry::trace::carried(commit));
         committing.await.map_err(|error| PipelineError::from(error).told("upload"))?;
         Ok(pending)
     }

@@ -10,6 +10,7 @@ use crate::secret::Secret;
 use async_trait::async_trait;
 use hyper::HeaderMap;
 use opentelemetry::Context;
+use opentelemetry::context::FutureExt;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_http::{Bytes, HeaderExtractor, HttpClient, HttpError, Request, Response};
@@ -202,6 +203,11 @@ impl TraceParent {
         let _attached = self.0.clone().map(Context::attach);
         work()
     }
+}
+
+/// `work` as part of the trace that is current here, wherever it is run: for a task of its own.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    work.with_context(Context::current())
 }
 
 /// The span of an HTTP request.
