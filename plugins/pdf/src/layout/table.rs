@@ -110,7 +110,7 @@ fn above(cell: &Placed, headers: &[Vec<Placed>]) -> Option<(usize, std::ops::Ran
     reaches.iter().find_map(|reach| {
         headers.iter().enumerate().rev().find_map(|(line, row)| {
             let nearest = row.iter().max_by(|a, b| cell.shared(a).total_cmp(&cell.shared(b)))?;
-            (cell.shared(nearest) > -reach * cell.size).then(|| (line, nearest.start..nearest.end))
+            (cell.shared(nearest) > -reach * cell.size).then_some((line, nearest.start..nearest.end))
         })
     })
 }
