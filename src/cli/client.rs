@@ -95,6 +95,16 @@ impl Client {
         self.json(self.request(Method::GET, path, query).timeout(ANSWER)).await
     }
 
+    /// `GET` of text. Errors as [`Client::get`].
+    pub async fn text(&self, path: &[&str]) -> Result<String, CliError> {
+        let response = self.send(self.request(Method::GET, path, &[]).timeout(ANSWER)).await?;
+        if response.status().is_success() {
+            return response.text().await.map_err(|error| self.broken(causes(&error)));
+        }
+        let (status, retry_after, body) = self.body(response).await?;
+        Err(self.refusal(status, retry_after, &body))
+    }
+
     /// `POST` with a JSON body. Errors as [`Client::get`].
     pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
         self.json(self.request(Method::POST, path, &[]).timeout(ANSWER).json(body)).await

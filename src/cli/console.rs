@@ -49,6 +49,13 @@ pub fn colours() -> bool {
     shows_progress() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Whether standard output may be coloured: a terminal, and see no-color.org.
+pub fn colours_output() -> bool {
+    std::io::stdout().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// The program as the user called it, for commands that messages suggest.
 pub fn program() -> String {
     std::env::args_os()

@@ -16,6 +16,7 @@ mod dev;
 mod doctor;
 mod documents;
 mod error;
+mod eval;
 mod health;
 mod ingest;
 mod live;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Ingest(args) => wait(async { ingest::run(connect()?, args).await }),
         Command::Ask(args) => wait(async { ask::run(&connect()?, args).await }),
         Command::Search(args) => wait(async { search::run(&connect()?, args).await }),
+        Command::Eval(args) => wait(async { eval::run(&connect()?, args).await }),
         Command::Collections(args) => wait(async { collections::run(&connect()?, args).await }),
         Command::Documents(args) => wait(async { documents::run(&connect()?, args).await }),
         Command::Doctor(args) => {

@@ -8,27 +8,27 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// What a command printed, and how it ended.
-struct Output {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Output {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Output {
     /// What it printed, of a command that must have succeeded.
-    fn ok(self) -> String {
+    pub fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.err);
         self.out
     }
 
     /// The same as JSON.
-    fn json(self) -> Value {
+    pub fn json(self) -> Value {
         let out = self.ok();
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("no JSON ({error}): {out}"))
     }
 
     /// What it said, of a command that must have failed with this code.
-    fn failed(self, code: i32) -> String {
+    pub fn failed(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
         assert!(!self.err.is_empty(), "failed without a word");
         self.err
@@ -36,11 +36,11 @@ impl Output {
 }
 
 /// A directory to run commands in.
-fn home() -> TempDir {
+pub fn home() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-async fn ibid(home: &Path, args: &[&str]) -> Output {
+pub async fn ibid(home: &Path, args: &[&str]) -> Output {
     with_variables(home, &[], args).await
 }
 
@@ -304,6 +304,7 @@ async fn help_teaches_every_command() {
         "collections",
         "documents",
         "doctor",
+        "eval",
         "config",
         "model",
     ] {

@@ -18,6 +18,7 @@ mod control;
 mod deletion;
 mod discovery;
 mod documents;
+mod eval;
 mod faults;
 mod finding;
 mod fixtures;

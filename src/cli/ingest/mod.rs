@@ -16,6 +16,7 @@ use futures_util::{StreamExt, stream};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -104,12 +105,31 @@ pub async fn run(client: Client, args: IngestArgs) -> Result<(), CliError> {
     summary(&outcomes, begun.elapsed(), args.json)
 }
 
+/// Uploads files, and what can be read in directories, one after the other, with a line for each on standard error.
+///
+/// # Errors
+/// Of the first file that fails: whoever needs them needs all.
+pub async fn quietly(client: &Client, paths: &[PathBuf], collection: &str) -> Result<(), CliError> {
+    let (sources, _) = files::collect(paths, true)?;
+    for source in sources {
+        let outcome = attempts(client, &source, Some(collection)).await;
+        let outcome = outcome.and_then(|body| document(client, &body));
+        console::note(&outcome_line(&source, &outcome));
+        outcome?;
+    }
+    Ok(())
+}
+
 /// Uploads one file. The error is the file's, unless the server is gone.
 async fn one(client: &Client, board: &Board, source: &Source, collection: Option<&str>) -> Result<Value, CliError> {
     let place = board.begin(&source.name, source.size);
     let outcome = attempts(client, source, collection).await;
     board.end(place);
-    let body = outcome?;
+    document(client, &outcome?)
+}
+
+/// What became of the one file of an upload.
+fn document(client: &Client, body: &Value) -> Result<Value, CliError> {
     let first = |key: &str| body.get(key).and_then(Value::as_array).and_then(|list| list.first()).cloned();
     match (first("uploaded_documents"), first("failed_documents")) {
         (Some(document), _) => Ok(document),
