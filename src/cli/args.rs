@@ -93,6 +93,16 @@ docs/eval.md has all fields, what each metric means, and how the gate decides. E
     Eval(EvalArgs),
     /// List, make, show and delete collections
     Collections(CollectionsArgs),
+    /// Show, change, compare and check the pipelines of collections
+    #[command(after_help = "\
+Examples:
+  ibid pipeline show papers > papers.toml
+  ibid pipeline diff papers papers.toml     what would change, and what it takes
+  ibid pipeline set papers papers.toml
+  ibid pipeline validate examples/pipelines/footnotes.toml
+
+Files are TOML, or JSON where their name ends in .json. Presets are in examples/pipelines/.")]
+    Pipeline(PipelineArgs),
     /// List, show and delete documents
     Documents(DocumentsArgs),
     /// Say what is missing or broken, and the command that mends it
@@ -476,6 +486,54 @@ pub enum CollectionAction {
         #[arg(short, long)]
         yes: bool,
     },
+}
+
+/// `ibid pipeline`.
+#[derive(Debug, Args)]
+pub struct PipelineArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: PipelineAction,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with pipelines.
+#[derive(Debug, Subcommand)]
+pub enum PipelineAction {
+    /// Print the pipeline of a collection, defaults filled in, as TOML
+    Show {
+        /// The collection
+        name: String,
+        /// Print what it resolved to instead: plugin digests, model hash, numbers
+        #[arg(long)]
+        lock: bool,
+    },
+    /// Put another pipeline in place; asks where documents have to be made again
+    Set {
+        /// The collection
+        name: String,
+        /// The pipeline; what it leaves out takes the defaults
+        file: PathBuf,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Compare the pipeline of a collection with a file, and say what the change would take
+    Diff {
+        /// The collection
+        name: String,
+        /// The pipeline
+        file: PathBuf,
+    },
+    /// Check a pipeline against what the server has: plugins, their settings, models
+    Validate {
+        /// The pipeline
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of pipelines, for editors; needs no server
+    Schema,
 }
 
 /// `ibid documents`.

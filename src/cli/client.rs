@@ -110,6 +110,11 @@ impl Client {
         self.json(self.request(Method::POST, path, &[]).timeout(ANSWER).json(body)).await
     }
 
+    /// `PUT` with a JSON body. Errors as [`Client::get`].
+    pub async fn put(&self, path: &[&str], query: &[(&str, String)], body: &Value) -> Result<Value, CliError> {
+        self.json(self.request(Method::PUT, path, query).timeout(ANSWER).json(body)).await
+    }
+
     /// `POST /plugins`. Errors as [`Client::get`].
     pub async fn install(&self, component: Vec<u8>, replace: bool) -> Result<Value, CliError> {
         let query = [("replace", replace.to_string())];

@@ -20,6 +20,7 @@ mod eval;
 mod health;
 mod ingest;
 mod live;
+mod pipeline;
 mod plugin;
 mod search;
 mod serve;
@@ -61,6 +62,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Search(args) => wait(async { search::run(&connect()?, args).await }),
         Command::Eval(args) => wait(async { eval::run(&connect()?, args).await }),
         Command::Collections(args) => wait(async { collections::run(&connect()?, args).await }),
+        Command::Pipeline(args) => wait(async { pipeline::run(&connect()?, args).await }),
         Command::Documents(args) => wait(async { documents::run(&connect()?, args).await }),
         Command::Doctor(args) => {
             // Unless the user names a server, the one of the settings is looked at.

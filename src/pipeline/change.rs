@@ -7,7 +7,7 @@ use super::error::PipelineError;
 use super::spec::Pipeline;
 use super::timestamp;
 use crate::catalog::NewEvent;
-use crate::protocol::{ApiError, CollectionPipeline, ErrorCode, PipelineChanged};
+use crate::protocol::{ApiError, CollectionPipeline, ErrorCode, PipelineChanged, PipelineValid};
 use serde_json::{Value, json};
 use std::sync::PoisonError;
 
@@ -59,6 +59,20 @@ impl Engine {
         })
     }
 
+    /// Checks a pipeline against what is installed, as a collection that is made with it would.
+    ///
+    /// # Errors
+    /// A value that is wrong, by its key.
+    pub fn validate_pipeline(&self, pipeline: Value) -> Result<PipelineValid, ApiError> {
+        let resolved =
+            Pipeline::parse(pipeline).and_then(|pipeline| self.resolve("unnamed", "unnamed", pipeline).map_err(|error| error.told("")))?;
+        Ok(PipelineValid {
+            valid: true,
+            pipeline: serde_json::to_value(&resolved.pipeline).unwrap_or_default(),
+            lock: serde_json::to_value(&resolved.lock).unwrap_or_default(),
+        })
+    }
+
     /// Puts another pipeline in place, all of it checked before. With `dry_run` it only tells what it would do.
     ///
     /// # Errors
@@ -85,6 +99,7 @@ impl Engine {
             changed: false,
             redo: redo.name().to_owned(),
             documents_affected: if redo == Redo::Nothing { 0 } else { documents },
+            chunks_affected: if redo == Redo::Nothing { 0 } else { stats.chunks },
             pipeline: serde_json::to_value(&resolved.pipeline).unwrap_or_default(),
             lock: serde_json::to_value(&resolved.lock).unwrap_or_default(),
         };

@@ -25,6 +25,7 @@ mod reconcile;
 mod reporter;
 mod resolve;
 mod retrieve;
+mod schema;
 mod similar;
 mod spec;
 mod stream;
@@ -40,6 +41,7 @@ pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartE
 pub use plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
 pub use reception::Upload;
+pub use schema::schema as pipeline_schema;
 pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, GeneratorKind, Limits, Lock, LockedGenerator, LockedModel, LockedPlugin, OnFailure,
     Pipeline, PluginChoice, Retrieval,

@@ -110,12 +110,27 @@ pub struct Retrieval {
     pub limit: u32,
     /// Weight of dense search in the fusion: 0 or more. Only its ratio to `sparse_weight` counts.
     #[schema(minimum = 0)]
+    #[serde(serialize_with = "as_written")]
     pub dense_weight: f32,
     /// Weight of BM25 search in the fusion: 0 or more.
     #[schema(minimum = 0)]
+    #[serde(serialize_with = "as_written")]
     pub sparse_weight: f32,
     /// Language of the BM25 search's stemmer and stop words (English name, lower case).
     pub language: String,
+}
+
+/// A number as people wrote it: `0.4`, and not what is left of it between two lengths of floats.
+fn as_written<S: serde::Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(value.to_string().parse().unwrap_or(f64::from(*value)))
+}
+
+/// The same, of one that may be left out.
+fn as_written_if_any<S: serde::Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => as_written(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl Default for Retrieval {
@@ -162,7 +177,7 @@ pub struct GeneratorChoice {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     /// For queries that set none: 0 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_written_if_any")]
     #[schema(minimum = 0, maximum = 2)]
     pub temperature: Option<f32>,
     /// Longest answer, in tokens: from 16 up to what the operator allows.
@@ -329,6 +344,10 @@ impl Default for Pipeline {
 impl Pipeline {
     /// Reads a pipeline, naming the key that is wrong (`pipeline.chunker.plugin`).
     pub fn parse(value: Value) -> Result<Self, ApiError> {
+        // A list would be taken for its values in order.
+        if !value.is_object() {
+            return Err(ApiError::validation("pipeline", "must be an object"));
+        }
         let pipeline: Self = crate::protocol::parse(json!({ "pipeline": value })).map(|Wrapper { pipeline }| pipeline)?;
         pipeline.validate()?;
         Ok(pipeline)
@@ -471,7 +490,11 @@ mod tests {
 
     #[test]
     fn a_pipeline_survives_being_written_and_read() {
-        let pipeline = Pipeline::default();
+        let mut pipeline = Pipeline::default();
+        pipeline.generator.temperature = Some(0.2);
+        let written = serde_json::to_value(&pipeline).unwrap();
+        assert_eq!(written["retrieval"]["dense_weight"], json!(0.4), "as people write it");
+        assert_eq!(written["generator"]["temperature"], json!(0.2), "as people write it");
         assert_eq!(Pipeline::parse(serde_json::to_value(&pipeline).unwrap()).unwrap(), pipeline);
     }
 }

@@ -122,6 +122,21 @@ pub struct PipelineChanged {
     pub redo: String,
     /// Documents for which that would have to be done.
     pub documents_affected: u64,
+    /// Chunks that they have now.
+    pub chunks_affected: u64,
+    /// The pipeline, defaults filled in.
+    #[schema(schema_with = super::pipeline_schema)]
+    pub pipeline: Value,
+    /// What it resolves to: plugin digests, model hash, numbers.
+    #[schema(schema_with = super::lock_schema)]
+    pub lock: Value,
+}
+
+/// Answer of `POST /pipelines/validate`: it would run. One that would not is answered with an error that names the key.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PipelineValid {
+    /// True.
+    pub valid: bool,
     /// The pipeline, defaults filled in.
     #[schema(schema_with = super::pipeline_schema)]
     pub pipeline: Value,

@@ -22,7 +22,7 @@ pub use analyze::{AnalyzeRequest, AnalyzeResponse, PlannedSearch};
 pub use auth::{AuthError, AuthErrorData, Me};
 pub use collections::{
     CollectionEvent, CollectionInfo, CollectionList, CollectionPipeline, CollectionStats, CreateCollection, DeletedCollection,
-    DocumentAdded, DocumentDeleted, PipelineChanged,
+    DocumentAdded, DocumentDeleted, PipelineChanged, PipelineValid,
 };
 pub use config::{ConfigChanged, ConfigShown, Setting};
 pub use documents::{

@@ -317,3 +317,47 @@ async fn help_teaches_every_command() {
     ibid(home.path(), &["aks", "?"]).await.failed(2);
     ibid(home.path(), &["ask"]).await.failed(2);
 }
+
+#[tokio::test]
+async fn pipelines_are_shown_compared_checked_and_set() {
+    let home = home();
+    let server = Server::shared();
+    let api = server.api();
+    api.post("/collections", json!({ "name": "cli-pipeline" })).await.expect(201);
+    let run = async |args: &[&str]| ibid(home.path(), &[&["pipeline"], args, &["--server", server.url()]].concat()).await;
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).expect("writing");
+
+    let shown = run(&["show", "cli-pipeline"]).await.ok();
+    write("same.toml", &shown);
+    let same = run(&["diff", "cli-pipeline", "same.toml"]).await;
+    assert!(same.err.contains("No difference"), "{}", same.err);
+    assert_eq!(same.ok(), "");
+    assert!(run(&["set", "cli-pipeline", "same.toml"]).await.ok().contains("already"));
+
+    write("new.toml", "[citations]\nplugin = \"footnotes\"\n");
+    let diff = run(&["diff", "cli-pipeline", "new.toml"]).await;
+    assert!(diff.err.contains("No document has to be made again"), "{}", diff.err);
+    let diff = diff.ok();
+    assert!(
+        diff.contains("-plugin = \"numeric@^1\"") && diff.contains("+plugin = \"footnotes\""),
+        "{diff}"
+    );
+    assert!(run(&["validate", "new.toml"]).await.ok().contains("would run"));
+    assert_eq!(run(&["set", "cli-pipeline", "new.toml", "--json"]).await.json()["changed"], true);
+    let lock = run(&["show", "cli-pipeline", "--lock", "--json"]).await.json();
+    assert_eq!(lock["plugins"]["citations"]["name"], "footnotes");
+
+    write("wrong.json", r#"{ "chunker": { "plugin": "no-such" } }"#);
+    for command in [
+        &["validate", "wrong.json"][..],
+        &["set", "cli-pipeline", "wrong.json"],
+        &["diff", "cli-pipeline", "wrong.json"],
+    ] {
+        let err = run(command).await.failed(1);
+        assert!(err.contains("pipeline.chunker.plugin") && err.contains("VALIDATION_ERROR"), "{err}");
+    }
+    write("broken.toml", "[citations");
+    assert!(run(&["validate", "broken.toml"]).await.failed(2).contains("broken.toml"));
+    let schema = ibid(home.path(), &["pipeline", "schema"]).await.json();
+    assert_eq!(schema, api.get("/pipelines/schema").await.expect(200));
+}

@@ -31,6 +31,7 @@ mod messages;
 mod metrics;
 mod operations;
 mod page;
+mod pipelines;
 mod plugins;
 mod query;
 mod registry;

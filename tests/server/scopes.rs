@@ -118,6 +118,8 @@ fn table() -> Vec<Entry> {
         get("Collection", "/collections/no-such", READ),
         with("Collection", Method::DELETE, "/collections/no-such?confirm=true", None, DELETE),
         get("CollectionInfo", "/collections/no-such/info", READ),
+        get("PipelineSchema", "/pipelines/schema", Needs::Nothing),
+        with("PipelineCheck", Method::POST, "/pipelines/validate", Some(json!({})), WRITE),
         get("CollectionPipeline", "/collections/no-such/pipeline", READ),
         with(
             "CollectionPipeline",

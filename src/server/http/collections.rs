@@ -52,6 +52,17 @@ pub(super) async fn set_pipeline(call: &mut Call, name: String) -> Result<Reply,
     Ok(json(StatusCode::OK, &to_the_end(work).await?))
 }
 
+/// `GET /pipelines/schema`.
+pub(super) fn pipeline_schema() -> Reply {
+    json(StatusCode::OK, &crate::pipeline::pipeline_schema())
+}
+
+/// `POST /pipelines/validate`: whether a collection could be made with it.
+pub(super) async fn validate_pipeline(call: &mut Call) -> Result<Reply, Failure> {
+    let pipeline: Value = body::json(call).await?;
+    Ok(json(StatusCode::OK, &call.shared.engine.validate_pipeline(pipeline)?))
+}
+
 /// Parameters of `DELETE /collections/{name}`.
 #[derive(Deserialize, IntoParams)]
 pub(super) struct DeleteParams {

@@ -40,6 +40,8 @@ enum Route {
     Collection(String),
     CollectionInfo(String),
     CollectionPipeline(String),
+    PipelineSchema,
+    PipelineCheck,
     Plugins,
     Plugin(String),
     PluginLog(String),
@@ -100,6 +102,8 @@ impl Route {
             ["collections", id] => Some(Self::Collection(name(id))),
             ["collections", id, "info"] => Some(Self::CollectionInfo(name(id))),
             ["collections", id, "pipeline"] => Some(Self::CollectionPipeline(name(id))),
+            ["pipelines", "schema"] => Some(Self::PipelineSchema),
+            ["pipelines", "validate"] => Some(Self::PipelineCheck),
             ["plugins"] => Some(Self::Plugins),
             ["plugins", id, "log"] if !id.is_empty() => Some(Self::PluginLog(name(id))),
             ["plugins", id] => Some(Self::Plugin(name(id))),
@@ -145,6 +149,8 @@ impl Route {
             Self::Collection(_) => "/collections/{name}",
             Self::CollectionInfo(_) => "/collections/{name}/info",
             Self::CollectionPipeline(_) => "/collections/{name}/pipeline",
+            Self::PipelineSchema => "/pipelines/schema",
+            Self::PipelineCheck => "/pipelines/validate",
             Self::Plugins => "/plugins",
             Self::Plugin(_) => "/plugins/{name}",
             Self::PluginLog(_) => "/plugins/{name}/log",
@@ -169,7 +175,7 @@ impl Route {
             Self::Collections | Self::Plugins => "GET, HEAD, POST, OPTIONS",
             Self::CollectionPipeline(_) | Self::Config => "GET, HEAD, PUT, OPTIONS",
             Self::Upload | Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze => "POST, OPTIONS",
-            Self::Embeddings | Self::ChatCompletions | Self::Mcp => "POST, OPTIONS",
+            Self::Embeddings | Self::ChatCompletions | Self::Mcp | Self::PipelineCheck => "POST, OPTIONS",
             Self::Socket(_) | Self::PluginLog(_) => "GET, OPTIONS",
             Self::Uploads => tus::ALL,
             Self::UploadInParts(_) => tus::ONE,
@@ -181,7 +187,14 @@ impl Route {
     fn scope(&self, method: &Method) -> Option<Scope> {
         let (deletes, posts) = (method == Method::DELETE, method == Method::POST);
         match self {
-            Self::Page(_) | Self::Health | Self::Live | Self::Ready | Self::OpenApi | Self::Docs | Self::DocsPart(_) => None,
+            Self::Page(_)
+            | Self::Health
+            | Self::Live
+            | Self::Ready
+            | Self::OpenApi
+            | Self::PipelineSchema
+            | Self::Docs
+            | Self::DocsPart(_) => None,
             // Whoever it is: the handler asks that it is anybody.
             Self::Me => None,
             // A socket says itself why it does not let in, in a message.
@@ -191,7 +204,7 @@ impl Route {
             Self::CollectionPipeline(_) if method == Method::PUT => Some(Scope::Config),
             Self::Document(_) | Self::Collection(_) if deletes => Some(Scope::Delete),
             Self::Upload | Self::Uploads | Self::UploadInParts(_) => Some(Scope::Write),
-            Self::Collections if posts => Some(Scope::Write),
+            Self::Collections | Self::PipelineCheck if posts => Some(Scope::Write),
             _ => Some(Scope::Read),
         }
     }
@@ -273,6 +286,8 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
         Route::Collection(name) | Route::CollectionInfo(name) => collections::get(call, &name).await,
         Route::CollectionPipeline(name) if puts => collections::set_pipeline(call, name).await,
         Route::CollectionPipeline(name) => collections::pipeline(call, &name).await,
+        Route::PipelineSchema => Ok(collections::pipeline_schema()),
+        Route::PipelineCheck => collections::validate_pipeline(call).await,
         Route::Plugins if *method == Method::POST => plugins::install(call).await,
         Route::Plugins => plugins::list(call).await,
         Route::Plugin(name) if deletes => plugins::remove(call, name).await,
@@ -347,7 +362,9 @@ mod tests {
             Route::Collections => Route::Collection(x),
             Route::Collection(_) => Route::CollectionInfo(x),
             Route::CollectionInfo(_) => Route::CollectionPipeline(x),
-            Route::CollectionPipeline(_) => Route::Plugins,
+            Route::CollectionPipeline(_) => Route::PipelineSchema,
+            Route::PipelineSchema => Route::PipelineCheck,
+            Route::PipelineCheck => Route::Plugins,
             Route::Plugins => Route::Plugin(x),
             Route::Plugin(_) => Route::PluginLog(x),
             Route::PluginLog(_) => Route::Me,

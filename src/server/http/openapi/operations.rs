@@ -6,9 +6,9 @@ use crate::pipeline::{DocumentQuery, Health, Lock, Pipeline};
 use crate::protocol::{
     AnalyzeRequest, AnalyzeResponse, Answer, ChatChunk, ChatCompletion, ChatRequest, ChunkList, Citation, CollectionInfo, CollectionList,
     CollectionPipeline, Complete, ConfigChanged, ConfigShown, CreateCollection, DeletedCollection, DeletedDocument, DocumentDetail,
-    DocumentList, EmbeddingRequest, EmbeddingResponse, ErrorData, Me, ModelInfo, ModelList, PipelineChanged, PluginInstalled, PluginList,
-    PluginLogDropped, PluginLogLine, PluginRemoved, QueryOptions, Readiness, SearchRequest, SearchResponse, ServerStatus, SimilarRequest,
-    SimilarResponse, Status, Token, UploadAccepted, UploadInfo, UploadResponse,
+    DocumentList, EmbeddingRequest, EmbeddingResponse, ErrorData, Me, ModelInfo, ModelList, PipelineChanged, PipelineValid,
+    PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, QueryOptions, Readiness, SearchRequest, SearchResponse,
+    ServerStatus, SimilarRequest, SimilarResponse, Status, Token, UploadAccepted, UploadInfo, UploadResponse,
 };
 use crate::server::http::collections::{DeleteParams, PipelineParams};
 use crate::server::http::documents::{ChunkParams, TextParams};
@@ -124,6 +124,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     resumable(schemas, &mut all);
     asking(schemas, &mut all);
     collections(schemas, &mut all);
+    pipelines(schemas, &mut all);
     plugins(schemas, &mut all);
     server(schemas, &mut all);
     openai(schemas, &mut all);
@@ -305,6 +306,36 @@ fn collections(s: &mut Schemas, all: &mut Vec<Operation>) {
             .gives::<PipelineChanged>(200, "The pipeline that holds, or would hold.")
             .errors(&[409])
             .end(),
+    );
+}
+
+fn pipelines(s: &mut Schemas, all: &mut Vec<Operation>) {
+    let any = Schema::from(ObjectBuilder::new().schema_type(Type::Object).build());
+    all.push(
+        Op::new(
+            s,
+            Get,
+            "/pipelines/schema",
+            COLLECTIONS,
+            "The JSON Schema of pipelines, for editors",
+        )
+        .needs(None)
+        .answers(200, "A JSON Schema (2020-12).", "application/json", Some(any.into()))
+        .end(),
+    );
+    all.push(
+        Op::new(
+            s,
+            Post,
+            "/pipelines/validate",
+            COLLECTIONS,
+            "Check a pipeline against what is installed",
+        )
+        .says("Nothing changes. A pipeline that would not run is answered 400, and `details.field` names the key.")
+        .needs(Some(Scope::Write))
+        .takes::<Pipeline>()
+        .gives::<PipelineValid>(200, "It would run.")
+        .end(),
     );
 }
 
