@@ -35,7 +35,7 @@ impl Engine {
     }
 }
 
-fn planned(search: Search) -> PlannedSearch {
+pub(super) fn planned(search: Search) -> PlannedSearch {
     // One that is no filter fails the search itself, with a message; here it is not in the way.
     let filters = search.filter.and_then(|filter| serde_json::from_value(Value::Object(filter)).ok());
     PlannedSearch {

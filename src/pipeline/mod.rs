@@ -30,6 +30,7 @@ mod similar;
 mod spec;
 mod stream;
 mod timestamp;
+mod trial;
 mod tuning;
 mod upload;
 mod visibility;

@@ -389,7 +389,7 @@ fn stats(stats: Stats) -> PluginStats {
     }
 }
 
-fn no_plugin(name: &str) -> ApiError {
+pub(super) fn no_plugin(name: &str) -> ApiError {
     let message = format!("There is no plugin `{name}` of that version. GET /plugins lists them.");
     ApiError::new(ErrorCode::ResourceNotFound, message).with("plugin", name)
 }

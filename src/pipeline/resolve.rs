@@ -32,7 +32,7 @@ pub struct Stage {
 
 impl Stage {
     /// A plugin in its default configuration, whose failure is final.
-    fn of(plugin: Arc<Plugin>, pipeline: &Pipeline) -> Self {
+    pub(super) fn of(plugin: Arc<Plugin>, pipeline: &Pipeline) -> Self {
         Self {
             budget: budget(plugin.kind(), pipeline),
             plugin,
@@ -214,7 +214,7 @@ impl Engine {
                     ));
                 }
             };
-            if let Err(error) = check_config(plugin, "pipeline.chunker", config) {
+            if let Err(error) = check_config(plugin, "pipeline.chunker.config", config) {
                 let issue = error.details.get("issue").and_then(Value::as_str).unwrap_or("is out of range");
                 return Err(ApiError::validation(field, issue));
             }
@@ -255,7 +255,7 @@ impl Engine {
             .plugins
             .resolve(kind, &choice.plugin)
             .map_err(|error| ApiError::validation(&format!("{key}.plugin"), error.to_string()))?;
-        check_config(&plugin, key, &choice.config)?;
+        check_config(&plugin, &format!("{key}.config"), &choice.config)?;
         check_grants(&plugin, key, &choice.grants)?;
         let fallback = match choice.on_failure {
             OnFailure::Fail => None,
@@ -312,20 +312,16 @@ fn check_skip(kind: Kind, key: &str) -> Result<(), ApiError> {
     }
 }
 
-/// Checks a configuration against the plugin's JSON Schema, naming the key that is wrong.
-fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), ApiError> {
+/// Checks a configuration, which stands at `key`, against the plugin's JSON Schema, naming the key that is wrong.
+pub(super) fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result<(), ApiError> {
     let schema = &plugin.manifest().config_schema;
-    let validator = jsonschema::validator_for(schema).map_err(|error| {
-        ApiError::validation(
-            &format!("{key}.plugin"),
-            format!("the plugin's configuration schema is broken: {error}"),
-        )
-    })?;
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| ApiError::validation(key, format!("the plugin's configuration schema is broken: {error}")))?;
     match validator.iter_errors(config).next() {
         None => Ok(()),
         Some(error) => {
             let path = error.instance_path.to_string().replace('/', ".");
-            Err(ApiError::validation(&format!("{key}.config{path}"), error.to_string()))
+            Err(ApiError::validation(&format!("{key}{path}"), error.to_string()))
         }
     }
 }

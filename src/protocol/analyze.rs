@@ -58,7 +58,7 @@ pub struct AnalyzeResponse {
 }
 
 /// A search that would be run.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PlannedSearch {
     /// What is searched for.
     pub text: String,

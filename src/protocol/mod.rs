@@ -36,7 +36,10 @@ pub use openai::{
     ChatUsage, ChunkChoice, Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector,
     EncodingFormat, InputType, ModelInfo, ModelList, StreamOptions, UrlCitation,
 };
-pub use plugins::{PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats, QuarantineInfo};
+pub use plugins::{
+    CharSpan, PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats, QuarantineInfo,
+    TriedChunk, TriedUnit, TryPlugin, TryResult,
+};
 pub use query::{
     AnalysisDetail, Answer, Citation, CitationMetadata, ClientMessage, Complete, CompletionStatus, DateRange, Entity, Filters,
     GeneratorInfo, Mode, ProcessingMetadata, QueryAnalysis, QueryEvent, QueryOptions, ResponseFormat, ServerMessage, Source, Stage, Status,

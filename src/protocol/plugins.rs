@@ -1,8 +1,13 @@
 //! Bodies of `/plugins`.
 
-use serde::Serialize;
-use serde_json::Value;
+use super::{ApiError, PlannedSearch, QueryAnalysis};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
+/// Longest text that a plugin is tried on, in characters.
+const MAX_TRIED: usize = 100_000;
 
 /// An installed plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -128,4 +133,103 @@ pub struct PluginLogLine {
 pub struct PluginLogDropped {
     /// Lines of all plugins that came faster than they were read.
     pub lines: u64,
+}
+
+/// A text to try a plugin on.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TryPlugin {
+    /// Of several installed versions, the one that is meant; default: the newest.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Its configuration.
+    #[serde(default = "no_config")]
+    #[schema(value_type = Object)]
+    pub config: Value,
+    /// 1 to 100,000 characters.
+    #[schema(min_length = 1, max_length = 100000, pattern = r"\S")]
+    pub text: String,
+}
+
+fn no_config() -> Value {
+    json!({})
+}
+
+impl TryPlugin {
+    /// Checks the text; the configuration is the plugin's to check.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR`.
+    pub fn validate(&self) -> Result<(), ApiError> {
+        if self.text.trim().is_empty() {
+            return Err(ApiError::validation("text", "must not be empty"));
+        }
+        if self.text.chars().count() > MAX_TRIED {
+            return Err(ApiError::validation("text", format!("must have at most {MAX_TRIED} characters")));
+        }
+        Ok(())
+    }
+}
+
+/// What a plugin made of a text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct TryResult {
+    /// `name@version`.
+    pub plugin: String,
+    /// `extractor`, `chunker`, `analyzer` or `formatter`.
+    pub kind: String,
+    /// The text that spans point into. Of an extractor what it made of what was sent, else what was sent.
+    pub text: String,
+    /// Of a chunker: the chunks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<Vec<TriedChunk>>,
+    /// Of an extractor: headings, paragraphs and the like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Vec<TriedUnit>>,
+    /// Of an analyzer: what it understood of the text as a question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_analysis: Option<QueryAnalysis>,
+    /// Of an analyzer: the searches that it would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searches: Option<Vec<PlannedSearch>>,
+    /// Of a formatter: the text as an answer, each line with a citation of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
+    /// What it took.
+    pub milliseconds: f64,
+}
+
+/// A half-open span of a text, in characters (code points).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CharSpan {
+    /// Of the first one, from 0.
+    pub start: u64,
+    /// After the last one.
+    pub end: u64,
+}
+
+/// A chunk that a chunker cut.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TriedChunk {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub at: CharSpan,
+    /// Tokens of the embedding model.
+    pub tokens: u32,
+    /// What the embedding model is given beside it, such as headings.
+    pub context: Vec<CharSpan>,
+    /// What the chunker says of it.
+    pub attrs: BTreeMap<String, String>,
+}
+
+/// A part that an extractor told apart.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TriedUnit {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub at: CharSpan,
+    /// `heading`, `paragraph`, `list`, `list-item`, `table`, `table-row`, `table-cell`, `code`, `quote`, `caption`.
+    pub kind: String,
+    /// Depth of a heading or list item; else 0.
+    pub level: u8,
 }

@@ -333,3 +333,72 @@ async fn a_web_page_is_read_without_its_menus() {
     let answer = api.post("/query", body).await.expect(200);
     assert_eq!(answer["sources"][0]["metadata"]["section"], json!(["Opening hours"]), "{answer}");
 }
+
+#[tokio::test]
+async fn a_plugin_is_tried_on_a_text() {
+    let api = Server::shared().api();
+    let text = "# Fees\n\nEine Karte kostet zwölf Euro. Kinder zahlen nichts.\n\n# Hours\n\nThe library opens at nine.\n";
+    let characters: Vec<char> = text.chars().collect();
+    let body = json!({ "text": text, "config": { "max_tokens": 16 } });
+    let tried = api.post("/plugins/structure/try", body).await.expect(200);
+    assert_eq!((&tried["kind"], &tried["text"]), (&json!("chunker"), &json!(text)));
+    let chunks = tried["chunks"].as_array().unwrap();
+    let at = |span: &Value| {
+        let offset = |key: &str| span[key].as_u64().unwrap() as usize;
+        characters[offset("start")..offset("end")].iter().collect::<String>()
+    };
+    let last = chunks.last().unwrap();
+    assert!(at(last).contains("opens at nine") && !at(last).contains("Karte"), "{tried}");
+    assert!(last["tokens"].as_u64().is_some_and(|tokens| tokens > 3), "{tried}");
+    assert!(
+        chunks
+            .iter()
+            .flat_map(|chunk| chunk["context"].as_array().unwrap())
+            .any(|context| at(context).contains("Hours"))
+            || at(last).contains("Hours"),
+        "{tried}"
+    );
+
+    let tried = api
+        .post("/plugins/rules/try", json!({ "text": "How do revenue in 2022 and 2023 compare?" }))
+        .await
+        .expect(200);
+    assert_eq!(tried["kind"], "analyzer");
+    assert!(tried["searches"].as_array().is_some_and(|searches| !searches.is_empty()), "{tried}");
+    assert!(tried["query_analysis"]["intent"].is_string(), "{tried}");
+
+    let tried = api
+        .post("/plugins/footnotes/try", json!({ "text": "One.\n\nTwo." }))
+        .await
+        .expect(200);
+    let response = tried["response"].as_str().unwrap();
+    assert!(
+        response.starts_with("One.[^1]\n\nTwo.[^2]") && response.contains("\n[^2]: "),
+        "{response}"
+    );
+
+    let tried = api
+        .post("/plugins/html/try", json!({ "text": "<h1>Fees</h1><p>Twelve.</p>" }))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&tried["text"], &tried["units"][0]["kind"]),
+        (&json!("Fees\n\nTwelve."), &json!("heading")),
+        "{tried}"
+    );
+
+    let wrong = json!({ "text": "x", "config": { "target_tokens": "many" } });
+    let error = api.post("/plugins/recursive/try", wrong).await.error(400, "VALIDATION_ERROR");
+    assert_eq!(error["details"]["field"], "config.target_tokens", "{error}");
+    let error = api
+        .post("/plugins/recursive/try", json!({ "text": " \n" }))
+        .await
+        .error(400, "VALIDATION_ERROR");
+    assert_eq!(error["details"]["field"], "text", "{error}");
+    api.post("/plugins/none/try", json!({ "text": "x" }))
+        .await
+        .error(404, "RESOURCE_NOT_FOUND");
+    api.post("/plugins/rules/try", json!({ "text": "x", "version": "9.9.9" }))
+        .await
+        .error(404, "RESOURCE_NOT_FOUND");
+}

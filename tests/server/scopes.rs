@@ -132,6 +132,13 @@ fn table() -> Vec<Entry> {
         with("Plugins", Method::POST, "/plugins", None, CONFIG),
         get("Plugin", "/plugins/no-such", CONFIG),
         with("Plugin", Method::DELETE, "/plugins/no-such", None, CONFIG),
+        with(
+            "PluginTrial",
+            Method::POST,
+            "/plugins/no-such/try",
+            Some(json!({ "text": "?" })),
+            CONFIG,
+        ),
         get("PluginLog", "/plugins/no-such/log", CONFIG),
     ]
 }

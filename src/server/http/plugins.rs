@@ -7,7 +7,7 @@ use super::respond::{BodyError, Failure, Reply, json};
 use super::sse;
 use crate::auth::Subject;
 use crate::pipeline::{MAX_PLUGIN_BYTES, PluginLogEvent};
-use crate::protocol::{ApiError, ErrorCode, PluginList};
+use crate::protocol::{ApiError, ErrorCode, PluginList, TryPlugin};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
@@ -89,6 +89,12 @@ pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> 
             .await
     };
     Ok(json(StatusCode::OK, &to_the_end(work).await?))
+}
+
+/// `POST /plugins/{name}/try`: what the plugin makes of a text. Nothing is stored.
+pub(super) async fn try_out(call: &mut Call, name: &str) -> Result<Reply, Failure> {
+    let request: TryPlugin = body::json(call).await?;
+    Ok(json(StatusCode::OK, &call.shared.engine.try_plugin(name, request).await?))
 }
 
 /// `GET /plugins/{name}/log`: what the plugin writes to the server's log from now on, as server-sent events: `line`, and `dropped`

@@ -45,6 +45,7 @@ enum Route {
     Plugins,
     Plugin(String),
     PluginLog(String),
+    PluginTrial(String),
     Me,
     Embeddings,
     ChatCompletions,
@@ -106,6 +107,7 @@ impl Route {
             ["pipelines", "validate"] => Some(Self::PipelineCheck),
             ["plugins"] => Some(Self::Plugins),
             ["plugins", id, "log"] if !id.is_empty() => Some(Self::PluginLog(name(id))),
+            ["plugins", id, "try"] if !id.is_empty() => Some(Self::PluginTrial(name(id))),
             ["plugins", id] => Some(Self::Plugin(name(id))),
             ["auth", "me"] => Some(Self::Me),
             ["v1", "embeddings"] => Some(Self::Embeddings),
@@ -154,6 +156,7 @@ impl Route {
             Self::Plugins => "/plugins",
             Self::Plugin(_) => "/plugins/{name}",
             Self::PluginLog(_) => "/plugins/{name}/log",
+            Self::PluginTrial(_) => "/plugins/{name}/try",
             Self::Embeddings => "/v1/embeddings",
             Self::ChatCompletions => "/v1/chat/completions",
             Self::Models => "/v1/models",
@@ -175,7 +178,7 @@ impl Route {
             Self::Collections | Self::Plugins => "GET, HEAD, POST, OPTIONS",
             Self::CollectionPipeline(_) | Self::Config => "GET, HEAD, PUT, OPTIONS",
             Self::Upload | Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze => "POST, OPTIONS",
-            Self::Embeddings | Self::ChatCompletions | Self::Mcp | Self::PipelineCheck => "POST, OPTIONS",
+            Self::Embeddings | Self::ChatCompletions | Self::Mcp | Self::PipelineCheck | Self::PluginTrial(_) => "POST, OPTIONS",
             Self::Socket(_) | Self::PluginLog(_) => "GET, OPTIONS",
             Self::Uploads => tus::ALL,
             Self::UploadInParts(_) => tus::ONE,
@@ -199,7 +202,7 @@ impl Route {
             Self::Me => None,
             // A socket says itself why it does not let in, in a message.
             Self::Socket(_) => None,
-            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) | Self::Config => Some(Scope::Config),
+            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) | Self::PluginTrial(_) | Self::Config => Some(Scope::Config),
             Self::Metrics => Some(Scope::Monitor),
             Self::CollectionPipeline(_) if method == Method::PUT => Some(Scope::Config),
             Self::Document(_) | Self::Collection(_) if deletes => Some(Scope::Delete),
@@ -293,6 +296,7 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
         Route::Plugin(name) if deletes => plugins::remove(call, name).await,
         Route::Plugin(name) => plugins::get(call, &name).await,
         Route::PluginLog(name) => plugins::log(call, &name).await,
+        Route::PluginTrial(name) => plugins::try_out(call, &name).await,
         Route::Me => me::get(call),
         Route::Embeddings => openai::embed(call).await,
         Route::ChatCompletions => openai::complete(call).await,
@@ -367,7 +371,8 @@ mod tests {
             Route::PipelineCheck => Route::Plugins,
             Route::Plugins => Route::Plugin(x),
             Route::Plugin(_) => Route::PluginLog(x),
-            Route::PluginLog(_) => Route::Me,
+            Route::PluginLog(_) => Route::PluginTrial(x),
+            Route::PluginTrial(_) => Route::Me,
             Route::Me => Route::Embeddings,
             Route::Embeddings => Route::ChatCompletions,
             Route::ChatCompletions => Route::Models,
@@ -439,6 +444,7 @@ mod tests {
         assert_eq!(route("/uploads/"), Some(Route::Uploads));
         assert_eq!(route("/api/v1/uploads/a"), Some(Route::UploadInParts("a".into())));
         assert_eq!(route("/plugins/x/log"), Some(Route::PluginLog("x".into())));
+        assert_eq!(route("/plugins/x/try"), Some(Route::PluginTrial("x".into())));
         assert_eq!(route("/"), Some(Route::Page("index.html".into())));
         assert_eq!(route("/ui/app.js"), Some(Route::Page("app.js".into())));
         for nothing in [

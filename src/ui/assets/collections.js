@@ -20,7 +20,27 @@ export function show(view) {
   view.append(h("h1", {}, "Collections"), creator, cards);
   fillCreator(creator);
 
-  const draw = () => cards.replaceChildren(...(app.list.length > 0 ? app.list.map(card) : [h("p", { class: "hint" }, "None yet. Adding a document makes one.")]));
+  // A card stays the same element, so that what is open in it, or being written, is not lost when the list is read anew.
+  const known = new Map();
+  const draw = () => {
+    for (const collection of app.list) {
+      const { name } = collection;
+      if (known.has(name)) known.get(name).querySelector(".stats").replaceWith(statistics(collection));
+      else known.set(name, card(collection));
+    }
+    const names = app.list.map(({ name }) => name);
+    for (const name of known.keys()) {
+      if (names.includes(name)) continue;
+      known.get(name).remove();
+      known.delete(name);
+    }
+    cards.querySelector(":scope > .hint")?.remove();
+    if (names.length === 0) cards.append(h("p", { class: "hint" }, "None yet. Adding a document makes one."));
+    names.forEach((name, at) => {
+      const element = known.get(name);
+      if (cards.children[at] !== element) cards.insertBefore(element, cards.children[at] ?? null);
+    });
+  };
   const moved = ({ detail }) => {
     if (detail.type !== "collection_stats") return;
     const stats = cards.querySelector(`[data-collection="${CSS.escape(detail.collection)}"] .stats`);
@@ -57,7 +77,7 @@ function card(collection) {
         app.choose(name);
         location.hash = "#/documents";
       } }, "Its documents"),
-      h("button", { type: "button", class: "quiet", "aria-label": `Delete the collection ${name}`, onclick: () => remove(collection) }, "Delete")));
+      h("button", { type: "button", class: "quiet", "aria-label": `Delete the collection ${name}`, onclick: () => remove(name) }, "Delete")));
 }
 
 function statistics({ total_documents: documents, total_chunks: chunks, storage_size_mb: megabytes, last_updated: updated }) {
@@ -84,7 +104,8 @@ function stages(pipeline) {
     stage("Citations", ...plugin(pipeline.citations)))];
 }
 
-async function remove({ name, total_documents: documents }) {
+async function remove(name) {
+  const documents = app.list.find((collection) => collection.name === name)?.total_documents ?? 0;
   const sure = await confirm({
     title: `Delete the collection ${name}?`,
     text: `Its ${plural(documents, "document")} go with it: files, texts, chunks and vectors.`,

@@ -2,6 +2,7 @@
 
 import { ApiFailure, api, events, send } from "./api.js";
 import { confirm, count, h, plural, size, toast } from "./dom.js";
+import { playground, takesText } from "./playground.js";
 
 export const title = "Plugins";
 
@@ -13,6 +14,7 @@ export function show(view) {
   const problem = h("p", { class: "error", role: "alert" });
   const open = new Set();
   const logs = new Map();
+  const playgrounds = new Map();
   const input = h("input", { type: "file", accept: ".wasm,application/wasm", class: "visually-hidden", onchange: () => {
     install([...input.files]);
     input.value = "";
@@ -61,12 +63,15 @@ export function show(view) {
   function card(plugin) {
     const { digest, stats, quarantine } = plugin;
     const id = `${plugin.name}@${plugin.version}`;
+    // Who does not see all collections is not told what was done in them.
     const facts = [
-      ["Calls", count(stats.calls)],
-      ["Failures", `${count(stats.errors)}${stats.faults > 0 ? `, ${count(stats.faults)} by its own fault` : ""}`],
-      ["Half within", `${stats.p50_ms.toFixed(1)} ms`],
-      ["99 % within", `${stats.p99_ms.toFixed(1)} ms`],
-      ["Most memory", size(stats.peak_memory_bytes)],
+      ...(stats ? [
+        ["Calls", count(stats.calls)],
+        ["Failures", `${count(stats.errors)}${stats.faults > 0 ? `, ${count(stats.faults)} by its own fault` : ""}`],
+        ["Half within", `${stats.p50_ms.toFixed(1)} ms`],
+        ["99 % within", `${stats.p99_ms.toFixed(1)} ms`],
+        ["Most memory", size(stats.peak_memory_bytes)],
+      ] : []),
       ["Used by", plugin.used_by.join(", ") || "no collection"],
       ["Digest", h("code", {}, `${digest.slice(0, 19)}…`)],
       ["Imports", plugin.imports.join(", ") || "nothing"],
@@ -76,14 +81,23 @@ export function show(view) {
       h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
     return h("section", { class: "card", "aria-label": id },
       h("h3", {}, plugin.name, " ", h("span", { class: "hint" }, plugin.version)),
-      h("p", {}, h("span", { class: `state ${plugin.state}` }, plugin.state), " ", h("span", { class: "hint" }, `${plugin.source}, ${plural(stats.calls, "call")}`)),
+      h("p", {}, h("span", { class: `state ${plugin.state}` }, plugin.state), " ", h("span", { class: "hint" }, stats ? `${plugin.source}, ${plural(stats.calls, "call")}` : plugin.source)),
       h("p", {}, plugin.description),
       quarantine && h("p", { class: "warning" }, `Not called for ${Math.ceil(quarantine.remaining)} s: ${quarantine.reason}`),
       details,
       logs.get(id)?.element,
+      playgrounds.get(id),
       h("div", { class: "actions" },
+        takesText(plugin) && h("button", { type: "button", class: "quiet", "aria-expanded": String(playgrounds.has(id)), "aria-label": `Try ${id}`, onclick: () => togglePlayground(plugin, id) }, "Try"),
         h("button", { type: "button", class: "quiet", onclick: () => toggleLog(plugin, id) }, logs.has(id) ? "Close the log" : "Log"),
         plugin.source === "installed" && h("button", { type: "button", class: "quiet", "aria-label": `Remove ${id}`, onclick: () => remove(plugin) }, "Remove")));
+  }
+
+  async function togglePlayground(plugin, id) {
+    if (playgrounds.has(id)) playgrounds.delete(id);
+    else playgrounds.set(id, playground(plugin));
+    await load();
+    playgrounds.get(id)?.querySelector("textarea").focus();
   }
 
   async function toggleLog({ name, version }, id) {

@@ -8,7 +8,7 @@ use crate::protocol::{
     CollectionPipeline, Complete, ConfigChanged, ConfigShown, CreateCollection, DeletedCollection, DeletedDocument, DocumentDetail,
     DocumentList, EmbeddingRequest, EmbeddingResponse, ErrorData, Me, ModelInfo, ModelList, PipelineChanged, PipelineValid,
     PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, QueryOptions, Readiness, SearchRequest, SearchResponse,
-    ServerStatus, SimilarRequest, SimilarResponse, Status, Token, UploadAccepted, UploadInfo, UploadResponse,
+    ServerStatus, SimilarRequest, SimilarResponse, Status, Token, TryPlugin, TryResult, UploadAccepted, UploadInfo, UploadResponse,
 };
 use crate::server::http::collections::{DeleteParams, PipelineParams};
 use crate::server::http::documents::{ChunkParams, TextParams};
@@ -374,6 +374,15 @@ fn plugins(s: &mut Schemas, all: &mut Vec<Operation>) {
             .query::<RemoveParams>()
             .gives::<PluginRemoved>(200, "What was removed, and whose pipelines go on without it.")
             .errors(&[409])
+            .end(),
+    );
+    all.push(
+        Op::new(s, Post, "/plugins/{name}/try", PLUGINS, "Try a plugin on a text")
+            .needs(config)
+            .says("Nothing is stored. A chunker is given the text as a Markdown document, an analyzer as a question, a formatter as an answer whose lines each cite themselves.")
+            .takes::<TryPlugin>()
+            .gives::<TryResult>(200, "What it made of the text.")
+            .errors(&[404, 500, 503, 504])
             .end(),
     );
     all.push(
