@@ -110,10 +110,18 @@ install: ## to PREFIX, below DESTDIR; what `make setup` built
 	  rm -rf "$(DESTDIR)$(PREFIX)/share/ibid/$$part"; \
 	  if [ -d $(SHARE)/$$part ]; then cp -a $(SHARE)/$$part "$(DESTDIR)$(PREFIX)/share/ibid/"; fi; \
 	done
+	@$(IBID) man "$(DESTDIR)$(PREFIX)/share/man/man1"
+	@install -d "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	@$(IBID) completions bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ibid"
+	@$(IBID) completions zsh > "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ibid"
+	@$(IBID) completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ibid.fish"
 	@echo "Installed. Next: $(PREFIX)/bin/ibid doctor, then $(PREFIX)/bin/ibid serve"
 
 uninstall: ## what install put there; data stays
 	@rm -rf "$(DESTDIR)$(PREFIX)/bin/ibid" "$(DESTDIR)$(PREFIX)/share/ibid"
+	@rm -f "$(DESTDIR)$(PREFIX)/share/man/man1/ibid.1" "$(DESTDIR)$(PREFIX)/share/man/man1/ibid-"*.1
+	@rm -f "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ibid" "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ibid"
+	@rm -f "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ibid.fish"
 
 clean: ## all that was built and fetched
 	@rm -rf target

@@ -83,6 +83,11 @@ impl Answer {
         }
     }
 
+    /// The query that it answers.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
     /// Whether any text has come.
     pub fn has_text(&self) -> bool {
         !self.text.is_empty()

@@ -73,6 +73,14 @@ Examples:
 
 Ctrl-C stops the query on the server as well.")]
     Ask(AskArgs),
+    /// Ask one question after another, from a terminal or a pipe
+    #[command(after_help = "\
+Examples:
+  ibid chat --collection papers
+  ibid chat --json < questions.txt > answers.jsonl
+
+In the conversation /help lists what there is beside questions. Of questions from a pipe the first that fails ends it.")]
+    Chat(ChatArgs),
     /// Find passages, without an answer
     #[command(after_help = "\
 Examples:
@@ -114,6 +122,16 @@ Files are TOML, or JSON where their name ends in .json. Presets are in examples/
         /// Print the server's whole report as JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print what a shell needs to complete commands: `source <(ibid completions bash)`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory: `ibid man ~/.local/share/man/man1`
+    Man {
+        /// The directory; it is made if it is not there
+        dir: PathBuf,
     },
     /// Print the effective settings, and where each came from
     #[command(after_help = SETTINGS_HELP)]
@@ -176,6 +194,9 @@ pub struct ConfigArgs {
     /// Print JSON instead of TOML
     #[arg(long)]
     pub json: bool,
+    /// Print all settings there are, as a page of Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub reference: bool,
 }
 
 /// `ibid key`.
@@ -324,12 +345,9 @@ impl ModeArg {
     }
 }
 
-/// `ibid ask`.
+/// What is asked, and how.
 #[derive(Debug, Args)]
-pub struct AskArgs {
-    /// The question; several words need no quotes
-    #[arg(required = true, value_name = "QUESTION")]
-    pub question: Vec<String>,
+pub struct AskOptions {
     /// Collection to ask
     #[arg(short, long, env = "IBID_COLLECTION", value_name = "NAME")]
     pub collection: Option<String>,
@@ -339,6 +357,28 @@ pub struct AskArgs {
     /// Passages to look at, 1 to 100 [default: the server's, 10]
     #[arg(short = 'n', long, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
     pub max_results: Option<u32>,
+}
+
+/// `ibid chat`.
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    /// What to ask, and how.
+    #[command(flatten)]
+    pub options: AskOptions,
+    /// Print each answer with its citations as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ibid ask`.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// The question; several words need no quotes
+    #[arg(required = true, value_name = "QUESTION")]
+    pub question: Vec<String>,
+    /// What to ask, and how.
+    #[command(flatten)]
+    pub options: AskOptions,
     /// Print answer, citations and summary as JSON, once all is there
     #[arg(long)]
     pub json: bool,

@@ -56,6 +56,19 @@ pub fn colours_output() -> bool {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Whether a person sits there: standard input and standard error are a terminal's.
+pub fn is_conversation() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// The text in bold, where standard error may be coloured.
+pub fn bold(text: &str) -> String {
+    match colours() {
+        true => format!("\x1b[1m{text}\x1b[0m"),
+        false => text.to_owned(),
+    }
+}
+
 /// The program as the user called it, for commands that messages suggest.
 pub fn program() -> String {
     std::env::args_os()

@@ -9,6 +9,7 @@ mod answer;
 mod args;
 mod ask;
 mod auth;
+mod chat;
 mod client;
 mod collections;
 mod console;
@@ -17,9 +18,11 @@ mod doctor;
 mod documents;
 mod error;
 mod eval;
+mod exchange;
 mod health;
 mod ingest;
 mod live;
+mod manual;
 mod pipeline;
 mod plugin;
 mod search;
@@ -59,6 +62,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Serve(args) => serve::run(&args),
         Command::Ingest(args) => wait(async { ingest::run(connect()?, args).await }),
         Command::Ask(args) => wait(async { ask::run(&connect()?, args).await }),
+        Command::Chat(args) => wait(async { chat::run(&connect()?, args).await }),
         Command::Search(args) => wait(async { search::run(&connect()?, args).await }),
         Command::Eval(args) => wait(async { eval::run(&connect()?, args).await }),
         Command::Collections(args) => wait(async { collections::run(&connect()?, args).await }),
@@ -70,6 +74,8 @@ fn run(cli: Cli) -> Result<(), CliError> {
             wait(doctor::run(args, named))
         }
         Command::Health { json } => wait(async { health::run(&connect()?, json).await }),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(&dir),
         Command::Config(args) => tools::config(&args),
         Command::Key(args) => auth::key(args.action),
         Command::Token(args) => auth::token(args.action),

@@ -46,6 +46,9 @@ pub fn settings(args: &SettingsArgs) -> Result<Effective, CliError> {
 
 /// `ibid config`.
 pub fn config(args: &ConfigArgs) -> Result<(), CliError> {
+    if args.reference {
+        return console::print(&crate::config::reference());
+    }
     let effective = settings(&args.settings)?;
     if args.json {
         console::json(&effective.to_json())

@@ -15,6 +15,7 @@ pub use error::ConfigError;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
+pub use render::reference;
 pub use settings::{
     AuthSettings, EmbedderSettings, IngestSettings, LimitsSettings, LlmOnFailure, LlmSettings, LogFormat, LogSettings, PluginSettings,
     QuerySettings, ServerSettings, Settings, TelemetrySettings,

@@ -1,4 +1,4 @@
-//! Prints settings: as TOML that can be used again, and as JSON.
+//! Prints settings: as TOML that can be used again, as JSON, and the table of all there are as Markdown.
 
 use super::{Effective, KEYS, Kind, Origin};
 use crate::secret::HIDDEN;
@@ -54,6 +54,61 @@ impl Effective {
             };
             Some((key.path, line, origin))
         })
+    }
+}
+
+/// The reference of all settings, as Markdown: a table for each section.
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Settings\n\nA TOML file (`--config FILE`, `IBID_CONFIG`, or `./ibid.toml`), then `IBID_*` variables, then flags (`--set KEY=VALUE`); the last one\n\
+         wins. A key that does not exist is an error. `ibid config` prints what holds and where it came from. Settings that are *live* can be\n\
+         changed while the server runs, by `PUT /config`; of a number both ends are included. This page is what `ibid config --reference` prints.\n",
+    );
+    let mut section = None;
+    for key in KEYS {
+        let here = key.path.split_once('.').map_or("", |(section, _)| section);
+        if section != Some(here) {
+            let title = if here.is_empty() {
+                "Of the whole server".to_owned()
+            } else {
+                format!("`[{here}]`")
+            };
+            _ = writeln!(
+                out,
+                "\n## {title}\n\n| key | what | values | default | variable |\n| --- | --- | --- | --- | --- |"
+            );
+            section = Some(here);
+        }
+        let default = match key.default() {
+            // Of this machine, and of no use on a page.
+            toml::Value::String(_) if matches!(key.kind, Kind::Path) => "see `ibid config`".to_owned(),
+            value => format!("`{value}`"),
+        };
+        let live = if key.is_live() { " *Live.*" } else { "" };
+        let help = key.help.replace('|', "\\|");
+        _ = writeln!(
+            out,
+            "| `{}` | {help}{live} | {} | {default} | `{}` |",
+            key.path,
+            values(key.kind),
+            key.variable()
+        );
+    }
+    out
+}
+
+/// What a setting may be, for people.
+fn values(kind: Kind) -> String {
+    match kind {
+        Kind::Text => "a text".to_owned(),
+        Kind::Optional(inner) => format!("{}, or empty", values(*inner)),
+        Kind::Secret => "a text, never printed".to_owned(),
+        Kind::Path => "a path".to_owned(),
+        Kind::Address => "`HOST:PORT`".to_owned(),
+        Kind::Integer(least, most) => format!("{least} to {most}"),
+        Kind::Boolean => "`true`, `false`".to_owned(),
+        Kind::Texts => "texts".to_owned(),
+        Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
     }
 }
 

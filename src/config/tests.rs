@@ -260,3 +260,12 @@ fn the_example_file_lists_every_setting() {
     }
     drop(directory);
 }
+
+#[test]
+fn the_reference_on_the_page_is_that_of_the_program() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).expect("the page is there");
+    assert!(
+        page == crate::config::reference(),
+        "docs/configuration.md is out of date: ibid config --reference > docs/configuration.md"
+    );
+}

@@ -5,7 +5,9 @@ use crate::support::process::{program, share};
 use crate::support::{Is, Server, has, within};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::process::Stdio;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 
 /// What a command printed, and how it ended.
 pub struct Output {
@@ -360,4 +362,60 @@ async fn pipelines_are_shown_compared_checked_and_set() {
     assert!(run(&["validate", "broken.toml"]).await.failed(2).contains("broken.toml"));
     let schema = ibid(home.path(), &["pipeline", "schema"]).await.json();
     assert_eq!(schema, api.get("/pipelines/schema").await.expect(200));
+}
+
+#[tokio::test]
+async fn a_conversation_from_a_pipe() {
+    let home = home();
+    let server = ["--server", Server::shared().url(), "--collection", "cli-chat"];
+    std::fs::write(home.path().join("report.pdf"), files::report("report.pdf").bytes).expect("writing");
+    ibid(home.path(), &[&["ingest", "report.pdf"], &server[..]].concat()).await.ok();
+    let lines = format!("{}\n\n/mode speed\n{}\n/quit\nnever asked\n", QUESTIONS[1].0, QUESTIONS[2].0);
+    let chat = async |args: &[&str]| {
+        let mut command = program(home.path());
+        command
+            .args([args, &server].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = tokio::process::Command::from(command)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("running ibid");
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(lines.as_bytes()).await.expect("writing");
+        drop(input);
+        let output = within("a conversation", child.wait_with_output()).await.expect("its output");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let out = chat(&["chat", "--json"]).await;
+    let answers: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    assert_eq!(answers.len(), 2, "{out}");
+    assert_eq!(answers[0]["citations"][0]["page"], 2, "{out}");
+    assert_eq!(
+        (&answers[1]["question"], &answers[1]["complete"]["processing_mode"]),
+        (&json!(QUESTIONS[2].0), &json!("speed"))
+    );
+    let out = chat(&["chat"]).await;
+    assert!(
+        out.contains("4.2 million dollars") && out.contains("[1] report.pdf, page 2: “"),
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn shells_and_man_learn_the_commands() {
+    let home = home();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = ibid(home.path(), &["completions", shell]).await.ok();
+        assert!(script.contains("ingest") && script.contains("max-results"), "{shell}");
+    }
+    ibid(home.path(), &["man", "man1"]).await.ok();
+    let page = std::fs::read_to_string(home.path().join("man1/ibid-chat.1")).expect("a page");
+    assert!(page.contains(".TH") && page.contains("questions.txt"), "{page}");
+    assert!(home.path().join("man1/ibid-plugin-new.1").is_file());
 }

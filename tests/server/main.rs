@@ -8,6 +8,7 @@ mod support;
 
 mod auth;
 mod authoring;
+mod book;
 mod claims;
 mod cli;
 mod client_packages;

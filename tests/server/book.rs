@@ -1,0 +1,141 @@
+//! The pages of `docs/`: their commands run, their links lead somewhere, and they cover what they say they cover.
+
+use crate::support::Server;
+use crate::support::process::{binary, program};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ERRORS: &str = include_str!("../../src/protocol/error.rs");
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(docs().join(name)).unwrap_or_else(|error| panic!("docs/{name}: {error}"))
+}
+
+fn pages() -> BTreeSet<String> {
+    let entries = fs::read_dir(docs())
+        .expect("docs")
+        .map(|entry| entry.expect("an entry").file_name());
+    let names = entries.map(|name| name.into_string().expect("UTF-8"));
+    names.filter(|name| name.ends_with(".md") && name != "SUMMARY.md").collect()
+}
+
+/// The commands of a page, without the blocks that a comment before them says are not run.
+fn commands(page: &str) -> String {
+    let mut script = String::new();
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once("```sh\n") {
+        let (block, after) = after.split_once("```").expect("the block's end");
+        if !before.lines().last().is_some_and(|line| line.starts_with("<!-- not run: ")) {
+            script.push_str(block);
+        }
+        rest = after;
+    }
+    script
+}
+
+/// Targets of a page's links to other files.
+fn links(page: &str) -> Vec<&str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://") && !target.starts_with('#') && !target.contains(' '))
+        .map(|target| target.split('#').next().unwrap_or(target))
+        .collect()
+}
+
+async fn run(server: &Server, script: String) -> (String, String) {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let path = format!(
+        "{}:{}",
+        binary().parent().expect("a directory").display(),
+        std::env::var("PATH").expect("PATH")
+    );
+    let script = script.replace("http://127.0.0.1:8000", server.url());
+    // `program` keeps this process's settings out of the environment that the commands get.
+    let clean: Vec<_> = program(home.path())
+        .get_envs()
+        .filter(|(_, value)| value.is_none())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let mut shell = tokio::process::Command::new("bash");
+    for name in clean {
+        shell.env_remove(name);
+    }
+    let done = shell
+        .args(["-euxo", "pipefail", "-c", &script])
+        .current_dir(home.path())
+        .env("HOME", home.path())
+        .env("PATH", path)
+        .env("IBID_SERVER", server.url())
+        .env("NO_COLOR", "1")
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("running bash");
+    let (out, err) = (
+        String::from_utf8_lossy(&done.stdout).into_owned(),
+        String::from_utf8_lossy(&done.stderr).into_owned(),
+    );
+    assert!(done.status.success(), "{out}\n{err}");
+    (out, err)
+}
+
+#[tokio::test]
+async fn five_minutes_work_as_they_stand() {
+    let server = Server::start("book-start", &[]);
+    let script = commands(&page("start.md"));
+    assert_eq!(script.matches("ibid ").count(), 7, "{script}");
+    let (out, err) = run(&server, script).await;
+    assert!(out.contains("12 euros") && out.contains("[1] handbook.md: “"), "{out}\n{err}");
+    assert!(out.contains("\"citations\"") && out.contains("duplicate"), "{out}\n{err}");
+}
+
+#[test]
+fn every_page_is_in_the_book_and_links_lead_somewhere() {
+    let summary = page("SUMMARY.md");
+    let listed: BTreeSet<String> = links(&summary).into_iter().map(str::to_owned).collect();
+    assert_eq!(listed, pages());
+    // The guide is kept as it was written, with links to pages that were never part of it.
+    for name in pages().into_iter().filter(|name| name != "websocket-guide.md") {
+        for target in links(&page(&name)) {
+            assert!(docs().join(target).exists(), "docs/{name} links to {target}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn every_error_code_has_its_remedy() {
+    let page = page("troubleshooting.md");
+    let (_, rest) = page.split_once("<!-- codes").expect("the codes");
+    let (codes, _) = rest.split_once("<!-- end of codes -->").expect("their end");
+    let told: BTreeSet<String> = codes
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+        .map(str::to_owned)
+        .collect();
+    let (_, rest) = ERRORS.split_once("pub enum ErrorCode {").expect("the codes of the protocol");
+    let (variants, _) = rest.split_once("\n}").expect("their end");
+    let known: BTreeSet<String> = variants
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("///"))
+        .map(|line| screaming(line.trim_end_matches(',')))
+        .collect();
+    assert_eq!(told, known, "codes with a remedy, and those of the protocol");
+}
+
+/// `InvalidMessage` as `INVALID_MESSAGE`.
+fn screaming(name: &str) -> String {
+    let mut out = String::new();
+    for character in name.chars() {
+        if character.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(character.to_ascii_uppercase());
+    }
+    out
+}
