@@ -41,6 +41,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "documents.js": "text/javascript; charset=utf-8",
         "dom.js": "text/javascript; charset=utf-8",
         "monitor.js": "text/javascript; charset=utf-8",
+        "pipeline.js": "text/javascript; charset=utf-8",
         "playground.js": "text/javascript; charset=utf-8",
         "plugins.js": "text/javascript; charset=utf-8",
         "schema.js": "text/javascript; charset=utf-8",

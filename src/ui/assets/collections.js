@@ -3,16 +3,9 @@
 import { api } from "./api.js";
 import { app, refresh } from "./app.js";
 import { confirm, count, h, moment, plural, toast } from "./dom.js";
-import { schemaForm } from "./schema.js";
+import { installed, modeField, pipelineEditor, pluginChoice, STAGES } from "./pipeline.js";
 
 export const title = "Collections";
-
-/** The stages of a pipeline that plugins fill: key in the pipeline, kind of plugin, name for people. */
-const STAGES = [
-  ["chunker", "chunker", "Chunker"],
-  ["analyzer", "analyzer", "Query analyzer"],
-  ["citations", "formatter", "Citations"],
-];
 
 export function show(view) {
   const cards = h("div", { class: "cards" });
@@ -59,11 +52,17 @@ export function show(view) {
 function card(collection) {
   const { name } = collection;
   const pipeline = h("div", { class: "pipeline" });
-  const details = h("details", { ontoggle: async () => {
-    if (!details.open || pipeline.childElementCount > 0) return;
-    const info = await api(`/collections/${encodeURIComponent(name)}/info`).catch((error) => toast(error.message, "error"));
-    if (info) pipeline.replaceChildren(...stages(info.pipeline ?? {}));
-  } }, h("summary", {}, "Pipeline"), pipeline);
+  const load = async () => {
+    const shown = await api(`/collections/${encodeURIComponent(name)}/pipeline`).catch((error) => toast(error.message, "error"));
+    if (!shown) return;
+    const edit = h("button", { type: "button", "aria-label": `Change the pipeline of ${name}`, onclick: async () => {
+      const editor = await pipelineEditor(name, shown.pipeline, load);
+      pipeline.replaceChildren(editor);
+      editor.querySelector("select").focus();
+    } }, "Change the pipeline");
+    pipeline.replaceChildren(...stages(shown.pipeline), h("div", { class: "actions" }, edit));
+  };
+  const details = h("details", { ontoggle: () => details.open && pipeline.childElementCount === 0 && load() }, h("summary", {}, "Pipeline"), pipeline);
   return h("section", { class: "card", "data-collection": name, "aria-label": `Collection ${name}` },
     h("h2", {}, name),
     statistics(collection),
@@ -124,16 +123,16 @@ async function remove(name) {
 
 /** The form that makes a collection: a name, and for each stage a plugin with a form of its own settings. */
 async function fillCreator(creator) {
-  const { plugins } = await api("/plugins").catch(() => ({ plugins: [] }));
+  const plugins = await installed();
   const name = h("input", { id: "new-name", type: "text", required: true, maxlength: "64", pattern: "[A-Za-z0-9][A-Za-z0-9_.\\-]*", autocomplete: "off" });
   const problem = h("p", { class: "error", role: "alert" });
-  const choices = STAGES.map(([key, kind, label]) => choice(key, label, plugins.filter((plugin) => plugin.kind === kind)));
-  const mode = h("select", { id: "new-mode" }, ["balanced", "speed", "comprehensive"].map((value) => h("option", { value }, value)));
+  const choices = STAGES.map(([key, kind, label]) => pluginChoice(`new-${key}`, key, label, plugins.filter((plugin) => plugin.kind === kind)));
+  const mode = modeField("new-mode", "balanced");
   const form = h("form", { onsubmit: async (event) => {
     event.preventDefault();
     problem.textContent = "";
     if (!choices.every((one) => one.valid())) return form.reportValidity();
-    const pipeline = { retrieval: { mode: mode.value } };
+    const pipeline = { retrieval: { mode: mode.value() } };
     for (const one of choices) if (one.value()) pipeline[one.key] = one.value();
     try {
       await api("/collections", { json: { name: name.value, pipeline } });
@@ -148,32 +147,8 @@ async function fillCreator(creator) {
   } },
   h("div", { class: "field" }, h("label", { for: "new-name" }, "Name"), name, h("span", { class: "hint" }, "Letters, digits, _ . and -")),
   choices.map((one) => one.element),
-  h("div", { class: "field" }, h("label", { for: "new-mode" }, "Mode of questions that do not say"), mode),
+  mode.element,
   problem,
   h("div", { class: "actions" }, h("button", { class: "primary" }, "Make it")));
   creator.append(form);
-}
-
-function choice(key, label, plugins) {
-  const id = `new-${key}`;
-  const select = h("select", { id, onchange: () => draw() },
-    h("option", { value: "" }, "the default"),
-    plugins.map(({ name, version, description }) => h("option", { value: `${name}@^${version}`, title: description }, `${name} ${version}`)));
-  const settings = h("div");
-  let form = null;
-  const chosen = () => plugins.find(({ name, version }) => select.value === `${name}@^${version}`);
-  function draw() {
-    const plugin = chosen();
-    form = plugin ? schemaForm(plugin.config_schema) : null;
-    settings.replaceChildren(...(plugin ? [h("p", { class: "hint" }, plugin.description), form.element] : []));
-  }
-  return {
-    key,
-    element: h("fieldset", {}, h("legend", {}, label), h("div", { class: "field" }, h("label", { for: id }, "Plugin"), select), settings),
-    valid: () => !form || form.valid(),
-    value: () => {
-      const plugin = chosen();
-      return plugin && { plugin: select.value, config: form.value(), ...(plugin.grants.length > 0 && { grants: plugin.grants }) };
-    },
-  };
 }

@@ -4,9 +4,9 @@ import { h } from "./dom.js";
 
 let next = 1;
 
-/** A fieldset for an object schema. `value()` of what is returned gives the configuration: only what differs from the default. */
-export function schemaForm(schema, changed) {
-  const fields = Object.entries(schema?.properties ?? {}).map(([key, property]) => field(key, property, changed));
+/** A form for an object schema that begins with `given`. `value()` of what is returned gives the configuration: only what differs from the default. */
+export function schemaForm(schema, changed, given = {}) {
+  const fields = Object.entries(schema?.properties ?? {}).map(([key, property]) => field(key, property, changed, given[key] ?? property.default));
   const element = h("div", { class: "fields" }, fields.length > 0 ? fields.map((one) => one.element) : h("p", { class: "hint" }, "It has no settings."));
   return {
     element,
@@ -15,7 +15,7 @@ export function schemaForm(schema, changed) {
   };
 }
 
-function field(key, property, changed) {
+function field(key, property, changed, given) {
   const id = `field-${next++}`;
   const hint = h("span", { class: "hint", id: `${id}-hint` }, [property.description, range(property)].filter(Boolean).join(" "));
   const common = { id, "aria-describedby": `${id}-hint`, oninput: changed };
@@ -23,18 +23,18 @@ function field(key, property, changed) {
   let value;
   if (property.enum) {
     input = h("select", { ...common, onchange: changed }, property.enum.map((choice) => h("option", { value: JSON.stringify(choice) }, String(choice))));
-    input.value = JSON.stringify(property.default ?? property.enum[0]);
+    input.value = JSON.stringify(given ?? property.enum[0]);
     value = () => JSON.parse(input.value);
   } else if (property.type === "boolean") {
-    input = h("input", { ...common, type: "checkbox", checked: property.default === true });
+    input = h("input", { ...common, type: "checkbox", checked: given === true });
     value = () => input.checked;
   } else if (property.type === "integer" || property.type === "number") {
     input = h("input", { ...common, type: "number", min: property.minimum, max: property.maximum, step: property.type === "integer" ? 1 : "any" });
-    input.value = property.default ?? "";
+    input.value = given ?? "";
     value = () => (input.value === "" ? undefined : Number(input.value));
   } else if (property.type === "array" || property.type === "object") {
     input = h("textarea", { ...common, rows: 2, spellcheck: "false" });
-    input.value = property.default === undefined ? "" : JSON.stringify(property.default);
+    input.value = given === undefined ? "" : JSON.stringify(given);
     value = () => (input.value.trim() === "" ? undefined : JSON.parse(input.value));
     input.addEventListener("input", () => {
       try {
@@ -46,7 +46,7 @@ function field(key, property, changed) {
     });
   } else {
     input = h("input", { ...common, type: "text", maxlength: property.maxLength, pattern: property.pattern });
-    input.value = property.default ?? "";
+    input.value = given ?? "";
     value = () => (input.value === "" && property.default === undefined ? undefined : input.value);
   }
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
