@@ -50,6 +50,16 @@ pub enum IndexError {
         /// The collection.
         collection: CollectionKey,
     },
+    /// The Qdrant server that holds the collection cannot be used at present. Nothing is lost by it: what was asked can be asked
+    /// again when the server is back.
+    #[error("{outage}")]
+    Unavailable {
+        /// What is the matter, and whose turn it is.
+        outage: Outage,
+        /// What the server or the connection said.
+        #[source]
+        cause: Box<dyn StdError + Send + Sync>,
+    },
     /// The index has been closed.
     #[error("the index is shut down")]
     Closed,
@@ -64,6 +74,26 @@ pub enum IndexError {
     },
 }
 
+/// Why a Qdrant server cannot be used, with the remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Outage {
+    /// No connection.
+    #[error("the vector index is away: no Qdrant server answers at `qdrant.url` (start it, or correct the setting)")]
+    Unreachable,
+    /// No answer in time.
+    #[error("the Qdrant server did not answer in time (it is overloaded, or `qdrant.timeout_seconds` is too short)")]
+    Slow,
+    /// It does not take the API key.
+    #[error("the Qdrant server refuses the API key: set `qdrant.api_key` or `qdrant.api_key_file` to a key that may write")]
+    Refused,
+    /// It answers, but cannot do what it should.
+    #[error("the Qdrant server failed (its log says why; 'GET /health' tells when it is well again)")]
+    Failing,
+    /// Nothing says where it is.
+    #[error("the collection lives in a Qdrant server, and `qdrant.url` does not say where that is")]
+    NotConfigured,
+}
+
 impl IndexError {
     /// The protocol's code for it.
     pub fn code(&self) -> &'static str {
@@ -75,7 +105,12 @@ impl IndexError {
 
     /// Whether the same call may succeed later without anyone's doing.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. })
+        matches!(self, Self::Busy { .. } | Self::Unavailable { .. })
+    }
+
+    /// Whether a server is away: the same call will succeed when it is back.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
     }
 
     /// The whole story, for the log: may name paths.
@@ -92,6 +127,13 @@ impl IndexError {
 
     pub(super) fn invalid(reason: impl Into<String>) -> Self {
         Self::Invalid { reason: reason.into() }
+    }
+
+    pub(super) fn unavailable(outage: Outage, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Unavailable {
+            outage,
+            cause: cause.into(),
+        }
     }
 
     pub(super) fn engine(operation: &'static str, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

@@ -1,20 +1,26 @@
 //! The vector index: where chunks are found by meaning and by words.
 //!
-//! [`VectorIndex`] is the one interface to it; [`EmbeddedIndex`] keeps it in a directory of this machine.
-//! May depend on nothing else of Ibid's.
+//! [`VectorIndex`] is the one interface to it; [`EmbeddedIndex`] keeps it in a directory of this machine, [`RemoteIndex`] in a
+//! Qdrant server, and [`PlacedIndex`] knows which of them has which collection.
+//! May depend on `secret` and `tls`, and on nothing else of Ibid's.
 
 mod bm25;
 mod embedded;
 mod error;
+mod fields;
 mod filter;
+mod placed;
+mod remote;
 mod terms;
 mod types;
 
 pub use bm25::Bm25;
 pub use embedded::{EmbeddedIndex, EmbeddedOptions};
-pub use error::IndexError;
+pub use error::{IndexError, Outage};
 pub use filter::{DateRange, Filter};
-pub use types::{CollectionKey, Hit, MAX_BATCH_QUERIES, MAX_LIMIT, Payload, Point, Query, QueryVector, Schema, SparseVector};
+pub use placed::PlacedIndex;
+pub use remote::{Quantization, RemoteIndex, RemoteOptions};
+pub use types::{CollectionKey, Hit, MAX_BATCH_QUERIES, MAX_LIMIT, Payload, Place, Point, Query, QueryVector, Schema, SparseVector};
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -68,6 +74,13 @@ pub trait VectorIndex: Send + Sync + 'static {
     async fn vectors(&self, collection: &CollectionKey, document_id: &str, chunks: Range<u32>)
     -> Result<Vec<Option<Vec<f32>>>, IndexError>;
 
+    /// A document's chunks as they are stored, in order, to be stored elsewhere; those that are not stored are left out. Dense
+    /// vectors have length 1, as in [`vectors`](Self::vectors).
+    ///
+    /// # Errors
+    /// [`IndexError::Invalid`] for more than [`MAX_LIMIT`] chunks.
+    async fn points(&self, collection: &CollectionKey, document_id: &str, chunks: Range<u32>) -> Result<Vec<Point>, IndexError>;
+
     /// Makes all that was acknowledged so far durable against a loss of power.
     async fn flush(&self, collection: &CollectionKey) -> Result<(), IndexError>;
 
@@ -85,5 +98,7 @@ pub trait VectorIndex: Send + Sync + 'static {
 mod contract;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod remote_tests;
 #[cfg(test)]
 mod tests;

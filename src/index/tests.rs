@@ -30,27 +30,28 @@ async fn with_embedded(check: impl AsyncFn(&dyn VectorIndex)) {
     index.close().await.unwrap();
 }
 
-macro_rules! contract {
-    ($($name:ident)*) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            with_embedded(contract::$name).await;
-        })*
-    };
-}
+contract::tests!(with_embedded);
 
-contract! {
-    finds_by_meaning_and_by_words_in_one_batch
-    a_rare_word_counts_more_than_a_common_one
-    equal_hits_come_in_order_of_document_and_chunk
-    filters_restrict_by_every_field
-    storing_again_replaces
-    deleting_a_document_leaves_nothing_of_it
-    all_documents_are_listed_and_vectors_come_back
-    collections_come_and_go
-    an_unknown_collection_is_an_error_of_its_own
-    what_is_invalid_is_refused_whole
-    searches_and_updates_run_side_by_side
+/// Searching and counting never see a part of a batch: only one machine can promise that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_counted_wholly_or_not_at_all() {
+    with_embedded(async |index| {
+        let key = create(index, "whole").await;
+        let store = async {
+            for round in 0..20u32 {
+                let points = (0..20).map(|i| chunk("a", round * 20 + i, EAST, "x")).collect();
+                index.upsert(&key, points).await.unwrap();
+            }
+        };
+        let ask = async {
+            for _ in 0..40 {
+                let count = index.count(&key, Some("a")).await.unwrap();
+                assert_eq!(count % 20, 0);
+            }
+        };
+        tokio::join!(store, ask);
+    })
+    .await;
 }
 
 /// What a killed process would have left: a copy, taken while the original is open. Reading sees what the engine has

@@ -48,6 +48,37 @@ impl fmt::Display for CollectionKey {
     }
 }
 
+/// Where a collection's vectors are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In the data directory of this server.
+    Embedded,
+    /// In the Qdrant server of the settings.
+    Qdrant,
+}
+
+impl Place {
+    /// The word that stands for it in settings, in the catalog and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Qdrant => "qdrant",
+        }
+    }
+
+    /// The place that a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Embedded, Self::Qdrant].into_iter().find(|place| place.as_str() == word)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How a collection's vectors look. Dense vectors are compared by cosine, sparse ones by dot product weighted with
 /// the inverse document frequency of each term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,45 +1,22 @@
 //! Our terms in the engine's: configuration, points, filters.
 
 use super::super::error::IndexError;
+pub(super) use super::super::fields::DENSE;
+use super::super::fields::{
+    AUTHORS, CHUNK_INDEX, CREATED, DOCUMENT_ID, DOCUMENT_TYPE, FULL_SCAN_KIB, HNSW_BUILD_BEAM, HNSW_EDGES, HNSW_SEARCH_BEAM, KEYWORDS,
+    METADATA, SOURCE, SPARSE, pair, unpaired,
+};
 use super::super::filter::Filter;
-use super::super::types::{Point, Query, QueryVector, SparseVector};
+use super::super::types::{Payload, Point, Query, QueryVector, SparseVector};
 use super::EmbeddedOptions;
 use qdrant_edge::external::serde_json::{self, Value, json};
 use qdrant_edge::{
     CreateIndex, Distance, EdgeConfig, EdgeOptimizersConfig, EdgeSparseVectorParams, EdgeVectorParams, FieldIndexOperations,
     Filter as EngineFilter, HnswIndexConfig, JsonPath, Modifier, NamedQuery, PayloadFieldSchema, PayloadSchemaType, PointId,
     PointInsertOperations, PointOperations, PointStruct, QueryEnum, SearchParams, SearchRequest, UpdateOperation, Vector, VectorInternal,
-    Vectors, WalOptions, WithPayloadInterface,
+    VectorStructInternal, Vectors, WalOptions, WithPayloadInterface,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// Name of the dense vector.
-pub(super) const DENSE: &str = "dense";
-/// Name of the sparse vector.
-const SPARSE: &str = "bm25";
-
-const DOCUMENT_ID: &str = "document_id";
-const CHUNK_INDEX: &str = "chunk_index";
-const SOURCE: &str = "source";
-const DOCUMENT_TYPE: &str = "document_type";
-const AUTHORS: &str = "authors";
-const CREATED: &str = "created";
-const METADATA: &str = "metadata";
-
-/// Between a metadata key and its value: the unit separator, so that any key is just text to the engine, which would
-/// take dots and brackets in a payload's keys for a path.
-const SEPARATOR: char = '\u{1f}';
-
-/// Edges per node and candidates while building: the engine's own defaults, spelled out because the graph's quality
-/// hangs on them.
-const HNSW_EDGES: usize = 16;
-const HNSW_BUILD_BEAM: usize = 100;
-
-/// Smallest beam of a search through the graph; never below the number of hits wanted.
-const HNSW_SEARCH_BEAM: usize = 256;
-
-/// Vectors of less than this many KiB are compared one by one, also when a graph is there: as fast, and exact.
-const FULL_SCAN_KIB: usize = 10_000;
 
 /// Size of a file of the engine's log. It is never read (see `journal.rs`), only in the way.
 const LOG_SEGMENT_BYTES: usize = 8 << 20;
@@ -98,14 +75,8 @@ pub(super) fn config(dimension: u32, options: &EmbeddedOptions) -> EdgeConfig {
 
 /// Indexes for the fields that filters name.
 pub(super) fn payload_indexes() -> Result<Vec<UpdateOperation>, IndexError> {
-    let fields = [
-        (DOCUMENT_ID, PayloadSchemaType::Keyword),
-        (SOURCE, PayloadSchemaType::Keyword),
-        (DOCUMENT_TYPE, PayloadSchemaType::Keyword),
-        (AUTHORS, PayloadSchemaType::Keyword),
-        (METADATA, PayloadSchemaType::Keyword),
-        (CREATED, PayloadSchemaType::Integer),
-    ];
+    let keywords = KEYWORDS.into_iter().map(|name| (name, PayloadSchemaType::Keyword));
+    let fields = keywords.chain([(CREATED, PayloadSchemaType::Integer)]);
     let operation = |(name, kind): (&str, PayloadSchemaType)| {
         Ok(UpdateOperation::FieldIndexOperation(FieldIndexOperations::CreateIndex(
             CreateIndex {
@@ -114,7 +85,7 @@ pub(super) fn payload_indexes() -> Result<Vec<UpdateOperation>, IndexError> {
             },
         )))
     };
-    fields.into_iter().map(operation).collect()
+    fields.map(operation).collect()
 }
 
 /// The field that names the document.
@@ -175,14 +146,6 @@ fn point(point: Point) -> Result<PointStruct, IndexError> {
         payload.insert(CREATED.to_owned(), created.into());
     }
     Ok(PointStruct::new(id, Vectors::new_named(vectors), payload))
-}
-
-fn pair(key: &str, value: &str) -> String {
-    let mut pair = String::with_capacity(key.len() + 1 + value.len());
-    pair.push_str(key);
-    pair.push(SEPARATOR);
-    pair.push_str(value);
-    pair
 }
 
 /// A filter for one document.
@@ -256,4 +219,41 @@ pub(super) fn chunk_of(payload: Option<&qdrant_edge::Payload>) -> Option<(String
     let document = fields.get(DOCUMENT_ID)?.as_str()?.to_owned();
     let chunk = u32::try_from(fields.get(CHUNK_INDEX)?.as_u64()?).ok()?;
     Some((document, chunk))
+}
+
+/// The point of which the engine gives this payload and these vectors.
+pub(super) fn stored(payload: Option<&qdrant_edge::Payload>, vectors: Option<VectorStructInternal>) -> Option<Point> {
+    let (document_id, chunk_index) = chunk_of(payload)?;
+    let fields = &payload?.0;
+    let VectorStructInternal::Named(mut vectors) = vectors? else {
+        return None;
+    };
+    let VectorInternal::Dense(dense) = vectors.remove(DENSE)? else {
+        return None;
+    };
+    let sparse = match vectors.remove(SPARSE) {
+        Some(VectorInternal::Sparse(sparse)) => sparse,
+        _ => qdrant_edge::SparseVector::default(),
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let texts = |name: &str| {
+        let values = fields.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        values.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
+    Some(Point {
+        document_id,
+        chunk_index,
+        dense,
+        sparse: SparseVector {
+            indices: sparse.indices,
+            values: sparse.values,
+        },
+        payload: Payload {
+            source: text(SOURCE),
+            document_type: text(DOCUMENT_TYPE),
+            authors: texts(AUTHORS),
+            created: fields.get(CREATED).and_then(Value::as_i64),
+            metadata: texts(METADATA).iter().filter_map(|pair| unpaired(pair)).collect(),
+        },
+    })
 }

@@ -223,6 +223,18 @@ impl VectorIndex for EmbeddedIndex {
             .await
     }
 
+    async fn points(&self, collection: &CollectionKey, document_id: &str, chunks: Range<u32>) -> Result<Vec<Point>, IndexError> {
+        if chunks.len() > MAX_LIMIT {
+            return Err(IndexError::invalid(format!(
+                "points of at most {MAX_LIMIT} chunks, not {}",
+                chunks.len()
+            )));
+        }
+        let (what, document) = ("read points", document_id.to_owned());
+        self.with_shard(&self.searches, what, collection, move |shard| shard.stored(&document, chunks))
+            .await
+    }
+
     async fn flush(&self, collection: &CollectionKey) -> Result<(), IndexError> {
         self.with_shard(&self.updates, "flush", collection, Shard::flush).await
     }

@@ -3,6 +3,7 @@
 //! Lock order: `writer`, then `engine`. Searches take `engine` for reading only and never wait for writers.
 
 use super::super::error::IndexError;
+use super::super::fields::{TIE_LIMIT, TIE_MARGIN};
 use super::super::types::{CollectionKey, Hit, Point, Query, QueryVector, Schema};
 use super::journal::{self, Entry, Journal, Points, Record};
 use super::{EmbeddedOptions, engine, recovery};
@@ -19,11 +20,6 @@ use std::time::Duration;
 
 /// The journal's file.
 const JOURNAL: &str = "journal";
-/// Extra hits to fetch, so that which of several equal ones make the cut is decided by us: equal texts are common
-/// (headers, boilerplate), and the engine's order among them depends on how it happens to store them.
-const TIE_MARGIN: usize = 8;
-/// Most extra hits to fetch for that. Beyond, which of a thousand equal hits is returned may vary.
-const TIE_LIMIT: usize = 1024;
 
 /// Ids per retrieval.
 const RETRIEVE_BATCH: usize = 1000;
@@ -265,6 +261,24 @@ impl Shard {
             }
         }
         Ok(ids.iter().map(|id| found.remove(id)).collect())
+    }
+
+    /// A document's points as they are stored, in order of their chunks.
+    pub(super) fn stored(&self, document_id: &str, chunks: Range<u32>) -> Result<Vec<Point>, IndexError> {
+        const WHAT: &str = "read points";
+        let ids: Vec<_> = chunks.map(|chunk| engine::point_id(document_id, chunk)).collect();
+        let mut points = Vec::with_capacity(ids.len());
+        for batch in ids.chunks(RETRIEVE_BATCH) {
+            let records = self.with_engine(WHAT, |engine| {
+                engine.retrieve(batch, Some(WithPayloadInterface::Bool(true)), Some(WithVector::Bool(true)))
+            })?;
+            for record in records {
+                let point = engine::stored(record.payload.as_ref(), record.vector);
+                points.push(point.ok_or_else(|| IndexError::engine(WHAT, "a stored point is not as it was written"))?);
+            }
+        }
+        points.sort_by_key(|point| point.chunk_index);
+        Ok(points)
     }
 
     /// A question to the engine that costs next to nothing.
