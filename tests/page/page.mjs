@@ -157,7 +157,10 @@ try {
   await go("Monitor");
   await see(page.locator(".services .state", { hasText: "healthy" }));
   await page.waitForFunction(() => document.querySelector(".chart output")?.textContent.includes("%"));
-  say("the monitor shows the load and the services");
+  const shows = (name) => page.locator("figure.chart", { hasText: name }).locator("output");
+  await page.waitForFunction((element) => /[MG]B/.test(element.textContent), await shows("Memory of the server").elementHandle());
+  assert.match(await shows("95 % of the answers within").innerText(), /ms|s/);
+  say("the monitor shows the load, percentiles, memory and the services");
   await accessible("monitor");
   await shot("monitor");
 
