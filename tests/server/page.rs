@@ -1,8 +1,11 @@
 //! The page for people, driven in a real browser (see `tests/page/page.mjs`), and what its files are served with.
 
+use crate::support::tokens::{SECRET, token};
 use crate::support::{Server, files, within};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
 /// The browser's driver, installed once for all runs by npm in the versions of its lock file.
@@ -10,7 +13,7 @@ async fn driver() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&home).unwrap();
-    for file in ["package.json", "package-lock.json", "page.mjs"] {
+    for file in ["package.json", "package-lock.json", "browser.mjs", "page.mjs", "away.mjs"] {
         std::fs::copy(source.join(file), home.join(file)).unwrap();
     }
     let installed =
@@ -56,6 +59,52 @@ async fn in_a_browser() {
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr)
     );
+}
+
+#[tokio::test]
+async fn with_credentials_and_a_server_that_goes_away() {
+    let home = driver().await;
+    let secret = format!("auth.secret={SECRET}");
+    let mut server = Server::start("page-away", &["auth.enabled=true", &secret]);
+    server.keep_address();
+    let documents = tempfile::tempdir().unwrap();
+    let file = documents.path().join("ferries.html");
+    // Long on the way, soon read.
+    let comment = "passed over ".repeat(1 << 20);
+    std::fs::write(
+        &file,
+        format!("<!-- {comment} --><h1>Ferries</h1><p>The ferry to the island costs seventeen kronor.</p>"),
+    )
+    .unwrap();
+    let mut browser = Command::new("node")
+        .arg("away.mjs")
+        .arg(server.url())
+        .arg(token(json!({ "sub": "ada", "scope": "admin" })))
+        .arg(&file)
+        .current_dir(&home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node is missing: run `make test-tools`");
+    let mut errors = browser.stderr.take().unwrap();
+    let errors = tokio::spawn(async move {
+        let mut text = String::new();
+        errors.read_to_string(&mut text).await.map(|_| text)
+    });
+    let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    while let Some(line) = within("the browser", lines.next_line()).await.unwrap() {
+        match line.as_str() {
+            "away" => server.kill9(),
+            "back" => server.restart(),
+            _ => {}
+        }
+        said.push(line);
+    }
+    let status = browser.wait().await.unwrap();
+    assert!(status.success(), "{said:#?}\n{}", errors.await.unwrap().unwrap());
 }
 
 #[tokio::test]

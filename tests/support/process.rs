@@ -86,6 +86,7 @@ pub struct Server {
     home: TempDir,
     name: &'static str,
     settings: Vec<String>,
+    listen: String,
 }
 
 struct Process {
@@ -106,6 +107,7 @@ impl Server {
             home,
             name,
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            listen: "127.0.0.1:0".to_owned(),
         };
         let _ = std::fs::remove_file(server.log_path());
         server.launch();
@@ -131,6 +133,11 @@ impl Server {
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "the server still runs");
         self.launch();
+    }
+
+    /// Has it listen at this address when it is started again, for clients that come back.
+    pub fn keep_address(&mut self) {
+        self.listen = self.address().to_owned();
     }
 
     /// Ends it as a power cut would: no warning, no time.
@@ -221,7 +228,7 @@ impl Server {
         let mut command = program(self.home.path());
         command
             .arg("serve")
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", &self.listen])
             .arg("--data-dir")
             .arg(self.data_dir())
             .arg("--share-dir")

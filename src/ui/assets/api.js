@@ -33,6 +33,7 @@ export function login(why) {
     document.getElementById("login-why").textContent = why;
     input.value = "";
     dialog.returnValue = "cancel";
+    document.getElementById("login-cancel").onclick = () => dialog.close("cancel");
     dialog.showModal();
     dialog.addEventListener("close", () => {
       const given = dialog.returnValue === "ok" && input.value.trim();
