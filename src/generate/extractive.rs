@@ -118,7 +118,7 @@ const CONFIDENCE: [f32; 4] = [5.9, 2.4, 14.58, -20.4];
 impl Generator for Extractive {
     async fn generate(&self, request: Request, sink: Sink) -> Result<Made, GenerateError> {
         let effort = effort(request.mode);
-        let asked = asks_for_figure(&request.question);
+        let asked = figures::asks_for_figure(&request.question);
         let years = figures::years_asked(&request.question);
         let wanted = format!("{} {}", request.question, request.phrasings.join(" "));
         let mut candidates = candidates(&wanted, &request.passages, asked, effort.candidates);
@@ -253,49 +253,6 @@ fn is_heading(text: &str) -> bool {
 fn is_question(text: &str) -> bool {
     let end = text.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '”' | '*' | '_' | ')'));
     end.ends_with(['?', '？', '؟'])
-}
-
-/// Whether a question wants a figure.
-fn asks_for_figure(question: &str) -> bool {
-    const CUES: [&str; 30] = [
-        "how much",
-        "how many",
-        "how high",
-        "how large",
-        "how big",
-        "amount",
-        "total",
-        "percent",
-        "percentage",
-        "number of",
-        "value of",
-        "ratio",
-        "rate",
-        "margin",
-        "revenue",
-        "sales",
-        "income",
-        "cost",
-        "costs",
-        "price",
-        "expense",
-        "expenses",
-        "million",
-        "millions",
-        "billion",
-        "billions",
-        "wie viel",
-        "wie hoch",
-        "combien",
-        "сколько",
-    ];
-    let words: Vec<String> = question
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect();
-    let line = format!(" {} ", words.join(" "));
-    CUES.iter().any(|cue| line.contains(&format!(" {cue} "))) || ["多少", "いくら", "几", "كم"].iter().any(|cue| question.contains(cue))
 }
 
 /// The row's label and the figures of the years that were asked for, if its columns' years are known: `Net sales, 2018:
@@ -453,7 +410,7 @@ mod tests {
         let text = "(Millions) 2018 2017\nNet income 5,363 4,869\nNet sales $ 32,765 $ 31,657";
         let passages = [passage(text, 0.9)];
         let question = "What were the net sales in FY2017?";
-        assert!(asks_for_figure(question));
+        assert!(figures::asks_for_figure(question));
         let found = candidates(question, &passages, true, 10);
         assert!(found[0].fits);
         assert_eq!(

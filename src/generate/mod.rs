@@ -11,6 +11,7 @@ mod sentences;
 mod words;
 
 pub use extractive::Extractive;
+pub use figures::{asks_for_figure, density};
 pub use llm::{Llm, LlmError, OpenAi};
 
 use crate::document::Span;

@@ -350,11 +350,14 @@ fn year_fit(profile: &Profile, periods: &[Period]) -> f32 {
     profile.years.iter().map(fit).fold(0.0, f32::max)
 }
 
+/// How well a document's quarters fit those asked for. Who asks for none means whole years: the report of one, or of its last quarter,
+/// which tells of the year as well.
 fn quarter_fit(profile: &Profile, periods: &[Period]) -> f32 {
-    let fits = periods
-        .iter()
-        .filter_map(|period| period.quarter)
-        .any(|quarter| profile.quarters.contains(&quarter));
+    let mut asked = periods.iter().filter_map(|period| period.quarter).peekable();
+    let fits = match asked.peek() {
+        None => !periods.is_empty() && (profile.quarters.is_empty() || profile.quarters.contains(&4)),
+        Some(_) => asked.any(|quarter| profile.quarters.contains(&quarter)),
+    };
     if fits { 1.0 } else { 0.0 }
 }
 
@@ -378,6 +381,8 @@ mod tests {
             ("ACME_2018_10K.pdf", ""),
             ("ACME_2018Q2_10Q.pdf", ""),
             ("BESTBUY_2018_10K.pdf", ""),
+            ("BOLT_2018Q3_10Q.pdf", ""),
+            ("BOLT_2018Q4_EARNINGS.pdf", ""),
             (
                 "JOHNSON_JOHNSON_2023_8K_dated-2023-08-30.pdf",
                 "Johnson & Johnson (JNJ), New York Stock Exchange",
@@ -403,6 +408,8 @@ mod tests {
             ("What was ACME's capex from 2016 to 2017?", vec!["ACME"], "ACME_2017_10K.pdf"),
             ("Acme's revenue in Q2 of FY18", vec!["Acme"], "ACME_2018Q2_10Q.pdf"),
             ("Acme's revenue in 2Q18", vec!["Acme"], "ACME_2018Q2_10Q.pdf"),
+            // A year is told by its own report, or by that of its last quarter.
+            ("Revenue of Bolt in 2018?", vec!["Bolt"], "BOLT_2018Q4_EARNINGS.pdf"),
             ("How many stores does Best Buy have?", vec!["Best Buy"], "BESTBUY_2018_10K.pdf"),
             ("What did JnJ gain?", vec!["JnJ"], "JOHNSON_JOHNSON_2023_8K_dated-2023-08-30.pdf"),
             ("What is MGM's EBITDAR?", vec!["MGM"], "MGMRESORTS_2022Q4_EARNINGS.pdf"),

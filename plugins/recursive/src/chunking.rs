@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::layout::layout;
 use crate::packing::Packer;
+use crate::titles::Titles;
 use prose::boundary::Strength;
 use prose::document::{Chunk, Document, Span, is_white};
 use prose::headings::{Headings, name_of};
@@ -19,6 +20,7 @@ pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Ch
     let mut start = within.start;
     let mut before = Strength::Page;
     let mut after_heading = false;
+    let mut titles = Titles::default();
     while start < end {
         let mut text = document.text(Span {
             start,
@@ -53,7 +55,12 @@ pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Ch
             _ => (window.end, Strength::Word),
         };
         after_heading = atoms.last().map_or(after_heading, |atom| atom.heading.is_some());
+        let mut begun = pages.iter().filter(|page| page.start >= window.start).peekable();
         for atom in refine(document, &text, window.start, atoms, room) {
+            while let Some(page) = begun.next_if(|page| page.start <= atom.at.start) {
+                let top = text.get((page.start - window.start) as usize..).unwrap_or_default();
+                packer.title(titles.of(page.start, top));
+            }
             let name = atom.heading.and_then(|_| name_of(&text, window.start, atom.at));
             packer.push(atom, name);
         }

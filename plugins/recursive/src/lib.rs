@@ -8,6 +8,7 @@ pub mod chunking;
 pub mod config;
 pub mod layout;
 pub mod packing;
+pub mod titles;
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -6,6 +6,9 @@ use prose::document::{Chunk, Span};
 use prose::headings::Headings;
 use prose::refine::{Atom, Room};
 
+/// What stands at the top of a page and has fewer tokens is a running head.
+const RUNNING_HEAD: u32 = 12;
+
 /// Takes atoms in order and makes chunks of them.
 #[derive(Debug)]
 pub struct Packer {
@@ -20,6 +23,10 @@ pub struct Packer {
     /// Tokens of the open atoms.
     tokens: u32,
     headings: Headings,
+    /// Lines of the title of the page that the next atom is on.
+    title: Vec<Span>,
+    /// Whether the page has no chunk yet.
+    at_top: bool,
     chunks: Vec<Chunk>,
 }
 
@@ -36,8 +43,17 @@ impl Packer {
             repeated: 0,
             tokens: 0,
             headings,
+            title: Vec::new(),
+            at_top: false,
             chunks: Vec::new(),
         }
+    }
+
+    /// Begins a page with these lines as its title.
+    pub fn title(&mut self, lines: Vec<Span>) {
+        self.close(self.open.len(), Strength::Page);
+        self.title = lines;
+        self.at_top = true;
     }
 
     /// Adds the next atom; `name` is its text without marks, if it is a heading.
@@ -109,13 +125,19 @@ impl Packer {
                 start: first.at.start,
                 end: last.at.end,
             };
+            let chunk = self.open.get(..end).unwrap_or_default();
+            let tokens: u32 = chunk.iter().map(|(atom, _)| atom.tokens).sum();
+            let is_head = self.at_top && tokens < RUNNING_HEAD && chunk.iter().all(|(atom, _)| atom.heading.is_none());
             let context = match self.context {
+                // A running head alone answers nothing, and must not be found by what stands around it.
+                Context::Headings if is_head => Vec::new(),
                 Context::Headings => {
                     let headers = self.open.iter().take(end).filter_map(|(atom, _)| atom.title);
-                    above.context(at, headers, self.room.tokens)
+                    above.context(at, self.title.iter().copied().chain(headers), self.room.tokens)
                 }
                 Context::None => Vec::new(),
             };
+            self.at_top = false;
             self.chunks.push(Chunk { at, context });
         }
         let start = if strength >= Strength::Section {

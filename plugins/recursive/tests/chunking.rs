@@ -35,6 +35,52 @@ fn a_short_document_is_one_chunk() {
 }
 
 #[test]
+fn chunks_are_given_the_title_of_their_page_and_running_heads_nothing() {
+    let pages = [
+        "Acme\n\nBalance Sheets\n\nCash 12 13\n\nInventories 14 15\n\n",
+        "Acme\n\nCash Flows\n\nNet income attributable to all of the shareholders of the company 16 17\n\nDividends paid to all of the shareholders in that year 18 19\n\n",
+    ];
+    let mut document = Memory::new(&pages.concat());
+    let half = pages[0].len() as u32;
+    document.pages = vec![
+        Span { start: 0, end: half },
+        Span {
+            start: half,
+            end: document.len(),
+        },
+    ];
+    let found = chunks_of(&document, &config(16, 0));
+    let context = |chunk: &Chunk| chunk.context.iter().map(|at| document.get(*at).to_owned()).collect::<Vec<_>>();
+    // Its own chunk holds the title; the chunks below are given it.
+    let paid = found
+        .iter()
+        .find(|chunk| document.get(chunk.at).contains("Dividends"))
+        .expect("a chunk");
+    assert!(!document.get(paid.at).contains("Cash Flows"), "the chunk is too long to tell");
+    assert_eq!(context(paid), ["Cash Flows"]);
+    assert!(context(&found[0]).is_empty(), "{:?}", context(&found[0]));
+
+    let pages = [
+        "Balance Sheets\n\nCash 12 13\n\n",
+        "Contents\n\nCash Flows\n\nNet income attributable to all of the shareholders 16 17",
+    ];
+    let mut document = Memory::new(&pages.concat())
+        .unit("Balance Sheets", Kind::Heading(1))
+        .unit("Cash Flows", Kind::Heading(1));
+    let half = pages[0].len() as u32;
+    document.pages = vec![
+        Span { start: 0, end: half },
+        Span {
+            start: half,
+            end: document.len(),
+        },
+    ];
+    let found = chunks_of(&document, &Config::default());
+    assert_eq!(document.get(found[1].at), "Contents");
+    assert!(found[1].context.is_empty());
+}
+
+#[test]
 fn chunks_end_at_paragraphs_then_sentences() {
     let text =
         "One two three four five six. One two three four five six.\n\nUno dos tres cuatro. Uno dos tres cuatro. Uno dos tres cuatro.";

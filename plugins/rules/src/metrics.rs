@@ -67,8 +67,40 @@ const METRICS: [(&[&str], &str); 28] = [
     (&["book value"], "total assets, total liabilities, total shareholders' equity"),
 ];
 
+/// Names of the three statements in questions, in the singular and lower case, and what they are called in reports.
+const STATEMENTS: [(&[&str], &str); 3] = [
+    (
+        &[
+            "income statement",
+            "statement of income",
+            "statement of operation",
+            "statement of earning",
+            "p&l",
+            "profit and loss",
+        ],
+        "consolidated statements of income, statements of operations, statements of earnings",
+    ),
+    (
+        &["balance sheet", "statement of financial position"],
+        "consolidated balance sheets, statements of financial position",
+    ),
+    (
+        &["cash flow statement", "cashflow statement", "statement of cash flow"],
+        "consolidated statements of cash flows",
+    ),
+];
+
+/// What the statements that a question names are called in reports; `None` if it names none.
+pub fn statements(words: &[Word]) -> Option<String> {
+    named(words, &STATEMENTS)
+}
+
 /// The rows that the figures in a question are made of; `None` if it names none.
 pub fn rows(words: &[Word]) -> Option<String> {
+    named(words, &METRICS)
+}
+
+fn named(words: &[Word], table: &[(&[&str], &str)]) -> Option<String> {
     let text: String = words.iter().flat_map(|word| [" ", singular(&word.lower)]).chain([" "]).collect();
     let is_named = |name: &&str| {
         text.match_indices(*name).any(|(at, _)| {
@@ -76,7 +108,7 @@ pub fn rows(words: &[Word]) -> Option<String> {
             before == Some(&b' ') && text.as_bytes().get(at + name.len()) == Some(&b' ')
         })
     };
-    let named: Vec<&str> = METRICS
+    let named: Vec<&str> = table
         .iter()
         .filter(|(names, _)| names.iter().any(is_named))
         .map(|(_, rows)| *rows)
@@ -117,8 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn statements_are_told_by_what_reports_call_them() {
+        let all = STATEMENTS.map(|(_, names)| names).join(", ");
+        for (question, expected) in [
+            (
+                "Use the P&L, the balance sheet and the statement of cash flows.",
+                Some(all.as_str()),
+            ),
+            ("By the cash flow statements, what was paid?", Some(STATEMENTS[2].1)),
+            ("What is the company's statement on income inequality?", None),
+        ] {
+            assert_eq!(statements(&words(question)).as_deref(), expected, "{question}");
+        }
+    }
+
+    #[test]
     fn names_are_as_questions_are_compared() {
-        for name in METRICS.iter().flat_map(|(names, _)| *names) {
+        for name in METRICS.iter().chain(&STATEMENTS).flat_map(|(names, _)| *names) {
             let read: Vec<Word> = words(name);
             let text: Vec<&str> = read.iter().map(|word| singular(&word.lower)).collect();
             assert_eq!(text.join(" "), *name);

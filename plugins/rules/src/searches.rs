@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// Weight of the search for the rows that a figure is made of.
 const ROWS: f32 = 0.4;
+/// Weight of the search for a statement by the names that reports give it.
+const STATEMENT: f32 = 0.4;
 /// Weight of the search for one side of a comparison; the question's own is 1.
 const SIDE: f32 = 0.7;
 /// Weight of the question with its abbreviations spelled out.
@@ -42,6 +44,8 @@ pub fn searches(
     let mut found = vec![(query.to_owned(), 1.0)];
     let is_english = language.is_none_or(|language| language == "en");
     if config.expansion && is_english {
+        let statements = metrics::statements(words).map(|names| (names, STATEMENT));
+        found.extend(statements);
         found.extend(metrics::rows(words).map(|rows| (rows, ROWS)));
     }
     if effort == Effort::Full && intent == Intent::Comparative {
@@ -269,6 +273,18 @@ mod tests {
         );
         let texts: Vec<&str> = balanced.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(texts, [question, "gross profit, cost of sales, net sales"]);
+    }
+
+    #[test]
+    fn statements_are_searched_for_by_the_names_that_reports_give_them() {
+        check(
+            "What was the capex by the cash flow statement?",
+            &[
+                ("consolidated statements of cash flows", STATEMENT),
+                ("capital expenditures, purchases of property, plant and equipment", ROWS),
+                ("What was the capital expenditure by the cash flow statement?", SPELLED_OUT),
+            ],
+        );
     }
 
     #[test]

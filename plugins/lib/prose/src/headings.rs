@@ -59,7 +59,7 @@ impl Headings {
         }
         let mut left = tokens.saturating_mul(2 * CONTEXT_BYTES);
         for header in headers {
-            if context.last() == Some(&header) || at.contains(header) {
+            if context.contains(&header) || at.contains(header) {
                 continue;
             }
             let Some(rest) = left.checked_sub(header.len()) else { continue };
