@@ -18,8 +18,8 @@ pub use error::CatalogError;
 pub use sqlite::{SqliteCatalog, SqliteOptions};
 pub use types::{
     Chunk, Collection, CollectionState, CollectionStats, Creation, DeletionReceipt, DocumentError, DocumentQuery, DocumentRecord,
-    DocumentSort, DocumentState, Event, Extracted, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Upload, UploadResult,
-    UploadStatus,
+    DocumentSort, DocumentState, Event, Extracted, IndexPlace, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Upload,
+    UploadResult, UploadStatus,
 };
 pub use validate::collection_name as validate_collection_name;
 
@@ -39,7 +39,14 @@ pub trait Catalog: Send + Sync {
     /// Makes a collection and records `event` for it. `name` has 1 to 64 characters of
     /// `A-Z a-z 0-9 _ . -` and starts with a letter or digit, else `VALIDATION_ERROR`; taken by a live
     /// collection: `CONFLICT`.
-    async fn create_collection(&self, name: &str, pipeline: &Value, lock: &Value, event: NewEvent) -> Result<(Collection, Event)>;
+    async fn create_collection(
+        &self,
+        name: &str,
+        pipeline: &Value,
+        lock: &Value,
+        place: IndexPlace,
+        event: NewEvent,
+    ) -> Result<(Collection, Event)>;
     /// The live collection of a name, else `COLLECTION_NOT_FOUND`.
     async fn collection(&self, name: &str) -> Result<Collection>;
     /// The collection of an identifier, live or being deleted, else `COLLECTION_NOT_FOUND`.
@@ -48,6 +55,12 @@ pub trait Catalog: Send + Sync {
     async fn collections(&self) -> Result<Vec<Collection>>;
     /// Puts another pipeline and lock in place and records `event`; `None` if the collection is not live.
     async fn set_pipeline(&self, id: &str, pipeline: &Value, lock: &Value, event: NewEvent) -> Result<Option<Event>>;
+    /// Notes that a live collection is to move to another place; `false` if it is there, or moves already.
+    async fn begin_move(&self, id: &str, to: IndexPlace) -> Result<bool>;
+    /// Notes that a live collection does not move any more; `false` if it did not.
+    async fn stop_move(&self, id: &str) -> Result<bool>;
+    /// A live collection that moves is at its new place from now on, and records `event`; `None` if it does not move.
+    async fn finish_move(&self, id: &str, event: NewEvent) -> Result<Option<Event>>;
     /// Begins to delete a live collection: its name is free from now on, its documents are `deleting` (also those in
     /// the middle of processing) and its open uploads `cancelled`. Else `COLLECTION_NOT_FOUND`.
     async fn begin_delete_collection(&self, name: &str) -> Result<Collection>;

@@ -42,6 +42,16 @@ words! {
 }
 
 words! {
+    /// Where a collection's vectors are kept.
+    IndexPlace {
+        /// In the data directory of the server.
+        Embedded = "embedded",
+        /// In a Qdrant server.
+        Qdrant = "qdrant",
+    }
+}
+
+words! {
     /// How far a document is. The first six follow one another; a query sees `Live` ones only.
     DocumentState {
         /// The bytes are stored.
@@ -120,6 +130,10 @@ pub struct Collection {
     pub pipeline: Value,
     /// What the pipeline resolved to: digests, hashes, numbers.
     pub lock: Value,
+    /// Where its vectors are.
+    pub place: IndexPlace,
+    /// Where they are being moved to, if they are.
+    pub moving_to: Option<IndexPlace>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -518,6 +518,17 @@ pub enum CollectionAction {
         /// Its name
         name: String,
     },
+    /// Move one between the server's own index and a Qdrant server, without embedding anything again
+    Move {
+        /// Its name
+        name: String,
+        /// Where to; the place where it is stops a move
+        #[arg(long, value_name = "INDEX", value_parser = ["embedded", "qdrant"])]
+        to: String,
+        /// Do not wait until it is there
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// Delete one with all its documents
     Delete {
         /// Its name

@@ -5,6 +5,10 @@ use super::client::Client;
 use super::documents::confirm;
 use super::{CliError, console};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How often a move is looked at.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Lists, makes, shows or deletes.
 pub async fn run(client: &Client, args: CollectionsArgs) -> Result<(), CliError> {
@@ -47,6 +51,21 @@ pub async fn run(client: &Client, args: CollectionsArgs) -> Result<(), CliError>
             // It holds the pipeline and its lock, which have no shorter form that is not JSON.
             console::json(&client.get(&["collections", &name, "info"], &[]).await?)
         }
+        CollectionAction::Move { name, to, no_wait } => {
+            let place = move_to(client, &name, &to, !no_wait && !args.json).await?;
+            if args.json {
+                return console::json(&place);
+            }
+            let moving = place.get("move").cloned().unwrap_or_default();
+            match text(&moving, "status").as_str() {
+                "failed" if text(&place, "index") != to => Err(CliError::Failed(format!(
+                    "The collection {name} was not moved: {}",
+                    moving.get("message").and_then(Value::as_str).unwrap_or("the server's log says why")
+                ))),
+                "moving" => console::line(&format!("The collection {name} is being moved to {to}.")),
+                _ => console::line(&format!("The collection {name} is in {to}.")),
+            }
+        }
         CollectionAction::Delete { name, yes } => {
             if !yes {
                 let info = client.get(&["collections", &name, "info"], &[]).await?;
@@ -61,6 +80,31 @@ pub async fn run(client: &Client, args: CollectionsArgs) -> Result<(), CliError>
             }
         }
     }
+}
+
+/// Has a collection moved, and waits for it if that is wanted.
+async fn move_to(client: &Client, name: &str, to: &str, wait: bool) -> Result<Value, CliError> {
+    let path = ["collections", name, "index"];
+    let mut place = client.put(&path, &[], &json!({ "index": to })).await?;
+    let mut told = String::new();
+    while wait && place.get("move").is_some_and(|moving| text(moving, "status") == "moving") {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        place = client.get(&path, &[]).await?;
+        let moving = place.get("move").cloned().unwrap_or_default();
+        let state = match moving.get("message").and_then(Value::as_str) {
+            Some(message) => message.to_owned(),
+            None => format!(
+                "{} of {} chunks copied",
+                console::grouped(number(&moving, "chunks_copied")),
+                console::grouped(number(&moving, "chunks_total"))
+            ),
+        };
+        if state != told {
+            console::note(&state);
+            told = state;
+        }
+    }
+    Ok(place)
 }
 
 fn row(collection: &Value) -> Vec<String> {

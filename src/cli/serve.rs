@@ -6,6 +6,7 @@ use super::{CliError, console, tools};
 use crate::auth::{Authenticator, Subject};
 use crate::config::{Effective, LlmOnFailure, Settings};
 use crate::generate::llm::LlmSettings;
+use crate::index::RemoteOptions;
 use crate::pipeline::{Engine, EngineSettings, OnFailure};
 use crate::secret::Secret;
 use crate::server::{AlertLevels, Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, TlsFiles};
@@ -154,6 +155,8 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
             LlmOnFailure::Fail => OnFailure::Fail,
             LlmOnFailure::Fallback => OnFailure::Fallback,
         },
+        default_place: settings.index.default,
+        qdrant: qdrant_options(settings)?,
         plugin_install: settings.plugins.install,
         allowed_plugins: settings.plugins.allow.clone(),
         ..EngineSettings::new(&settings.data_dir, &settings.share_dir)
@@ -168,19 +171,7 @@ pub fn llm_settings(settings: &Settings) -> Result<LlmSettings, CliError> {
     let llm = &settings.llm;
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let path = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
-    let api_key = match (path(&llm.api_key_file), llm.api_key.is_empty()) {
-        (None, true) => None,
-        (None, false) => Some(llm.api_key.clone()),
-        (Some(_), false) => return Err(CliError::Usage("set `llm.api_key` or `llm.api_key_file`, not both".to_owned())),
-        (Some(file), true) => match std::fs::read_to_string(&file) {
-            Ok(key) if !key.trim().is_empty() => Some(Secret::new(key.trim())),
-            Ok(_) => return Err(CliError::Usage(format!("`llm.api_key_file`: {} holds no key", file.display()))),
-            Err(error) => {
-                let message = format!("`llm.api_key_file`: {} cannot be read: {error}", file.display());
-                return Err(CliError::Usage(message));
-            }
-        },
-    };
+    let api_key = key_of("llm", &llm.api_key, &llm.api_key_file)?;
     Ok(LlmSettings {
         base_url: given(&llm.base_url),
         model: given(&llm.model),
@@ -196,6 +187,58 @@ pub fn llm_settings(settings: &Settings) -> Result<LlmSettings, CliError> {
         answer_timeout: Duration::from_secs(llm.answer_timeout_seconds),
         retries: llm.retries,
     })
+}
+
+/// The key of a section that has `api_key` and `api_key_file`.
+///
+/// # Errors
+/// If the file cannot be read, or there are two keys.
+fn key_of(section: &str, key: &Secret, file: &Path) -> Result<Option<Secret>, CliError> {
+    match (file.as_os_str().is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Ok(Some(key.clone())),
+        (false, false) => Err(CliError::Usage(format!(
+            "set `{section}.api_key` or `{section}.api_key_file`, not both"
+        ))),
+        (false, true) => match std::fs::read_to_string(file) {
+            Ok(key) if !key.trim().is_empty() => Ok(Some(Secret::new(key.trim()))),
+            Ok(_) => Err(CliError::Usage(format!(
+                "`{section}.api_key_file`: {} holds no key",
+                file.display()
+            ))),
+            Err(error) => {
+                let message = format!("`{section}.api_key_file`: {} cannot be read: {error}", file.display());
+                Err(CliError::Usage(message))
+            }
+        },
+    }
+}
+
+/// What the index takes of section `qdrant`; `None` where it names no server.
+///
+/// # Errors
+/// If the file of the key cannot be read, or there are two keys.
+pub fn qdrant_options(settings: &Settings) -> Result<Option<RemoteOptions>, CliError> {
+    let qdrant = &settings.qdrant;
+    if qdrant.url.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(RemoteOptions {
+        url: qdrant.url.clone(),
+        api_key: key_of("qdrant", &qdrant.api_key, &qdrant.api_key_file)?,
+        prefix: qdrant.collection_prefix.clone(),
+        timeout: Duration::from_secs(qdrant.timeout_seconds),
+        connect_timeout: Duration::from_secs(qdrant.connect_timeout_seconds),
+        retries: qdrant.retries,
+        request_bytes: qdrant.request_bytes,
+        shards: Some(qdrant.shards).filter(|shards| *shards > 0),
+        replicas: qdrant.replicas,
+        write_consistency: qdrant.write_consistency,
+        quantization: qdrant.quantization,
+        vectors_on_disk: qdrant.vectors_on_disk,
+        graph_on_disk: qdrant.graph_on_disk,
+        payload_on_disk: qdrant.payload_on_disk,
+    }))
 }
 
 /// What the server takes of the settings.
@@ -414,6 +457,13 @@ mod tests {
             (engine.max_waiting_queries, engine.max_open_uploads),
             (defaults.max_waiting_queries, defaults.max_open_uploads)
         );
+        assert!(engine.qdrant.is_none());
+        settings.qdrant.url = "http://127.0.0.1:6334".to_owned();
+        let qdrant = qdrant_options(&settings).unwrap().unwrap();
+        let defaults = RemoteOptions::new(&settings.qdrant.url);
+        assert_eq!(format!("{qdrant:?}"), format!("{defaults:?}"));
+        settings.qdrant.api_key_file = "/no/such/file".into();
+        assert!(matches!(qdrant_options(&settings), Err(CliError::Usage(message)) if message.contains("`qdrant.api_key_file`")));
         settings.server.trusted_proxies = vec!["proxy.example.org".to_owned()];
         assert!(matches!(server_settings(&settings), Err(CliError::Usage(message)) if message.contains("server.trusted_proxies")));
         settings.server.trusted_proxies.clear();

@@ -1,6 +1,7 @@
 //! The settings as the program uses them.
 
 use crate::embed::{Device, Precision, RuntimeChoice};
+use crate::index::{Place, Quantization};
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -24,6 +25,10 @@ pub struct Settings {
     pub embedder: EmbedderSettings,
     /// Uploads.
     pub ingest: IngestSettings,
+    /// Where vectors are kept.
+    pub index: IndexSettings,
+    /// The Qdrant server that may keep them.
+    pub qdrant: QdrantSettings,
     /// Plugins.
     pub plugins: PluginSettings,
     /// Questions.
@@ -151,6 +156,50 @@ pub struct IngestSettings {
     pub resumable_uploads: usize,
     /// Seconds that one may.
     pub resumable_seconds: u64,
+}
+
+/// Section `index`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexSettings {
+    /// Where new collections are kept.
+    pub default: Place,
+}
+
+/// Section `qdrant`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QdrantSettings {
+    /// Its gRPC interface; empty for none.
+    pub url: String,
+    /// Its key; empty for none.
+    pub api_key: Secret,
+    /// A file that holds the key; empty for none.
+    pub api_key_file: PathBuf,
+    /// What names of collections begin with.
+    pub collection_prefix: String,
+    /// Seconds for a request.
+    pub timeout_seconds: u64,
+    /// Seconds to connect.
+    pub connect_timeout_seconds: u64,
+    /// Times that a write is sent again.
+    pub retries: u32,
+    /// Bytes of points in a request.
+    pub request_bytes: usize,
+    /// Shards of a new collection; 0 for one on each node.
+    pub shards: u32,
+    /// Nodes that have each shard.
+    pub replicas: u32,
+    /// Replicas that must have stored a point.
+    pub write_consistency: u32,
+    /// How vectors are compressed.
+    pub quantization: Quantization,
+    /// Whether vectors stay on disk.
+    pub vectors_on_disk: bool,
+    /// Whether the graph does.
+    pub graph_on_disk: bool,
+    /// Whether payloads do.
+    pub payload_on_disk: bool,
 }
 
 /// Section `plugins`.

@@ -6,7 +6,7 @@ use super::spec::Pipeline;
 use super::timestamp;
 use crate::auth::Subject;
 use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
-use crate::index::{CollectionKey, Schema};
+use crate::index::{CollectionKey, Place, Schema, VectorIndex};
 use crate::protocol::{ApiError, CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection, DeletedCollection};
 use serde_json::json;
 use std::sync::{Arc, PoisonError};
@@ -68,23 +68,46 @@ impl Engine {
             )
             .with("collection_name", new.name));
         }
+        let place = match new.index.as_deref() {
+            None => self.settings.default_place,
+            Some(word) => Place::parse(word).ok_or_else(|| ApiError::validation("index", "must be `embedded` or `qdrant`"))?,
+        };
         let pipeline = Pipeline::parse(new.pipeline.unwrap_or_else(|| json!({})))?;
-        let collection = self.make_collection(&new.name, pipeline).await.map_err(|error| match error {
-            // The body of this request calls it `name`.
-            PipelineError::Catalog(CatalogError::Validation { issue, .. }) => ApiError::validation("name", issue),
-            other => other.told(""),
-        })?;
+        let collection = self
+            .make_collection(&new.name, pipeline, place)
+            .await
+            .map_err(|error| match error {
+                // The body of this request calls it `name`.
+                PipelineError::Catalog(CatalogError::Validation { issue, .. }) => ApiError::validation("name", issue),
+                other => other.told(""),
+            })?;
         Ok(info(&collection, Counts::default(), true))
     }
 
-    async fn make_collection(&self, name: &str, pipeline: Pipeline) -> Result<Collection, PipelineError> {
+    async fn make_collection(&self, name: &str, pipeline: Pipeline, place: Place) -> Result<Collection, PipelineError> {
         let resolved = self.resolve("unnamed", name, pipeline)?;
         let pipeline = serde_json::to_value(&resolved.pipeline).map_err(ser)?;
         let lock = serde_json::to_value(&resolved.lock).map_err(ser)?;
         let event = NewEvent::new("collection_created", json!({ "timestamp": timestamp::now() }));
-        let (collection, event) = self.catalog.create_collection(name, &pipeline, &lock, event).await?;
-        self.make_index(&collection.id).await?;
+        // Before anything is made: where the index cannot be used, nothing has happened.
+        if place == Place::Qdrant {
+            self.index.at(place)?.health().await?;
+        }
+        let (collection, event) = self.catalog.create_collection(name, &pipeline, &lock, place.into(), event).await?;
+        self.index.put(&CollectionKey::new(&collection.id)?, place);
+        let made = self.make_index(&collection.id).await;
         self.tell(event);
+        if let Err(error) = made {
+            // Without an index it is no collection: it goes again. Where that fails, the reconciliation finds it.
+            let gone = async {
+                let collection = self.catalog.begin_delete_collection(name).await?;
+                self.finish_deleting_collection(&collection).await
+            };
+            if let Err(error) = gone.await {
+                tracing::warn!(collection = name, %error, "a collection that could not be made will be removed later");
+            }
+            return Err(error);
+        }
         Ok(collection)
     }
 
@@ -103,7 +126,7 @@ impl Engine {
             Err(CatalogError::CollectionNotFound(_)) => {}
             other => return Ok(other?),
         }
-        match self.make_collection(name, Pipeline::default()).await {
+        match self.make_collection(name, Pipeline::default(), self.settings.default_place).await {
             // Two first uploads at once: the other one made it.
             Err(PipelineError::Catalog(CatalogError::Conflict(_))) => Ok(self.catalog.collection(name).await?),
             other => other,
@@ -146,7 +169,12 @@ impl Engine {
         for document in &documents {
             self.stop_processing(&document.id).await;
         }
-        self.index.drop_collection(&CollectionKey::new(&collection.id)?).await?;
+        self.stop_moving(&collection.id).await;
+        let key = CollectionKey::new(&collection.id)?;
+        if let Some(other) = collection.moving_to {
+            self.index.at(other.into())?.drop_collection(&key).await?;
+        }
+        self.index.drop_collection(&key).await?;
         self.forget_profiles(&collection.id);
         for document in documents {
             self.remove_files(&document).await?;
@@ -239,6 +267,7 @@ fn info(collection: &Collection, counts: Counts, whole: bool) -> CollectionInfo 
         name: collection.name.clone(),
         created_at: timestamp::text(collection.created_at),
         processing_documents: counts.processing,
+        index: collection.place.as_str().to_owned(),
         stats: statistics(&counts),
         pipeline: whole.then(|| collection.pipeline.clone()),
         lock: whole.then(|| collection.lock.clone()),

@@ -8,7 +8,7 @@ use crate::auth::Subject;
 use crate::catalog::{self, DocumentRecord, DocumentSort, DocumentState, NewEvent};
 use crate::document::Span;
 use crate::files::FileError;
-use crate::index::CollectionKey;
+use crate::index::{CollectionKey, VectorIndex};
 use crate::protocol::{
     ApiError, ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDeleted, DocumentDetail, DocumentList, DocumentSummary,
     ErrorCode, FileInfo, Pagination, ProcessingInfo,

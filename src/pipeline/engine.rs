@@ -5,6 +5,7 @@
 use super::announce::Announcements;
 use super::error::PipelineError;
 use super::ingest::InProcess;
+use super::placement::Moves;
 use super::profiles::KnownProfiles;
 use super::reception::Receptions;
 use super::reporter::Pace;
@@ -19,7 +20,7 @@ use crate::events::Events;
 use crate::files::{DirectoryStore, FileStore};
 use crate::generate::llm::{LlmError, LlmHealth, LlmSettings, Refusal};
 use crate::generate::{Extractive, Generator, Llm};
-use crate::index::{EmbeddedIndex, EmbeddedOptions, VectorIndex};
+use crate::index::{EmbeddedIndex, EmbeddedOptions, Place, PlacedIndex, RemoteIndex, RemoteOptions, VectorIndex};
 use crate::plugin::{Host, HostSettings, PluginStore, Provided, Registry, TextEmbedder, TokenCounter};
 use crate::protocol::ApiError;
 use serde::Serialize;
@@ -73,6 +74,10 @@ pub struct EngineSettings {
     pub llm: LlmSettings,
     /// What follows when one gives no answer, where a pipeline does not say: `Fail` or `Fallback`.
     pub llm_on_failure: OnFailure,
+    /// Where new collections are kept.
+    pub default_place: Place,
+    /// The Qdrant server that may keep collections.
+    pub qdrant: Option<RemoteOptions>,
     /// Whether plugins may be installed and removed over the network.
     pub plugin_install: bool,
     /// Digests (`sha256:...`) of the only plugins that may run; empty lets all.
@@ -104,6 +109,8 @@ impl EngineSettings {
             query_timeout: Duration::from_secs(60),
             llm: LlmSettings::default(),
             llm_on_failure: OnFailure::Fail,
+            default_place: Place::Embedded,
+            qdrant: None,
             plugin_install: true,
             allowed_plugins: Vec::new(),
         }
@@ -134,6 +141,9 @@ pub enum StartError {
         #[source]
         cause: crate::catalog::CatalogError,
     },
+    /// New collections are to be kept in a Qdrant server, and there is none.
+    #[error("`index.default` is qdrant, and `qdrant.url` does not say where the server is: set it, or leave index.default as it is")]
+    NoQdrant,
     /// The vector index.
     #[error("the vector index cannot be opened: {}", .0.detail())]
     Index(#[from] crate::index::IndexError),
@@ -202,7 +212,11 @@ pub struct Engine {
     pub(super) started: Instant,
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) files: Arc<dyn FileStore>,
-    pub(super) index: Arc<dyn VectorIndex>,
+    pub(super) index: Arc<PlacedIndex>,
+    /// The one place for decisions of which copy of a collection counts.
+    pub(super) placing: Semaphore,
+    /// Collections that move.
+    pub(super) moves: Moves,
     pub(super) embedder: Embedder,
     pub(super) plugin_host: Host,
     pub(super) plugins: Registry,
@@ -285,6 +299,10 @@ impl Engine {
         let llm = Llm::new(settings.llm.clone()).map_err(StartError::Llm)?;
         if llm.is_default() && settings.llm.first_token_timeout >= settings.query_timeout {
             tracing::warn!("llm.first_token_timeout_seconds is not below query.timeout_seconds: queries end before it");
+        }
+        let remote = settings.qdrant.clone().map(RemoteIndex::new).transpose()?;
+        if remote.is_none() && settings.default_place == Place::Qdrant {
+            return Err(StartError::NoQdrant);
         }
         let share = settings.share_dir.clone();
         let data = settings.data_dir.clone();
@@ -370,7 +388,9 @@ impl Engine {
         let engine = Arc::new(Self {
             catalog: Arc::new(catalog),
             files: Arc::new(files),
-            index: Arc::new(index),
+            index: Arc::new(PlacedIndex::new(index, remote)),
+            placing: Semaphore::new(1),
+            moves: Moves::default(),
             tokens: Arc::new(ModelTokens(embedder.clone())),
             generator: Arc::new(Extractive::new(embedder.clone())),
             llm,
@@ -416,6 +436,9 @@ impl Engine {
             .last_seq;
         engine.tasks.spawn(engine.clone().announce(last));
         engine.tasks.spawn(engine.clone().tell_statistics());
+        if engine.index.has_remote() {
+            engine.tasks.spawn(engine.clone().watch_remote());
+        }
         engine.tasks.spawn(engine.clone().expire_receptions());
         Ok(engine)
     }

@@ -75,6 +75,11 @@ impl PipelineError {
         }
     }
 
+    /// Whether a server is away: the same work will succeed when it is back.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Index(error) if error.is_outage())
+    }
+
     /// Whether the same work may succeed later without anyone's doing.
     pub fn is_transient(&self) -> bool {
         match self {

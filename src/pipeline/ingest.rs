@@ -14,7 +14,7 @@ use super::timestamp;
 use super::upload::Ending;
 use crate::catalog::{Chunk, DocumentRecord, DocumentState, Extracted, NewEvent};
 use crate::document::{CodePoints, Document, Sections, Span};
-use crate::index::{Payload, Point};
+use crate::index::{Payload, Point, VectorIndex};
 use crate::plugin::{Blob, FileBlob, Piece};
 use crate::protocol::{ApiError, DocumentAdded, ErrorCode};
 use crate::telemetry::{self, Stage as MeasuredStage, catalogue};
@@ -32,6 +32,9 @@ const WINDOW: u32 = 128;
 const MAX_ATTEMPTS: u32 = 10;
 /// Tries of a step that failed for a reason that may pass, with pauses of 0.5 s, 1 s, 2 s, ...
 const MAX_TRIES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause of a document that waits for a server.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A document to process.
 pub(super) struct Job {
@@ -51,6 +54,12 @@ pub(super) struct Processing {
 
 /// Documents in processing, by identifier.
 pub(super) type InProcess = std::sync::Mutex<std::collections::HashMap<String, Processing>>;
+
+/// The place of a document in processing.
+struct IngestPlace {
+    _place: OwnedSemaphorePermit,
+    _running: telemetry::Held,
+}
 
 /// How work on a document ended.
 enum End {
@@ -134,7 +143,11 @@ impl Engine {
             .and_then(|code| code.as_str().map(str::to_owned))
             .unwrap_or_default();
         let clean = async {
-            self.remove_vectors(document).await?;
+            // Without chunks it has no vectors, and the index may be away.
+            let state = self.catalog.document(&document.id).await?.state;
+            if !matches!(state, DocumentState::Received | DocumentState::Extracted) {
+                self.remove_vectors(document).await?;
+            }
             if self.catalog.fail(&document.id, &code, &told.message).await? {
                 self.remove_files(document).await?;
             }
@@ -148,13 +161,13 @@ impl Engine {
     }
 
     async fn process_with_tries(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter) -> Result<End, PipelineError> {
-        // One of few documents in memory at a time; the others wait as rows of the catalog.
-        let waiting = catalogue::INGEST_WAITING.hold::<&'static str>([]);
-        let Ok(_place) = self.ingests.clone().acquire_owned().await else {
+        // What needs the index first of all does not begin, and is not counted as begun, before that is there.
+        if !matches!(document.state, DocumentState::Received | DocumentState::Extracted) {
+            self.index_is_there(&document.collection_id).await?;
+        }
+        let Some(mut place) = self.ingest_place().await else {
             return Ok(End::Parked);
         };
-        drop(waiting);
-        let _running = catalogue::INGEST_RUNNING.hold::<&'static str>([]);
         match self.catalog.begin_attempt(&document.id).await? {
             None => return Ok(End::Parked),
             Some(attempts) if attempts > MAX_ATTEMPTS => {
@@ -163,18 +176,44 @@ impl Engine {
             }
             Some(_) => {}
         }
-        let mut pause = Duration::from_millis(500);
-        for _ in 1..MAX_TRIES {
+        let mut pause = FIRST_PAUSE;
+        let mut tries = 1;
+        loop {
             match self.process(&document.id, reporter).await {
-                Err(error) if error.is_transient() => {
+                // A server that is away is nothing that the document did: it keeps its state and waits, however long that takes,
+                // and gives its place to documents of other collections.
+                Err(error) if error.is_outage() => {
+                    tracing::warn!(document = document.id, %error, "waiting for the vector index");
+                    drop(place);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.index_is_there(&document.collection_id).await?;
+                    match self.ingest_place().await {
+                        Some(again) => place = again,
+                        None => return Ok(End::Parked),
+                    }
+                }
+                Err(error) if error.is_transient() && tries < MAX_TRIES => {
                     tracing::warn!(document = document.id, %error, ?pause, "trying again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
+                    tries += 1;
                 }
                 outcome => return outcome,
             }
         }
-        self.process(&document.id, reporter).await
+    }
+
+    /// Waits for the place of one of few documents in memory at a time; the others are rows of the catalog. `None` if the
+    /// engine stops.
+    async fn ingest_place(&self) -> Option<IngestPlace> {
+        let waiting = catalogue::INGEST_WAITING.hold::<&'static str>([]);
+        let place = self.ingests.clone().acquire_owned().await.ok()?;
+        drop(waiting);
+        Some(IngestPlace {
+            _place: place,
+            _running: catalogue::INGEST_RUNNING.hold::<&'static str>([]),
+        })
     }
 
     /// Does step after step until the document is live.

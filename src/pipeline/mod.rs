@@ -15,6 +15,7 @@ mod fusion;
 mod generator;
 mod ingest;
 mod observe;
+mod placement;
 mod plugins;
 mod policy;
 mod profile;

@@ -5,10 +5,11 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::ingest::Job;
+use super::placement::touches;
 use super::reception::Options;
 use super::upload::Ending;
-use crate::catalog::UploadStatus;
-use crate::index::{CollectionKey, IndexError};
+use crate::catalog::{CatalogError, DocumentRecord, UploadStatus};
+use crate::index::{CollectionKey, IndexError, Place, VectorIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,15 +17,12 @@ use std::sync::Arc;
 const REMEMBER_UPLOADS: time::Duration = time::Duration::days(7);
 
 impl Engine {
-    /// Finishes deletions, mends the index, and goes on with documents that are not live yet.
+    /// Finishes deletions, mends the embedded index, and goes on with documents that are not live yet and with moves. What is in
+    /// a Qdrant server is mended when that is there, which the start does not wait for: see
+    /// [`watch_remote`](Self::watch_remote).
     pub(super) async fn take_up(self: &Arc<Self>) -> Result<(), PipelineError> {
-        for collection in self.catalog.deleting_collections().await? {
-            self.finish_deleting_collection(&collection).await?;
-        }
-        for document in self.catalog.deleting_documents(None).await? {
-            self.finish_deleting(document).await?;
-        }
-        self.mend_index().await?;
+        self.load_places().await?;
+        self.mend(Place::Embedded).await?;
         self.mend_files().await?;
         self.end_lost_uploads().await?;
         let uploads: BTreeMap<String, crate::catalog::Upload> = self
@@ -35,37 +33,89 @@ impl Engine {
             .filter_map(|upload| Some((upload.document_id.clone()?, upload)))
             .collect();
         for document in self.catalog.unfinished().await? {
-            tracing::info!(
-                document = document.id,
-                filename = document.filename,
-                state = document.state.as_str(),
-                "going on with a document"
-            );
-            self.visibility.hide(&document.collection_id, &document.id);
-            // A document that is indexed again after it was live has no open upload; its own
-            // identifier then names the work.
-            let upload_id = uploads.get(&document.id).map_or(document.id.as_str(), |upload| upload.id.as_str());
-            let reporter = self.reporter(&document.collection, upload_id, &document.filename);
-            reporter.begun(document.file_size, true, &self.pace);
-            self.ingest(Job {
-                document,
-                reporter,
-                place: None,
-            });
+            let upload = uploads.get(&document.id).map(|upload| upload.id.clone());
+            self.go_on(document, upload);
+        }
+        for collection in self.catalog.collections().await? {
+            self.go_on_moving(collection);
+        }
+        Ok(())
+    }
+
+    /// Goes on with a document that is not live. One that is indexed again after it was live has no open upload; its own
+    /// identifier then names the work.
+    fn go_on(self: &Arc<Self>, document: DocumentRecord, upload_id: Option<String>) {
+        tracing::info!(
+            document = document.id,
+            filename = document.filename,
+            state = document.state.as_str(),
+            "going on with a document"
+        );
+        self.visibility.hide(&document.collection_id, &document.id);
+        let upload_id = upload_id.as_deref().unwrap_or(&document.id);
+        let reporter = self.reporter(&document.collection, upload_id, &document.filename);
+        reporter.begun(document.file_size, true, &self.pace);
+        self.ingest(Job {
+            document,
+            reporter,
+            place: None,
+        });
+    }
+
+    /// Finishes deletions in a place, and makes it hold what the catalog says. May run while documents come and go; documents
+    /// that have to be indexed again are taken up.
+    pub(super) async fn mend(self: &Arc<Self>, place: Place) -> Result<(), PipelineError> {
+        let remote = place == Place::Qdrant;
+        for collection in self.catalog.deleting_collections().await? {
+            if touches(&collection, Place::Qdrant) == remote {
+                for document in self.catalog.deleting_documents(Some(&collection.id)).await? {
+                    self.visibility.hide(&collection.id, &document.id);
+                }
+                self.finish_deleting_collection(&collection).await?;
+            }
+        }
+        for document in self.catalog.deleting_documents(None).await? {
+            let collection = self.catalog.collection_by_id(&document.collection_id).await?;
+            if touches(&collection, Place::Qdrant) == remote {
+                self.finish_deleting(document).await?;
+            }
+        }
+        self.remove_stray_copies(place).await?;
+        self.mend_index(place).await
+    }
+
+    /// Removes copies of collections that are not, and do not go, where the copy is.
+    async fn remove_stray_copies(&self, place: Place) -> Result<(), PipelineError> {
+        let index = self.index.at(place)?;
+        for key in index.collections().await? {
+            // No move may begin between the look and what follows from it.
+            let _right = self.placing.acquire().await.map_err(|_| PipelineError::Abandoned)?;
+            match self.catalog.collection_by_id(key.as_str()).await {
+                Ok(collection) if touches(&collection, place) => {}
+                Ok(collection) => {
+                    tracing::warn!(collection = collection.name, %place, "removing a copy of a collection that is elsewhere");
+                    index.drop_collection(&key).await?;
+                }
+                Err(CatalogError::CollectionNotFound(_)) if place == Place::Embedded => {
+                    tracing::warn!(collection = %key, "removing the index of a collection that is gone");
+                    index.drop_collection(&key).await?;
+                }
+                // The server may have other users; nothing that a crash leaves behind is unknown to the catalog.
+                Err(CatalogError::CollectionNotFound(_)) => {
+                    tracing::warn!(collection = %key, "Qdrant has a collection with this server's prefix that is not in its catalog; it is left alone");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
 
     /// Every collection has its index, with the live documents' chunks and no others.
-    async fn mend_index(&self) -> Result<(), PipelineError> {
-        let collections = self.catalog.collections().await?;
-        for stray in self.index.collections().await? {
-            if !collections.iter().any(|collection| collection.id == stray.as_str()) {
-                tracing::warn!(collection = %stray, "removing the index of a collection that is gone");
-                self.index.drop_collection(&stray).await?;
+    async fn mend_index(self: &Arc<Self>, place: Place) -> Result<(), PipelineError> {
+        for collection in self.catalog.collections().await? {
+            if collection.place != place.into() {
+                continue;
             }
-        }
-        for collection in collections {
             let key = CollectionKey::new(&collection.id)?;
             match self.make_index(&collection.id).await {
                 // Another model goes by the old one's name: this collection says so when it is used, the others serve.
@@ -85,16 +135,26 @@ impl Engine {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let live: BTreeMap<String, u32> = self.catalog.live_chunk_counts(&collection.id).await?.into_iter().collect();
+            // In this order: what becomes live meanwhile is in the second list if it is not in the first.
             let unfinished = self.catalog.hidden_documents(&collection.id).await?;
+            let live: BTreeMap<String, u32> = self.catalog.live_chunk_counts(&collection.id).await?.into_iter().collect();
             for stray in indexed.keys().filter(|id| !live.contains_key(*id) && !unfinished.contains(id)) {
                 tracing::warn!(document = stray, "removing vectors of a document that is gone");
                 self.index.delete_document(&key, stray).await?;
             }
             for (document, chunks) in live {
-                if indexed.get(&document).copied().unwrap_or(0) != u64::from(chunks) {
+                if indexed.get(&document).copied().unwrap_or(0) == u64::from(chunks) {
+                    continue;
+                }
+                // It may have become live since its vectors were counted.
+                if self.index.count(&key, Some(&document)).await? == u64::from(chunks) {
+                    continue;
+                }
+                if self.catalog.reopen(&document).await? {
                     tracing::warn!(document, "indexing a document again whose vectors are not all there");
-                    self.catalog.reopen(&document).await?;
+                    if place == Place::Qdrant {
+                        self.go_on(self.catalog.document(&document).await?, None);
+                    }
                 }
             }
         }
@@ -113,7 +173,7 @@ impl Engine {
         for document in self.files.documents().await? {
             let needed = match self.catalog.document(&document).await {
                 Ok(record) => record.state.is_processing() || record.state == crate::catalog::DocumentState::Live,
-                Err(crate::catalog::CatalogError::NotFound { .. }) => false,
+                Err(CatalogError::NotFound { .. }) => false,
                 Err(error) => return Err(error.into()),
             };
             if !needed {

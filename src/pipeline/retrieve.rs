@@ -12,7 +12,7 @@ use crate::catalog::Chunk;
 use crate::document::{Attrs, Span};
 use crate::files::FileError;
 use crate::generate::{Passage, asks_for_figure, density};
-use crate::index::{DateRange, Filter, Hit, MAX_BATCH_QUERIES, Query, QueryVector, SparseVector};
+use crate::index::{DateRange, Filter, Hit, MAX_BATCH_QUERIES, Query, QueryVector, SparseVector, VectorIndex};
 use crate::plugin::Search;
 use crate::protocol::{ApiError, ErrorCode, Filters, Mode, SearchHitMetadata, SearchType};
 use crate::telemetry;

@@ -7,7 +7,7 @@ use super::error::PipelineError;
 use super::retrieve::{FoundChunk, narrowed};
 use crate::auth::Subject;
 use crate::catalog::{DocumentRecord, DocumentState};
-use crate::index::{Filter, Hit, Query, QueryVector};
+use crate::index::{Filter, Hit, Query, QueryVector, VectorIndex};
 use crate::protocol::{ApiError, ErrorCode, SearchHitMetadata, SimilarDocument, SimilarRequest, SimilarResponse};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -67,6 +67,44 @@ pub struct CreateCollection {
     #[serde(default)]
     #[schema(schema_with = super::pipeline_schema)]
     pub pipeline: Option<Value>,
+    /// Where its vectors are kept: `embedded` or `qdrant`; the server's setting `index.default` where this says nothing.
+    #[serde(default)]
+    pub index: Option<String>,
+}
+
+/// Body of `PUT /collections/{name}/index`.
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+pub struct MoveCollection {
+    /// Where its vectors are to be kept: `embedded` or `qdrant`.
+    pub index: String,
+}
+
+/// Answer of `/collections/{name}/index`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CollectionPlace {
+    /// The collection.
+    pub collection: String,
+    /// Where its vectors are: `embedded` or `qdrant`.
+    pub index: String,
+    /// The move that goes on, or the last one since the server was started.
+    #[serde(rename = "move", skip_serializing_if = "Option::is_none")]
+    pub last_move: Option<CollectionMove>,
+}
+
+/// How far a move is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CollectionMove {
+    /// Where it goes: `embedded` or `qdrant`.
+    pub to: String,
+    /// `moving`, `moved` or `failed`.
+    pub status: String,
+    /// Chunks that are there.
+    pub chunks_copied: u64,
+    /// Chunks that there are.
+    pub chunks_total: u64,
+    /// What it waits for, or why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A collection.
@@ -78,6 +116,8 @@ pub struct CollectionInfo {
     pub created_at: String,
     /// Documents being processed.
     pub processing_documents: u64,
+    /// Where its vectors are kept: `embedded` or `qdrant`.
+    pub index: String,
     /// Exact counts.
     #[serde(flatten)]
     pub stats: CollectionStats,

@@ -21,8 +21,8 @@ mod upload;
 pub use analyze::{AnalyzeRequest, AnalyzeResponse, PlannedSearch};
 pub use auth::{AuthError, AuthErrorData, Me};
 pub use collections::{
-    CollectionEvent, CollectionInfo, CollectionList, CollectionPipeline, CollectionStats, CreateCollection, DeletedCollection,
-    DocumentAdded, DocumentDeleted, PipelineChanged, PipelineValid,
+    CollectionEvent, CollectionInfo, CollectionList, CollectionMove, CollectionPipeline, CollectionPlace, CollectionStats,
+    CreateCollection, DeletedCollection, DocumentAdded, DocumentDeleted, MoveCollection, PipelineChanged, PipelineValid,
 };
 pub use config::{ConfigChanged, ConfigShown, Setting};
 pub use documents::{

@@ -34,6 +34,7 @@ mod operations;
 mod page;
 mod pipelines;
 mod plugins;
+mod qdrant;
 mod query;
 mod registry;
 mod rest;

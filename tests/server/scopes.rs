@@ -29,6 +29,7 @@ const READ: Needs = Needs::Scope(&["read"]);
 const WRITE: Needs = Needs::Scope(&["write"]);
 const DELETE: Needs = Needs::Scope(&["delete"]);
 const CONFIG: Needs = Needs::Scope(&["config"]);
+const ADMIN: Needs = Needs::Scope(&["admin"]);
 
 fn table() -> Vec<Entry> {
     let get = |route, path, needs| Entry {
@@ -118,6 +119,14 @@ fn table() -> Vec<Entry> {
         get("Collection", "/collections/no-such", READ),
         with("Collection", Method::DELETE, "/collections/no-such?confirm=true", None, DELETE),
         get("CollectionInfo", "/collections/no-such/info", READ),
+        get("CollectionPlace", "/collections/no-such/index", READ),
+        with(
+            "CollectionPlace",
+            Method::PUT,
+            "/collections/no-such/index",
+            Some(json!({ "index": "embedded" })),
+            ADMIN,
+        ),
         get("PipelineSchema", "/pipelines/schema", Needs::Nothing),
         with("PipelineCheck", Method::POST, "/pipelines/validate", Some(json!({})), WRITE),
         get("CollectionPipeline", "/collections/no-such/pipeline", READ),

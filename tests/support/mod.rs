@@ -7,6 +7,7 @@ pub mod files;
 pub mod guide;
 pub mod process;
 pub mod python;
+pub mod qdrant;
 pub mod query;
 pub mod raw;
 pub mod shape;

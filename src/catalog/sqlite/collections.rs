@@ -2,7 +2,7 @@
 
 use super::rows::{self, count, now};
 use super::{SqliteCatalog, events};
-use crate::catalog::{CatalogError, Collection, CollectionStats, Event, NewEvent, Result, validate};
+use crate::catalog::{CatalogError, Collection, CollectionStats, Event, IndexPlace, NewEvent, Result, validate};
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -12,18 +12,20 @@ pub(super) async fn create(
     name: &str,
     pipeline: &Value,
     lock: &Value,
+    place: IndexPlace,
     event: NewEvent,
 ) -> Result<(Collection, Event)> {
     validate::collection_name(name)?;
     let mut tx = catalog.write().await?;
     let row = sqlx::query(
-        "INSERT INTO collections (id, name, state, pipeline, pipeline_lock, created_at)
-         VALUES (?, ?, 'live', ?, ?, ?) ON CONFLICT (name) WHERE state = 'live' DO NOTHING RETURNING *",
+        "INSERT INTO collections (id, name, state, pipeline, pipeline_lock, place, created_at)
+         VALUES (?, ?, 'live', ?, ?, ?, ?) ON CONFLICT (name) WHERE state = 'live' DO NOTHING RETURNING *",
     )
     .bind(uuid::Uuid::now_v7().to_string())
     .bind(name)
     .bind(rows::json(pipeline)?)
     .bind(rows::json(lock)?)
+    .bind(place.as_str())
     .bind(now()?)
     .fetch_optional(&mut *tx)
     .await?
@@ -73,6 +75,38 @@ pub(super) async fn set_pipeline(
         .bind(id)
         .execute(&mut *tx)
         .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let event = events::append(catalog, &mut tx, id, None, event).await?;
+    tx.commit().await?;
+    Ok(Some(event))
+}
+
+pub(super) async fn begin_move(catalog: &SqliteCatalog, id: &str, to: IndexPlace) -> Result<bool> {
+    let begun = sqlx::query("UPDATE collections SET moving_to = ?1 WHERE id = ?2 AND state = 'live' AND place <> ?1 AND moving_to IS NULL")
+        .bind(to.as_str())
+        .bind(id)
+        .execute(&catalog.writer)
+        .await?;
+    Ok(begun.rows_affected() > 0)
+}
+
+pub(super) async fn stop_move(catalog: &SqliteCatalog, id: &str) -> Result<bool> {
+    let stopped = sqlx::query("UPDATE collections SET moving_to = NULL WHERE id = ? AND state = 'live' AND moving_to IS NOT NULL")
+        .bind(id)
+        .execute(&catalog.writer)
+        .await?;
+    Ok(stopped.rows_affected() > 0)
+}
+
+pub(super) async fn finish_move(catalog: &SqliteCatalog, id: &str, event: NewEvent) -> Result<Option<Event>> {
+    let mut tx = catalog.write().await?;
+    let moved =
+        sqlx::query("UPDATE collections SET place = moving_to, moving_to = NULL WHERE id = ? AND state = 'live' AND moving_to IS NOT NULL")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
     if moved.rows_affected() == 0 {
         return Ok(None);
     }

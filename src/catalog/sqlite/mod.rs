@@ -11,7 +11,7 @@ mod uploads;
 
 use super::{
     Catalog, CatalogError, Chunk, Collection, CollectionStats, Creation, DeletionReceipt, DocumentQuery, DocumentRecord, DocumentState,
-    Event, Extracted, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Result, Upload, UploadResult,
+    Event, Extracted, IndexPlace, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Result, Upload, UploadResult,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -100,8 +100,24 @@ impl SqliteCatalog {
 
 #[async_trait]
 impl Catalog for SqliteCatalog {
-    async fn create_collection(&self, name: &str, pipeline: &Value, lock: &Value, event: NewEvent) -> Result<(Collection, Event)> {
-        collections::create(self, name, pipeline, lock, event).await
+    async fn create_collection(
+        &self,
+        name: &str,
+        pipeline: &Value,
+        lock: &Value,
+        place: IndexPlace,
+        event: NewEvent,
+    ) -> Result<(Collection, Event)> {
+        collections::create(self, name, pipeline, lock, place, event).await
+    }
+    async fn begin_move(&self, id: &str, to: IndexPlace) -> Result<bool> {
+        collections::begin_move(self, id, to).await
+    }
+    async fn stop_move(&self, id: &str) -> Result<bool> {
+        collections::stop_move(self, id).await
+    }
+    async fn finish_move(&self, id: &str, event: NewEvent) -> Result<Option<Event>> {
+        collections::finish_move(self, id, event).await
     }
     async fn collection(&self, name: &str) -> Result<Collection> {
         collections::by_name(self, name).await

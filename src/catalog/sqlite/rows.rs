@@ -1,7 +1,8 @@
 //! Rows to types and back: times, counts, JSON, words.
 
 use super::super::{
-    CatalogError, Chunk, Collection, CollectionState, DocumentError, DocumentRecord, DocumentState, Event, Result, Upload, UploadStatus,
+    CatalogError, Chunk, Collection, CollectionState, DocumentError, DocumentRecord, DocumentState, Event, IndexPlace, Result, Upload,
+    UploadStatus,
 };
 use crate::document::Span;
 use serde::de::DeserializeOwned;
@@ -78,6 +79,11 @@ pub(super) fn collection(row: &SqliteRow) -> Result<Collection> {
         state: word(row, "state", CollectionState::parse)?,
         pipeline: parsed(row, "pipeline")?,
         lock: parsed(row, "pipeline_lock")?,
+        place: word(row, "place", IndexPlace::parse)?,
+        moving_to: match row.try_get::<Option<&str>, _>("moving_to")? {
+            Some(place) => Some(IndexPlace::parse(place).ok_or_else(|| damaged("moving_to"))?),
+            None => None,
+        },
         created_at: at(row, "created_at")?,
     })
 }

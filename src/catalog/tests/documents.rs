@@ -1,7 +1,7 @@
 //! Collections and documents: making them, moving them, counting them.
 
 use super::{Place, chunks, collection, digest, event, file, found, live, received};
-use crate::catalog::{CollectionStats, Creation, DocumentState};
+use crate::catalog::{CollectionStats, Creation, DocumentState, IndexPlace};
 use crate::document::Span;
 use serde_json::json;
 
@@ -25,10 +25,16 @@ async fn names_of_collections_are_checked_and_unique() {
     }
     let long = "x".repeat(65);
     for bad in ["", " ", "a b", "..", ".hidden", "-x", "a/b", "ä", "a\0", &long] {
-        let error = place.create_collection(bad, &json!({}), &json!({}), event("x")).await.unwrap_err();
+        let error = place
+            .create_collection(bad, &json!({}), &json!({}), IndexPlace::Embedded, event("x"))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), "VALIDATION_ERROR", "{bad:?}");
     }
-    let error = place.create_collection("a", &json!({}), &json!({}), event("x")).await.unwrap_err();
+    let error = place
+        .create_collection("a", &json!({}), &json!({}), IndexPlace::Embedded, event("x"))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "CONFLICT");
     assert_eq!(place.collection("b").await.unwrap_err().code(), "COLLECTION_NOT_FOUND");
     let names: Vec<_> = place.collections().await.unwrap().into_iter().map(|c| c.name).collect();
@@ -52,6 +58,32 @@ async fn a_pipeline_is_replaced_with_its_lock() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn a_collection_moves_in_one_step_or_not_at_all() {
+    let place = Place::new().await;
+    let made = collection(&place, "papers").await;
+    assert_eq!((made.place, made.moving_to), (IndexPlace::Embedded, None));
+    assert!(!place.begin_move(&made.id, IndexPlace::Embedded).await.unwrap(), "it is there");
+    assert!(!place.stop_move(&made.id).await.unwrap());
+    assert!(place.finish_move(&made.id, event("collection_moved")).await.unwrap().is_none());
+    assert!(place.begin_move(&made.id, IndexPlace::Qdrant).await.unwrap());
+    assert!(!place.begin_move(&made.id, IndexPlace::Qdrant).await.unwrap(), "it moves");
+    let moving = place.collection("papers").await.unwrap();
+    assert_eq!((moving.place, moving.moving_to), (IndexPlace::Embedded, Some(IndexPlace::Qdrant)));
+    assert!(place.stop_move(&made.id).await.unwrap());
+    assert_eq!(place.collection("papers").await.unwrap().moving_to, None);
+    assert!(place.begin_move(&made.id, IndexPlace::Qdrant).await.unwrap());
+    let place = place.reopened().await;
+    let event = place.finish_move(&made.id, event("collection_moved")).await.unwrap().unwrap();
+    assert_eq!(event.kind, "collection_moved");
+    let moved = place.collection("papers").await.unwrap();
+    assert_eq!((moved.place, moved.moving_to), (IndexPlace::Qdrant, None));
+    assert!(place.begin_move(&made.id, IndexPlace::Embedded).await.unwrap());
+    place.begin_delete_collection("papers").await.unwrap();
+    assert!(!place.stop_move(&made.id).await.unwrap(), "it is being deleted");
+    assert!(place.finish_move(&made.id, super::event("x")).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ mod events;
 mod listing;
 mod uploads;
 
-use super::{Catalog, Chunk, Collection, Creation, DocumentRecord, Extracted, NewDocument, NewEvent, SqliteCatalog, SqliteOptions};
+use super::{
+    Catalog, Chunk, Collection, Creation, DocumentRecord, Extracted, IndexPlace, NewDocument, NewEvent, SqliteCatalog, SqliteOptions,
+};
 use crate::document::Span;
 use serde_json::json;
 use std::path::PathBuf;
@@ -64,7 +66,13 @@ fn event(kind: &str) -> NewEvent {
 async fn collection(catalog: &Arc<dyn Catalog>, name: &str) -> Collection {
     let pipeline = json!({"chunker": {"plugin": "recursive@^1"}});
     catalog
-        .create_collection(name, &pipeline, &json!({"digest": "d1"}), event("collection_created"))
+        .create_collection(
+            name,
+            &pipeline,
+            &json!({"digest": "d1"}),
+            IndexPlace::Embedded,
+            event("collection_created"),
+        )
         .await
         .unwrap()
         .0

@@ -455,10 +455,14 @@ impl VectorIndex for RemoteIndex {
         };
         let reply = self.reading("list documents", || self.client.facet(request.clone())).await;
         let hits = self.known(collection, reply)?.hits;
-        let named = hits.into_iter().filter_map(|hit| match hit.value?.variant? {
-            facet_value::Variant::StringValue(document) => Some((document, hit.count)),
-            _ => None,
-        });
+        // A value that no point has any more is still listed for a while.
+        let named = hits
+            .into_iter()
+            .filter(|hit| hit.count > 0)
+            .filter_map(|hit| match hit.value?.variant? {
+                facet_value::Variant::StringValue(document) => Some((document, hit.count)),
+                _ => None,
+            });
         Ok(named.collect())
     }
 

@@ -5,7 +5,8 @@ use super::call::Call;
 use super::documents::to_the_end;
 use super::respond::{Failure, Reply, json};
 use crate::auth::Scope;
-use crate::protocol::{ApiError, CreateCollection};
+use crate::index::Place;
+use crate::protocol::{ApiError, CreateCollection, MoveCollection};
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,6 +62,28 @@ pub(super) fn pipeline_schema() -> Reply {
 pub(super) async fn validate_pipeline(call: &mut Call) -> Result<Reply, Failure> {
     let pipeline: Value = body::json(call).await?;
     Ok(json(StatusCode::OK, &call.shared.engine.validate_pipeline(pipeline)?))
+}
+
+/// `GET /collections/{name}/index`.
+pub(super) async fn place(call: &Call, name: &str) -> Result<Reply, Failure> {
+    Ok(json(
+        StatusCode::OK,
+        &call.shared.engine.collection_place(name, &call.subject).await?,
+    ))
+}
+
+/// `PUT /collections/{name}/index`: the move goes on after the answer.
+pub(super) async fn move_to(call: &mut Call, name: String) -> Result<Reply, Failure> {
+    call.subject.require_in(Scope::Admin, &name)?;
+    let MoveCollection { index } = body::json(call).await?;
+    let to = Place::parse(&index).ok_or_else(|| ApiError::validation("index", "must be `embedded` or `qdrant`"))?;
+    let (engine, subject) = (call.shared.engine.clone(), call.subject.clone());
+    let place = to_the_end(async move { engine.move_collection(&name, to, &subject).await }).await?;
+    let status = match place.index == index {
+        true => StatusCode::OK,
+        false => StatusCode::ACCEPTED,
+    };
+    Ok(json(status, &place))
 }
 
 /// Parameters of `DELETE /collections/{name}`.

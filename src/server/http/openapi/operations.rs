@@ -5,10 +5,11 @@ use crate::auth::Scope;
 use crate::pipeline::{DocumentQuery, Health, Lock, Pipeline};
 use crate::protocol::{
     AnalyzeRequest, AnalyzeResponse, Answer, ChatChunk, ChatCompletion, ChatRequest, ChunkList, Citation, CollectionInfo, CollectionList,
-    CollectionPipeline, Complete, ConfigChanged, ConfigShown, CreateCollection, DeletedCollection, DeletedDocument, DocumentDetail,
-    DocumentList, EmbeddingRequest, EmbeddingResponse, ErrorData, Me, ModelInfo, ModelList, PipelineChanged, PipelineValid,
-    PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, QueryOptions, Readiness, SearchRequest, SearchResponse,
-    ServerStatus, SimilarRequest, SimilarResponse, Status, Token, TryPlugin, TryResult, UploadAccepted, UploadInfo, UploadResponse,
+    CollectionPipeline, CollectionPlace, Complete, ConfigChanged, ConfigShown, CreateCollection, DeletedCollection, DeletedDocument,
+    DocumentDetail, DocumentList, EmbeddingRequest, EmbeddingResponse, ErrorData, Me, ModelInfo, ModelList, MoveCollection,
+    PipelineChanged, PipelineValid, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, QueryOptions, Readiness,
+    SearchRequest, SearchResponse, ServerStatus, SimilarRequest, SimilarResponse, Status, Token, TryPlugin, TryResult, UploadAccepted,
+    UploadInfo, UploadResponse,
 };
 use crate::server::http::collections::{DeleteParams, PipelineParams};
 use crate::server::http::documents::{ChunkParams, TextParams};
@@ -287,6 +288,36 @@ fn collections(s: &mut Schemas, all: &mut Vec<Operation>) {
         .query::<DeleteParams>()
         .gives::<DeletedCollection>(200, "What was removed.")
         .errors(&[409])
+        .end(),
+    );
+    all.push(
+        Op::new(
+            s,
+            Get,
+            "/collections/{name}/index",
+            COLLECTIONS,
+            "Where a collection's vectors are kept",
+        )
+        .gives::<CollectionPlace>(200, "The place, and how far its last move is.")
+        .end(),
+    );
+    all.push(
+        Op::new(
+            s,
+            Put,
+            "/collections/{name}/index",
+            COLLECTIONS,
+            "Move a collection between indexes",
+        )
+        .says(
+            "Copies its vectors between the server's own index and a Qdrant server, without embedding anything again, while the \
+                 collection is in use; `GET` tells how far that is. Naming the place where it is stops a move.",
+        )
+        .needs(Some(Scope::Admin))
+        .takes::<MoveCollection>()
+        .gives::<CollectionPlace>(200, "It is there.")
+        .gives::<CollectionPlace>(202, "It is being moved.")
+        .errors(&[409, 503])
         .end(),
     );
     all.push(
