@@ -111,6 +111,8 @@ pub trait Catalog: Send + Sync {
     async fn set_live(&self, id: &str, processing_seconds: f64, event: NewEvent) -> Result<Option<Event>>;
     /// `live` back to `chunked`, with nothing indexed: its vectors were lost and have to be made again.
     async fn reopen(&self, id: &str) -> Result<bool>;
+    /// `live` back to `received`, without chunks: its text was lost and has to be made again of its original.
+    async fn extract_again(&self, id: &str) -> Result<bool>;
     /// Gives up a document that is being processed; its chunks go. `code` and `message` are for the client.
     async fn fail(&self, id: &str, code: &str, message: &str) -> Result<bool>;
     /// Documents to take up again at start, oldest first.
@@ -125,8 +127,8 @@ pub trait Catalog: Send + Sync {
 
     // Deletion
 
-    /// Begins to delete a document that is live or failed: nothing shows it from now on.
-    /// `RESOURCE_NOT_FOUND` if it is gone or already being deleted, `CONFLICT` while it is processed.
+    /// Begins to delete a document in any state: nothing shows it from now on, and no step of its processing is recorded any more.
+    /// `RESOURCE_NOT_FOUND` if it is gone or already being deleted.
     async fn begin_delete(&self, id: &str) -> Result<DocumentRecord>;
     /// Documents that are being deleted, of one collection or of all, oldest first.
     async fn deleting_documents(&self, collection_id: Option<&str>) -> Result<Vec<DocumentRecord>>;

@@ -183,6 +183,9 @@ pub struct DoctorArgs {
     /// Print the checks as JSON
     #[arg(long)]
     pub json: bool,
+    /// Mend what is wrong in the data directory; its server must be stopped
+    #[arg(long)]
+    pub repair: bool,
 }
 
 /// `ibid config`.

@@ -301,6 +301,7 @@ impl Engine {
         let (engine, id) = (self.clone(), id.to_owned());
         let deletion = self.tasks.spawn(async move {
             let record = engine.catalog.begin_delete(&id).await?;
+            engine.stop_processing(&id).await;
             engine.finish_deleting(record).await
         });
         deletion

@@ -22,6 +22,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// Chunks that are embedded and indexed at a time: what is redone after a crash, and the memory
@@ -50,6 +51,8 @@ pub(super) struct Job {
 pub(super) struct Processing {
     cancel: CancellationToken,
     ended: CancellationToken,
+    /// What it is writing. That goes on when the work is cancelled, and must be over before what was written is removed.
+    writes: TaskTracker,
 }
 
 /// Documents in processing, by identifier.
@@ -83,6 +86,7 @@ impl Engine {
         let processing = Processing {
             cancel: cancel.clone(),
             ended: ended.clone(),
+            writes: TaskTracker::new(),
         };
         self.in_process
             .lock()
@@ -99,17 +103,33 @@ impl Engine {
         self.tasks.spawn(work.instrument(span).instrument(trace));
     }
 
-    /// Stops work on a document and waits until it has ended.
+    /// Writes something of a document, to the end also if its processing is cancelled: see [`Processing`].
+    async fn write<T: Send + 'static>(
+        &self,
+        document_id: &str,
+        work: impl Future<Output = Result<T, PipelineError>> + Send + 'static,
+    ) -> Result<T, PipelineError> {
+        let task = {
+            let processing = self.in_process.lock().unwrap_or_else(PoisonError::into_inner);
+            let writes = processing.get(document_id).map(|processing| processing.writes.clone());
+            writes.unwrap_or_default().spawn(work.in_current_span())
+        };
+        task.await?
+    }
+
+    /// Stops work on a document and waits until it has ended, with all that it was writing.
     pub(super) async fn stop_processing(&self, document_id: &str) {
         let ended = {
             let processing = self.in_process.lock().unwrap_or_else(PoisonError::into_inner);
             processing.get(document_id).map(|processing| {
                 processing.cancel.cancel();
-                processing.ended.clone()
+                (processing.ended.clone(), processing.writes.clone())
             })
         };
-        if let Some(ended) = ended {
+        if let Some((ended, writes)) = ended {
             ended.cancelled().await;
+            writes.close();
+            writes.wait().await;
         }
     }
 
@@ -275,7 +295,12 @@ impl Engine {
             text_bytes: extracted.text.len() as u64,
             text_chars: extracted.text.chars().count() as u64,
         };
-        self.files.write_document(&document.id, Arc::new(extracted)).await?;
+        let (files, id) = (self.files.clone(), document.id.clone());
+        self.write(
+            &document.id,
+            async move { Ok(files.write_document(&id, Arc::new(extracted)).await?) },
+        )
+        .await?;
         reporter.extracted(missing.as_deref());
         Ok(self.catalog.set_extracted(&document.id, &found).await?)
     }
@@ -355,10 +380,11 @@ impl Engine {
                     payload: payload.clone(),
                 })
                 .collect();
-            let indexing = async {
-                self.index.upsert(&resolved.key, points).await?;
-                self.index.flush(&resolved.key).await
-            };
+            let (index, key) = (self.index.clone(), resolved.key.clone());
+            let indexing = self.write(&record.id, async move {
+                index.upsert(&key, points).await?;
+                Ok(index.flush(&key).await?)
+            });
             timed(MeasuredStage::Index, indexing).await?;
             done = done.saturating_add(chunks.len() as u32);
             if !self.catalog.set_progress(&record.id, done).await? {

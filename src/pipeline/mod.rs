@@ -5,6 +5,7 @@
 
 mod analyze;
 mod announce;
+mod audit;
 mod change;
 mod collections;
 mod documents;
@@ -37,9 +38,11 @@ mod upload;
 mod visibility;
 mod watch;
 
+pub use audit::{Audit, Finding};
 pub use collections::CollectionSubscription;
 pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
+pub use error::PipelineError;
 pub use plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
 pub use reception::Upload;

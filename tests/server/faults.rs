@@ -211,7 +211,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     assert!(holds("%PDF") && !holds("of volume 30") && !holds("The first half of"), "{left:?}");
 }
 
-fn files_under(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub fn files_under(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();

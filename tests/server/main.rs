@@ -24,6 +24,7 @@ mod faults;
 mod finding;
 mod fixtures;
 mod frames;
+mod kills;
 mod limits;
 mod llm;
 mod llm_real;

@@ -12,10 +12,8 @@ pub(super) async fn begin(catalog: &SqliteCatalog, id: &str) -> Result<DocumentR
         .fetch_optional(&mut *tx)
         .await?;
     let mut document = rows::document(&row.ok_or_else(|| CatalogError::no_document(id))?)?;
-    match document.state {
-        DocumentState::Live | DocumentState::Failed => {}
-        DocumentState::Deleting => return Err(CatalogError::no_document(id)),
-        _ => return Err(CatalogError::Conflict(format!("document {id:?} is still being processed"))),
+    if document.state == DocumentState::Deleting {
+        return Err(CatalogError::no_document(id));
     }
     sqlx::query("UPDATE documents SET state = 'deleting', updated_at = ? WHERE id = ?")
         .bind(now()?)

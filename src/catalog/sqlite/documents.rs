@@ -288,6 +288,24 @@ pub(super) async fn reopen(catalog: &SqliteCatalog, id: &str) -> Result<bool> {
     Ok(moved.rows_affected() > 0)
 }
 
+pub(super) async fn extract_again(catalog: &SqliteCatalog, id: &str) -> Result<bool> {
+    let mut tx = catalog.write().await?;
+    let moved = sqlx::query(
+        "UPDATE documents SET state = 'received', chunks_total = 0, chunks_indexed = 0, attempts = 0, updated_at = ?
+         WHERE id = ? AND state = 'live'",
+    )
+    .bind(now()?)
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(false);
+    }
+    chunks::delete(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
 pub(super) async fn fail(catalog: &SqliteCatalog, id: &str, code: &str, message: &str) -> Result<bool> {
     let mut tx = catalog.write().await?;
     let moved = sqlx::query(

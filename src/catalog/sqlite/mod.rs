@@ -186,6 +186,9 @@ impl Catalog for SqliteCatalog {
     async fn reopen(&self, id: &str) -> Result<bool> {
         documents::reopen(self, id).await
     }
+    async fn extract_again(&self, id: &str) -> Result<bool> {
+        documents::extract_again(self, id).await
+    }
     async fn fail(&self, id: &str, code: &str, message: &str) -> Result<bool> {
         documents::fail(self, id, code, message).await
     }

@@ -46,11 +46,6 @@ async fn a_deleted_document_is_hidden_at_once_and_gone_at_last() {
     let id = document.id;
     let other = live(&place, &papers, 2, 3).await;
 
-    assert_eq!(
-        place.begin_delete(&id).await.unwrap_err().code(),
-        "CONFLICT",
-        "while it is processed"
-    );
     place.set_extracted(&id, &found()).await.unwrap();
     place.set_chunked(&id, &chunks(300)).await.unwrap();
     place.set_progress(&id, 300).await.unwrap();
@@ -170,4 +165,19 @@ async fn a_deleted_collection_takes_its_documents_along_and_frees_its_name() {
     assert!(left.contains(&kept));
     assert_eq!(place.stats(&again.id).await.unwrap(), CollectionStats::default());
     assert_eq!(place.file_references(&digest(1)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn no_step_of_a_document_is_recorded_once_it_is_being_deleted() {
+    let place = Place::new().await;
+    let papers = collection(&place, "papers").await;
+    let Creation::Created(document) = place.create_document(file(&papers, 1)).await.unwrap() else {
+        panic!()
+    };
+    place.set_extracted(&document.id, &found()).await.unwrap();
+    assert_eq!(place.begin_delete(&document.id).await.unwrap().id, document.id);
+    assert!(!place.set_chunked(&document.id, &chunks(3)).await.unwrap());
+    assert_eq!(place.begin_attempt(&document.id).await.unwrap(), None);
+    assert!(!place.fail(&document.id, "PROCESSING_ERROR", "too late").await.unwrap());
+    assert!(place.finish_delete(&document.id, None).await.unwrap().is_some());
 }

@@ -1,9 +1,10 @@
 //! `ibid doctor`: looks at everything that serving needs, and at the server if there is one.
 //!
-//! Each check says what it found, and with a finding the command that mends it. Nothing is changed.
+//! Each check says what it found, and with a finding the command that mends it. Nothing is changed, unless `--repair` asks for it.
 
 mod checks;
 mod doors;
+mod storage;
 
 use super::args::DoctorArgs;
 use super::client::Client;
@@ -75,7 +76,7 @@ pub async fn run(args: DoctorArgs, server: Option<Client>) -> Result<(), CliErro
     match tools::settings(&args.settings) {
         Ok(effective) => {
             checks.push(settings_check(&effective));
-            checks.extend(look(effective.settings, server).await?);
+            checks.extend(look(effective.settings, server, args.repair).await?);
         }
         Err(error) => {
             let remedy = format!("change it as it says; `{} config` shows what holds then", console::program());
@@ -93,12 +94,13 @@ pub async fn run(args: DoctorArgs, server: Option<Client>) -> Result<(), CliErro
     }
 }
 
-async fn look(settings: Settings, server: Option<Client>) -> Result<Vec<Check>, CliError> {
+async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Result<Vec<Check>, CliError> {
     // Loading the library, the model and the plugins blocks, and takes a second or two.
     let local = settings.clone();
     let files = tokio::task::spawn_blocking(move || checks::share(&local));
     let data = checks::data_dir(&settings.data_dir);
     let catalog = checks::catalog(&settings.data_dir).await;
+    let storage = storage::look(&settings.data_dir, repair).await;
     let llm = checks::llm(&settings).await;
     let auth = doors::auth(&settings).await;
     let tls = doors::tls(&settings);
@@ -107,6 +109,7 @@ async fn look(settings: Settings, server: Option<Client>) -> Result<Vec<Check>, 
         .await
         .map_err(|error| CliError::Failed(format!("a check broke off: {error}")))?;
     checks.extend([data, catalog]);
+    checks.extend(storage);
     checks.extend(llm);
     checks.extend([auth, tls, server]);
     Ok(checks)
@@ -176,7 +179,7 @@ note    server   nothing listens
         settings.data_dir = directory.path().join("data");
         settings.share_dir = directory.path().join("share");
         settings.server.listen = "127.0.0.1:0".to_owned();
-        let checks = look(settings, None).await.expect("looked");
+        let checks = look(settings, None, false).await.expect("looked");
         let state = |name: &str| checks.iter().find(|check| check.name == name).map(|check| check.state);
         for name in ["runtime", "model", "plugins"] {
             assert_eq!(state(name), Some(State::Broken), "{name}");

@@ -170,7 +170,6 @@ fn documents(s: &mut Schemas, all: &mut Vec<Operation>) {
         )
         .needs(Some(Scope::Delete))
         .gives::<DeletedDocument>(200, "What was removed.")
-        .errors(&[409])
         .end(),
     );
     all.push(
