@@ -653,6 +653,15 @@ pub struct ModelArgs {
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelAction {
+    /// Show the embedding models that are installed, and which of them a server has loaded
+    List {
+        /// Settings.
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a model directory (ONNX graph and tokenizer) from a published embedding model
     #[command(after_help = "\
 Examples:
@@ -664,7 +673,7 @@ Safetensors of BERT, RoBERTa, XLM-RoBERTa, MPNet and DistilBERT become a graph o
 A source without safetensors, or with --onnx, keeps its ONNX model. Pooling, normalisation, length and
 prompts are read from the source's configuration files.
 
-The target's last component becomes the model's name: the setting embedder.model. Nothing is done where
+The target's last component becomes the model's name, for the setting embedder.model and for pipelines. Nothing is done where
 the target is what the source would give.")]
     Convert {
         /// Directory with model.safetensors or an ONNX model, config.json, tokenizer.json, ...

@@ -23,6 +23,7 @@ mod health;
 mod ingest;
 mod live;
 mod manual;
+mod model;
 mod pipeline;
 mod plugin;
 mod search;
@@ -79,7 +80,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Config(args) => tools::config(&args),
         Command::Key(args) => auth::key(args.action),
         Command::Token(args) => auth::token(args.action),
-        Command::Model(args) => tools::model(args),
+        Command::Model(args) => wait(model::run(connect(), args.action)),
         Command::Plugin(args) => match args.action {
             args::PluginAction::New { name, kind, lang, dir } => plugin::new(&name, kind, lang, dir),
             build @ args::PluginAction::Build { .. } => tools::build(build),

@@ -139,6 +139,8 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
         model: settings.embedder.model.clone(),
         runtime: settings.embedder.runtime_choice(),
         precision: settings.embedder.precision,
+        max_models: settings.embedder.max_models,
+        unload_models_after: Duration::from_secs(settings.embedder.unload_seconds),
         embedder_threads: settings.embedder.threads,
         embedder_queue: settings.embedder.queue,
         max_upload_bytes: settings.server.max_upload_bytes,

@@ -1,10 +1,8 @@
-//! `ibid config`, `ibid model convert` and `ibid plugin build`: no server is needed.
+//! `ibid config` and `ibid plugin build`: no server is needed.
 
-use super::args::{ConfigArgs, ModelAction, ModelArgs, PluginAction, SettingsArgs};
+use super::args::{ConfigArgs, PluginAction, SettingsArgs};
 use super::{CliError, console};
 use crate::config::{Effective, Flag, Sources};
-use crate::embed::ModelInfo;
-use crate::embed::convert::{self, CONVERTER_VERSION, Options};
 use crate::plugin::author;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -55,57 +53,6 @@ pub fn config(args: &ConfigArgs) -> Result<(), CliError> {
     } else {
         console::print(&effective.to_toml())
     }
-}
-
-/// `ibid model`.
-pub fn model(args: ModelArgs) -> Result<(), CliError> {
-    let ModelAction::Convert {
-        source,
-        target,
-        force,
-        query_prefix,
-        document_prefix,
-        onnx,
-    } = args.action;
-    let options = Options {
-        query_prefix,
-        document_prefix,
-        onnx,
-    };
-    if !force && is_up_to_date(&source, &target, &options) {
-        return console::line(&format!("{} is up to date", target.display()));
-    }
-    console::note(&format!("Converting {} ...", source.display()));
-    let info = convert::convert(&source, &target, &options).map_err(|error| CliError::Failed(error.to_string()))?;
-    console::line(&format!(
-        "{}: {} dimensions, {} tokens at most, in {}",
-        info.name,
-        info.dimension,
-        info.max_tokens,
-        target.display()
-    ))
-}
-
-/// Whether the target is whole and what this converter would make of the source.
-fn is_up_to_date(source: &Path, target: &Path, options: &Options) -> bool {
-    let Ok(info) = ModelInfo::read(target) else {
-        return false;
-    };
-    let same = |path: &Path, expected: &str| sha256(path).is_ok_and(|found| found == expected);
-    let asked = |option: &Option<String>, has: &str| option.as_ref().is_none_or(|asked| asked == has);
-    info.converter == CONVERTER_VERSION
-        && target.file_name().is_some_and(|name| name.to_string_lossy() == info.name)
-        && asked(&options.query_prefix, &info.query_prefix)
-        && asked(&options.document_prefix, &info.document_prefix)
-        && same(&convert::weights_file(source, options), &info.source_sha256)
-        && same(&source.join("tokenizer.json"), &info.tokenizer_sha256)
-        && same(&target.join("tokenizer.json"), &info.tokenizer_sha256)
-        && same(&target.join("model.onnx"), &info.model_sha256)
-        && info
-            .ready
-            .iter()
-            .flat_map(|ready| &ready.external)
-            .all(|(file, sha256)| same(&target.join(file), sha256))
 }
 
 /// SHA-256 of a file in lower-case hexadecimal digits.

@@ -255,7 +255,19 @@ pub const KEYS: &[Key] = &[
         path: "embedder.model",
         kind: Kind::Text,
         default: || text("all-MiniLM-L6-v2"),
-        help: "The embedding model: a directory under models/ of the share directory, or another one by its whole path.",
+        help: "The embedding model where a pipeline names none: a directory under models/ of the share directory, or another one by its whole path.",
+    },
+    Key {
+        path: "embedder.max_models",
+        kind: Kind::Integer(1, 1_000),
+        default: || Value::Integer(4),
+        help: "Embedding models that are loaded at a time, that of embedder.model among them; a model in two precisions counts twice.",
+    },
+    Key {
+        path: "embedder.unload_seconds",
+        kind: Kind::Integer(1, 31_536_000),
+        default: || Value::Integer(900),
+        help: "Seconds after which a model that nobody uses is unloaded; that of embedder.model stays.",
     },
     Key {
         path: "embedder.device",

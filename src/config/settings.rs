@@ -117,6 +117,10 @@ pub struct AuthSettings {
 pub struct EmbedderSettings {
     /// A directory under `models/`.
     pub model: String,
+    /// Models that are loaded at a time.
+    pub max_models: usize,
+    /// Seconds after which an unused one is unloaded.
+    pub unload_seconds: u64,
     /// The processor that runs it.
     pub device: Device,
     /// The numbers that it computes in.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     EmbedError, ModelInfo, Runtime,
@@ -27,7 +28,7 @@ pub enum Device {
 }
 
 /// The numbers that the model computes in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// [`Precision::Fp32`] on a CPU, [`Precision::Fp16`] on a GPU.
@@ -42,7 +43,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    fn on(self, place: Place) -> Self {
+    pub(super) fn on(self, place: Place) -> Self {
         match (self, place) {
             (Self::Auto | Self::Int8, Place::Cuda(_)) => Self::Fp16,
             (Self::Auto | Self::Fp16, Place::Cpu) => Self::Fp32,

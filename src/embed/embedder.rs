@@ -1,7 +1,7 @@
 //! The embedder's public handle: admits texts to the queue and collects their vectors.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -108,6 +108,7 @@ pub struct Embedder {
 
 struct Inner {
     info: ModelInfo,
+    directory: PathBuf,
     placement: Placement,
     tokens: Arc<Tokens>,
     queue: Arc<Queue>,
@@ -133,6 +134,16 @@ impl Embedder {
     /// # Errors
     /// [`EmbedError::FileMissing`], [`EmbedError::Io`] or [`EmbedError::ModelInvalid`].
     pub fn open(runtime: &Runtime, model_dir: &Path, settings: EmbedderSettings) -> Result<Self, EmbedError> {
+        Self::open_counted(runtime, model_dir, settings, Arc::default())
+    }
+
+    /// The same, of which others count into the same totals.
+    pub(super) fn open_counted(
+        runtime: &Runtime,
+        model_dir: &Path,
+        settings: EmbedderSettings,
+        counters: Arc<Counters>,
+    ) -> Result<Self, EmbedError> {
         let info = ModelInfo::read(model_dir)?;
         let tokenizer = model_dir.join(TOKENIZER_FILE);
         verify(&tokenizer, &info.tokenizer_sha256)?;
@@ -144,7 +155,6 @@ impl Embedder {
         // A thread that reads for a GPU takes few texts at a time, so that the GPU gets some soon.
         let document_window = if on_gpus { GPU_DOCUMENT_WINDOW } else { DOCUMENT_WINDOW };
         let queue = Arc::new(Queue::new(QUERY_WINDOW, document_window));
-        let counters = Arc::new(Counters::default());
         let admission = |lane, window: usize, wait| {
             // Semaphores have a limit of their own, far beyond any sensible queue.
             let capacity = settings.queue.clamp(1, Semaphore::MAX_PERMITS.min(1 << 20));
@@ -159,6 +169,7 @@ impl Embedder {
         let embedder = Self {
             inner: Arc::new(Inner {
                 info,
+                directory: model_dir.to_owned(),
                 placement,
                 tokens: Arc::clone(&tokens),
                 queue: Arc::clone(&queue),
@@ -215,6 +226,22 @@ impl Embedder {
     #[must_use]
     pub fn placement(&self) -> &Placement {
         &self.inner.placement
+    }
+
+    /// The model directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+
+    /// Whether this is the only handle.
+    pub(super) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
+    }
+
+    /// Whether both are handles of one embedder.
+    #[cfg(test)]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// What the model is.

@@ -48,6 +48,33 @@ pub enum EmbedError {
         /// What is wrong with it.
         reason: String,
     },
+    /// No model of that name is installed.
+    #[error("no embedding model `{name}` is installed: `ibid model list` shows those that are, `ibid model pull` installs one")]
+    ModelUnknown {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The model of that name is another one than vectors were made with.
+    #[error(
+        "the embedding model `{name}` has other weights (SHA-256 {found}) than the vectors were made with ({expected}): put the former \
+         model back under that name, or upload the documents into a new collection"
+    )]
+    ModelChanged {
+        /// Its name.
+        name: String,
+        /// SHA-256 of the graph that the vectors were made with.
+        expected: String,
+        /// SHA-256 of the graph that is installed.
+        found: String,
+    },
+    /// As many models as may be loaded are in use.
+    #[error(
+        "{most} embedding models are in use already, which is what the setting embedder.max_models allows: try again later, or raise it"
+    )]
+    TooManyModels {
+        /// The setting.
+        most: usize,
+    },
     /// The settings ask for a GPU, and none can be used.
     #[error("no GPU can be used, and embedder.device is \"required\": {reason}")]
     GpuMissing {
@@ -83,7 +110,9 @@ impl EmbedError {
             | Self::RuntimeUnusable { .. }
             | Self::RuntimeLoaded { .. }
             | Self::GpuMissing { .. }
+            | Self::TooManyModels { .. }
             | Self::ModelInvalid { .. } => "SERVICE_UNAVAILABLE",
+            Self::ModelUnknown { .. } | Self::ModelChanged { .. } => "VALIDATION_ERROR",
             Self::Compute { .. } => "PROCESSING_ERROR",
         }
     }
@@ -91,7 +120,7 @@ impl EmbedError {
     /// Whether the same request may succeed when it is made again.
     #[must_use]
     pub fn recoverable(&self) -> bool {
-        matches!(self, Self::Busy { .. })
+        matches!(self, Self::Busy { .. } | Self::TooManyModels { .. })
     }
 
     pub(super) fn file(path: &Path, source: io::Error) -> Self {

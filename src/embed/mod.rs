@@ -1,7 +1,7 @@
 //! Texts to vectors: tokenizer, ONNX session, and the queue in front of them.
 //!
 //! [`convert`] makes a model directory from published weights; [`Runtime`] loads ONNX Runtime; [`Embedder`] embeds
-//! queries and documents on threads of its own. Queries go before documents; memory is bounded by
+//! queries and documents on threads of its own; [`Models`] loads the embedders of several models as they are used. Queries go before documents; memory is bounded by
 //! [`EmbedderSettings`]; on a CPU a text's vector never depends on what else is being embedded.
 //!
 //! On a CPU each thread reads texts and runs the model, in small batches of one length. On GPUs threads of
@@ -17,6 +17,7 @@ mod device;
 mod embedder;
 mod error;
 mod model;
+mod models;
 mod queue;
 mod runtime;
 mod session;
@@ -32,6 +33,7 @@ pub use self::{
     embedder::{Embedder, EmbedderSettings},
     error::EmbedError,
     model::{Activation, Architecture, ModelInfo, Pooling, Ready},
+    models::{InstalledModel, Model, Models, ModelsSettings, installed},
     runtime::{Runtime, RuntimeChoice},
     stats::EmbedderStats,
 };

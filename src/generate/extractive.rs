@@ -13,7 +13,7 @@ use super::sentences::statements;
 use super::words::{is_caption, is_scrap, words};
 use super::{GenerateError, Generator, Made, Passage, Piece, Quotation, Request, Sink};
 use crate::document::Span;
-use crate::embed::Embedder;
+use crate::embed::Model;
 use crate::protocol::Mode;
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet};
@@ -62,12 +62,12 @@ const FIGURE: f32 = 0.1;
 /// Answers with statements out of the passages. Cheap to clone.
 #[derive(Clone)]
 pub struct Extractive {
-    embedder: Embedder,
+    embedder: Model,
 }
 
 impl Extractive {
     /// A generator that compares by `embedder`.
-    pub fn new(embedder: Embedder) -> Self {
+    pub fn new(embedder: Model) -> Self {
         Self { embedder }
     }
 }

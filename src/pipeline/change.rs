@@ -4,7 +4,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::spec::Pipeline;
+use super::spec::{Lock, Pipeline};
 use super::timestamp;
 use crate::catalog::NewEvent;
 use crate::protocol::{ApiError, CollectionPipeline, ErrorCode, PipelineChanged, PipelineValid};
@@ -27,7 +27,7 @@ impl Redo {
             Self::Extract
         } else if old.chunker != new.chunker {
             Self::Chunk
-        } else if old.embedder != new.embedder || old.retrieval.language != new.retrieval.language {
+        } else if old.embedder.model != new.embedder.model || old.retrieval.language != new.retrieval.language {
             Self::Embed
         } else {
             Self::Nothing
@@ -91,7 +91,13 @@ impl Engine {
         let collection = self.catalog.collection(name).await?;
         let resolved = self.resolve(&collection.id, name, pipeline)?;
         let old = Pipeline::parse(collection.pipeline.clone())?;
-        let redo = Redo::between(&old, &resolved.pipeline);
+        let mut redo = Redo::between(&old, &resolved.pipeline);
+        let locked = serde_json::from_value::<Lock>(collection.lock.clone()).ok().map(|lock| lock.model);
+        let same_model = locked.is_none_or(|model| model == resolved.lock.model);
+        // Another model may go by the old one's name.
+        if !same_model {
+            redo = redo.max(Redo::Embed);
+        }
         let stats = self.catalog.stats(&collection.id).await?;
         let documents = stats.documents + stats.processing;
         let mut answer = PipelineChanged {
@@ -121,6 +127,11 @@ impl Engine {
         let plugins = &resolved.lock.plugins;
         let event = json!({ "timestamp": timestamp::now(), "plugins": plugins, "pipeline": answer.pipeline });
         let event = NewEvent::new("pipeline_changed", event);
+        // Nothing is in the index, which may have to be of another dimension. A start makes it where it is missing.
+        if !same_model {
+            let place = self.index.place(&resolved.key);
+            self.index.at(place)?.drop_collection(&resolved.key).await?;
+        }
         let event = self
             .catalog
             .set_pipeline(&collection.id, &answer.pipeline, &answer.lock, event)
@@ -130,6 +141,9 @@ impl Engine {
             // Who has read the old one and not yet resolved it must not keep it.
             pipelines.installed += 1;
             pipelines.resolved.remove(&collection.id);
+        }
+        if !same_model {
+            self.make_index(&collection.id, &answer.lock).await?;
         }
         let Some(event) = event else {
             return Err(ApiError::collection_not_found(name).into());
@@ -158,6 +172,8 @@ mod tests {
                 Redo::Nothing,
             ),
             (json!({ "retrieval": { "mode": "speed", "limit": 3 } }), Redo::Nothing),
+            (json!({ "embedder": { "precision": "int8" } }), Redo::Nothing),
+            (json!({ "embedder": { "model": "another" } }), Redo::Embed),
             (json!({ "retrieval": { "language": "german" } }), Redo::Embed),
             (json!({ "chunker": { "plugin": "sentences" } }), Redo::Chunk),
             (

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::spec::Pipeline;
+use super::spec::{Lock, Pipeline};
 use super::timestamp;
 use crate::auth::Subject;
 use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
@@ -95,7 +95,7 @@ impl Engine {
         }
         let (collection, event) = self.catalog.create_collection(name, &pipeline, &lock, place.into(), event).await?;
         self.index.put(&CollectionKey::new(&collection.id)?, place);
-        let made = self.make_index(&collection.id).await;
+        let made = self.make_index(&collection.id, &collection.lock).await;
         self.tell(event);
         if let Err(error) = made {
             // Without an index it is no collection: it goes again. Where that fails, the reconciliation finds it.
@@ -111,9 +111,13 @@ impl Engine {
         Ok(collection)
     }
 
-    /// The index of a collection; nothing happens if it is there.
-    pub(super) async fn make_index(&self, collection_id: &str) -> Result<(), PipelineError> {
-        let dimension = u32::try_from(self.embedder.info().dimension).unwrap_or(u32::MAX);
+    /// The index of a collection, for vectors of the model in its lock; nothing happens if it is there.
+    pub(super) async fn make_index(&self, collection_id: &str, lock: &serde_json::Value) -> Result<(), PipelineError> {
+        let dimension = match serde_json::from_value::<Lock>(lock.clone()) {
+            Ok(lock) => lock.model.dimension,
+            Err(_) => self.models.default_embedder().info().dimension,
+        };
+        let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
         Ok(self
             .index
             .create_collection(&CollectionKey::new(collection_id)?, &Schema { dimension })

@@ -1,47 +1,71 @@
-//! The embedder, for whoever wants vectors and not answers.
+//! The embedders, for whoever wants vectors and not answers.
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use crate::embed::ModelInfo;
-use crate::protocol::ApiError;
+use crate::embed::{EmbedError, Embedder, InstalledModel, Model};
+use crate::protocol::{ApiError, ErrorCode};
 
 /// Texts that are embedded before documents, as a question's are. More would hold up questions.
 const FEW: usize = 8;
 
 impl Engine {
-    /// The embedding model.
-    pub fn embedding_model(&self) -> &ModelInfo {
-        self.embedder.info()
-    }
-
-    /// The vectors of texts, in their order; `queries` says that they are questions, for models that tell those apart. Dropping the
-    /// future gives up what was not computed yet.
+    /// The embedding models that are installed, the default one first.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` when too much waits for the embedder, `TIMEOUT_ERROR`, or a failed embedder.
-    pub async fn embed(&self, texts: Vec<String>, queries: bool) -> Result<Vec<Vec<f32>>, ApiError> {
+    /// A worker thread that failed.
+    pub async fn embedding_models(&self) -> Result<Vec<InstalledModel>, ApiError> {
+        let models = self.models.clone();
+        tokio::task::spawn_blocking(move || models.installed())
+            .await
+            .map_err(|error| PipelineError::from(error).told(""))
+    }
+
+    /// An embedding model by its name, in the precision of the settings.
+    ///
+    /// # Errors
+    /// `RESOURCE_NOT_FOUND` for one that is not installed; a description that cannot be used.
+    pub fn embedding_model(&self, name: &str) -> Result<Model, ApiError> {
+        self.models.find(name, None).map_err(|error| match error {
+            EmbedError::ModelUnknown { .. } => ApiError::new(ErrorCode::ResourceNotFound, error.to_string()).with("field", "model"),
+            other => PipelineError::from(other).told("embedding"),
+        })
+    }
+
+    /// The vectors of texts by a model, in their order, and the tokens of these texts; `queries` says that they are questions, for
+    /// models that tell those apart. Dropping the future gives up what was not computed yet.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` when too much waits for the embedder, or as many models are in use as may be; `TIMEOUT_ERROR`; or a
+    /// failed embedder.
+    pub async fn embed(&self, model: &Model, texts: Vec<String>, queries: bool) -> Result<(Vec<Vec<f32>>, u64), ApiError> {
         let _permit = self.admit().await?;
-        // The model of this server embeds both alike: what differs is who waits for whom.
-        let first = queries || texts.len() <= FEW;
         let work = async {
-            match first {
-                true => self.embedder.embed_queries(texts).await,
-                false => self.embedder.embed_texts(texts, |_| {}).await,
-            }
-            .map_err(PipelineError::from)
+            let embedder = model.embedder().await?;
+            let (texts, tokens) = count(embedder.clone(), texts).await?;
+            let vectors = match (queries, texts.len() <= FEW) {
+                (true, _) => embedder.embed_queries(texts).await?,
+                (false, true) => embedder.embed_passages(texts).await?,
+                (false, false) => embedder.embed_texts(texts, |_| {}).await?,
+            };
+            Ok::<_, PipelineError>((vectors, tokens))
         };
         self.in_time("embedding", work).await
     }
 
-    /// Tokens of the texts, as the embedding model counts them.
+    /// Tokens of the texts, as the default embedding model counts them.
     ///
     /// # Errors
     /// A worker thread that failed.
     pub async fn count_tokens(&self, texts: Vec<String>) -> Result<u64, ApiError> {
-        let embedder = self.embedder.clone();
-        let count = move || texts.iter().map(|text| embedder.count_tokens(text) as u64).sum();
-        tokio::task::spawn_blocking(count)
-            .await
-            .map_err(|error| PipelineError::from(error).told("embedding"))
+        let counted = count(self.models.default_embedder().clone(), texts).await;
+        counted.map(|(_, tokens)| tokens).map_err(|error| error.told("embedding"))
     }
+}
+
+async fn count(embedder: Embedder, texts: Vec<String>) -> Result<(Vec<String>, u64), PipelineError> {
+    let count = move || {
+        let tokens = texts.iter().map(|text| embedder.count_tokens(text) as u64).sum();
+        (texts, tokens)
+    };
+    Ok(tokio::task::spawn_blocking(count).await?)
 }

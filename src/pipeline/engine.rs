@@ -15,11 +15,11 @@ use super::tuning::Tuned;
 use super::visibility::Visibility;
 use super::watch::QueryMeter;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
-use crate::embed::{Embedder, EmbedderSettings, Precision, Runtime, RuntimeChoice};
+use crate::embed::{Embedder, EmbedderSettings, Models, ModelsSettings, Precision, Runtime, RuntimeChoice};
 use crate::events::Events;
 use crate::files::{DirectoryStore, FileStore};
+use crate::generate::Llm;
 use crate::generate::llm::{LlmError, LlmHealth, LlmSettings, Refusal};
-use crate::generate::{Extractive, Generator, Llm};
 use crate::index::{EmbeddedIndex, EmbeddedOptions, Place, PlacedIndex, RemoteIndex, RemoteOptions, VectorIndex};
 use crate::plugin::{Host, HostSettings, PluginStore, Provided, Registry, TextEmbedder, TokenCounter};
 use crate::protocol::ApiError;
@@ -42,12 +42,16 @@ pub struct EngineSettings {
     pub share_dir: PathBuf,
     /// Collection that is meant where none is named.
     pub default_collection: String,
-    /// Name of the embedding model: a directory under `models/`.
+    /// Name of the embedding model of pipelines that name none: a directory under `models/`.
     pub model: String,
     /// Which ONNX Runtime is loaded, and the processor that runs the model.
     pub runtime: RuntimeChoice,
-    /// The numbers that the model computes in.
+    /// The numbers that models compute in where a pipeline does not say.
     pub precision: Precision,
+    /// Embedding models that are loaded at a time, the default one among them.
+    pub max_models: usize,
+    /// How long another one than the default stays loaded when nobody uses it.
+    pub unload_models_after: Duration,
     /// Threads that embed; 0 takes one for each core.
     pub embedder_threads: usize,
     /// Texts that may wait for the embedder, for questions and for documents each.
@@ -94,6 +98,9 @@ impl EngineSettings {
             model: "all-MiniLM-L6-v2".to_owned(),
             runtime: RuntimeChoice::default(),
             precision: Precision::default(),
+            // Some 100 MB each for small models.
+            max_models: 4,
+            unload_models_after: Duration::from_secs(900),
             embedder_threads: 0,
             // About four documents' windows, so that the embedder never starves between them.
             embedder_queue: 1_024,
@@ -217,7 +224,8 @@ pub struct Engine {
     pub(super) placing: Semaphore,
     /// Collections that move.
     pub(super) moves: Moves,
-    pub(super) embedder: Embedder,
+    /// The embedding models.
+    pub(super) models: Models,
     pub(super) plugin_host: Host,
     pub(super) plugins: Registry,
     pub(super) plugin_store: PluginStore,
@@ -225,9 +233,6 @@ pub struct Engine {
     pub(super) installed_plugins: Mutex<BTreeSet<String>>,
     /// The one place for changes of what is installed.
     pub(super) plugin_changes: Arc<Semaphore>,
-    pub(super) tokens: Arc<dyn TokenCounter>,
-    /// The built-in one.
-    pub(super) generator: Arc<dyn Generator>,
     /// The language models that may be asked.
     pub(super) llm: Llm,
     pub(super) events: Arc<Events>,
@@ -307,27 +312,35 @@ impl Engine {
         let share = settings.share_dir.clone();
         let data = settings.data_dir.clone();
         let (model, threads, queue) = (settings.model.clone(), settings.embedder_threads, settings.embedder_queue);
+        let (most, unload_after) = (settings.max_models, settings.unload_models_after);
         let cache = data.join("cache");
         // The model and the plugins load side by side; both are blocking work.
-        let embedder = tokio::task::spawn_blocking({
+        let models = tokio::task::spawn_blocking({
             let share = share.clone();
             let (choice, precision) = (settings.runtime.clone(), settings.precision);
             move || {
                 let runtime = Runtime::find(&share, &choice)?;
-                let mut settings = EmbedderSettings {
+                let mut embedder = EmbedderSettings {
                     queue,
                     device: choice.device,
                     precision,
                     ..EmbedderSettings::default()
                 };
                 if threads > 0 {
-                    settings.threads = threads;
+                    embedder.threads = threads;
                 }
-                let embedder = Embedder::open(&runtime, &share.join("models").join(model), settings)?;
+                let version = runtime.version().to_owned();
+                let settings = ModelsSettings {
+                    most,
+                    unload_after,
+                    embedder,
+                };
+                let models = Models::open(runtime, &share.join("models"), &model, settings)?;
+                let embedder = models.default_embedder();
                 let (model, placement) = (&embedder.info().name, embedder.placement());
                 let (device, precision) = (&placement.device, placement.precision.name());
-                tracing::info!(model, device, precision, runtime = runtime.version(), "the embedder is ready");
-                Ok::<_, crate::embed::EmbedError>(embedder)
+                tracing::info!(model, device, precision, runtime = version, "the embedder is ready");
+                Ok::<_, crate::embed::EmbedError>(models)
             }
         });
         let (allowed, store) = (settings.allowed_plugins.clone(), data.join("plugins"));
@@ -382,7 +395,7 @@ impl Engine {
             move || EmbeddedIndex::open(&directory, EmbeddedOptions::default())
         })
         .await??;
-        let embedder = embedder.await??;
+        let models = models.await??;
         let (plugin_host, plugins, plugin_store, installed) = plugins.await??;
 
         let engine = Arc::new(Self {
@@ -391,10 +404,8 @@ impl Engine {
             index: Arc::new(PlacedIndex::new(index, remote)),
             placing: Semaphore::new(1),
             moves: Moves::default(),
-            tokens: Arc::new(ModelTokens(embedder.clone())),
-            generator: Arc::new(Extractive::new(embedder.clone())),
             llm,
-            embedder,
+            models,
             plugin_host,
             plugins,
             plugin_store,
@@ -440,6 +451,7 @@ impl Engine {
             engine.tasks.spawn(engine.clone().watch_remote());
         }
         engine.tasks.spawn(engine.clone().expire_receptions());
+        engine.tasks.spawn(engine.clone().unload_models());
         Ok(engine)
     }
 
@@ -454,7 +466,7 @@ impl Engine {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        self.embedder.close().await;
+        self.models.close().await;
         if let Err(error) = self.index.close().await {
             tracing::error!(error = error.detail(), "the index was not closed cleanly");
         }
@@ -471,16 +483,16 @@ impl Engine {
         self.started.elapsed()
     }
 
-    /// What a chunker is given beside the document.
-    pub(super) fn provided(&self, stage: &Stage) -> Provided {
-        let embedder: Option<Arc<dyn TextEmbedder>> = match stage.plugin.contract().wanted_grants().next() {
+    /// What a chunker is given beside the document: the collection's embedder.
+    pub(super) fn provided(stage: &Stage, embedder: &Embedder) -> Provided {
+        let granted: Option<Arc<dyn TextEmbedder>> = match stage.plugin.contract().wanted_grants().next() {
             // A stage is only made where all that its plugin wants is granted.
-            Some(_) => Some(Arc::new(ForChunkers(self.embedder.clone()))),
+            Some(_) => Some(Arc::new(ForChunkers(embedder.clone()))),
             None => None,
         };
         Provided {
-            tokens: self.tokens.clone(),
-            embedder,
+            tokens: Arc::new(ModelTokens(embedder.clone())),
+            embedder: granted,
         }
     }
 
@@ -492,7 +504,7 @@ impl Engine {
             Err(_) => unhealthy("does not answer"),
         };
         let start = std::time::Instant::now();
-        let embedding_service = match tokio::time::timeout(HEALTH_TIMEOUT, self.embedder.embed_query("health")).await {
+        let embedding_service = match tokio::time::timeout(HEALTH_TIMEOUT, self.models.default_embedder().embed_query("health")).await {
             Ok(Ok(_)) => healthy(start.elapsed()),
             Ok(Err(error)) => unhealthy(error.to_string()),
             Err(_) => unhealthy("does not answer"),
@@ -524,6 +536,20 @@ impl Engine {
             timestamp: super::timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             services,
+        }
+    }
+
+    /// Unloads models that nobody uses.
+    async fn unload_models(self: Arc<Self>) {
+        let pause = (self.models.unload_after() / 4).clamp(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            for model in self.models.unload_unused(Instant::now()) {
+                tracing::info!(model, "a model is unloaded: nobody has used it for long");
+            }
         }
     }
 

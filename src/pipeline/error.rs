@@ -49,6 +49,7 @@ impl PipelineError {
         let error = match self {
             Self::Api(error) => error,
             Self::Plugin(error) => plugin(&error),
+            Self::Embed(error @ EmbedError::ModelChanged { .. }) => ApiError::validation("pipeline.embedder.model", error.to_string()),
             Self::Embed(error) => coded(error.code(), error.to_string()),
             Self::Index(error) => {
                 tracing::error!(stage, error = error.detail(), "vector index");

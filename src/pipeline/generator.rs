@@ -6,8 +6,9 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::spec::{GeneratorChoice, GeneratorKind, LockedGenerator, OnFailure};
+use crate::embed::Model;
 use crate::generate::llm::{Refusal, Wanted};
-use crate::generate::{GenerateError, Generator, LlmError, Made, Request, Sink};
+use crate::generate::{Extractive, GenerateError, Generator, LlmError, Made, Request, Sink};
 use crate::protocol::{ApiError, GeneratorInfo, Warning};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,11 +95,12 @@ impl GeneratorStage {
 }
 
 impl Engine {
-    /// The generator of a pipeline.
+    /// The generator of a pipeline, which compares by the pipeline's embedder.
     ///
     /// # Errors
     /// Names the key that is wrong, or that the operator does not allow.
-    pub(super) fn generator_stage(&self, choice: &GeneratorChoice) -> Result<GeneratorStage, ApiError> {
+    pub(super) fn generator_stage(&self, choice: &GeneratorChoice, embedder: &Model) -> Result<GeneratorStage, ApiError> {
+        let extractive = || -> Arc<dyn Generator> { Arc::new(Extractive::new(embedder.clone())) };
         let asks_model = match choice.kind {
             GeneratorKind::Extractive => false,
             GeneratorKind::Openai => true,
@@ -106,7 +108,7 @@ impl Engine {
         };
         if !asks_model {
             return Ok(GeneratorStage {
-                generator: self.generator.clone(),
+                generator: extractive(),
                 fallback: None,
                 locked: LockedGenerator {
                     kind: EXTRACTIVE.to_owned(),
@@ -115,7 +117,7 @@ impl Engine {
             });
         }
         let refused = |Refusal { key, issue }| ApiError::validation(&format!("pipeline.generator.{key}"), issue);
-        let generator = self.llm.generator(&wanted(choice), self.embedder.clone()).map_err(refused)?;
+        let generator = self.llm.generator(&wanted(choice), embedder.clone()).map_err(refused)?;
         let locked = LockedGenerator {
             kind: OPENAI.to_owned(),
             model: Some(generator.model().to_owned()),
@@ -123,7 +125,7 @@ impl Engine {
         let on_failure = choice.on_failure.unwrap_or(self.settings.llm_on_failure);
         Ok(GeneratorStage {
             generator: Arc::new(generator),
-            fallback: (on_failure == OnFailure::Fallback).then(|| self.generator.clone()),
+            fallback: (on_failure == OnFailure::Fallback).then(extractive),
             locked,
         })
     }

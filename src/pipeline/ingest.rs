@@ -312,10 +312,18 @@ impl Engine {
         document.attrs.push(("media-type".to_owned(), record.content_type.clone()));
         let document = Arc::new(document);
         let stage = self.chunker_of(record, resolved)?;
+        let embedder = resolved.embedder.embedder().await?;
         let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
         let cut = async |stage: &Stage| {
             self.plugin_host
-                .chunk(&stage.plugin, &stage.config, &document, whole, self.provided(stage), &stage.budget)
+                .chunk(
+                    &stage.plugin,
+                    &stage.config,
+                    &document,
+                    whole,
+                    Self::provided(stage, &embedder),
+                    &stage.budget,
+                )
                 .await
         };
         let pieces = match cut(&stage).await {
@@ -348,6 +356,7 @@ impl Engine {
         reporter.embedded(record.chunks_indexed, total);
         let payload = payload(record);
         let name = readable_name(&record.filename);
+        let embedder = resolved.embedder.embedder().await?;
         let mut done = record.chunks_indexed;
         while done < total {
             let chunks = self.catalog.chunks(&record.id, done, WINDOW).await?;
@@ -360,9 +369,7 @@ impl Engine {
             // does not say. BM25 reads only the text: in every chunk of a document the name tells
             // it nothing of the chunk, and its words crowd out the chunk's own.
             let named = texts.iter().map(|text| format!("{name}\n{text}")).collect();
-            let embedding = self
-                .embedder
-                .embed_texts(named, move |n| progress.embedded(before.saturating_add(n as u32), total));
+            let embedding = embedder.embed_texts(named, move |n| progress.embedded(before.saturating_add(n as u32), total));
             let vectors = timed(MeasuredStage::Embed, embedding).await?;
             let resolved_for_terms = resolved.clone();
             let terms =

@@ -39,7 +39,7 @@ impl Engine {
         let open = places.saturating_sub(self.open_uploads.available_permits());
         catalogue::OPEN_UPLOADS.only().set(open as f64);
 
-        let embedder = self.embedder.stats();
+        let embedder = self.models.stats();
         catalogue::EMBEDDER_QUEUE.with(["queries"]).set(embedder.queued_queries as f64);
         catalogue::EMBEDDER_QUEUE.with(["documents"]).set(embedder.queued_documents as f64);
         for (counter, value) in [

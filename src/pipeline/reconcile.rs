@@ -117,7 +117,7 @@ impl Engine {
                 continue;
             }
             let key = CollectionKey::new(&collection.id)?;
-            match self.make_index(&collection.id).await {
+            match self.make_index(&collection.id, &collection.lock).await {
                 // Another model goes by the old one's name: this collection says so when it is used, the others serve.
                 Err(PipelineError::Index(error @ IndexError::SchemaMismatch { .. })) => {
                     tracing::error!(collection = collection.name, %error, "a collection is set aside until its model is back");
@@ -125,12 +125,17 @@ impl Engine {
                 }
                 other => other?,
             }
+            // Its documents could not be indexed again now: its model or a plugin is missing, or another one.
+            if let Err(error) = self.resolve_collection(&collection) {
+                tracing::error!(collection = collection.name, %error, "a collection is set aside until its pipeline runs again");
+                continue;
+            }
             let indexed = match self.index.documents(&key).await {
                 Ok(indexed) => indexed,
                 Err(error @ IndexError::Corrupt { .. }) => {
                     tracing::error!(collection = collection.name, error = error.detail(), "rebuilding a damaged index");
                     self.index.drop_collection(&key).await?;
-                    self.make_index(&collection.id).await?;
+                    self.make_index(&collection.id, &collection.lock).await?;
                     BTreeMap::new()
                 }
                 Err(error) => return Err(error.into()),

@@ -7,6 +7,7 @@ use super::error::PipelineError;
 use super::generator::GeneratorStage;
 use super::spec::{Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice};
 use crate::catalog::{Collection, DocumentRecord};
+use crate::embed::{EmbedError, Model, ModelInfo};
 use crate::index::{Bm25, CollectionKey};
 use crate::plugin::{Budget, GRANTABLE, Kind, Plugin};
 use crate::protocol::ApiError;
@@ -55,6 +56,8 @@ pub struct Resolved {
     pub pipeline: Pipeline,
     /// Cuts documents into chunks.
     pub chunker: Stage,
+    /// Makes dense vectors.
+    pub embedder: Model,
     /// Understands questions.
     pub analyzer: Stage,
     /// Makes answers.
@@ -84,8 +87,8 @@ impl Engine {
             pipelines.installed
         };
         let pipeline = Pipeline::parse(collection.pipeline.clone())?;
-        self.check_dimension(collection)?;
         let resolved = Arc::new(self.resolve(&collection.id, &collection.name, pipeline)?);
+        check_model(collection, &resolved.lock.model)?;
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         // What was installed meanwhile may be another plugin than was found: this is good for one use.
         if pipelines.installed == installed {
@@ -94,33 +97,15 @@ impl Engine {
         Ok(resolved)
     }
 
-    /// A model may be converted anew under its old name: its vectors must still fit those in the index.
-    fn check_dimension(&self, collection: &Collection) -> Result<(), PipelineError> {
-        let model = self.embedder.info();
-        let Ok(Lock { model: locked, .. }) = serde_json::from_value::<Lock>(collection.lock.clone()) else {
-            return Ok(());
-        };
-        if locked.dimension == model.dimension {
-            return Ok(());
-        }
-        let issue = format!(
-            "the vectors of `{}` have {} components and were made with `{}`, but `{}` gives {}: set embedder.model of the server to a model of \
-             {} components, or upload the documents into a new collection",
-            collection.name, locked.dimension, locked.name, model.name, model.dimension, locked.dimension
-        );
-        Err(ApiError::validation("pipeline.embedder.model", issue).into())
-    }
-
     /// Checks a pipeline against what is installed, naming the key that is wrong.
     pub(super) fn resolve(&self, collection_id: &str, collection: &str, mut pipeline: Pipeline) -> Result<Resolved, PipelineError> {
-        let model = self.embedder.info();
-        if pipeline.embedder.model.is_empty() {
-            pipeline.embedder.model.clone_from(&model.name);
-        }
-        if pipeline.embedder.model != model.name {
-            let issue = format!("this server has the model `{}`, not `{}`", model.name, pipeline.embedder.model);
-            return Err(ApiError::validation("pipeline.embedder.model", issue).into());
-        }
+        let choice = &pipeline.embedder;
+        let embedder = self.models.find(&choice.model, choice.precision).map_err(|error| match error {
+            EmbedError::ModelUnknown { .. } => ApiError::validation("pipeline.embedder.model", error.to_string()),
+            other => PipelineError::from(other).told("embedder"),
+        })?;
+        let model = embedder.info();
+        pipeline.embedder.model.clone_from(&model.name);
         let chunker = self.stage(Kind::Chunker, "pipeline.chunker", &pipeline.chunker, &pipeline)?;
         let analyzer = self.stage(Kind::Analyzer, "pipeline.analyzer", &pipeline.analyzer, &pipeline)?;
         let formatter = self.stage(Kind::Formatter, "pipeline.citations", &pipeline.citations, &pipeline)?;
@@ -134,18 +119,14 @@ impl Engine {
         }
         let bm25 = Bm25::new(&pipeline.retrieval.language)
             .map_err(|error| ApiError::validation("pipeline.retrieval.language", error.to_string()))?;
-        let generator = self.generator_stage(&pipeline.generator)?;
+        let generator = self.generator_stage(&pipeline.generator, &embedder)?;
         let plugins = [("chunker", &chunker), ("analyzer", &analyzer), ("citations", &formatter)]
             .into_iter()
             .map(|(stage, Stage { plugin, .. })| (stage.to_owned(), locked(plugin)))
             .collect();
         let lock = Lock {
             plugins,
-            model: LockedModel {
-                name: model.name.clone(),
-                sha256: model.model_sha256.clone(),
-                dimension: model.dimension,
-            },
+            model: locked_model(model),
             generator: generator.locked.clone(),
             pipeline: pipeline.clone(),
         };
@@ -155,6 +136,7 @@ impl Engine {
             collection: collection.to_owned(),
             pipeline,
             chunker,
+            embedder,
             analyzer,
             generator,
             formatter,
@@ -298,6 +280,22 @@ impl Engine {
     }
 }
 
+/// A model may be exchanged for another one under its old name: vectors of both would say nothing of one another.
+fn check_model(collection: &Collection, model: &LockedModel) -> Result<(), ApiError> {
+    let Ok(Lock { model: locked, .. }) = serde_json::from_value::<Lock>(collection.lock.clone()) else {
+        return Ok(());
+    };
+    if (&locked.sha256, locked.dimension) == (&model.sha256, model.dimension) {
+        return Ok(());
+    }
+    let issue = format!(
+        "the vectors of `{}` were made with `{}`, of {} dimensions and SHA-256 {}, but `{}` as it is installed has {} dimensions and SHA-256 \
+         {}: put the former model back under its name, or upload the documents into a new collection",
+        collection.name, locked.name, locked.dimension, locked.sha256, model.name, model.dimension, model.sha256
+    );
+    Err(ApiError::validation("pipeline.embedder.model", issue))
+}
+
 /// Only stages that an answer can do without may be skipped.
 fn check_skip(kind: Kind, key: &str) -> Result<(), ApiError> {
     match kind {
@@ -350,6 +348,15 @@ fn check_grants(plugin: &Plugin, key: &str, grants: &[String]) -> Result<(), Api
             );
             Err(ApiError::validation(&key, issue))
         }
+    }
+}
+
+/// How a model stands in a lock.
+fn locked_model(model: &ModelInfo) -> LockedModel {
+    LockedModel {
+        name: model.name.clone(),
+        sha256: model.model_sha256.clone(),
+        dimension: model.dimension,
     }
 }
 

@@ -254,7 +254,7 @@ impl Engine {
         let mut batch = Batch::default();
         if dense > 0.0 {
             let texts = searches.iter().map(|search| search.text.clone()).collect();
-            let vectors = timings.time("embedding", self.embedder.embed_queries(texts)).await?;
+            let vectors = timings.time("embedding", resolved.embedder.embed_queries(texts)).await?;
             for (search, vector) in searches.iter().zip(vectors) {
                 let query = index_query(QueryVector::Dense(vector), search, wanted, &filter)?;
                 batch.add(dense * search.weight, query, preferred.as_ref(), &[]);

@@ -2,6 +2,7 @@
 //!
 //! May depend on `protocol` only.
 
+use crate::embed::Precision;
 use crate::protocol::{ApiError, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -92,11 +93,14 @@ impl ExtractorChoice {
 }
 
 /// The embedding model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct EmbedderChoice {
-    /// Name of a directory under `models/`; empty for the server's.
+    /// Name of an installed model: a directory under `models/`. Empty for the server's default.
     pub model: String,
+    /// The numbers that it computes in: of the server's settings where none is given. Vectors of all precisions may stand together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
 }
 
 /// How passages are found.
@@ -331,7 +335,7 @@ impl Default for Pipeline {
         Self {
             extractors: BTreeMap::new(),
             chunker: PluginChoice::named("recursive@^1"),
-            embedder: EmbedderChoice { model: String::new() },
+            embedder: EmbedderChoice::default(),
             analyzer: PluginChoice::named("rules@^1"),
             retrieval: Retrieval::default(),
             generator: GeneratorChoice::default(),

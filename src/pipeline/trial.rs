@@ -63,14 +63,24 @@ impl Engine {
                 result.text = document.text;
             }
             Kind::Chunker => {
+                let embedder = self.models.default_embedder();
                 let reader = self.extractor(&Pipeline::default(), READ_AS)?;
                 let document = Arc::new(self.read_pasted(&reader, text).await?);
                 let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
                 let pieces = host
-                    .chunk(plugin, &stage.config, &document, whole, self.provided(stage), &stage.budget)
+                    .chunk(
+                        plugin,
+                        &stage.config,
+                        &document,
+                        whole,
+                        Engine::provided(stage, embedder),
+                        &stage.budget,
+                    )
                     .await?;
                 let texts: Vec<&str> = pieces.iter().map(|piece| piece.at.of(&document.text).unwrap_or_default()).collect();
-                let tokens = self.tokens.count_all(&texts);
+                let tokens = texts
+                    .iter()
+                    .map(|text| u32::try_from(embedder.count_tokens(text)).unwrap_or(u32::MAX));
                 let mut points = CodePoints::new(&document.text);
                 let chunks = pieces.into_iter().zip(tokens).map(|(piece, tokens)| TriedChunk {
                     at: characters(&mut points, piece.at),

@@ -31,6 +31,7 @@ mod llm_real;
 mod logs;
 mod messages;
 mod metrics;
+mod models;
 mod operations;
 mod page;
 mod pipelines;

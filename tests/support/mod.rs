@@ -5,6 +5,7 @@ pub mod api;
 pub mod collector;
 pub mod files;
 pub mod guide;
+pub mod models;
 pub mod process;
 pub mod python;
 pub mod qdrant;

@@ -86,6 +86,7 @@ pub struct Server {
     home: TempDir,
     name: &'static str,
     settings: Vec<String>,
+    share: PathBuf,
     listen: String,
 }
 
@@ -98,6 +99,11 @@ struct Process {
 impl Server {
     /// Starts a server with these settings (`KEY=VALUE`); returns when it listens. `name` names its log.
     pub fn start(name: &'static str, settings: &[&str]) -> Self {
+        Self::start_with_share(name, &share(), settings)
+    }
+
+    /// The same with a share directory of the test's own.
+    pub fn start_with_share(name: &'static str, share: &Path, settings: &[&str]) -> Self {
         let home = tempfile::Builder::new()
             .prefix("ibid-test-")
             .tempdir()
@@ -107,6 +113,7 @@ impl Server {
             home,
             name,
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            share: share.to_owned(),
             listen: "127.0.0.1:0".to_owned(),
         };
         let _ = std::fs::remove_file(server.log_path());
@@ -232,7 +239,7 @@ impl Server {
             .arg("--data-dir")
             .arg(self.data_dir())
             .arg("--share-dir")
-            .arg(share());
+            .arg(&self.share);
         for setting in self.settings.iter().map(String::as_str).chain(["log.level=debug"]) {
             command.args(["--set", setting]);
         }

@@ -21,7 +21,7 @@ mod quantize;
 mod ready;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod weights;
 
 use std::{

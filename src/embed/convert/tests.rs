@@ -37,7 +37,7 @@ const POSITIONS: usize = 10;
 const EPSILON: f64 = 1e-3;
 
 /// A model in the making: its directory and its weights by name.
-struct Tiny {
+pub(in crate::embed) struct Tiny {
     directory: TempDir,
     weights: Vec<(String, Vec<usize>, Vec<f32>)>,
     /// MPNet's bias for each pair of places, by head, row of the query and row of the key; 0 for the others.
@@ -47,7 +47,7 @@ struct Tiny {
 
 impl Tiny {
     /// Weights are arbitrary, and the same in every run.
-    fn new(prefix: &str) -> Self {
+    pub(in crate::embed) fn new(prefix: &str) -> Self {
         let mut state = 0x2545_F491_4F6C_DD1D_u64;
         let mut random = |scale: f32, offset: f32| {
             state ^= state << 13;
@@ -179,7 +179,7 @@ impl Tiny {
         tiny
     }
 
-    fn path(&self) -> &Path {
+    pub(in crate::embed) fn path(&self) -> &Path {
         self.directory.path()
     }
 
@@ -242,6 +242,13 @@ impl Tiny {
             value => drop(object.insert(key.to_owned(), value)),
         }
         fs::write(&path, json.to_string()).expect("written");
+    }
+
+    /// Gives all numbers of a weight one value.
+    pub(in crate::embed) fn set_weight(&mut self, name: &str, value: f32) {
+        let (_, _, values) = self.weights.iter_mut().find(|(full, _, _)| full.ends_with(name)).expect("a weight");
+        values.fill(value);
+        self.write_weights();
     }
 
     fn weight(&self, name: &str) -> Vec<f64> {

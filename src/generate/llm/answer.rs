@@ -6,7 +6,7 @@ use super::markers::{Found, Markers};
 use super::prompt::Shown;
 use super::quote::{Quoter, statement};
 use super::thinking::Thinking;
-use crate::embed::Embedder;
+use crate::embed::Model;
 
 /// Bytes of an answer for each token that it may have: four times what tokens have on average, for servers that do not
 /// count.
@@ -32,7 +32,7 @@ pub struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     /// An answer of at most `max_tokens` tokens from the passages that are `shown`.
-    pub fn new(request: &'a Request, shown: &'a [Shown], sink: &'a Sink, embedder: Embedder, max_tokens: u32) -> Self {
+    pub fn new(request: &'a Request, shown: &'a [Shown], sink: &'a Sink, embedder: Model, max_tokens: u32) -> Self {
         Self {
             request,
             shown,

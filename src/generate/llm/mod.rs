@@ -18,7 +18,7 @@ pub use error::{LlmError, LlmReason};
 pub use openai::OpenAi;
 pub use prompt::{DEFAULT_PROMPT, DEFAULT_SYSTEM};
 
-use crate::embed::Embedder;
+use crate::embed::Model;
 use crate::secret::Secret;
 use client::Upstream;
 use prompt::Template;
@@ -189,7 +189,7 @@ impl Llm {
     ///
     /// # Errors
     /// What it may not have, or what is missing.
-    pub fn generator(&self, wanted: &Wanted, embedder: Embedder) -> Result<OpenAi, Refusal> {
+    pub fn generator(&self, wanted: &Wanted, embedder: Model) -> Result<OpenAi, Refusal> {
         let settings = &self.settings;
         let upstream = self.upstream(&self.permitted(wanted.base_url.as_deref())?)?;
         let model = self.permitted_model(wanted.model.as_deref())?;

@@ -5,7 +5,7 @@ use super::answer::Answer;
 use super::client::Upstream;
 use super::error::{LlmError, LlmReason};
 use super::prompt::{Messages, Template, render};
-use crate::embed::Embedder;
+use crate::embed::Model;
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub struct OpenAi {
     pub(super) upstream: Upstream,
-    pub(super) embedder: Embedder,
+    pub(super) embedder: Model,
     pub(super) model: String,
     pub(super) system: Template,
     pub(super) prompt: Template,

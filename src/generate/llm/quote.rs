@@ -9,7 +9,7 @@ use super::super::words::words;
 use super::super::{Passage, Quotation};
 use super::prompt::Shown;
 use crate::document::Span;
-use crate::embed::Embedder;
+use crate::embed::Model;
 use std::collections::{HashMap, HashSet};
 
 /// Sentences of a passage that the embedder looks at, for one statement.
@@ -28,13 +28,13 @@ struct Sentence {
 
 /// Finds quotations for one answer. Keeps what it has computed of each passage.
 pub struct Quoter {
-    embedder: Embedder,
+    embedder: Model,
     passages: HashMap<usize, Vec<Sentence>>,
 }
 
 impl Quoter {
     /// One that compares by `embedder`.
-    pub fn new(embedder: Embedder) -> Self {
+    pub fn new(embedder: Model) -> Self {
         Self {
             embedder,
             passages: HashMap::new(),
@@ -127,7 +127,7 @@ fn share(weights: &HashMap<String, f32>, held: impl Fn(&String) -> bool) -> f32 
 
 /// The vectors of the statement and, kept with them, of the candidates. `None` if the embedder cannot now: a quotation
 /// that is chosen by words is better than an answer that breaks off.
-async fn embed(embedder: &Embedder, statement: &str, sentences: &mut [Sentence], candidates: &[usize]) -> Option<Vec<f32>> {
+async fn embed(embedder: &Model, statement: &str, sentences: &mut [Sentence], candidates: &[usize]) -> Option<Vec<f32>> {
     let new: Vec<usize> = candidates
         .iter()
         .copied()

@@ -1,7 +1,7 @@
-//! `POST /v1/embeddings`: the embedder.
+//! `POST /v1/embeddings`: the embedders.
 
 use crate::protocol::{
-    ApiError, Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector, EncodingFormat, ErrorCode, InputType,
+    ApiError, Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector, EncodingFormat, InputType,
 };
 use crate::server::http::body;
 use crate::server::http::call::Call;
@@ -14,20 +14,20 @@ use hyper::StatusCode;
 pub(in crate::server::http) async fn embed(call: &mut Call) -> Result<Reply, Failure> {
     let request: EmbeddingRequest = body::json(call).await?;
     let engine = &call.shared.engine;
-    let model = engine.embedding_model();
-    if request.model != model.name {
-        let message = format!("There is no embedding model `{}`; this server has `{}`.", request.model, model.name);
-        return Err(ApiError::new(ErrorCode::ResourceNotFound, message).with("field", "model").into());
+    // The empty name would be the default's in a pipeline; here it is none.
+    if request.model.is_empty() {
+        return Err(ApiError::validation("model", "must not be empty").into());
     }
-    if let Some(dimensions) = request.dimensions.filter(|dimensions| *dimensions as usize != model.dimension) {
-        let issue = format!("must be {}, which is what the model makes, not {dimensions}", model.dimension);
+    let model = engine.embedding_model(&request.model)?;
+    let dimension = model.info().dimension;
+    if let Some(dimensions) = request.dimensions.filter(|dimensions| *dimensions as usize != dimension) {
+        let issue = format!("must be {dimension}, which is what the model makes, not {dimensions}");
         return Err(ApiError::validation("dimensions", issue).into());
     }
     let format = request.encoding_format.unwrap_or_default();
     let queries = request.input_type.unwrap_or_default() == InputType::Query;
     let texts = request.texts()?;
-    let tokens = engine.count_tokens(texts.clone()).await?;
-    let vectors = engine.embed(texts, queries).await?;
+    let (vectors, tokens) = engine.embed(&model, texts, queries).await?;
     let data = vectors.into_iter().enumerate().map(|(index, vector)| Embedding {
         object: "embedding",
         index,
@@ -36,7 +36,7 @@ pub(in crate::server::http) async fn embed(call: &mut Call) -> Result<Reply, Fai
     let response = EmbeddingResponse {
         object: "list",
         data: data.collect(),
-        model: model.name.clone(),
+        model: model.info().name.clone(),
         usage: EmbeddingUsage {
             prompt_tokens: tokens,
             total_tokens: tokens,

@@ -1,0 +1,149 @@
+//! `ibid model`: the embedding models that are installed, and how others become so.
+//!
+//! May depend on `embed`, the settings, and the client of a server's public protocol.
+
+use super::args::{ModelAction, SettingsArgs};
+use super::client::Client;
+use super::{CliError, console, tools};
+use crate::embed::convert::{self, CONVERTER_VERSION, Options};
+use crate::embed::{InstalledModel, ModelInfo, installed};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Lists or converts. `client` is of the server that is asked what it has loaded.
+pub async fn run(client: Result<Client, CliError>, action: ModelAction) -> Result<(), CliError> {
+    match action {
+        ModelAction::List { settings, json } => list(&client?, &settings, json).await,
+        ModelAction::Convert {
+            source,
+            target,
+            force,
+            query_prefix,
+            document_prefix,
+            onnx,
+        } => {
+            let options = Options {
+                query_prefix,
+                document_prefix,
+                onnx,
+            };
+            if !force && is_up_to_date(&source, &target, &options) {
+                return console::line(&format!("{} is up to date", target.display()));
+            }
+            console::note(&format!("Converting {} ...", source.display()));
+            let info = convert::convert(&source, &target, &options).map_err(|error| CliError::Failed(error.to_string()))?;
+            made(&info, &target)
+        }
+    }
+}
+
+fn made(info: &ModelInfo, target: &Path) -> Result<(), CliError> {
+    console::line(&format!(
+        "{}: {} dimensions, {} tokens at most, in {}",
+        info.name,
+        info.dimension,
+        info.max_tokens,
+        target.display()
+    ))
+}
+
+async fn list(client: &Client, settings: &SettingsArgs, json: bool) -> Result<(), CliError> {
+    let settings = tools::settings(settings)?.settings;
+    let directory = settings.share_dir.join("models");
+    let models = installed(&directory);
+    // Whether a server runs or not, there are models to show.
+    let server = client.get(&["v1", "models"], &[]).await.ok();
+    let models: Vec<Value> = models
+        .iter()
+        .map(|model| {
+            let precisions = match model.info.ready {
+                // A ready model has the numbers that its makers chose.
+                Some(_) => vec!["as published"],
+                None => vec!["fp32", "int8", "fp16"],
+            };
+            json!({
+                "name": model.info.name,
+                "dimension": model.info.dimension,
+                "max_tokens": model.info.max_tokens,
+                "precisions": precisions,
+                "sha256": model.info.model_sha256,
+                "bytes": model.bytes,
+                "default": model.info.name == settings.embedder.model,
+                "loaded": loaded(server.as_ref(), model),
+            })
+        })
+        .collect();
+    if json {
+        return console::json(&json!({ "directory": directory, "models": models }));
+    }
+    if models.is_empty() {
+        console::note(&format!("No models are installed in {}.", directory.display()));
+        return Ok(());
+    }
+    let text = |model: &Value, key: &str| model.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let number = |model: &Value, key: &str| model.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let words = |value: Option<&Value>| {
+        let words = value?.as_array()?.iter().filter_map(Value::as_str);
+        Some(words.collect::<Vec<_>>().join(", "))
+    };
+    let rows: Vec<Vec<String>> = models
+        .iter()
+        .map(|model| {
+            let loaded = match words(model.get("loaded")) {
+                None => "?".to_owned(),
+                Some(none) if none.is_empty() => "no".to_owned(),
+                Some(precisions) => precisions,
+            };
+            let default = model.get("default").and_then(Value::as_bool) == Some(true);
+            vec![
+                format!(
+                    "{}{}",
+                    console::clean(&text(model, "name")),
+                    if default { " (default)" } else { "" }
+                ),
+                number(model, "dimension").to_string(),
+                words(model.get("precisions")).unwrap_or_default(),
+                console::size(number(model, "bytes")),
+                loaded,
+                text(model, "sha256").chars().take(12).collect(),
+            ]
+        })
+        .collect();
+    console::print(&console::table(
+        &["NAME", "DIMENSION", "PRECISION", "SIZE", "LOADED", "SHA-256"],
+        &[1, 3],
+        &rows,
+    ))
+}
+
+/// The precisions in which the server has this very model loaded; `None` without a server, or one that has another model.
+fn loaded(server: Option<&Value>, model: &InstalledModel) -> Option<Value> {
+    let listed = server?.get("data")?.as_array()?.iter();
+    let is_this = |listed: &&Value| {
+        listed.get("id").and_then(Value::as_str) == Some(&model.info.name)
+            && listed.get("sha256").and_then(Value::as_str) == Some(&model.info.model_sha256)
+    };
+    listed.into_iter().find(is_this)?.get("loaded").cloned()
+}
+
+/// Whether the target is whole and what this converter would make of the source.
+fn is_up_to_date(source: &Path, target: &Path, options: &Options) -> bool {
+    let Ok(info) = ModelInfo::read(target) else {
+        return false;
+    };
+    let same = |path: &Path, expected: &str| tools::sha256(path).is_ok_and(|found| found == expected);
+    let asked = |option: &Option<String>, has: &str| option.as_ref().is_none_or(|asked| asked == has);
+    info.converter == CONVERTER_VERSION
+        && target.file_name().is_some_and(|name| name.to_string_lossy() == info.name)
+        && asked(&options.query_prefix, &info.query_prefix)
+        && asked(&options.document_prefix, &info.document_prefix)
+        && same(&convert::weights_file(source, options), &info.source_sha256)
+        && same(&source.join("tokenizer.json"), &info.tokenizer_sha256)
+        && same(&target.join("tokenizer.json"), &info.tokenizer_sha256)
+        && same(&target.join("model.onnx"), &info.model_sha256)
+        && info
+            .ready
+            .iter()
+            .flat_map(|ready| &ready.external)
+            .all(|(file, sha256)| same(&target.join(file), sha256))
+}
