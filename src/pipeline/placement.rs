@@ -180,6 +180,11 @@ impl Engine {
                 () = self.stopping.cancelled() => return,
                 gone = away.wait_for(|away| *away) => if gone.is_err() { return },
             }
+            // A server that answers and yet fails now and then is not to be compared with the catalog all the time.
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
         }
     }
 
@@ -290,7 +295,7 @@ impl Engine {
         }
     }
 
-    async fn move_with_patience(&self, collection: &Collection, to: Place, moving: &Move) {
+    async fn move_with_patience(self: &Arc<Self>, collection: &Collection, to: Place, moving: &Move) {
         let mut pause = LOOK;
         loop {
             match self.copy_and_switch(collection, to, moving).await {
@@ -327,7 +332,7 @@ impl Engine {
         }
     }
 
-    async fn copy_and_switch(&self, collection: &Collection, to: Place, moving: &Move) -> Result<(), PipelineError> {
+    async fn copy_and_switch(self: &Arc<Self>, collection: &Collection, to: Place, moving: &Move) -> Result<(), PipelineError> {
         let key = CollectionKey::new(&collection.id)?;
         let from = Place::from(collection.place);
         let (old, new) = (self.index.at(from)?, self.index.at(to)?);
@@ -353,17 +358,22 @@ impl Engine {
             return Err(ApiError::new(ErrorCode::VectorStoreError, issue).into());
         }
         new.flush(&key).await?;
-        let event = json!({ "timestamp": timestamp::now(), "index": to, "moved_from": from });
-        let event = NewEvent::new("collection_moved", event);
-        let Some(event) = self.catalog.finish_move(&collection.id, event).await? else {
-            return Err(ApiError::new(ErrorCode::Conflict, "the collection was deleted").into());
-        };
-        self.index.put(&key, to);
-        drop(held);
-        self.tell(event);
-        tracing::info!(collection = collection.name, %from, %to, "moved a collection");
-        self.remove_copy(&key, from).await;
-        Ok(())
+        // A task of its own: a move that is stopped now has either not switched, or wholly.
+        let (engine, collection) = (self.clone(), collection.clone());
+        let switch = self.tasks.spawn(async move {
+            let event = json!({ "timestamp": timestamp::now(), "index": to, "moved_from": from });
+            let event = NewEvent::new("collection_moved", event);
+            let Some(event) = engine.catalog.finish_move(&collection.id, event).await? else {
+                return Err(ApiError::new(ErrorCode::Conflict, "the collection was deleted, or its move stopped").into());
+            };
+            engine.index.put(&key, to);
+            drop(held);
+            engine.tell(event);
+            tracing::info!(collection = collection.name, %from, %to, "moved a collection");
+            engine.remove_copy(&key, from).await;
+            Ok(())
+        });
+        switch.await?
     }
 
     /// Removes a copy that does not count. Where that fails, the reconciliation does it later.

@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::config::Settings;
 use crate::embed::{ModelInfo, Runtime, RuntimeChoice};
 use crate::generate::{Llm, LlmError};
+use crate::index::{RemoteIndex, VectorIndex};
 use crate::pipeline::Pipeline;
 use crate::plugin::{Host, HostSettings, Kind, Registry};
 use serde_json::Value;
@@ -219,6 +220,24 @@ pub async fn llm(settings: &Settings) -> Option<Check> {
             format!("{url}: {}", LlmError::from(reason)),
             "start it, or change section llm of the settings",
         ),
+    })
+}
+
+/// The Qdrant server, if the settings name one.
+pub async fn qdrant(settings: &Settings) -> Option<Check> {
+    let remedy = "start it, or change section qdrant of the settings";
+    let options = match serve::qdrant_options(settings) {
+        Ok(options) => options?,
+        Err(error) => return Some(Check::broken("qdrant", error.to_string(), remedy)),
+    };
+    let url = options.url.clone();
+    let health = match RemoteIndex::new(options) {
+        Ok(index) => index.health().await,
+        Err(error) => return Some(Check::broken("qdrant", error.to_string(), remedy)),
+    };
+    Some(match health {
+        Ok(time) => Check::ok("qdrant", format!("{url} answers in {} ms and takes the key", time.as_millis())),
+        Err(error) => Check::note("qdrant", error.detail(), remedy),
     })
 }
 

@@ -102,6 +102,7 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
     let catalog = checks::catalog(&settings.data_dir).await;
     let storage = storage::look(&settings.data_dir, repair).await;
     let llm = checks::llm(&settings).await;
+    let qdrant = checks::qdrant(&settings).await;
     let auth = doors::auth(&settings).await;
     let tls = doors::tls(&settings);
     let server = checks::server(&settings, server).await;
@@ -111,6 +112,7 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
     checks.extend([data, catalog]);
     checks.extend(storage);
     checks.extend(llm);
+    checks.extend(qdrant);
     checks.extend([auth, tls, server]);
     Ok(checks)
 }
