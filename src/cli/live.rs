@@ -1,9 +1,11 @@
 //! Settings that change while the server runs: what `/config` shows and does.
 
+use super::serve::server_tuning;
 use crate::config::{ConfigError, Effective, Settings};
 use crate::pipeline::{Engine, Tuning};
 use crate::protocol::ApiError;
-use crate::server::Configuration;
+use crate::server::{Configuration, ServerTuning};
+use crate::telemetry::LogLevel;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,14 +13,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct LiveSettings {
     effective: Mutex<Effective>,
     engine: Arc<Engine>,
+    log: LogLevel,
 }
 
 impl LiveSettings {
-    /// The settings with which `engine` was started.
-    pub fn new(effective: Effective, engine: Arc<Engine>) -> Self {
+    /// The settings with which `engine` and `log` were started.
+    pub fn new(effective: Effective, engine: Arc<Engine>, log: LogLevel) -> Self {
         Self {
             effective: Mutex::new(effective),
             engine,
+            log,
         }
     }
 }
@@ -28,7 +32,7 @@ impl Configuration for LiveSettings {
         self.effective.lock().unwrap_or_else(PoisonError::into_inner).to_json()
     }
 
-    fn change(&self, changes: Map<String, Value>) -> Result<Vec<String>, ApiError> {
+    fn change(&self, changes: Map<String, Value>, tune: &dyn Fn(&ServerTuning)) -> Result<Vec<String>, ApiError> {
         let changes = changes
             .into_iter()
             .map(|(key, value)| match toml_value(&value) {
@@ -47,7 +51,17 @@ impl Configuration for LiveSettings {
             .into_iter()
             .filter(|key| effective.get(key).map(|(value, _)| value) != changed.get(key).map(|(value, _)| value))
             .collect();
+        // What may be refused comes first, so that all is changed or nothing.
+        let server =
+            server_tuning(&changed.settings).map_err(|error| ApiError::validation("limits.exempt_addresses", error.to_string()))?;
+        let level = &changed.settings.log.level;
+        if *level != effective.settings.log.level {
+            self.log
+                .set(level)
+                .map_err(|error| ApiError::validation("log.level", error.to_string()))?;
+        }
         self.engine.tune(tuning(&changed.settings));
+        tune(&server);
         *effective = changed;
         tracing::info!(changed = ?others, "settings changed");
         Ok(others)

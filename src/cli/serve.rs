@@ -9,8 +9,8 @@ use crate::generate::llm::LlmSettings;
 use crate::index::RemoteOptions;
 use crate::pipeline::{Engine, EngineSettings, OnFailure};
 use crate::secret::Secret;
-use crate::server::{AlertLevels, Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, TlsFiles};
-use crate::telemetry::{self, trace::Exporter};
+use crate::server::{AlertLevels, Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, ServerTuning, TlsFiles};
+use crate::telemetry::{self, LogLevel, trace::Exporter};
 use ipnet::IpNet;
 use std::fmt::Write;
 use std::fs::DirBuilder;
@@ -36,8 +36,8 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
         .build()
         .map_err(CliError::Runtime)?;
     let exporter = Exporter::new(&effective.settings.telemetry, runtime.handle()).map_err(|error| CliError::Usage(error.to_string()))?;
-    telemetry::init(&effective.settings.log, exporter.as_ref())?;
-    let result = runtime.block_on(serve(&effective));
+    let log = telemetry::init(&effective.settings.log, exporter.as_ref())?;
+    let result = runtime.block_on(serve(&effective, log));
     // While there is a runtime to send on.
     if let Some(exporter) = exporter {
         exporter.finish();
@@ -46,7 +46,7 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     result
 }
 
-async fn serve(effective: &Effective) -> Result<(), CliError> {
+async fn serve(effective: &Effective, log: LogLevel) -> Result<(), CliError> {
     let settings = &effective.settings;
     let server_settings = server_settings(settings)?;
     // Before the engine loads, which takes seconds.
@@ -72,7 +72,7 @@ async fn serve(effective: &Effective) -> Result<(), CliError> {
             return Err(cannot_start(&error));
         }
     };
-    let server = server.with_configuration(Arc::new(LiveSettings::new(effective.clone(), engine.clone())));
+    let server = server.with_configuration(Arc::new(LiveSettings::new(effective.clone(), engine.clone(), log)));
     let address = server.local_addr();
     // A closed standard output is no reason not to serve.
     let _ = console::print(&banner(settings, address, &holdings(&engine).await));
@@ -249,6 +249,7 @@ pub fn qdrant_options(settings: &Settings) -> Result<Option<RemoteOptions>, CliE
 /// If the name in `server.listen` has no address.
 fn server_settings(settings: &Settings) -> Result<ServerSettings, CliError> {
     let server = &settings.server;
+    let tuning = server_tuning(settings)?;
     let defaults = ServerSettings::default();
     Ok(ServerSettings {
         listen: resolve(&server.listen)?,
@@ -264,17 +265,30 @@ fn server_settings(settings: &Settings) -> Result<ServerSettings, CliError> {
             .max_upload_request_bytes
             .max(server.max_upload_bytes.saturating_add(REQUEST_ROOM)),
         ping_interval: Duration::from_secs(server.ping_interval_seconds),
+        alerts: tuning.alerts,
+        shutdown_deadline: Duration::from_secs(server.shutdown_deadline_seconds),
+        access_lines_per_second: tuning.access_lines_per_second,
+        max_queries_per_connection: tuning.max_queries_per_connection,
+        outgoing_messages: server.outgoing_messages,
+        limits: tuning.limits,
+        ..defaults
+    })
+}
+
+/// What of it can change while the server runs.
+///
+/// # Errors
+/// If a network is none.
+pub fn server_tuning(settings: &Settings) -> Result<ServerTuning, CliError> {
+    Ok(ServerTuning {
+        limits: limits(settings)?,
         alerts: AlertLevels {
             cpu_percent: settings.monitor.cpu_alert_percent,
             memory_percent: settings.monitor.memory_alert_percent,
             response_seconds: settings.monitor.response_alert_seconds,
         },
-        shutdown_deadline: Duration::from_secs(server.shutdown_deadline_seconds),
-        access_lines_per_second: settings.log.access_per_second,
         max_queries_per_connection: settings.query.max_per_connection,
-        outgoing_messages: server.outgoing_messages,
-        limits: limits(settings)?,
-        ..defaults
+        access_lines_per_second: settings.log.access_per_second,
     })
 }
 

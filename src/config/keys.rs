@@ -65,7 +65,27 @@ const GIB: i64 = 1 << 30;
 
 /// Settings that can change while the server runs: those that are asked for anew each time. Others are what sockets, threads
 /// and files were made with.
-const LIVE: &[&str] = &["plugins.install", "query.max_concurrent", "query.timeout_seconds"];
+const LIVE: &[&str] = &[
+    "limits.address_connections",
+    "limits.address_failed_authentications_per_minute",
+    "limits.address_queries_per_minute",
+    "limits.address_requests_per_minute",
+    "limits.address_uploads_per_minute",
+    "limits.exempt_addresses",
+    "limits.queries_at_once",
+    "limits.subject_queries_per_minute",
+    "limits.subject_requests_per_minute",
+    "limits.subject_uploads_per_minute",
+    "log.access_per_second",
+    "log.level",
+    "monitor.cpu_alert_percent",
+    "monitor.memory_alert_percent",
+    "monitor.response_alert_seconds",
+    "plugins.install",
+    "query.max_concurrent",
+    "query.max_per_connection",
+    "query.timeout_seconds",
+];
 
 /// All settings, sections together, in the order in which they are printed.
 pub const KEYS: &[Key] = &[

@@ -122,7 +122,8 @@ impl Effective {
             let origin = Origin::Running;
             let key = Key::find(&path).ok_or_else(|| unknown(&path, &origin, KEYS.iter().map(|key| key.path)))?;
             if !key.is_live() {
-                let issue = "cannot change while the server runs: set it where it was set, and restart".to_owned();
+                let issue =
+                    "cannot change while the server runs: set it in the settings file, a variable or a flag, and restart".to_owned();
                 return Err(invalid(key, &origin, issue));
             }
             let value = check(key, value, Path::new(""), &Sources::default()).map_err(|issue| invalid(key, &origin, issue))?;

@@ -9,6 +9,7 @@ use crate::pipeline::Engine;
 use crate::telemetry::{Held, Throttle, catalogue};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub access_log: Throttle,
     /// How many refused connections are.
     pub refusal_log: Throttle,
+    /// Queries in flight on one WebSocket connection.
+    pub queries_per_connection: AtomicUsize,
     /// For `/ws/monitor`.
     pub monitor: Arc<Monitor>,
     /// Connections and sessions, so that a shutdown can wait for them.

@@ -16,6 +16,7 @@ use crate::telemetry::catalogue::{self, limit};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -155,7 +156,8 @@ impl Server {
             limits: Limits::new(&settings.limits),
             access_log: Throttle::per_second(settings.access_lines_per_second),
             refusal_log: Throttle::per_second(1),
-            monitor: Monitor::new(engine.clone(), places.clone(), settings.max_connections, settings.alerts.clone()),
+            monitor: Monitor::new(engine.clone(), places.clone(), settings.max_connections, settings.alerts),
+            queries_per_connection: AtomicUsize::new(settings.max_queries_per_connection),
             places,
             settings,
             tls,

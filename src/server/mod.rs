@@ -14,6 +14,7 @@ mod monitor;
 mod settings;
 mod stall;
 mod tls;
+mod tuning;
 mod ws;
 
 pub use configuration::Configuration;
@@ -22,3 +23,4 @@ pub use listen::{ServeError, Server, check};
 pub use monitor::AlertLevels;
 pub use settings::ServerSettings;
 pub use tls::{TlsError, TlsFiles, check as check_tls};
+pub use tuning::ServerTuning;

@@ -8,7 +8,7 @@ use crate::config::{LogFormat, LogSettings};
 use std::io::IsTerminal;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry, reload};
 
 /// Libraries whose `info` is noise to an operator: they say when a session or a segment is made. The flags
 /// of the vector engine belong to its server, and warning of them means nothing here.
@@ -29,8 +29,8 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// If the level cannot be understood, or a log has been set up before.
-pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<(), TelemetryError> {
-    let filter = filter(&settings.level)?;
+pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<LogLevel, TelemetryError> {
+    let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
     let base = fmt::layer().with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = match settings.format {
@@ -42,7 +42,23 @@ pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<(), T
         .with(lines.with_filter(filter))
         .with(exporter.map(Exporter::layer))
         .try_init()
-        .map_err(|_| TelemetryError::AlreadySet)
+        .map_err(|_| TelemetryError::AlreadySet)?;
+    Ok(LogLevel(handle))
+}
+
+/// What is logged, for changing it while the program runs.
+#[derive(Clone)]
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// Logs by this level, or these directives, from now on.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Level`]: all stays as it was.
+    pub fn set(&self, level: &str) -> Result<(), TelemetryError> {
+        let filter = filter(level)?;
+        self.0.reload(filter).map_err(|error| TelemetryError::Level(error.to_string()))
+    }
 }
 
 /// The filter that a level means. A plain level quiets libraries; directives are taken as they are.

@@ -14,7 +14,7 @@ mod throttle;
 pub mod trace;
 
 pub use exposition::to_json;
-pub use log::{TelemetryError, init};
+pub use log::{LogLevel, TelemetryError, init};
 pub use metric::{Counter, Description, Gauge, Held, Histogram, MetricKind};
 pub use process::observe_process;
 pub use recorder::{install, keep_up, render};

@@ -3,41 +3,50 @@
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 /// Lets so many through in a second, and twice as many at once.
 pub struct Throttle {
-    limiter: DefaultDirectRateLimiter,
+    limiter: RwLock<DefaultDirectRateLimiter>,
     held_back: AtomicU64,
 }
 
 impl Throttle {
     /// A throttle; at least 1 in a second.
     pub fn per_second(lines: u32) -> Self {
-        let lines = NonZeroU32::new(lines).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(lines).allow_burst(lines.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
         Self {
-            limiter: RateLimiter::direct(quota),
+            limiter: RwLock::new(second(lines)),
             held_back: AtomicU64::new(0),
         }
+    }
+
+    /// Lets another number pass in a second from now on; at least 1.
+    pub fn set_per_second(&self, lines: u32) {
+        *self.limiter.write().unwrap_or_else(PoisonError::into_inner) = second(lines);
     }
 
     /// A throttle for what is worth few lines: so many in an hour, and one at once.
     pub fn per_hour(lines: u32) -> Self {
         let lines = NonZeroU32::new(lines).unwrap_or(NonZeroU32::MIN);
         Self {
-            limiter: RateLimiter::direct(Quota::per_hour(lines).allow_burst(NonZeroU32::MIN)),
+            limiter: RwLock::new(RateLimiter::direct(Quota::per_hour(lines).allow_burst(NonZeroU32::MIN))),
             held_back: AtomicU64::new(0),
         }
     }
 
     /// Whether to write a line now; with it, how many were held back since the last one.
     pub fn pass(&self) -> Option<u64> {
-        if self.limiter.check().is_ok() {
+        if self.limiter.read().unwrap_or_else(PoisonError::into_inner).check().is_ok() {
             return Some(self.held_back.swap(0, Ordering::Relaxed));
         }
         self.held_back.fetch_add(1, Ordering::Relaxed);
         None
     }
+}
+
+fn second(lines: u32) -> DefaultDirectRateLimiter {
+    let lines = NonZeroU32::new(lines).unwrap_or(NonZeroU32::MIN);
+    RateLimiter::direct(Quota::per_second(lines).allow_burst(lines.saturating_mul(NonZeroU32::MIN.saturating_add(1))))
 }
 
 #[cfg(test)]

@@ -201,3 +201,90 @@ async fn a_pipeline_is_shown_and_changed_where_no_document_has_to_be_made_again(
         .expect(200);
     assert_eq!((&changed["changed"], &changed["documents_affected"]), (&json!(true), &json!(0)));
 }
+
+#[tokio::test]
+async fn every_setting_that_is_live_changes_what_it_says_and_others_name_the_restart() {
+    let server = Server::start("live-all", &["limits.exempt_addresses="]);
+    let api = server.api();
+    let put = |body: serde_json::Value| api.send(api.request(Method::PUT, "/config").json(&body));
+    let settings = api.get("/config").await.expect(200)["settings"].clone();
+    let mut live = 0;
+    for (key, setting) in settings.as_object().expect("settings") {
+        let reply = put(json!({ key: setting["value"] })).await;
+        if setting["live"] == true {
+            live += 1;
+            assert_eq!(reply.expect(200)["changed"], json!([]), "{key}");
+        } else {
+            let error = reply.error(400, "VALIDATION_ERROR");
+            assert_eq!(error["details"]["field"], *key);
+            assert!(
+                error["details"]["issue"].as_str().is_some_and(|issue| issue.contains("restart")),
+                "{error}"
+            );
+        }
+    }
+    assert!(live >= 19, "{live}");
+
+    // Rates, and back.
+    put(json!({ "limits.address_queries_per_minute": 1 })).await.expect(200);
+    let search = || api.post("/search", json!({ "query": "turbines" }));
+    search().await.error(404, "COLLECTION_NOT_FOUND");
+    let refused = search().await.error(429, "RATE_LIMIT_EXCEEDED");
+    assert_eq!(refused["details"]["limit"], 1, "{refused}");
+    put(json!({ "limits.exempt_addresses": ["127.0.0.0/8"] })).await.expect(200);
+    search().await.error(404, "COLLECTION_NOT_FOUND");
+    put(json!({ "limits.exempt_addresses": [], "limits.address_queries_per_minute": 0 }))
+        .await
+        .expect(200);
+    for _ in 0..3 {
+        search().await.error(404, "COLLECTION_NOT_FOUND");
+    }
+    // What cannot be leaves all as it was, what came with it included.
+    for (body, field) in [
+        (
+            json!({ "limits.exempt_addresses": ["nowhere"], "query.max_per_connection": 1 }),
+            "limits.exempt_addresses",
+        ),
+        (json!({ "log.level": "loud", "query.max_per_connection": 1 }), "log.level"),
+    ] {
+        assert_eq!(put(body).await.error(400, "VALIDATION_ERROR")["details"]["field"], field);
+        let shown = api.get("/config").await.expect(200)["settings"]["query.max_per_connection"]["value"].clone();
+        assert_eq!(shown, 256);
+    }
+
+    // Of connections that are open already, too.
+    api.ingest("documents", &files::report("report.pdf")).await;
+    let mut socket = server.socket("/ws/query").await;
+    put(json!({ "query.max_per_connection": 1 })).await.expect(200);
+    let question = |id: &str| json!({ "type": "query", "request_id": id, "data": { "query": "Which turbines?" } });
+    socket.send_together(&[question("a"), question("b")]).await;
+    let told = socket.receive_until(|message| message["type"] == "error").await;
+    let refused = told.last().expect("an error");
+    assert_eq!(
+        (&refused["request_id"], &refused["data"]["code"]),
+        (&json!("b"), &json!("RATE_LIMIT_EXCEEDED")),
+        "{refused}"
+    );
+
+    // An alert begins when its level is lowered, and ends with it.
+    let mut monitor = server.socket("/ws/monitor?types=system_metrics,error_alert&interval=250").await;
+    put(json!({ "monitor.memory_alert_percent": 1 })).await.expect(200);
+    let told = monitor.receive_until(|message| message["type"] == "error_alert").await;
+    assert_eq!(told.last().expect("an alert")["data"]["details"]["threshold"], 1.0);
+    put(json!({ "monitor.memory_alert_percent": 100 })).await.expect(200);
+    for _ in 0..3 {
+        monitor.receive_until(|message| message["type"] == "system_metrics").await;
+    }
+    let mut late = server.socket("/ws/monitor?types=error_alert&interval=250").await;
+    late.say("?").await;
+    assert_eq!(late.receive().await["data"]["code"], "INVALID_MESSAGE", "no alert stands");
+
+    // The log: silent, and then talkative again.
+    let line = "settings changed";
+    put(json!({ "log.level": "off" })).await.expect(200);
+    let silent = server.whole_log().matches(line).count();
+    put(json!({ "query.max_per_connection": 7 })).await.expect(200);
+    assert_eq!(server.whole_log().matches(line).count(), silent, "a line in a log that is off");
+    put(json!({ "log.level": "info" })).await.expect(200);
+    assert!(server.whole_log().matches(line).count() > silent);
+}

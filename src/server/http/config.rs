@@ -23,7 +23,7 @@ pub(super) async fn change(call: &mut Call) -> Result<Reply, Failure> {
     }
     let configuration = configuration(call)?;
     let changes: Map<String, Value> = body::json(call).await?;
-    let changed = configuration.change(changes)?;
+    let changed = configuration.change(changes, &|tuning| call.shared.tune(tuning))?;
     let settings = configuration.show();
     Ok(json(
         StatusCode::OK,

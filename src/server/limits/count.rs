@@ -2,13 +2,14 @@
 
 use super::Key;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Table = Mutex<HashMap<Key, usize>>;
 
 /// How many each client has. It holds only those that have some.
 pub(super) struct Counts {
-    most: usize,
+    most: AtomicUsize,
     table: Arc<Table>,
 }
 
@@ -27,20 +28,26 @@ impl Counts {
     /// Counts up to `most` for each client; 0 is no limit.
     pub fn new(most: usize) -> Self {
         Self {
-            most,
+            most: AtomicUsize::new(most),
             table: Arc::default(),
         }
     }
 
+    /// Another number from now on; what there is stays.
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
     /// One more for a client, or how many it may have.
     pub fn one_more(&self, key: Key) -> Result<Option<Counted>, usize> {
-        if self.most == 0 {
+        let most = self.most.load(Ordering::Relaxed);
+        if most == 0 {
             return Ok(None);
         }
         let mut table = lock(&self.table);
         let count = table.entry(key.clone()).or_default();
-        if *count >= self.most {
-            return Err(self.most);
+        if *count >= most {
+            return Err(most);
         }
         *count += 1;
         drop(table);

@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use rate::Rate;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// What an operator can set. A rate or a number of 0 is no limit.
@@ -140,7 +140,7 @@ impl From<Refused> for ApiError {
 
 /// The limits, and what of them is used.
 pub(super) struct Limits {
-    exempt: Vec<IpNet>,
+    exempt: RwLock<Vec<IpNet>>,
     proxies: Proxies,
     requests: ByClient,
     queries: ByClient,
@@ -167,7 +167,7 @@ impl Limits {
             address: Rate::per_minute(per_minute.address, address, most),
         };
         Self {
-            exempt: settings.exempt.clone(),
+            exempt: RwLock::new(settings.exempt.clone()),
             proxies: settings.proxies.clone(),
             requests: by_client(settings.requests, limit::SUBJECT_REQUESTS, limit::ADDRESS_REQUESTS),
             queries: by_client(settings.queries, limit::SUBJECT_QUERIES, limit::ADDRESS_QUERIES),
@@ -179,6 +179,23 @@ impl Limits {
         }
     }
 
+    /// Takes other limits. Whose rate changes has its whole budget again. Who is believed to be a proxy, and how many clients are
+    /// tracked, stays.
+    pub fn set(&self, settings: &LimitSettings) {
+        *self.exempt.write().unwrap_or_else(PoisonError::into_inner) = settings.exempt.clone();
+        for (by_client, rate) in [
+            (&self.requests, settings.requests),
+            (&self.queries, settings.queries),
+            (&self.uploads, settings.uploads),
+        ] {
+            by_client.subject.set_per_minute(rate.subject);
+            by_client.address.set_per_minute(rate.address);
+        }
+        self.failures.set_per_minute(settings.failed_authentications);
+        self.at_once.set_most(settings.queries_at_once);
+        self.connections.set_most(settings.connections);
+    }
+
     /// The reverse proxies that are believed.
     pub fn proxies(&self) -> &Proxies {
         &self.proxies
@@ -186,7 +203,8 @@ impl Limits {
 
     fn is_exempt(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.exempt.iter().any(|net| net.contains(&address))
+        let exempt = self.exempt.read().unwrap_or_else(PoisonError::into_inner);
+        exempt.iter().any(|net| net.contains(&address))
     }
 
     /// Takes one of a budget, of the subject and of the address. What is nearer to its end is told.

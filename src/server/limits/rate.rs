@@ -9,7 +9,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 type Limiter = RateLimiter<Key, DashMapStateStore<Key>, DefaultClock, StateInformationMiddleware>;
@@ -35,7 +35,7 @@ pub(super) struct Rate {
     /// The setting that it comes from.
     setting: &'static str,
     /// `None` where there is no limit.
-    kept: Option<Kept>,
+    kept: RwLock<Option<Arc<Kept>>>,
     most: usize,
 }
 
@@ -51,18 +51,23 @@ struct Kept {
 impl Rate {
     /// A rate, kept for at most `most` clients each by itself. 0 is no limit.
     pub fn per_minute(rate: u32, setting: &'static str, most: usize) -> Self {
-        let kept = NonZeroU32::new(rate).map(|limit| {
-            let limiter = || RateLimiter::dashmap(Quota::per_minute(limit)).with_middleware::<StateInformationMiddleware>();
-            Kept {
-                limit,
-                own: limiter(),
-                shared: limiter(),
-                hasher: RandomState::new(),
-                cleared: Mutex::new(Instant::now()),
-                clock: DefaultClock::default(),
-            }
-        });
-        Self { setting, kept, most }
+        Self {
+            setting,
+            kept: RwLock::new(Kept::new(rate)),
+            most,
+        }
+    }
+
+    /// Another rate from now on: with it, every client has its whole budget.
+    pub fn set_per_minute(&self, rate: u32) {
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().map_or(0, |kept| kept.limit.get()) != rate {
+            *kept = Kept::new(rate);
+        }
+    }
+
+    fn kept(&self) -> Option<Arc<Kept>> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Clients that are kept at most.
@@ -72,7 +77,11 @@ impl Rate {
 
     /// Takes one; else how long to wait for it.
     pub fn spend(&self, key: &Key) -> Result<Option<StateSnapshot>, Duration> {
-        let Some(kept) = &self.kept else { return Ok(None) };
+        let Some(kept) = self.kept() else { return Ok(None) };
+        self.spend_of(&kept, key)
+    }
+
+    fn spend_of(&self, kept: &Kept, key: &Key) -> Result<Option<StateSnapshot>, Duration> {
         let taken = if kept.has_room(self.most) {
             kept.own.check_key(key)
         } else {
@@ -84,8 +93,9 @@ impl Rate {
 
     /// Takes one, in the terms of a client.
     pub fn take(&self, key: &Key) -> Result<Option<Standing>, Refused> {
-        let limit = self.kept.as_ref().map_or(0, |kept| kept.limit.get());
-        match self.spend(key) {
+        let Some(kept) = self.kept() else { return Ok(None) };
+        let limit = kept.limit.get();
+        match self.spend_of(&kept, key) {
             Ok(snapshot) => Ok(snapshot.map(|snapshot| standing(limit, snapshot.remaining_burst_capacity()))),
             Err(wait) => {
                 catalogue::refused(self.setting);
@@ -105,7 +115,7 @@ impl Rate {
 
     /// Forgets who has not asked for long; says how many are kept still.
     pub fn forget_idle(&self) -> usize {
-        let Some(kept) = &self.kept else { return 0 };
+        let Some(kept) = self.kept() else { return 0 };
         for limiter in [&kept.own, &kept.shared] {
             limiter.retain_recent();
             limiter.shrink_to_fit();
@@ -115,6 +125,20 @@ impl Rate {
 }
 
 impl Kept {
+    /// With every budget whole; `None` for 0.
+    fn new(rate: u32) -> Option<Arc<Self>> {
+        let limit = NonZeroU32::new(rate)?;
+        let limiter = || RateLimiter::dashmap(Quota::per_minute(limit)).with_middleware::<StateInformationMiddleware>();
+        Some(Arc::new(Self {
+            limit,
+            own: limiter(),
+            shared: limiter(),
+            hasher: RandomState::new(),
+            cleared: Mutex::new(Instant::now()),
+            clock: DefaultClock::default(),
+        }))
+    }
+
     /// Whether another client can be kept.
     fn has_room(&self, most: usize) -> bool {
         if self.own.len() < most {

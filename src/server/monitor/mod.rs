@@ -30,7 +30,7 @@ const ON_TIME: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(60);
 
 /// From when on something is worth an alert.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertLevels {
     /// Percent of the machine's cores, for a minute.
     pub cpu_percent: u32,
@@ -66,7 +66,7 @@ pub(super) struct Monitor {
     /// Of connections; `most` when there is none.
     places: Arc<Semaphore>,
     most: usize,
-    levels: AlertLevels,
+    levels: Mutex<AlertLevels>,
     ring: broadcast::Sender<Arc<Notice>>,
     state: Mutex<State>,
     /// The shortest interval may be another one.
@@ -119,7 +119,7 @@ impl Monitor {
             engine,
             places,
             most,
-            levels,
+            levels: Mutex::new(levels),
             ring: broadcast::Sender::new(RING),
             state: Mutex::default(),
             interval_changed: Notify::new(),
@@ -149,6 +149,15 @@ impl Monitor {
         drop(state);
         self.interval_changed.notify_one();
         watch
+    }
+
+    /// Other levels from the next look on. An alert of the old ones ends.
+    pub fn set_levels(&self, levels: AlertLevels) {
+        *self.levels.lock().unwrap_or_else(PoisonError::into_inner) = levels;
+    }
+
+    fn levels(&self) -> AlertLevels {
+        *self.levels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -199,7 +208,7 @@ impl Monitor {
     /// Tells metrics, for as long as anybody watches.
     async fn measure(self: Arc<Self>) {
         let Ok(mut machine) = Machine::new().await else { return };
-        let mut gauges = Gauges::new(&self.levels);
+        let mut gauges = Gauges::new(self.levels());
         let mut last = Instant::now();
         let mut next = last + BETWEEN_LOOKS;
         loop {
@@ -224,6 +233,11 @@ impl Monitor {
                 queries_per_minute: load.queries_per_minute,
                 average_response_time: load.average_response_time,
             };
+            let levels = self.levels();
+            if gauges.levels != levels {
+                gauges.end(&self);
+                gauges = Gauges::new(levels);
+            }
             gauges.take(&self, &metrics);
             self.tell(MonitorEvent::SystemMetrics(metrics), period, None);
         }
@@ -303,17 +317,26 @@ impl Monitor {
 
 /// The numbers that have thresholds.
 struct Gauges {
+    levels: AlertLevels,
     cpu: Threshold,
     memory: Threshold,
     response: Threshold,
 }
 
 impl Gauges {
-    fn new(levels: &AlertLevels) -> Self {
+    fn new(levels: AlertLevels) -> Self {
         Self {
+            levels,
             cpu: Threshold::new(levels.cpu_percent.into(), 0.9, BUSY),
             memory: Threshold::new(levels.memory_percent.into(), 0.95, Duration::ZERO),
             response: Threshold::new(levels.response_seconds.into(), 0.8, Duration::ZERO),
+        }
+    }
+
+    /// Ends the alerts that hold.
+    fn end(&self, monitor: &Monitor) {
+        for name in ["cpu_usage", "memory_usage", "average_response_time"] {
+            monitor.all_clear(name);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::telemetry::trace::TraceParent;
 use serde_json::Value;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -74,7 +75,7 @@ impl Queries {
                 "A query with this request_id is in flight on this connection.",
             ));
         }
-        let most = self.shared.settings.max_queries_per_connection;
+        let most = self.shared.queries_per_connection.load(Ordering::Relaxed);
         if self.running.len() >= most {
             catalogue::refused(limit::CONNECTION_QUERIES);
             let message = format!("This connection has {most} queries in flight already.");
