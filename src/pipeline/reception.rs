@@ -9,6 +9,7 @@ use super::error::PipelineError;
 use super::ingest::Job;
 use super::reporter::Reporter;
 use super::upload::{Ending, NewUpload, PendingIngest, file_name, media_type};
+use crate::auth::{Scope, Subject};
 use crate::catalog::{self, CatalogError, Creation, NewDocument, UploadStatus};
 use crate::files::{StageOptions, Staging};
 use crate::protocol::{ApiError, ErrorCode, UploadInfo};
@@ -390,11 +391,26 @@ impl Engine {
         Ok(serde_json::to_value(&lock).unwrap_or_default())
     }
 
+    /// An upload, for one who may write to it.
+    ///
+    /// # Errors
+    /// `INSUFFICIENT_SCOPE`; `RESOURCE_NOT_FOUND` if there is none, or none that the subject sees.
+    pub async fn upload_of(&self, id: &str, subject: &Subject) -> Result<UploadInfo, ApiError> {
+        // First, so that the answer does not tell which uploads there are.
+        subject.require(Scope::Write)?;
+        let info = self.upload_info(id).await?;
+        if subject.sees(&info.collection_name) {
+            Ok(info)
+        } else {
+            Err(no_upload(id))
+        }
+    }
+
     /// How far an upload is: also one that has ended, for some days.
     ///
     /// # Errors
     /// `RESOURCE_NOT_FOUND`, or a failure of storage.
-    pub async fn upload_info(&self, id: &str) -> Result<UploadInfo, ApiError> {
+    async fn upload_info(&self, id: &str) -> Result<UploadInfo, ApiError> {
         let record = self.catalog.upload(id).await.map_err(|error| match error {
             CatalogError::NotFound { .. } => no_upload(id),
             other => PipelineError::from(other).told("upload"),

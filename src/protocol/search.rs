@@ -53,7 +53,8 @@ pub struct SearchRequest {
     pub rerank: Option<bool>,
 }
 
-fn default_limit() -> u32 {
+/// Results, where nobody says how many.
+pub(super) fn default_limit() -> u32 {
     10
 }
 
@@ -68,14 +69,19 @@ impl SearchRequest {
         };
         options.question()?;
         options.validate()?;
-        if !(1..=100).contains(&self.limit) {
-            return Err(ApiError::validation("limit", format!("must be 1 to 100, not {}", self.limit)));
-        }
-        if self.offset > 1_000 {
-            return Err(ApiError::validation("offset", format!("must be at most 1000, not {}", self.offset)));
-        }
-        Ok(())
+        check_page(self.limit, self.offset)
     }
+}
+
+/// Checks which of the results are wanted.
+pub(super) fn check_page(limit: u32, offset: u32) -> Result<(), ApiError> {
+    if !(1..=100).contains(&limit) {
+        return Err(ApiError::validation("limit", format!("must be 1 to 100, not {limit}")));
+    }
+    if offset > 1_000 {
+        return Err(ApiError::validation("offset", format!("must be at most 1000, not {offset}")));
+    }
+    Ok(())
 }
 
 /// Answer of `POST /search`.

@@ -1,5 +1,6 @@
 //! `POST /search/similar`: documents like a given one.
 
+use super::search::{check_page, default_limit};
 use super::{ApiError, Filters, SearchHitMetadata};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,22 +28,13 @@ pub struct SimilarRequest {
     pub filters: Option<Filters>,
 }
 
-fn default_limit() -> u32 {
-    10
-}
-
 impl SimilarRequest {
     /// Checks every value.
     pub fn validate(&self) -> Result<(), ApiError> {
         if !(1..=128).contains(&self.document_id.chars().count()) {
             return Err(ApiError::validation("document_id", "must have 1 to 128 characters"));
         }
-        if !(1..=100).contains(&self.limit) {
-            return Err(ApiError::validation("limit", format!("must be 1 to 100, not {}", self.limit)));
-        }
-        if self.offset > 1_000 {
-            return Err(ApiError::validation("offset", format!("must be at most 1000, not {}", self.offset)));
-        }
+        check_page(self.limit, self.offset)?;
         if let Some(score) = self.score_threshold
             && !(0.0..=1.0).contains(&score)
         {

@@ -110,12 +110,7 @@ fn method(call: &Call) -> Result<Method, ApiError> {
 
 /// An upload that the caller may know of.
 async fn known(call: &Call, id: &str) -> Result<UploadInfo, ApiError> {
-    let info = call.shared.engine.upload_info(id).await?;
-    if call.subject.sees(&info.collection_name) {
-        Ok(info)
-    } else {
-        Err(ApiError::new(ErrorCode::ResourceNotFound, "there is no such upload, or it has expired").with("upload_id", id))
-    }
+    call.shared.engine.upload_of(id, &call.subject).await
 }
 
 /// The same if its bytes are of any use.

@@ -220,14 +220,7 @@ impl Uploads {
     async fn resume(&self, request_id: Option<&str>, data: Value) -> Result<(), ApiError> {
         let UploadResume { upload_id } = protocol::parse(data)?;
         let engine = &self.shared.engine;
-        let info = engine.upload_info(&upload_id).await?;
-        // To whom it may not go there is no such upload.
-        self.client.subject.require(Scope::Write)?;
-        if !self.client.subject.sees(&info.collection_name) {
-            return Err(
-                ApiError::new(ErrorCode::ResourceNotFound, "there is no such upload, or it has expired").with("upload_id", upload_id),
-            );
-        }
+        let info = engine.upload_of(&upload_id, &self.client.subject).await?;
         if !info.resumable {
             return self.tell_end(request_id, info).await;
         }
@@ -280,13 +273,7 @@ impl Uploads {
             return Err(ApiError::validation("upload_id", "is missing, and no upload was named before"));
         };
         let engine = &self.shared.engine;
-        let info = engine.upload_info(&upload_id).await?;
-        self.client.subject.require(Scope::Write)?;
-        if !self.client.subject.sees(&info.collection_name) {
-            return Err(
-                ApiError::new(ErrorCode::ResourceNotFound, "there is no such upload, or it has expired").with("upload_id", upload_id),
-            );
-        }
+        engine.upload_of(&upload_id, &self.client.subject).await?;
         // Its end is the answer.
         self.own.uploads().entry(upload_id.clone()).or_default();
         let cancelled = engine.cancel_upload(&upload_id).await;
