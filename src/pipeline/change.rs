@@ -4,8 +4,9 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::spec::{Lock, Pipeline};
+use super::spec::{Lock, Pipeline, shown_to};
 use super::timestamp;
+use crate::auth::Subject;
 use crate::catalog::NewEvent;
 use crate::protocol::{ApiError, CollectionPipeline, ErrorCode, PipelineChanged, PipelineValid};
 use serde_json::{Value, json};
@@ -45,8 +46,8 @@ impl Redo {
 }
 
 impl Engine {
-    /// The pipeline of a collection, and what it resolves to.
-    pub async fn collection_pipeline(&self, name: &str) -> Result<CollectionPipeline, ApiError> {
+    /// The pipeline of a collection, and what it resolves to, as far as the subject may know it.
+    pub async fn collection_pipeline(&self, name: &str, subject: &Subject) -> Result<CollectionPipeline, ApiError> {
         let collection = self
             .catalog
             .collection(name)
@@ -54,8 +55,8 @@ impl Engine {
             .map_err(|error| PipelineError::from(error).told(""))?;
         Ok(CollectionPipeline {
             collection: collection.name,
-            pipeline: collection.pipeline,
-            lock: collection.lock,
+            pipeline: shown_to(subject, collection.pipeline),
+            lock: shown_to(subject, collection.lock),
         })
     }
 

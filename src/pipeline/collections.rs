@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::spec::{Lock, Pipeline};
+use super::spec::{Lock, Pipeline, shown_to};
 use super::timestamp;
 use crate::auth::Subject;
 use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
@@ -36,7 +36,7 @@ impl Engine {
                 collections
                     .into_iter()
                     .filter(|c| subject.sees(&c.name))
-                    .map(|c| info(&c, stats.get(&c.id).copied().unwrap_or_default(), false))
+                    .map(|c| info(&c, stats.get(&c.id).copied().unwrap_or_default(), None))
                     .collect(),
             )
         };
@@ -45,7 +45,7 @@ impl Engine {
             .map_err(|error| error.told(""))
     }
 
-    /// One collection, with its pipeline.
+    /// One collection, with its pipeline, as far as the subject may know it.
     pub async fn collection(&self, name: &str, subject: &Subject) -> Result<CollectionInfo, ApiError> {
         if !subject.sees(name) {
             return Err(ApiError::collection_not_found(name));
@@ -53,7 +53,7 @@ impl Engine {
         let collection = async {
             let collection = self.catalog.collection(name).await?;
             let stats = self.catalog.stats(&collection.id).await?;
-            Ok::<_, PipelineError>(info(&collection, stats, true))
+            Ok::<_, PipelineError>(info(&collection, stats, Some(subject)))
         };
         collection.await.map_err(|error| error.told(""))
     }
@@ -81,7 +81,7 @@ impl Engine {
                 PipelineError::Catalog(CatalogError::Validation { issue, .. }) => ApiError::validation("name", issue),
                 other => other.told(""),
             })?;
-        Ok(info(&collection, Counts::default(), true))
+        Ok(info(&collection, Counts::default(), Some(subject)))
     }
 
     async fn make_collection(&self, name: &str, pipeline: Pipeline, place: Place) -> Result<Collection, PipelineError> {
@@ -266,14 +266,15 @@ fn statistics(counts: &Counts) -> CollectionStats {
     }
 }
 
-fn info(collection: &Collection, counts: Counts, whole: bool) -> CollectionInfo {
+/// What is told of a collection: with its pipeline where there is somebody to show it to.
+fn info(collection: &Collection, counts: Counts, subject: Option<&Subject>) -> CollectionInfo {
     CollectionInfo {
         name: collection.name.clone(),
         created_at: timestamp::text(collection.created_at),
         processing_documents: counts.processing,
         index: collection.place.as_str().to_owned(),
         stats: statistics(&counts),
-        pipeline: whole.then(|| collection.pipeline.clone()),
-        lock: whole.then(|| collection.lock.clone()),
+        pipeline: subject.map(|subject| shown_to(subject, collection.pipeline.clone())),
+        lock: subject.map(|subject| shown_to(subject, collection.lock.clone())),
     }
 }

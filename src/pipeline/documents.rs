@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::retrieve::chunk_id;
+use super::spec::shown_to;
 use super::timestamp;
 use crate::auth::Subject;
 use crate::catalog::{self, DocumentRecord, DocumentSort, DocumentState, NewEvent};
@@ -168,7 +169,7 @@ impl Engine {
                     .error
                     .as_ref()
                     .map(|error| json!({ "code": error.code, "message": error.message })),
-                pipeline: Some(record.lock).filter(|lock| !lock.is_null()),
+                pipeline: Some(record.lock).filter(|lock| !lock.is_null()).map(|lock| shown_to(subject, lock)),
             },
             file_info: FileInfo {
                 size: record.file_size,

@@ -60,6 +60,28 @@ impl Engine {
         let counted = count(self.models.default_embedder().clone(), texts).await;
         counted.map(|(_, tokens)| tokens).map_err(|error| error.told("embedding"))
     }
+
+    /// How much of a text, up to the end of a word, has at most `room` tokens of the embedding model: its bytes, and its tokens.
+    ///
+    /// # Errors
+    /// A worker thread that failed.
+    pub async fn fit_tokens(&self, text: String, room: u64) -> Result<(usize, u64), ApiError> {
+        let embedder = self.models.default_embedder().clone();
+        let fit = move || {
+            let (mut bytes, mut tokens) = (0, 0);
+            for word in text.split_inclusive(char::is_whitespace) {
+                let more = tokens + embedder.count_tokens(word) as u64;
+                if more > room {
+                    break;
+                }
+                (bytes, tokens) = (bytes + word.len(), more);
+            }
+            (bytes, tokens)
+        };
+        tokio::task::spawn_blocking(fit)
+            .await
+            .map_err(|error| PipelineError::from(error).told("embedding"))
+    }
 }
 
 async fn count(embedder: Embedder, texts: Vec<String>) -> Result<(Vec<String>, u64), PipelineError> {

@@ -1,7 +1,8 @@
 //! The pipeline of a collection, as data, and the lock that it resolves to.
 //!
-//! May depend on `protocol` only.
+//! May depend on `auth`, `protocol` and the names of precisions in `embed`.
 
+use crate::auth::{Scope, Subject};
 use crate::embed::Precision;
 use crate::protocol::{ApiError, Mode};
 use serde::{Deserialize, Serialize};
@@ -411,6 +412,19 @@ impl Lock {
         (generator.base_url, generator.system, generator.prompt) = (None, None, None);
         serde_json::to_value(told).ok()
     }
+}
+
+/// What a subject is shown of a pipeline, or of a lock with one in it: where a language model's server is, and what its prompt
+/// says, are for those who configure.
+pub(super) fn shown_to(subject: &Subject, mut value: Value) -> Value {
+    if !subject.scopes.allow(Scope::Config) {
+        for generator in ["/generator", "/pipeline/generator"] {
+            if let Some(generator) = value.pointer_mut(generator).and_then(Value::as_object_mut) {
+                generator.retain(|key, _| !matches!(key.as_str(), "base_url" | "system" | "prompt"));
+            }
+        }
+    }
+    value
 }
 
 /// A plugin in a lock.

@@ -32,9 +32,9 @@ pub use documents::{
 pub use error::{ApiError, ErrorCode, ErrorData, RequestInfo, RestError, RestErrorBody};
 pub use monitor::{ErrorAlert, MonitorEvent, MonitorMessage, MonitorType, ServiceStatus, SystemMetrics};
 pub use openai::{
-    Annotation, ChatAnswer, ChatChoice, ChatChunk, ChatCompletion, ChatContent, ChatDelta, ChatMessage, ChatPart, ChatRequest, ChatRole,
-    ChatUsage, ChunkChoice, Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector,
-    EncodingFormat, InputType, ModelInfo, ModelList, StreamOptions, UrlCitation,
+    Annotation, ChatAnswer, ChatChoice, ChatChunk, ChatCompletion, ChatContent, ChatDelta, ChatFormat, ChatMessage, ChatPart, ChatRequest,
+    ChatRole, ChatUsage, ChunkChoice, Embedding, EmbeddingInput, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector,
+    EncodingFormat, InputType, ModelInfo, ModelList, StopTexts, StreamOptions, UrlCitation,
 };
 pub use plugins::{
     CharSpan, PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats, QuarantineInfo,

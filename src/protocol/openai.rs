@@ -3,6 +3,7 @@
 
 use super::{ApiError, Filters, Mode, QueryOptions, Source};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
@@ -174,6 +175,43 @@ pub struct ChatRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 1)]
     pub n: Option<u32>,
+    /// Where to end the answer at the latest, in tokens as the embedding model counts them: its `finish_reason` is `length` then.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub max_completion_tokens: Option<u64>,
+    /// The same by its older name.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub max_tokens: Option<u64>,
+    /// A text, or up to 4, of 1 to 256 characters: the answer ends before the first of them.
+    #[serde(default)]
+    #[schema(schema_with = stop_texts)]
+    pub stop: Option<StopTexts>,
+    /// Only `text`: an answer is text with citations.
+    #[serde(default)]
+    pub response_format: Option<ChatFormat>,
+    /// None: nothing here calls them. Some are taken with a `tool_choice` of `none`.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub tools: Option<Vec<Value>>,
+    /// `none` or `auto`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub tool_choice: Option<Value>,
+    /// What tools were called before.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub functions: Option<Vec<Value>>,
+    /// What `tool_choice` was called before.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub function_call: Option<Value>,
+    /// Only `false`: no probabilities are known.
+    #[serde(default)]
+    pub logprobs: Option<bool>,
+    /// Only `text`.
+    #[serde(default)]
+    pub modalities: Option<Vec<String>>,
     /// An extension: what to spend.
     #[serde(default)]
     pub mode: Option<Mode>,
@@ -188,6 +226,41 @@ pub struct ChatRequest {
     /// An extension: restricts the search.
     #[serde(default)]
     pub filters: Option<Filters>,
+}
+
+/// Most texts that end an answer, as OpenAI's API has it.
+const MAX_STOPS: usize = 4;
+/// Characters of one of them.
+const MAX_STOP_CHARS: usize = 256;
+
+/// Texts that end an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum StopTexts {
+    /// One.
+    One(String),
+    /// Up to 4.
+    Several(Vec<String>),
+}
+
+fn stop_texts() -> Schema {
+    let text = || {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX_STOP_CHARS))
+    };
+    let texts = ArrayBuilder::new().items(text()).max_items(Some(MAX_STOPS));
+    let none = ObjectBuilder::new().schema_type(Type::Null);
+    OneOfBuilder::new().item(text()).item(texts).item(none).build().into()
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct ChatFormat {
+    /// `text`.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 /// More of a stream.
@@ -267,9 +340,7 @@ impl ChatRequest {
             let issue = format!("must be 1 to {MAX_CHAT_MESSAGES}, not {}", self.messages.len());
             return Err(ApiError::validation("messages", issue));
         }
-        if self.n.is_some_and(|n| n != 1) {
-            return Err(ApiError::validation("n", "must be 1: there is one answer"));
-        }
+        self.refuse_what_there_is_not()?;
         let asked = self.messages.iter().rposition(|message| message.role == ChatRole::User);
         let Some((position, message)) = asked.and_then(|position| Some((position, self.messages.get(position)?))) else {
             return Err(ApiError::validation(
@@ -304,6 +375,70 @@ impl ChatRequest {
             ApiError::validation(&field, issue)
         })?;
         Ok(options)
+    }
+
+    /// Refuses what would change the answer's form, which a client would rely on. What only shapes its words (`seed`, `top_p`,
+    /// `presence_penalty`, ...) is ignored, as unknown fields are.
+    fn refuse_what_there_is_not(&self) -> Result<(), ApiError> {
+        let unless_none = |tools: &Option<Vec<Value>>, choice: &Option<Value>| {
+            let wanted = choice.as_ref().is_some_and(|choice| *choice != "none" && *choice != "auto");
+            wanted || (tools.as_ref().is_some_and(|tools| !tools.is_empty()) && choice.as_ref().is_none_or(|choice| *choice != "none"))
+        };
+        let no_tools = "are not called here: leave them out, or set `tool_choice` to `none`";
+        let refused = [
+            (self.n.is_some_and(|n| n != 1), "n", "must be 1: there is one answer"),
+            (unless_none(&self.tools, &self.tool_choice), "tools", no_tools),
+            (
+                unless_none(&self.functions, &self.function_call),
+                "functions",
+                "are not called here: leave them out, or set `function_call` to `none`",
+            ),
+            (
+                self.response_format.as_ref().is_some_and(|format| format.kind != "text"),
+                "response_format",
+                "must be of the type `text`: an answer is text with citations, and follows no schema",
+            ),
+            (
+                self.logprobs == Some(true),
+                "logprobs",
+                "must be `false`: no probabilities are known",
+            ),
+            (
+                self.modalities.iter().flatten().any(|kind| kind != "text"),
+                "modalities",
+                "must be `text` alone",
+            ),
+            (self.max_completion_tokens == Some(0), "max_completion_tokens", "must be at least 1"),
+            (self.max_tokens == Some(0), "max_tokens", "must be at least 1"),
+        ];
+        match refused.into_iter().find(|(refused, ..)| *refused) {
+            Some((_, field, issue)) => Err(ApiError::validation(field, issue)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where to end the answer at the latest, in tokens.
+    pub fn token_limit(&self) -> Option<u64> {
+        self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    /// The texts that end the answer, checked.
+    pub fn stops(&self) -> Result<Vec<String>, ApiError> {
+        let stops = match &self.stop {
+            None => Vec::new(),
+            Some(StopTexts::One(text)) => vec![text.clone()],
+            Some(StopTexts::Several(texts)) => texts.clone(),
+        };
+        if stops.len() > MAX_STOPS {
+            return Err(ApiError::validation(
+                "stop",
+                format!("must be at most {MAX_STOPS} texts, not {}", stops.len()),
+            ));
+        }
+        match stops.iter().all(|text| (1..=MAX_STOP_CHARS).contains(&text.chars().count())) {
+            true => Ok(stops),
+            false => Err(ApiError::validation("stop", format!("must have 1 to {MAX_STOP_CHARS} characters"))),
+        }
     }
 
     /// Everything that was said, for counting.
@@ -449,7 +584,7 @@ pub struct ChatDelta {
     /// Text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// Citations, each no later than its marker.
+    /// Citations whose markers stand in the text so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Vec<Annotation>>,
 }

@@ -8,6 +8,7 @@ import sys
 import openai
 from httpx2 import Client
 
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 URL, QUESTION, QUOTED = sys.argv[1:4]
 # Retries would hide what the server does; a proxy of the environment is not meant.
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key="unused", max_retries=0, http_client=Client(trust_env=False))
@@ -37,6 +38,35 @@ def chat():
     assert answer.usage.prompt_tokens > 10 and answer.usage.completion_tokens > 5, answer.usage
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
     return answer
+
+
+def cut(whole):
+    """`max_tokens` and `stop` end an answer, and each says so."""
+    ask = client.chat.completions.create
+    text = whole.choices[0].message.content
+    for name in ["max_tokens", "max_completion_tokens"]:
+        short = ask(model="documents", messages=messages, temperature=0.2, **{name: 4})
+        (choice,) = short.choices
+        assert choice.finish_reason == "length" and text.startswith(choice.message.content), short
+        assert 0 < short.usage.completion_tokens <= 4 and len(choice.message.content) < len(text), short
+        content, reasons = "", []
+        with ask(model="documents", messages=messages, temperature=0.2, stream=True, **{name: 4}) as chunks:
+            for chunk in chunks:
+                content += chunk.choices[0].delta.content or ""
+                reasons.append(chunk.choices[0].finish_reason)
+        assert content == choice.message.content and reasons[-1] == "length", (content, reasons)
+    enough = ask(model="documents", messages=messages, temperature=0.2, max_tokens=100_000)
+    assert enough.choices[0].message.content == text and enough.choices[0].finish_reason == "stop", enough
+    stop = text[10:14]
+    for stops in [stop, ["nowhere at all", stop]]:
+        (choice,) = ask(model="documents", messages=messages, temperature=0.2, stop=stops).choices
+        assert choice.message.content == text[: text.index(stop)] and choice.finish_reason == "stop", choice
+    # What changes nothing that a client relies on.
+    same = ask(
+        model="documents", messages=messages, n=1, seed=1, top_p=0.5, logprobs=False, user="somebody", modalities=["text"],
+        presence_penalty=0.1, response_format={"type": "text"}, tools=[TOOL], tool_choice="none",
+    )
+    assert same.choices[0].message.content == text, same
 
 
 def check(content, annotations, sources):
@@ -123,12 +153,26 @@ def errors():
     refused(openai.BadRequestError, "messages", ask, model="documents", messages=[])
     refused(openai.BadRequestError, "messages[0].content", ask, model="documents", messages=[{"role": "user", "content": " "}])
     refused(openai.BadRequestError, "temperature", ask, model="documents", messages=messages, temperature=3)
-    refused(openai.BadRequestError, "n", ask, model="documents", messages=messages, n=2)
+    for param, wrong in [
+        ("n", 2),
+        ("tools", [TOOL]),
+        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}),
+        ("logprobs", True),
+        ("modalities", ["text", "audio"]),
+        ("max_tokens", 0),
+        ("max_completion_tokens", 0),
+        ("stop", ["a", "b", "c", "d", "e"]),
+        ("stop", ""),
+    ]:
+        refused(openai.BadRequestError, param, ask, model="documents", messages=messages, **{param: wrong})
+    refused(openai.BadRequestError, "tools", ask, model="documents", messages=messages, tools=[TOOL], tool_choice="required")
     refused(openai.NotFoundError, "model", client.models.retrieve, model="no-such")
 
 
 embedder = models()
 whole = chat()
 stream(whole)
+cut(whole)
 embeddings(embedder)
 errors()

@@ -4,7 +4,7 @@ use crate::support::files::{self, File, QUESTIONS};
 use crate::support::process::{program, share};
 use crate::support::socket::{control, is_end};
 use crate::support::upstream::{Act, Event, Hub, Step, Upstream};
-use crate::support::{Answered, Api, Server, Socket, answered};
+use crate::support::{Answered, Api, Server, Socket, answered, tokens, within};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 /// Every test's part of the upstream server; the server under test may ask all of them.
 const NAMES: &[&str] = &[
     "cites", "passes", "retries", "busy", "later", "cut", "early", "garbage", "slow", "endless", "cancel", "silent", "closing", "pause",
-    "nothing", "quirks", "whole", "thinks", "filter", "tls",
+    "nothing", "quirks", "whole", "thinks", "filter", "tls", "chat", "leaves", "tool",
 ];
 
 struct Setup {
@@ -485,6 +485,154 @@ async fn closing_the_socket_closes_the_connection_to_the_model() {
     assert_eq!(scene.upstream.event().await, Event::Began);
     scene.socket.close().await;
     assert_eq!(scene.upstream.event().await, Event::Closed);
+}
+
+#[tokio::test]
+async fn a_chat_that_is_left_or_cut_closes_the_connection_to_the_model() {
+    let scene = Scene::new("leaves", json!({})).await;
+    let chat = |more: Value| {
+        let mut body = json!({ "model": "llm-leaves", "messages": [{ "role": "user", "content": QUESTIONS[1].0 }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        scene.api.request(reqwest::Method::POST, "/v1/chat/completions").json(&body)
+    };
+    let endless = || {
+        Act::Stream(
+            Step::texts(&["One ", "two ", "three ", "four "])
+                .into_iter()
+                .chain([Step::Hold])
+                .collect(),
+        )
+    };
+    // Left in the middle of a stream.
+    scene.upstream.will([endless()]);
+    let mut reply = chat(json!({ "stream": true })).send().await.expect("an answer");
+    within("a piece", reply.chunk()).await.expect("bytes").expect("a piece");
+    assert_eq!(scene.upstream.event().await, Event::Began);
+    drop(reply);
+    assert_eq!(scene.upstream.event().await, Event::Closed);
+    // Left before there was an answer: streamed, and whole.
+    for stream in [true, false] {
+        scene.upstream.will([Act::Stream(vec![Step::Hold])]);
+        let waiting = tokio::spawn(chat(json!({ "stream": stream })).send());
+        assert_eq!(scene.upstream.event().await, Event::Began);
+        waiting.abort();
+        assert_eq!(scene.upstream.event().await, Event::Closed);
+    }
+    // Cut by what the client asked for.
+    for (more, reason, text) in [
+        (json!({ "max_tokens": 2 }), "length", "One two "),
+        (json!({ "max_completion_tokens": 1, "max_tokens": 3 }), "length", "One "),
+        (json!({ "stop": "wo th" }), "stop", "One t"),
+    ] {
+        scene.upstream.will([endless()]);
+        let answer = scene.api.send(chat(more)).await.expect(200);
+        assert_eq!(
+            (&answer["choices"][0]["finish_reason"], &answer["choices"][0]["message"]["content"]),
+            (&json!(reason), &json!(text)),
+            "{answer}"
+        );
+        assert_eq!(
+            [scene.upstream.event().await, scene.upstream.event().await],
+            [Event::Began, Event::Closed]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_cites_what_its_text_cites() {
+    let scene = Scene::new("chat", json!({})).await;
+    let ask = async |more: Value| {
+        let mut body = json!({ "model": "llm-chat", "messages": [{ "role": "user", "content": QUESTIONS[1].0 }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        scene
+            .upstream
+            .will([streamed(&["It is 4.2 million [1]. ", "Most of it pays for servers [1]."])]);
+        scene.api.post("/v1/chat/completions", body).await.expect(200)
+    };
+    let counts = |answer: &Value| {
+        let message = &answer["choices"][0]["message"];
+        let (annotations, sources) = (message["annotations"].as_array().unwrap(), answer["sources"].as_array().unwrap());
+        assert_eq!(annotations.len(), sources.len());
+        let content: Vec<char> = message["content"].as_str().unwrap().chars().collect();
+        for annotation in annotations {
+            let end = annotation["url_citation"]["end_index"].as_u64().unwrap() as usize;
+            assert!(end <= content.len(), "a marker that is not there: {answer}");
+        }
+        (
+            annotations.len(),
+            answer["choices"][0]["finish_reason"].as_str().unwrap().to_owned(),
+        )
+    };
+    let whole = ask(json!({ "max_tokens": 10_000, "stop": ["nowhere"] })).await;
+    let (all, reason) = counts(&whole);
+    assert!(all >= 1 && reason == "stop", "{whole}");
+    let before = ask(json!({ "stop": [" million"] })).await;
+    assert_eq!(counts(&before), (0, "stop".to_owned()), "{before}");
+    assert_eq!(before["choices"][0]["message"]["content"], "It is 4.2");
+    assert!(before["usage"]["completion_tokens"].as_u64() > Some(1), "{before}");
+    let short = ask(json!({ "max_tokens": 4 })).await;
+    assert_eq!(counts(&short), (0, "length".to_owned()), "{short}");
+}
+
+#[tokio::test]
+async fn a_tool_whose_caller_leaves_closes_the_connection_to_the_model() {
+    let scene = Scene::new("tool", json!({})).await;
+    scene.upstream.will([Act::Stream(vec![Step::Delta("One ".into()), Step::Hold])]);
+    let arguments = json!({ "query": QUESTIONS[1].0, "collection_name": "llm-tool" });
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "ask", "arguments": arguments } });
+    let request = scene
+        .api
+        .request(reqwest::Method::POST, "/mcp")
+        .header("accept", "application/json, text/event-stream");
+    let waiting = tokio::spawn(request.json(&call).send());
+    assert_eq!(scene.upstream.event().await, Event::Began);
+    waiting.abort();
+    assert_eq!(scene.upstream.event().await, Event::Closed);
+}
+
+#[tokio::test]
+async fn where_a_model_is_and_what_it_is_told_is_shown_to_those_who_configure() {
+    let secret = format!("auth.secret={}", tokens::SECRET);
+    let settings = ["auth.enabled=true", &secret, "llm.allowed_base_urls=http://127.0.0.1:9/hidden/v1"];
+    let server = Server::start("llm-shown", &settings);
+    let generator = json!({
+        "kind": "openai", "base_url": "http://127.0.0.1:9/hidden/v1", "model": "scripted",
+        "system": "hidden: be brief", "prompt": "hidden: {passages} {question}",
+    });
+    let api = |scope: &str| server.api().with_token(&tokens::scoped(scope));
+    let made = json!({ "name": "shown", "pipeline": { "generator": generator } });
+    let answer = api("read write").post("/collections", made).await.expect(201);
+    assert!(!answer.to_string().contains("hidden"), "{answer}");
+    let document = api("read write").ingest("shown", &files::report("report.pdf")).await;
+    let id = document["document_id"].as_str().expect("an id");
+    for path in [
+        "/collections/shown".to_owned(),
+        "/collections/shown/info".to_owned(),
+        "/collections/shown/pipeline".to_owned(),
+        format!("/documents/{id}"),
+    ] {
+        for scope in ["read", "read write delete monitor"] {
+            let shown = api(scope).get(&path).await.expect(200).to_string();
+            assert!(!shown.contains("hidden"), "{scope} {path}: {shown}");
+        }
+        if path.starts_with("/collections") {
+            for scope in ["read config", "admin"] {
+                let shown = api(scope).get(&path).await.expect(200);
+                assert_eq!(
+                    shown["pipeline"]["generator"]["base_url"], "http://127.0.0.1:9/hidden/v1",
+                    "{scope} {path}"
+                );
+                assert_eq!(shown["pipeline"]["generator"]["system"], "hidden: be brief", "{scope} {path}");
+                assert_eq!(shown["pipeline"]["generator"]["model"], "scripted");
+            }
+        }
+    }
+    let model = api("read").get("/collections/shown/pipeline").await.expect(200);
+    assert_eq!(model["pipeline"]["generator"]["model"], "scripted", "the rest is shown: {model}");
+    for path in ["/collections", "/v1/models", "/status"] {
+        let shown = api("read").get(path).await.expect(200).to_string();
+        assert!(!shown.contains("hidden"), "{path}: {shown}");
+    }
 }
 
 #[tokio::test]

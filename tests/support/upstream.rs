@@ -137,27 +137,48 @@ pub struct Hub {
     pub url: String,
     /// `https://127.0.0.1:PORT`, if there is a certificate.
     pub tls_url: String,
+    thread: Option<(Arc<Notify>, std::thread::JoinHandle<()>)>,
 }
 
 impl Hub {
     /// Listens for these parts, on a thread of its own: tests come and go with their runtimes. `tls` answers over TLS too.
     pub fn start(names: &[&'static str], tls: Option<TlsAcceptor>) -> Self {
-        let scripts: HashMap<&'static str, Arc<Script>> = names.iter().map(|name| (*name, Arc::default())).collect();
-        let (found, address) = std::sync::mpsc::channel();
+        let scripts = names.iter().map(|name| (*name, Arc::default())).collect();
+        Self::listen(scripts, "127.0.0.1:0".to_owned(), tls)
+    }
+
+    /// Ends it, and every connection with it, as the end of a process would.
+    pub fn kill(&mut self) {
+        let (end, thread) = self.thread.take().expect("it runs");
+        end.notify_one();
+        thread.join().expect("the listener");
+    }
+
+    /// Listens again where it did, with the same scripts.
+    pub fn come_back(&mut self) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        *self = Self::listen(std::mem::take(&mut self.scripts), address, None);
+    }
+
+    fn listen(scripts: HashMap<&'static str, Arc<Script>>, address: String, tls: Option<TlsAcceptor>) -> Self {
+        let end = Arc::new(Notify::new());
+        let ended = end.clone();
+        let (found, listening) = std::sync::mpsc::channel();
         let shared = scripts.clone();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let plain = TcpListener::bind(address).await.expect("a port");
                 let secure = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 let ports = [&plain, &secure].map(|listener| listener.local_addr().expect("an address"));
                 found.send(ports).expect("the test waits");
                 loop {
                     let shared = shared.clone();
                     tokio::select! {
+                        () = ended.notified() => return,
                         Ok((stream, _)) = plain.accept() => {
                             tokio::spawn(serve(stream, shared));
                         }
@@ -173,11 +194,12 @@ impl Hub {
                 }
             });
         });
-        let [plain, secure] = address.recv().expect("the listener");
+        let [plain, secure] = listening.recv().expect("the listener");
         Self {
             scripts,
             url: format!("http://{plain}"),
             tls_url: format!("https://{secure}"),
+            thread: Some((end, thread)),
         }
     }
 }

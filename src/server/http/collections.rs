@@ -33,7 +33,10 @@ pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
 /// `GET /collections/{name}/pipeline`.
 pub(super) async fn pipeline(call: &Call, name: &str) -> Result<Reply, Failure> {
     call.subject.require_in(Scope::Read, name)?;
-    Ok(json(StatusCode::OK, &call.shared.engine.collection_pipeline(name).await?))
+    Ok(json(
+        StatusCode::OK,
+        &call.shared.engine.collection_pipeline(name, &call.subject).await?,
+    ))
 }
 
 /// Parameters of `PUT /collections/{name}/pipeline`.

@@ -2,6 +2,7 @@
 
 use crate::plugins::{GUESTS, install, pipeline};
 use crate::support::files::{self, QUESTIONS};
+use crate::support::upstream::{Act, Hub, Step, Upstream};
 use crate::support::{Is, Server, Socket, answered, has};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -273,4 +274,72 @@ async fn types_are_told_apart() {
     while seen.len() < 3 {
         seen.insert(socket.receive().await["type"].as_str().expect("a type").to_owned());
     }
+}
+
+#[tokio::test]
+async fn a_language_model_that_goes_away_is_told_and_so_is_its_return() {
+    let mut hub = Hub::start(&["monitor"], None);
+    let upstream = Upstream::of(&hub, "monitor");
+    upstream.lists(200, &["scripted"]);
+    let address = format!("{}/monitor/v1", hub.url);
+    let setting = format!("llm.base_url={address}");
+    let server = Server::start("monitor-llm", &[&setting, "llm.model=scripted", "llm.retries=0"]);
+    let api = server.api();
+    let generator = json!({ "kind": "openai", "base_url": address, "model": "scripted" });
+    api.post("/collections", json!({ "name": "asks", "pipeline": { "generator": generator } }))
+        .await
+        .expect(201);
+    api.ingest("asks", &files::report("report.pdf")).await;
+    let ask = || api.post("/query", json!({ "query": QUESTIONS[1].0, "collection_name": "asks" }));
+    let answer = || {
+        let mut steps = Step::texts(&["It is 4.2 million [1]."]);
+        steps.extend([Step::Finish("stop"), Step::Done]);
+        [Act::Stream(steps)]
+    };
+    let is = |status: &'static str| {
+        move |message: &Value| {
+            message["type"] == "service_status" && message["data"]["service"] == "llm_service" && message["data"]["status"] == status
+        }
+    };
+    let mut socket = open(&server, "types=service_status,error_alert").await;
+    let well = socket.receive_until(is("healthy")).await.pop().expect("a status");
+    assert!(well["data"]["response_time"].as_f64() > Some(0.0), "nothing was measured: {well}");
+    upstream.will(answer());
+    ask().await.expect(200);
+
+    hub.kill();
+    let told = socket.receive_until(is("unhealthy")).await;
+    let down = told.last().expect("a status");
+    assert_eq!(down["data"]["response_time"], 0.0, "there was no answer to measure: {down}");
+    assert!(
+        down["data"]["message"].is_string() && !json!(told).to_string().contains("127.0.0.1"),
+        "{told:?}"
+    );
+    // An alert and a status, in whichever order, and whoever comes later is told as well.
+    let mut late = open(&server, "types=error_alert").await;
+    let alert = late.receive().await;
+    assert_eq!(
+        (&alert["data"]["service"], &alert["data"]["severity"]),
+        (&json!("llm_service"), &json!("critical")),
+        "{alert}"
+    );
+    ask().await.error(502, "LLM_CONNECTION_ERROR");
+    // Documents and searches go on without it.
+    let health = api.get("/health").await.expect(200);
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert!(
+        !api.search(json!({ "query": QUESTIONS[1].0, "collection_name": "asks" }))
+            .await
+            .is_empty()
+    );
+
+    hub.come_back();
+    socket.receive_until(is("healthy")).await;
+    upstream.will(answer());
+    let answered = ask().await.expect(200);
+    assert_eq!(answered["processing_metadata"]["generator"]["model"], "scripted");
+    // The alert is over: a later reader is told of the services first.
+    let mut later = open(&server, "types=error_alert,service_status").await;
+    let told = later.receive_until(is("healthy")).await;
+    assert!(told.iter().all(|message| message["type"] != "error_alert"), "{told:?}");
 }

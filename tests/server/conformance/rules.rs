@@ -255,6 +255,7 @@ const CASES: &[(&str, &[&str])] = &[
         "M2",
         &[
             "conformance::monitor::service_status_comes_for_each_service_at_once_and_again_every_15_seconds",
+            "conformance::monitor::a_language_model_that_goes_away_is_told_and_so_is_its_return",
             "conformance::monitor::a_quarantined_plugin_is_an_alert_and_degrades_the_runtime",
         ],
     ),
@@ -267,7 +268,10 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "M4",
-        &["conformance::monitor::a_quarantined_plugin_is_an_alert_and_degrades_the_runtime"],
+        &[
+            "conformance::monitor::a_language_model_that_goes_away_is_told_and_so_is_its_return",
+            "conformance::monitor::a_quarantined_plugin_is_an_alert_and_degrades_the_runtime",
+        ],
     ),
     (
         "M5",

@@ -1,5 +1,6 @@
 //! `POST /v1/chat/completions`: a query of the collection that is named as the model, its citations kept.
 
+use super::cut::{Reason, Stops};
 use super::models::no_model;
 use crate::auth::Scope;
 use crate::pipeline::{Engine, QueryHandle};
@@ -18,6 +19,7 @@ use hyper::StatusCode;
 use hyper::body::Frame;
 use hyper::header::{HOST, HeaderName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -31,6 +33,7 @@ const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 pub(in crate::server::http) async fn complete(call: &mut Call) -> Result<Reply, Failure> {
     let request: ChatRequest = body::json(call).await?;
     let options = request.options()?;
+    let (stops, room) = (request.stops()?, request.token_limit());
     call.subject
         .require_in(Scope::Read, &request.model)
         .map_err(|error| named(error, &request.model))?;
@@ -50,7 +53,11 @@ pub(in crate::server::http) async fn complete(call: &mut Call) -> Result<Reply, 
         base: base(call),
         prompt_tokens,
         answer: String::new(),
+        length: 0,
+        waiting: VecDeque::new(),
         sources: Vec::new(),
+        stops: Stops::new(stops),
+        room,
         engine,
     };
     if streams {
@@ -70,8 +77,31 @@ struct Chat {
     base: String,
     prompt_tokens: u64,
     answer: String,
+    /// Code points of the answer.
+    length: u64,
+    /// Citations whose markers are yet to come.
+    waiting: VecDeque<Citation>,
     sources: Vec<Source>,
+    stops: Stops,
+    /// Tokens that the answer may have still; `None` is as many as it takes.
+    room: Option<u64>,
     engine: Arc<Engine>,
+}
+
+/// What goes out for an event.
+#[derive(Default)]
+struct Out {
+    text: String,
+    annotations: Vec<Annotation>,
+    end: Option<End>,
+}
+
+/// How an answer ended.
+enum End {
+    /// By itself.
+    Whole(Box<Complete>),
+    /// By what the client said of its end.
+    Cut(Reason),
 }
 
 impl Chat {
@@ -79,38 +109,91 @@ impl Chat {
     async fn whole(mut self, mut handle: QueryHandle) -> Result<Reply, Failure> {
         let mut annotations = Vec::new();
         while let Some(event) = handle.events.recv().await {
-            match event {
-                QueryEvent::Status(_) => {}
-                QueryEvent::Token(token) => self.answer.push_str(&token.content),
-                QueryEvent::Citation(citation) => annotations.push(self.cite(citation)),
-                QueryEvent::Error(error) => return Err(named(error.into(), &self.model).into()),
-                QueryEvent::Complete(complete) => {
-                    let (finish_reason, usage) = self.ended(&complete).await?;
-                    let message = ChatAnswer {
-                        role: "assistant",
-                        content: self.answer,
-                        refusal: None,
-                        annotations,
-                    };
-                    let completion = ChatCompletion {
-                        id: self.id,
-                        object: "chat.completion",
-                        created: self.created,
-                        model: self.model,
-                        choices: vec![ChatChoice {
-                            index: 0,
-                            message,
-                            logprobs: None,
-                            finish_reason,
-                        }],
-                        usage,
-                        sources: self.sources,
-                    };
-                    return Ok(json(StatusCode::OK, &completion));
-                }
-            }
+            let out = self.take(event).await?;
+            annotations.extend(out.annotations);
+            let Some(end) = out.end else { continue };
+            // Of an answer that was cut, nothing more is wanted.
+            drop(handle);
+            let (finish_reason, usage) = self.ended(&end).await?;
+            let message = ChatAnswer {
+                role: "assistant",
+                content: self.answer,
+                refusal: None,
+                annotations,
+            };
+            let completion = ChatCompletion {
+                id: self.id,
+                object: "chat.completion",
+                created: self.created,
+                model: self.model,
+                choices: vec![ChatChoice {
+                    index: 0,
+                    message,
+                    logprobs: None,
+                    finish_reason,
+                }],
+                usage,
+                sources: self.sources,
+            };
+            return Ok(json(StatusCode::OK, &completion));
         }
         Err(broke_off().into())
+    }
+
+    /// Takes an event in.
+    async fn take(&mut self, event: QueryEvent) -> Result<Out, ApiError> {
+        match event {
+            QueryEvent::Status(_) => Ok(Out::default()),
+            QueryEvent::Token(token) => self.write(token.content).await,
+            QueryEvent::Citation(citation) => {
+                self.waiting.push_back(citation);
+                Ok(self.out(String::new()))
+            }
+            QueryEvent::Error(error) => Err(named(error.into(), &self.model)),
+            QueryEvent::Complete(complete) => {
+                let rest = self.stops.rest();
+                let mut out = self.out(rest);
+                out.end = Some(End::Whole(complete));
+                Ok(out)
+            }
+        }
+    }
+
+    /// Writes text, as far as the answer may go.
+    async fn write(&mut self, mut text: String) -> Result<Out, ApiError> {
+        let mut end = None;
+        if let Some(room) = self.room {
+            let (bytes, tokens) = self.engine.fit_tokens(text.clone(), room).await?;
+            self.room = Some(room.saturating_sub(tokens));
+            if bytes < text.len() {
+                text.truncate(bytes);
+                end = Some(Reason::Length);
+            }
+        }
+        let (mut text, stopped) = self.stops.take(&text);
+        if stopped {
+            end = Some(Reason::Stop);
+        } else if end.is_some() {
+            text.push_str(&self.stops.rest());
+        }
+        let mut out = self.out(text);
+        out.end = end.map(End::Cut);
+        Ok(out)
+    }
+
+    /// Sends text out, and the citations whose markers it completes: those of an answer that is cut before them cite nothing.
+    fn out(&mut self, text: String) -> Out {
+        self.length += text.chars().count() as u64;
+        self.answer.push_str(&text);
+        let mut annotations = Vec::new();
+        while let Some(citation) = self.waiting.pop_front_if(|citation| citation.marker_end <= self.length) {
+            annotations.push(self.cite(citation));
+        }
+        Out {
+            text,
+            annotations,
+            end: None,
+        }
     }
 
     /// Notes a citation; how the answer is annotated with it.
@@ -134,7 +217,14 @@ impl Chat {
     }
 
     /// Why the answer ended, and what it took.
-    async fn ended(&self, complete: &Complete) -> Result<(String, ChatUsage), ApiError> {
+    async fn ended(&self, end: &End) -> Result<(String, ChatUsage), ApiError> {
+        let complete = match end {
+            End::Whole(complete) => complete,
+            End::Cut(reason) => {
+                let tokens = self.engine.count_tokens(vec![self.answer.clone()]).await?;
+                return Ok((reason.name().to_owned(), ChatUsage::of(self.prompt_tokens, tokens)));
+            }
+        };
         if complete.status == CompletionStatus::Cancelled {
             // Nobody but the server itself cancels a query whose client is there.
             return Err(ApiError::new(
@@ -175,8 +265,8 @@ impl Chat {
     }
 
     /// The last pieces.
-    async fn last(&mut self, complete: &Complete, usage: bool) -> Result<Vec<Bytes>, ApiError> {
-        let (finish_reason, used) = self.ended(complete).await?;
+    async fn last(&mut self, end: &End, usage: bool) -> Result<Vec<Bytes>, ApiError> {
+        let (finish_reason, used) = self.ended(end).await?;
         let mut last = self.chunk(ChatDelta::default());
         last.sources = Some(std::mem::take(&mut self.sources));
         if let Some(choice) = last.choices.first_mut() {
@@ -240,39 +330,42 @@ async fn next(mut streaming: Streaming) -> (Bytes, Option<Streaming>) {
         });
         return (data(&begin), Some(streaming));
     }
-    let event = match streaming.first.take() {
-        Some(first) => Some(first),
-        None => match tokio::time::timeout(sse::KEEP_ALIVE, streaming.handle.events.recv()).await {
-            Ok(event) => event,
-            Err(_) => return (sse::still_here(), Some(streaming)),
-        },
-    };
-    let chat = &mut streaming.chat;
-    let delta = match event {
-        // Only the last piece's text may be empty: it says nothing.
-        Some(QueryEvent::Token(token)) => {
-            chat.answer.push_str(&token.content);
-            ChatDelta {
-                content: Some(token.content),
-                ..ChatDelta::default()
+    loop {
+        let event = match streaming.first.take() {
+            Some(first) => Some(first),
+            None => match tokio::time::timeout(sse::KEEP_ALIVE, streaming.handle.events.recv()).await {
+                Ok(event) => event,
+                Err(_) => return (sse::still_here(), Some(streaming)),
+            },
+        };
+        let taken = match event {
+            Some(event) => streaming.chat.take(event).await,
+            None => Err(broke_off()),
+        };
+        let Out { text, annotations, end } = match taken {
+            Ok(out) => out,
+            Err(error) => return (failed(error, &streaming.about), None),
+        };
+        let mut pieces = Vec::new();
+        if !text.is_empty() || !annotations.is_empty() {
+            pieces.push(data(&streaming.chat.chunk(ChatDelta {
+                role: None,
+                content: Some(text).filter(|text| !text.is_empty()),
+                annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+            })));
+        }
+        let Some(end) = end else {
+            if pieces.is_empty() {
+                continue;
             }
+            return (pieces.concat().into(), Some(streaming));
+        };
+        match streaming.chat.last(&end, streaming.usage).await {
+            Ok(last) => pieces.extend(last),
+            Err(error) => pieces.push(failed(error, &streaming.about)),
         }
-        Some(QueryEvent::Citation(citation)) => ChatDelta {
-            annotations: Some(vec![chat.cite(citation)]),
-            ..ChatDelta::default()
-        },
-        Some(QueryEvent::Status(_)) => ChatDelta::default(),
-        Some(QueryEvent::Error(error)) => return (failed(error.into(), &streaming.about), None),
-        Some(QueryEvent::Complete(complete)) => {
-            let pieces = match chat.last(&complete, streaming.usage).await {
-                Ok(pieces) => pieces.concat().into(),
-                Err(error) => failed(error, &streaming.about),
-            };
-            return (pieces, None);
-        }
-        None => return (failed(broke_off(), &streaming.about), None),
-    };
-    (data(&chat.chunk(delta)), Some(streaming))
+        return (pieces.concat().into(), None);
+    }
 }
 
 /// An event with a piece as its data.

@@ -2,6 +2,7 @@
 //! a model to chat with; the embedding model is one to embed with.
 
 mod chat;
+mod cut;
 mod embeddings;
 mod models;
 
