@@ -170,6 +170,8 @@ pub trait Catalog: Send + Sync {
 
     // The catalog itself
 
+    /// Copies the catalog as it is at one moment into a file that is not there yet. Writers go on meanwhile.
+    async fn copy_to(&self, path: &std::path::Path) -> Result<()>;
     /// Whether the database answers.
     async fn check(&self) -> Result<()>;
     /// Waits for what is under way and closes the database; later calls fail.

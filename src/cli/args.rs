@@ -113,6 +113,15 @@ Files are TOML, or JSON where their name ends in .json. Presets are in examples/
     Pipeline(PipelineArgs),
     /// List, show and delete documents
     Documents(DocumentsArgs),
+    /// Copy all that a running server keeps into a new directory
+    #[command(after_help = "\
+The server goes on serving meanwhile; the backup is as of the moment that it began. It holds documents, vectors, the
+catalog, installed plugins and hashes of API keys, but not the settings file. It needs the scopes config and read for all
+collections. `ibid restore` puts it back.")]
+    Backup(BackupArgs),
+    /// Put a backup into an empty data directory; no server may run on it
+    #[command(after_help = "Everything is checked before anything is put in place. Then: ibid serve --data-dir DIR")]
+    Restore(RestoreArgs),
     /// Say what is missing or broken, and the command that mends it
     #[command(after_help = "Works with and without a running server. Exit code 1 if something is broken.")]
     Doctor(DoctorArgs),
@@ -172,6 +181,29 @@ pub struct ServeArgs {
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArgs,
+}
+
+/// `ibid backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Where to: a directory that is not there yet, or empty
+    pub dir: PathBuf,
+    /// Print what was copied as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ibid restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup
+    pub dir: PathBuf,
+    /// Settings: which data directory.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Print what was put back as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `ibid doctor`.

@@ -105,6 +105,16 @@ impl Client {
         Err(self.refusal(status, retry_after, &body))
     }
 
+    /// `GET` of something large, to be read piece by piece for as long as it takes. Errors as [`Client::get`].
+    pub async fn download(&self, path: &[&str]) -> Result<Response, CliError> {
+        let response = self.send(self.request(Method::GET, path, &[])).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, retry_after, body) = self.body(response).await?;
+        Err(self.refusal(status, retry_after, &body))
+    }
+
     /// `POST` with a JSON body. Errors as [`Client::get`].
     pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, CliError> {
         self.json(self.request(Method::POST, path, &[]).timeout(ANSWER).json(body)).await

@@ -9,6 +9,7 @@ mod answer;
 mod args;
 mod ask;
 mod auth;
+mod backup;
 mod chat;
 mod client;
 mod collections;
@@ -69,6 +70,8 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Collections(args) => wait(async { collections::run(&connect()?, args).await }),
         Command::Pipeline(args) => wait(async { pipeline::run(&connect()?, args).await }),
         Command::Documents(args) => wait(async { documents::run(&connect()?, args).await }),
+        Command::Backup(args) => wait(async { backup::make(&connect()?, args).await }),
+        Command::Restore(args) => wait(backup::put_back(args)),
         Command::Doctor(args) => {
             // Unless the user names a server, the one of the settings is looked at.
             let named = (cli.server != args::DEFAULT_SERVER).then(connect).transpose()?;

@@ -220,6 +220,11 @@ impl FileStore for DirectoryStore {
         self.with(move |root| texts::open(root, &id)).await
     }
 
+    async fn text_files(&self, document_id: &str) -> Result<Vec<(&'static str, File)>> {
+        let id = document_id.to_owned();
+        self.with(move |root| texts::files(root, &id)).await
+    }
+
     async fn read_spans(&self, document_id: &str, spans: &[Span]) -> Result<Vec<String>> {
         let (id, spans) = (document_id.to_owned(), spans.to_vec());
         self.with(move |root| texts::read_spans(root, &id, &spans)).await

@@ -87,6 +87,11 @@ impl FileError {
         matches!(self, Self::Busy(_) | Self::Broken | Self::StorageFull(_) | Self::Interrupted)
     }
 
+    /// An error of the file system, in the data directory but not in the store.
+    pub fn of(path: &Path, error: io::Error) -> Self {
+        Self::io(path)(error)
+    }
+
     /// Sorts an error of the file system.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -144,6 +144,8 @@ pub trait FileStore: Send + Sync {
     async fn read_document(&self, document_id: &str) -> Result<Document>;
     /// The text, as a file of UTF-8 to be read from (for streaming all of it).
     async fn open_text(&self, document_id: &str) -> Result<std::fs::File>;
+    /// The files in which a document's text and structure are kept, by their names, to be copied elsewhere.
+    async fn text_files(&self, document_id: &str) -> Result<Vec<(&'static str, std::fs::File)>>;
     /// Several parts of a text, in the order asked for, without reading the rest. `InvalidSpan` if one
     /// lies outside or cuts a character.
     async fn read_spans(&self, document_id: &str, spans: &[Span]) -> Result<Vec<String>>;

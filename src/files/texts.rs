@@ -85,6 +85,17 @@ pub(super) fn open(root: &Root, id: &str) -> Result<File> {
     File::open(&path).map_err(FileError::absent(&path, "text", id))
 }
 
+/// The files of a text.
+pub(super) fn files(root: &Root, id: &str) -> Result<Vec<(&'static str, File)>> {
+    let directory = directory(root, id)?;
+    let open = |name| {
+        let path = directory.join(name);
+        let file = File::open(&path).map_err(FileError::absent(&path, "text", id))?;
+        Ok((name, file))
+    };
+    ["text", "document.json"].into_iter().map(open).collect()
+}
+
 /// Text and structure.
 pub(super) fn read(root: &Root, id: &str) -> Result<Document> {
     let directory = directory(root, id)?;

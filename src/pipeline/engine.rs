@@ -248,6 +248,8 @@ pub struct Engine {
     pub(super) query_queue: Semaphore,
     /// Places for documents in processing.
     pub(super) ingests: Arc<Semaphore>,
+    /// The one place for a backup.
+    pub(super) backups: Arc<Semaphore>,
     /// Places for uploads, from their first byte to their end.
     pub(super) open_uploads: Arc<Semaphore>,
     /// Uploads whose bytes are still coming.
@@ -392,7 +394,10 @@ impl Engine {
         })?;
         let index = tokio::task::spawn_blocking({
             let directory = data.join("index");
-            move || EmbeddedIndex::open(&directory, EmbeddedOptions::default())
+            move || {
+                super::backup::sweep(&data);
+                EmbeddedIndex::open(&directory, EmbeddedOptions::default())
+            }
         })
         .await??;
         let models = models.await??;
@@ -420,6 +425,7 @@ impl Engine {
             query_queue: Semaphore::new(settings.max_waiting_queries),
             ingests: Arc::new(Semaphore::new(settings.max_documents_in_flight.max(1))),
             open_uploads: Arc::new(Semaphore::new(settings.max_open_uploads.max(1))),
+            backups: Arc::new(Semaphore::new(1)),
             receptions: Receptions::default(),
             in_process: InProcess::default(),
             pace: Pace::default(),

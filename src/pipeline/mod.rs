@@ -6,6 +6,7 @@
 mod analyze;
 mod announce;
 mod audit;
+mod backup;
 mod change;
 mod collections;
 mod documents;
@@ -26,6 +27,7 @@ mod reception;
 mod reconcile;
 mod reporter;
 mod resolve;
+mod restore;
 mod retrieve;
 mod schema;
 mod similar;
@@ -39,6 +41,7 @@ mod visibility;
 mod watch;
 
 pub use audit::{Audit, Finding};
+pub use backup::{Entry as BackupEntry, MANIFEST as BACKUP_MANIFEST, Manifest as BackupManifest};
 pub use collections::CollectionSubscription;
 pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};
@@ -46,6 +49,7 @@ pub use error::PipelineError;
 pub use plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
 pub use reception::Upload;
+pub use restore::{RestoreError, inside as inside_backup, manifest as read_backup_manifest, restore};
 pub use schema::schema as pipeline_schema;
 pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, GeneratorKind, Limits, Lock, LockedGenerator, LockedModel, LockedPlugin, OnFailure,

@@ -8,6 +8,7 @@ mod support;
 
 mod auth;
 mod authoring;
+mod backup;
 mod book;
 mod claims;
 mod cli;
@@ -39,6 +40,7 @@ mod plugins;
 mod qdrant;
 mod query;
 mod registry;
+mod repair;
 mod rest;
 mod scopes;
 mod shutdown;

@@ -15,7 +15,8 @@ use super::{
 };
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::path::Path;
 use std::time::Duration;
 
@@ -249,6 +250,17 @@ impl Catalog for SqliteCatalog {
         events::since(self, after, collections, limit).await
     }
 
+    async fn copy_to(&self, path: &Path) -> Result<()> {
+        // Of its own: the readers may only query, and the writer would keep others waiting.
+        let mut connection = SqliteConnection::connect_with(&self.writer.connect_options()).await?;
+        let path = path.to_str().ok_or_else(|| CatalogError::Validation {
+            field: "path",
+            issue: "is not UTF-8".to_owned(),
+        })?;
+        sqlx::query("VACUUM INTO ?").bind(path).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
+    }
     async fn check(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.reader).await?;
         Ok(())

@@ -52,7 +52,7 @@ async fn documents(data: &Path, repair: bool) -> Check {
             NAME,
             super::checks::with_causes(&error),
             format!(
-                "check the disk, or restore {} from a backup: {} restore",
+                "check the disk, or move {} away and put a backup in its place: {} restore",
                 data.display(),
                 console::program()
             ),

@@ -1,6 +1,7 @@
 //! HTTP: routes, bodies and errors of the REST surface.
 
 mod admit;
+mod backup;
 mod body;
 mod call;
 mod collections;

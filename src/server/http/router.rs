@@ -4,7 +4,8 @@ use super::admit::Admitted;
 use super::call::Call;
 use super::respond::{Failure, Reply, empty};
 use super::{
-    collections, config, docs, documents, file, health, mcp, me, metrics, multipart, openai, openapi, page, plugins, query, status, tus,
+    backup, collections, config, docs, documents, file, health, mcp, me, metrics, multipart, openai, openapi, page, plugins, query, status,
+    tus,
 };
 use crate::auth::Scope;
 use crate::protocol::{ApiError, ErrorCode};
@@ -25,6 +26,7 @@ enum Route {
     Metrics,
     Status,
     Config,
+    Backup,
     Upload,
     Documents,
     Document(String),
@@ -88,6 +90,7 @@ impl Route {
             ["metrics"] => Some(Self::Metrics),
             ["status"] => Some(Self::Status),
             ["config"] => Some(Self::Config),
+            ["backup"] => Some(Self::Backup),
             ["documents"] => Some(Self::Documents),
             ["documents", "upload"] => Some(Self::Upload),
             ["documents", ""] | ["documents", "", _] | ["collections", ""] | ["collections", "", _] | ["plugins", ""] => None,
@@ -138,6 +141,7 @@ impl Route {
             Self::Me => "/auth/me",
             Self::Status => "/status",
             Self::Config => "/config",
+            Self::Backup => "/backup",
             Self::Upload => "/documents/upload",
             Self::Documents => "/documents",
             Self::Document(_) => "/documents/{id}",
@@ -182,7 +186,7 @@ impl Route {
             Self::CollectionPipeline(_) | Self::CollectionPlace(_) | Self::Config => "GET, HEAD, PUT, OPTIONS",
             Self::Upload | Self::Query | Self::QueryStream | Self::Search | Self::Similar | Self::Analyze => "POST, OPTIONS",
             Self::Embeddings | Self::ChatCompletions | Self::Mcp | Self::PipelineCheck | Self::PluginTrial(_) => "POST, OPTIONS",
-            Self::Socket(_) | Self::PluginLog(_) => "GET, OPTIONS",
+            Self::Socket(_) | Self::PluginLog(_) | Self::Backup => "GET, OPTIONS",
             Self::Uploads => tus::ALL,
             Self::UploadInParts(_) => tus::ONE,
             _ => "GET, HEAD, OPTIONS",
@@ -205,7 +209,9 @@ impl Route {
             Self::Me => None,
             // A socket says itself why it does not let in, in a message.
             Self::Socket(_) => None,
-            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) | Self::PluginTrial(_) | Self::Config => Some(Scope::Config),
+            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) | Self::PluginTrial(_) | Self::Config | Self::Backup => {
+                Some(Scope::Config)
+            }
             Self::Metrics => Some(Scope::Monitor),
             Self::CollectionPipeline(_) if method == Method::PUT => Some(Scope::Config),
             Self::CollectionPlace(_) if method == Method::PUT => Some(Scope::Admin),
@@ -275,6 +281,7 @@ async fn handle(call: &mut Call, route: Route, method: &Method) -> Result<Reply,
         Route::Status => status::get(call).await,
         Route::Config if puts => config::change(call).await,
         Route::Config => config::show(call),
+        Route::Backup => backup::get(call).await,
         Route::Upload => multipart::upload(call).await,
         Route::Documents => documents::list(call).await,
         Route::Document(id) if deletes => documents::delete(call, id).await,
@@ -357,7 +364,8 @@ mod tests {
             Route::Ready => Route::Metrics,
             Route::Metrics => Route::Status,
             Route::Status => Route::Config,
-            Route::Config => Route::Upload,
+            Route::Config => Route::Backup,
+            Route::Backup => Route::Upload,
             Route::Upload => Route::Documents,
             Route::Documents => Route::Document(x),
             Route::Document(_) => Route::Chunks(x),

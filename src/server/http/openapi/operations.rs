@@ -471,6 +471,14 @@ fn server(s: &mut Schemas, all: &mut Vec<Operation>) {
             .errors(&[404])
             .end(),
     );
+    all.push(
+        Op::new(s, Get, "/backup", OPERATIONS, "All that the server keeps, as a tar archive")
+            .needs(Some(Scope::Config))
+            .says("Made while the server serves, as of one moment; for credentials of all collections that have the scope `read` as well. The last entry, `manifest.json`, has the SHA-256 of every other: an archive without it is not whole. `ibid backup` reads this, and `ibid restore` puts it back.")
+            .answers(200, "The archive.", "application/x-tar", None)
+            .errors(&[409])
+            .end(),
+    );
     let changes = ObjectBuilder::new().schema_type(Type::Object).build();
     all.push(
         Op::new(s, Put, "/config", OPERATIONS, "Change settings while the server runs")
