@@ -116,7 +116,7 @@ Files are TOML, or JSON where their name ends in .json. Presets are in examples/
     /// Copy all that a running server keeps into a new directory
     #[command(after_help = "\
 The server goes on serving meanwhile; the backup is as of the moment that it began. It holds documents, vectors, the
-catalog, installed plugins and hashes of API keys, but not the settings file. It needs the scopes config and read for all
+catalog, installed plugins and hashes of API keys, but not the settings file. It needs the scope admin for all
 collections. `ibid restore` puts it back.")]
     Backup(BackupArgs),
     /// Put a backup into an empty data directory; no server may run on it

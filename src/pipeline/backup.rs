@@ -96,8 +96,7 @@ impl Engine {
     /// `AUTHORIZATION_FAILED` for who does not see everything; `CONFLICT` while another one is made; what keeps the catalog from being
     /// copied.
     pub async fn backup(self: &Arc<Self>, subject: &Subject) -> Result<mpsc::Receiver<io::Result<Bytes>>, ApiError> {
-        subject.require(Scope::Config)?;
-        subject.require(Scope::Read)?;
+        subject.require(Scope::Admin)?;
         if !subject.sees_all() {
             let message = "A backup has all collections, and these credentials are for some of them only.";
             return Err(ApiError::new(ErrorCode::AuthorizationFailed, message));

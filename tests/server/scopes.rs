@@ -62,6 +62,7 @@ fn table() -> Vec<Entry> {
         get("Status", "/status", READ),
         get("Config", "/config", CONFIG),
         with("Config", Method::PUT, "/config", Some(json!({})), CONFIG),
+        get("Backup", "/backup", ADMIN),
         with("Upload", Method::POST, "/documents/upload", None, WRITE),
         get("Documents", "/documents", READ),
         get("Document", "/documents/no-such", READ),

@@ -209,9 +209,8 @@ impl Route {
             Self::Me => None,
             // A socket says itself why it does not let in, in a message.
             Self::Socket(_) => None,
-            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) | Self::PluginTrial(_) | Self::Config | Self::Backup => {
-                Some(Scope::Config)
-            }
+            Self::Plugins | Self::Plugin(_) | Self::PluginLog(_) | Self::PluginTrial(_) | Self::Config => Some(Scope::Config),
+            Self::Backup => Some(Scope::Admin),
             Self::Metrics => Some(Scope::Monitor),
             Self::CollectionPipeline(_) if method == Method::PUT => Some(Scope::Config),
             Self::CollectionPlace(_) if method == Method::PUT => Some(Scope::Admin),

@@ -473,8 +473,8 @@ fn server(s: &mut Schemas, all: &mut Vec<Operation>) {
     );
     all.push(
         Op::new(s, Get, "/backup", OPERATIONS, "All that the server keeps, as a tar archive")
-            .needs(Some(Scope::Config))
-            .says("Made while the server serves, as of one moment; for credentials of all collections that have the scope `read` as well. The last entry, `manifest.json`, has the SHA-256 of every other: an archive without it is not whole. `ibid backup` reads this, and `ibid restore` puts it back.")
+            .needs(Some(Scope::Admin))
+            .says("Made while the server serves, as of one moment; for credentials of all collections. The last entry, `manifest.json`, has the SHA-256 of every other: an archive without it is not whole. `ibid backup` reads this, and `ibid restore` puts it back.")
             .answers(200, "The archive.", "application/x-tar", None)
             .errors(&[409])
             .end(),
