@@ -682,6 +682,35 @@ pub struct ModelArgs {
     pub action: ModelAction,
 }
 
+/// `ibid model pull`.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Model in the hub, such as sentence-transformers/all-MiniLM-L12-v2, or a directory
+    #[arg(value_name = "NAME|DIR")]
+    pub source: String,
+    /// Branch, tag or commit
+    #[arg(long, default_value = "main")]
+    pub revision: String,
+    /// Name of the installed model [default: the last part of the model's own]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Replace another model of that name
+    #[arg(long)]
+    pub force: bool,
+    /// What to put before a question, where config_sentence_transformers.json does not say it
+    #[arg(long, value_name = "TEXT")]
+    pub query_prefix: Option<String>,
+    /// What to put before a passage, likewise
+    #[arg(long, value_name = "TEXT")]
+    pub document_prefix: Option<String>,
+    /// The ONNX model to take as it is, such as onnx/model.onnx
+    #[arg(long, value_name = "FILE")]
+    pub onnx: Option<String>,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelAction {
@@ -694,6 +723,20 @@ pub enum ModelAction {
         #[arg(long)]
         json: bool,
     },
+    /// Fetch a published embedding model from a hub, or take it from a directory, and install it
+    #[command(after_help = "\
+Examples:
+  ibid model pull sentence-transformers/all-MiniLM-L12-v2
+  ibid model pull intfloat/e5-small-v2 --query-prefix 'query: ' --document-prefix 'passage: '
+  ibid model pull BAAI/bge-m3 --onnx onnx/model.onnx
+  ibid model pull ./our-model --name our-model
+
+Only the files that `ibid model convert` reads are fetched, and converted into models/ of the share directory. What breaks off is gone on with when
+the command is run again; what comes is compared with the checksum that the hub tells. The setting embedder.hub_url names
+another hub that serves files as NAME/resolve/REVISION/FILE. The variable HF_TOKEN holds a token for models that need one.
+
+A server that runs finds the model when a pipeline names it.")]
+    Pull(PullArgs),
     /// Make a model directory (ONNX graph and tokenizer) from a published embedding model
     #[command(after_help = "\
 Examples:

@@ -21,6 +21,7 @@ mod error;
 mod eval;
 mod exchange;
 mod health;
+mod hub;
 mod ingest;
 mod live;
 mod manual;

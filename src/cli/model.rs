@@ -1,19 +1,22 @@
 //! `ibid model`: the embedding models that are installed, and how others become so.
 //!
-//! May depend on `embed`, the settings, and the client of a server's public protocol.
+//! May depend on `embed`, a hub's files, the settings, and the client of a server's public protocol.
 
-use super::args::{ModelAction, SettingsArgs};
+use super::args::{ModelAction, PullArgs, SettingsArgs};
 use super::client::Client;
+use super::hub::{self, Hub};
 use super::{CliError, console, tools};
 use crate::embed::convert::{self, CONVERTER_VERSION, Options};
 use crate::embed::{InstalledModel, ModelInfo, installed};
+use crate::secret::Secret;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Lists or converts. `client` is of the server that is asked what it has loaded.
+/// Lists, fetches or converts. `client` is of the server that is asked what it has loaded.
 pub async fn run(client: Result<Client, CliError>, action: ModelAction) -> Result<(), CliError> {
     match action {
         ModelAction::List { settings, json } => list(&client?, &settings, json).await,
+        ModelAction::Pull(args) => pull(args).await,
         ModelAction::Convert {
             source,
             target,
@@ -35,6 +38,79 @@ pub async fn run(client: Result<Client, CliError>, action: ModelAction) -> Resul
             made(&info, &target)
         }
     }
+}
+
+/// Fetches a published model, or takes a directory, and installs what it converts to.
+async fn pull(args: PullArgs) -> Result<(), CliError> {
+    let settings = tools::settings(&args.settings)?.settings;
+    let directory = Path::new(&args.source);
+    let is_here = directory.is_dir();
+    let own = match is_here {
+        true => directory
+            .canonicalize()
+            .ok()
+            .and_then(|path| Some(path.file_name()?.to_str()?.to_owned())),
+        false => hub::local_name(&args.source).map(str::to_owned),
+    };
+    let name = args
+        .name
+        .or(own)
+        .filter(|name| hub::local_name(name) == Some(name))
+        .ok_or_else(|| {
+            CliError::Usage(format!(
+                "{}: give the model a name of letters, digits, `.`, `_` and `-`, by --name NAME",
+                args.source
+            ))
+        })?;
+    let options = Options {
+        query_prefix: args.query_prefix,
+        document_prefix: args.document_prefix,
+        onnx: args.onnx.as_ref().map(PathBuf::from),
+    };
+    let target = settings.share_dir.join("models").join(&name);
+    if is_here {
+        return install(directory.to_owned(), target, options, args.force).await;
+    }
+    let token = std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
+    let hub = Hub::new(&settings.embedder.hub_url, token.as_ref(), &args.source, &args.revision)?;
+    // Of its own for each model and revision, so that what broke off is gone on with.
+    let revision = args.revision.replace('/', "-");
+    let downloads = settings.share_dir.join("downloads");
+    let source = downloads.join(format!("{}--{revision}", args.source.replace('/', "--")));
+    hub.fetch(&source, args.onnx.as_deref()).await?;
+    install(source.clone(), target, options, args.force).await?;
+    // What was fetched is in the model now. That it cannot be removed is no reason to fail.
+    let _ = tokio::fs::remove_dir_all(&source).await;
+    let _ = tokio::fs::remove_dir(&downloads).await;
+    Ok(())
+}
+
+/// Converts a directory into an installed model; takes the place of another one only if it is told to.
+async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool) -> Result<(), CliError> {
+    let work = move || {
+        if is_up_to_date(&source, &target, &options) {
+            return console::line(&format!("{} is up to date", target.display()));
+        }
+        if target.exists() && !force {
+            return Err(CliError::Failed(format!(
+                "{} is there already, and is another one. Collections that were made with it could not be used with this one: give this one \
+                 another name by --name NAME, or replace that one by --force",
+                target.display()
+            )));
+        }
+        if let Some(models) = target.parent() {
+            std::fs::create_dir_all(models).map_err(|error| CliError::File {
+                path: models.to_owned(),
+                source: error,
+            })?;
+        }
+        console::note(&format!("Converting {} ...", source.display()));
+        let info = convert::convert(&source, &target, &options).map_err(|error| CliError::Failed(error.to_string()))?;
+        made(&info, &target)
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| CliError::Failed(error.to_string()))?
 }
 
 fn made(info: &ModelInfo, target: &Path) -> Result<(), CliError> {
@@ -77,7 +153,11 @@ async fn list(client: &Client, settings: &SettingsArgs, json: bool) -> Result<()
         return console::json(&json!({ "directory": directory, "models": models }));
     }
     if models.is_empty() {
-        console::note(&format!("No models are installed in {}.", directory.display()));
+        console::note(&format!(
+            "No models are installed in {}. {} model pull NAME installs one.",
+            directory.display(),
+            console::program()
+        ));
         return Ok(());
     }
     let text = |model: &Value, key: &str| model.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

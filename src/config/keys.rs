@@ -290,6 +290,12 @@ pub const KEYS: &[Key] = &[
         help: "Seconds after which a model that nobody uses is unloaded; that of embedder.model stays.",
     },
     Key {
+        path: "embedder.hub_url",
+        kind: Kind::Text,
+        default: || text("https://huggingface.co"),
+        help: "Where `ibid model pull` fetches models: a hub that serves files as NAME/resolve/REVISION/FILE.",
+    },
+    Key {
         path: "embedder.device",
         kind: Kind::Choice(&["auto", "cpu", "cuda", "required"]),
         default: || text("auto"),

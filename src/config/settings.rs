@@ -121,6 +121,8 @@ pub struct EmbedderSettings {
     pub max_models: usize,
     /// Seconds after which an unused one is unloaded.
     pub unload_seconds: u64,
+    /// Where models are fetched.
+    pub hub_url: String,
     /// The processor that runs it.
     pub device: Device,
     /// The numbers that it computes in.

@@ -5,6 +5,12 @@ use crate::support::models::{install, own_share, publish};
 use crate::support::{Api, Server, process};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Words of the small models' vocabulary, so that their vectors say something.
 const TEXT: &str = "The river is water and stone.\n\nThe bread of the night is apple and bread.\n";
@@ -244,4 +250,170 @@ async fn model_list_shows_what_is_installed_and_what_a_server_has_loaded() {
     assert_eq!(beside["models"][1]["sha256"], sha256);
     let table = list(server.url().to_owned(), false);
     assert!(table.contains("NAME") && table.contains("eight"), "{table}");
+}
+
+/// What a hub was asked: method, path, the first byte wanted, and whether a token came with it.
+type Asked = (String, String, Option<usize>, bool);
+
+/// A hub on loopback: files by path, as Hugging Face's serves them. Weights lie elsewhere, behind a redirection.
+struct TinyHub {
+    address: String,
+    /// What was asked.
+    asked: Arc<Mutex<Vec<Asked>>>,
+    /// Bytes of weights after which a connection breaks off; 0 for never.
+    breaks_at: Arc<AtomicUsize>,
+    /// Whether it tells a checksum that is not the weights'.
+    lies: Arc<AtomicBool>,
+}
+
+impl TinyHub {
+    fn start(files: PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let hub = Self {
+            address: format!("http://{}", listener.local_addr().expect("an address")),
+            asked: Arc::default(),
+            breaks_at: Arc::default(),
+            lies: Arc::default(),
+        };
+        let (asked, breaks_at, lies) = (hub.asked.clone(), hub.breaks_at.clone(), hub.lies.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                Self::serve(stream, &files, &asked, &breaks_at, &lies);
+            }
+        });
+        hub
+    }
+
+    fn serve(mut stream: TcpStream, files: &Path, asked: &Mutex<Vec<Asked>>, breaks_at: &AtomicUsize, lies: &AtomicBool) {
+        let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines().map_while(Result::ok);
+        let Some(first) = lines.next() else { return };
+        let mut words = first.split(' ');
+        let (method, path) = (
+            words.next().unwrap_or_default().to_owned(),
+            words.next().unwrap_or_default().to_owned(),
+        );
+        let fields: Vec<String> = lines.take_while(|line| !line.is_empty()).map(|line| line.to_lowercase()).collect();
+        let from = fields
+            .iter()
+            .find_map(|field| field.strip_prefix("range: bytes=")?.trim_end_matches('-').parse::<usize>().ok());
+        let token = fields.iter().any(|field| field == "authorization: bearer hub-token");
+        asked.lock().expect("a lock").push((method.clone(), path.clone(), from, token));
+        let file = path.strip_prefix("/tiny/eight/resolve/main/");
+        let stored = path.strip_prefix("/stored/");
+        let bytes = file.or(stored).and_then(|file| std::fs::read(files.join(file)).ok());
+        let sha256 = |bytes: &[u8]| {
+            let digest = Sha256::digest(if lies.load(Ordering::SeqCst) { b"another" } else { bytes });
+            digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let (head, body) = match (bytes, file) {
+            (None, _) => ("404 Not Found\r\ncontent-length: 0".to_owned(), Vec::new()),
+            (Some(bytes), Some("model.safetensors")) => (
+                format!(
+                    "302 Found\r\nlocation: /stored/model.safetensors\r\nx-linked-etag: \"{}\"\r\ncontent-length: 0",
+                    sha256(&bytes)
+                ),
+                Vec::new(),
+            ),
+            (Some(bytes), _) => {
+                let rest = bytes[from.unwrap_or(0)..].to_vec();
+                let status = if from.is_some() { "206 Partial Content" } else { "200 OK" };
+                (format!("{status}\r\netag: \"0123456789\"\r\ncontent-length: {}", rest.len()), rest)
+            }
+        };
+        let _ = write!(stream, "HTTP/1.1 {head}\r\nconnection: close\r\n\r\n");
+        if method == "GET" {
+            let most = match (stored, breaks_at.load(Ordering::SeqCst)) {
+                (Some(_), most @ 1..) => most.min(body.len()),
+                _ => body.len(),
+            };
+            let _ = stream.write_all(&body[..most]);
+        }
+    }
+
+    fn pull(&self, share: &Path, more: &[&str]) -> std::process::Output {
+        process::program(share)
+            .args([
+                "model",
+                "pull",
+                "tiny/eight",
+                "--set",
+                &format!("embedder.hub_url={}", self.address),
+            ])
+            .arg("--share-dir")
+            .arg(share)
+            .args(more)
+            .env("HF_TOKEN", "hub-token")
+            .output()
+            .expect("the program")
+    }
+
+    fn take_asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut *self.asked.lock().expect("a lock"))
+    }
+}
+
+#[tokio::test]
+async fn model_pull_fetches_what_it_needs_goes_on_where_it_broke_off_and_checks_what_came() {
+    let (share, published) = (own_share(), tempfile::tempdir().expect("a directory"));
+    publish(published.path(), 8, 1);
+    std::fs::write(published.path().join("README.md"), "Nobody needs it.").expect("written");
+    let hub = TinyHub::start(published.path().to_owned());
+    let told = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let installed = share.path().join("models/eight/ibid-model.json");
+
+    hub.breaks_at.store(1_000, Ordering::SeqCst);
+    let broken = hub.pull(share.path(), &[]);
+    assert!(
+        !broken.status.success() && told(&broken).contains("run the command again"),
+        "{}",
+        told(&broken)
+    );
+    assert!(!installed.exists(), "nothing is installed by halves");
+    let asked = hub.take_asked();
+    assert!(asked.iter().all(|(.., token)| *token), "{asked:?}");
+    assert!(
+        asked.iter().any(|(_, path, ..)| path.ends_with("/1_Pooling/config.json")),
+        "{asked:?}"
+    );
+    assert!(
+        asked.iter().all(|(_, path, ..)| !path.contains("README") && !path.contains("onnx")),
+        "{asked:?}"
+    );
+
+    hub.breaks_at.store(0, Ordering::SeqCst);
+    let whole = hub.pull(share.path(), &[]);
+    assert!(whole.status.success(), "{}", told(&whole));
+    let resumed = hub
+        .take_asked()
+        .into_iter()
+        .any(|(method, path, from, _)| (method.as_str(), path.as_str(), from) == ("GET", "/stored/model.safetensors", Some(1_000)));
+    assert!(resumed && told(&whole).contains("gone on with"), "{}", told(&whole));
+    assert!(installed.exists());
+
+    // What was pulled is what the same files give when they are converted here.
+    let server = Server::start_with_share("models-pulled", share.path(), &[]);
+    let pulled = embedding(&server.api(), "eight", "stone and bread").await.expect(200)["data"].clone();
+    install(share.path(), "other-name", 8, 1);
+    let converted = embedding(&server.api(), "other-name", "stone and bread").await.expect(200)["data"].clone();
+    assert_eq!(pulled, converted);
+
+    // Other weights do not take its place unasked: vectors were made with those that are there.
+    publish(published.path(), 8, 2);
+    let refused = hub.pull(share.path(), &[]);
+    assert!(
+        !refused.status.success() && told(&refused).contains("--force"),
+        "{}",
+        told(&refused)
+    );
+    let named = hub.pull(share.path(), &["--name", "newer"]);
+    assert!(
+        named.status.success() && share.path().join("models/newer/ibid-model.json").exists(),
+        "{}",
+        told(&named)
+    );
+
+    hub.lies.store(true, Ordering::SeqCst);
+    let wrong = hub.pull(share.path(), &["--name", "wrong"]);
+    assert!(!wrong.status.success() && told(&wrong).contains("SHA-256"), "{}", told(&wrong));
+    assert!(!share.path().join("models/wrong").exists());
 }
