@@ -20,6 +20,9 @@ pub enum CatalogError {
     /// It clashes with what is there, or comes in the wrong state.
     #[error("{0}")]
     Conflict(String),
+    /// The collection has another pipeline by now than the one that was to be used: nothing was done.
+    #[error("the collection has another pipeline by now")]
+    Outdated,
     /// A value that can never be right.
     #[error("{field}: {issue}")]
     Validation {
@@ -51,7 +54,7 @@ impl CatalogError {
         match self {
             Self::CollectionNotFound(_) => "COLLECTION_NOT_FOUND",
             Self::NotFound { .. } => "RESOURCE_NOT_FOUND",
-            Self::Conflict(_) => "CONFLICT",
+            Self::Conflict(_) | Self::Outdated => "CONFLICT",
             Self::Validation { .. } => "VALIDATION_ERROR",
             Self::StorageFull(_) | Self::Storage(_) | Self::Migration(_) | Self::Directory(_) | Self::Damaged(_) => "INTERNAL_ERROR",
         }

@@ -7,6 +7,7 @@
 //! itself and nothing is ever moved twice.
 
 mod error;
+mod generation;
 mod sqlite;
 mod types;
 mod validate;
@@ -15,6 +16,7 @@ mod validate;
 mod tests;
 
 pub use error::CatalogError;
+pub use generation::{NewReindex, Reindex, ReindexCounts, ReindexStatus, Remade, RemadeState, Swap};
 pub use sqlite::{SqliteCatalog, SqliteOptions};
 pub use types::{
     Chunk, Collection, CollectionState, CollectionStats, Creation, DeletionReceipt, DocumentError, DocumentQuery, DocumentRecord,
@@ -77,7 +79,7 @@ pub trait Catalog: Send + Sync {
 
     // Documents
 
-    /// Creates a document in state `received`, unless the collection already has the same bytes in
+    /// Creates a document in state `received`, of the collection's generation, unless the collection already has the same bytes in
     /// a document that is neither failed nor being deleted. Of two at the same moment one is
     /// created. A collection that is not live: `COLLECTION_NOT_FOUND`; an upload that is no longer
     /// receiving (it was cancelled): `CONFLICT`.
@@ -94,7 +96,7 @@ pub trait Catalog: Send + Sync {
     /// nothing to process (live, failed, deleting or gone). With it a document that kills the
     /// server can be given up after some.
     async fn begin_attempt(&self, id: &str) -> Result<Option<u32>>;
-    /// `received` to `extracted`.
+    /// `received` to `extracted`, of a document that is still of that generation.
     async fn set_extracted(&self, id: &str, found: &Extracted) -> Result<bool>;
     /// Adds an entry to a document's metadata, or replaces the one of that key. `false` if there is no such document.
     async fn annotate(&self, id: &str, key: &str, value: &str) -> Result<bool>;
@@ -136,13 +138,53 @@ pub trait Catalog: Send + Sync {
     /// itself) and records `event`; `None` if it was not being deleted. Remove vectors, text and file before.
     async fn finish_delete(&self, id: &str, event: Option<NewEvent>) -> Result<Option<(DeletionReceipt, Option<Event>)>>;
 
+    // Generations
+
+    /// Begins to re-index a live collection (else `COLLECTION_NOT_FOUND`) into a generation that was never used, and records `event`;
+    /// `CONFLICT` while it is re-indexed already.
+    async fn begin_reindex(&self, collection_id: &str, new: &NewReindex, event: NewEvent) -> Result<(Reindex, Event)>;
+    /// The running or last re-index of a collection.
+    async fn reindex(&self, collection_id: &str) -> Result<Option<Reindex>>;
+    /// Those that run, oldest first: to go on with at start. Without their counts.
+    async fn running_reindexes(&self) -> Result<Vec<Reindex>>;
+    /// Puts another lock of the same pipeline in place; `false` if it does not run.
+    async fn set_reindex_lock(&self, collection_id: &str, generation: u32, lock: &Value) -> Result<bool>;
+    /// The first live document after the identifier `after` that is not ready in a generation.
+    async fn next_to_remake(&self, collection_id: &str, generation: u32, after: Option<&str>) -> Result<Option<DocumentRecord>>;
+    /// Registers a live document with a running re-index, as nothing made yet, or finds what was made of it; counts the attempt.
+    /// `None` if the document is not live, or the re-index does not run.
+    async fn begin_remake(&self, new: &Remade) -> Result<Option<Remade>>;
+    /// Records what was made of a document, with all of its chunks where those are given; `false` if the document is not live, or not
+    /// registered.
+    async fn save_remade(&self, remade: &Remade, chunks: Option<&[Chunk]>) -> Result<bool>;
+    /// Documents that a collection's running re-index has begun: how far it is, and how many chunks the index has of each.
+    async fn remade_counts(&self, collection_id: &str) -> Result<Vec<(String, RemadeState, u32)>>;
+    /// The generation of the text that a running re-index needs of a document.
+    async fn remade_text(&self, document_id: &str) -> Result<Option<u32>>;
+    /// Forgets what was made of a document for a generation: it has to be made again.
+    async fn forget_remade(&self, document_id: &str, generation: u32) -> Result<()>;
+    /// Lets queries see a generation: collection and live documents are of it from now on, by its pipeline and locks, and documents on
+    /// their way begin anew for it. Records `events`. All of it, or nothing.
+    async fn swap_generation(&self, collection_id: &str, generation: u32, events: Vec<NewEvent>) -> Result<Swap>;
+    /// Ends a running re-index without a swap, with a code and a sentence where it failed, and records `event`; `None` if it had ended.
+    async fn end_reindex(
+        &self,
+        reindex: &Reindex,
+        status: ReindexStatus,
+        error: Option<(&str, &str)>,
+        event: NewEvent,
+    ) -> Result<Option<Event>>;
+    /// Removes some chunks that are neither of their document's generation nor of a running re-index; returns how many. Call it until
+    /// there are none.
+    async fn sweep_generations(&self, collection_id: &str) -> Result<u64>;
+
     // Chunks
 
-    /// Chunks `from..from + limit` of a document in any state, in order. `limit` out of 1..=10000: `VALIDATION_ERROR`.
-    async fn chunks(&self, document_id: &str, from: u32, limit: u32) -> Result<Vec<Chunk>>;
-    /// Chunks by document and index, in the order asked for. Those of documents that are not live
+    /// Chunks `from..from + limit` of a document in any state, of a generation, in order. `limit` out of 1..=10000: `VALIDATION_ERROR`.
+    async fn chunks(&self, document_id: &str, generation: u32, from: u32, limit: u32) -> Result<Vec<Chunk>>;
+    /// Chunks of a generation by document and index, in the order asked for. Those of documents that are not live
     /// are left out: with this a query sees a document wholly or not at all, whatever the index says.
-    async fn chunks_by_refs(&self, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>>;
+    async fn chunks_by_refs(&self, generation: u32, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>>;
 
     // Uploads
 

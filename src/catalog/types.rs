@@ -30,6 +30,7 @@ macro_rules! words {
         }
     };
 }
+pub(super) use words;
 
 words! {
     /// State of a collection.
@@ -134,6 +135,10 @@ pub struct Collection {
     pub place: IndexPlace,
     /// Where they are being moved to, if they are.
     pub moving_to: Option<IndexPlace>,
+    /// The generation that queries see: it rises with every re-index.
+    pub generation: u32,
+    /// How often its pipeline was changed.
+    pub revision: u64,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -206,6 +211,10 @@ pub struct DocumentRecord {
     pub attempts: u32,
     /// What made it: the collection's lock at the time.
     pub lock: Value,
+    /// The collection's generation that it was made for.
+    pub generation: u32,
+    /// The generation that its text was extracted for.
+    pub text_generation: u32,
     /// When it was received.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -238,6 +247,8 @@ pub struct NewDocument {
     pub user_metadata: serde_json::Map<String, Value>,
     /// The lock of the collection's pipeline.
     pub lock: Value,
+    /// The collection's revision that the lock is of.
+    pub revision: u64,
 }
 
 /// What came of creating a document.
@@ -260,6 +271,10 @@ pub struct Extracted {
     pub text_bytes: u64,
     /// Code points of the text.
     pub text_chars: u64,
+    /// The document's generation that it was extracted for.
+    pub generation: u32,
+    /// The document's lock, with what extracted it.
+    pub lock: Value,
 }
 
 /// A chunk: where it stands. Its text is in the file store.
@@ -288,6 +303,8 @@ pub struct Chunk {
 pub struct LocatedChunk {
     /// The document's identifier.
     pub document_id: String,
+    /// The generation of the text that its offsets are for.
+    pub text_generation: u32,
     /// The chunk.
     pub chunk: Chunk,
 }

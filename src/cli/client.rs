@@ -120,6 +120,11 @@ impl Client {
         self.json(self.request(Method::POST, path, &[]).timeout(ANSWER).json(body)).await
     }
 
+    /// `POST` without a body. Errors as [`Client::get`].
+    pub async fn post_with(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, CliError> {
+        self.json(self.request(Method::POST, path, query).timeout(ANSWER)).await
+    }
+
     /// `PUT` with a JSON body. Errors as [`Client::get`].
     pub async fn put(&self, path: &[&str], query: &[(&str, String)], body: &Value) -> Result<Value, CliError> {
         self.json(self.request(Method::PUT, path, query).timeout(ANSWER).json(body)).await

@@ -1,10 +1,11 @@
 //! `ibid pipeline`: pipelines as files, and as collections have them.
 
 use super::args::{PipelineAction, PipelineArgs};
-use super::client::Client;
+use super::client::{Client, Socket};
 use super::documents::confirm;
 use super::{CliError, console};
 use crate::pipeline::pipeline_schema;
+use indicatif::ProgressBar;
 use serde_json::Value;
 use std::path::Path;
 
@@ -20,7 +21,39 @@ pub async fn run(client: &Client, args: PipelineArgs) -> Result<(), CliError> {
                 false => console::print(&console::clean(&toml_of(part)?)),
             }
         }
-        PipelineAction::Set { name, file, yes } => set(client, &name, &read(&file)?, yes, as_json).await,
+        PipelineAction::Set { name, file, yes, wait } => set(client, &name, &read(&file)?, (yes, wait), as_json).await,
+        PipelineAction::Reindex {
+            name,
+            redo,
+            dry_run,
+            yes,
+            wait,
+        } => {
+            let redo = redo.map(|redo| ("redo", redo.name().to_owned()));
+            let query: Vec<_> = redo.into_iter().chain([("dry_run", "true".to_owned())]).collect();
+            let path = ["collections", name.as_str(), "reindex"];
+            let tried = client.post_with(&path, &query).await?;
+            if dry_run {
+                return match as_json {
+                    true => console::json(&tried),
+                    false => console::line(&cost(&tried)),
+                };
+            }
+            if !yes {
+                confirm(&format!("{} Begin?", cost(&tried)))?;
+            }
+            let watch = Watch::open(client, &name, wait).await?;
+            let query: Vec<_> = query.into_iter().filter(|(key, _)| *key == "redo").collect();
+            let begun = client.post_with(&path, &query).await?;
+            finish(client, &name, begun, watch, as_json).await
+        }
+        PipelineAction::Cancel { name } => {
+            let ended = client.delete(&["collections", &name, "reindex"], &[]).await?;
+            match as_json {
+                true => console::json(&ended),
+                false => console::line(&format!("The re-index of {name} has ended: {}.", status(&ended))),
+            }
+        }
         PipelineAction::Diff { name, file } => {
             let now = client.get(&path(&name), &[]).await?;
             let tried = plan(client, &name, &read(&file)?).await?;
@@ -62,13 +95,17 @@ async fn plan(client: &Client, name: &str, pipeline: &Value) -> Result<Value, Cl
     client.put(&path(name), &[("dry_run", "true".to_owned())], pipeline).await
 }
 
-async fn set(client: &Client, name: &str, pipeline: &Value, yes: bool, as_json: bool) -> Result<(), CliError> {
+async fn set(client: &Client, name: &str, pipeline: &Value, (yes, wait): (bool, bool), as_json: bool) -> Result<(), CliError> {
     let tried = plan(client, name, pipeline).await?;
     let costs = number(&tried, "documents_affected") > 0;
     if costs && !yes {
         confirm(&format!("{} Put it in place?", cost(&tried)))?;
     }
+    let watch = Watch::open(client, name, wait && costs).await?;
     let done = client.put(&path(name), &[], pipeline).await?;
+    if done.get("reindex").is_some() {
+        return finish(client, name, done, watch, as_json).await;
+    }
     if as_json {
         return console::json(&done);
     }
@@ -76,6 +113,87 @@ async fn set(client: &Client, name: &str, pipeline: &Value, yes: bool, as_json: 
         Some(true) => format!("{name} has the pipeline now."),
         _ => format!("{name} had that pipeline already."),
     })
+}
+
+/// Tells that a re-index has begun, or waits for its end.
+async fn finish(client: &Client, name: &str, mut begun: Value, watch: Option<Watch>, as_json: bool) -> Result<(), CliError> {
+    let Some(watch) = watch else {
+        if as_json {
+            return console::json(&begun);
+        }
+        let program = console::program();
+        return console::line(&format!(
+            "{name} is being re-indexed; questions see the old index until that is done. `{program} collections info {name}` tells how far \
+             it is, `{program} pipeline cancel {name}` stops it."
+        ));
+    };
+    watch.end().await?;
+    // The collection has the last word: what was missed of the events is in there.
+    let info = client.get(&["collections", name, "info"], &[]).await?;
+    let ended = info.get("reindex").cloned().unwrap_or_default();
+    let what = status(&ended);
+    if as_json {
+        if let Some(begun) = begun.as_object_mut() {
+            begun.insert("changed".to_owned(), (what == "success").into());
+            begun.insert("reindex".to_owned(), ended.clone());
+        }
+        console::json(&begun)?;
+    }
+    if what != "success" {
+        let why = ended.pointer("/error/message").and_then(Value::as_str).unwrap_or("it was stopped");
+        return Err(CliError::Failed(format!("{name} is as it was: {}", console::clean(why))));
+    }
+    match as_json {
+        true => Ok(()),
+        false => console::line(&format!(
+            "{name} is re-indexed: {}, {} of them with the vectors that they had.",
+            console::count(number(&ended, "chunks_done"), "chunk"),
+            console::grouped(number(&ended, "chunks_reused"))
+        )),
+    }
+}
+
+/// The state of a re-index.
+fn status(reindex: &Value) -> String {
+    console::clean(reindex.get("status").and_then(Value::as_str).unwrap_or_default())
+}
+
+/// The events of a collection, from before its re-index began.
+struct Watch {
+    socket: Socket,
+    bar: ProgressBar,
+}
+
+impl Watch {
+    /// Opens it, where it is `wanted`.
+    async fn open(client: &Client, name: &str, wanted: bool) -> Result<Option<Self>, CliError> {
+        if !wanted {
+            return Ok(None);
+        }
+        let socket = client.socket(&["ws", "collections"], &[("collection", name.to_owned())]).await?;
+        let bar = match console::shows_progress() {
+            true => ProgressBar::new(1_000),
+            false => ProgressBar::hidden(),
+        };
+        Ok(Some(Self { socket, bar }))
+    }
+
+    /// Shows progress until the re-index has ended.
+    async fn end(mut self) -> Result<(), CliError> {
+        loop {
+            let event = self.socket.next().await?;
+            let kind = event.get("type").and_then(Value::as_str);
+            let progress = event.pointer("/data/progress").and_then(Value::as_f64);
+            if let (Some("reindex_progress"), Some(progress)) = (kind, progress) {
+                self.bar.set_position((progress * 1_000.0) as u64);
+            }
+            if kind == Some("reindex_complete") {
+                self.bar.finish_and_clear();
+                self.socket.close().await;
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// What a change takes, as a sentence.

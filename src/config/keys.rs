@@ -338,6 +338,12 @@ pub const KEYS: &[Key] = &[
         help: "Documents that are processed at a time; others wait on disk.",
     },
     Key {
+        path: "ingest.reindex_percent",
+        kind: Kind::Integer(1, 100),
+        default: || Value::Integer(50),
+        help: "Percent of the time that re-indexing a collection may work; the rest is left to uploads and questions.",
+    },
+    Key {
         path: "ingest.max_open_uploads",
         kind: Kind::Integer(1, 1_000_000),
         default: || Value::Integer(1_000),

@@ -154,6 +154,8 @@ impl EmbedderSettings {
 pub struct IngestSettings {
     /// Documents at a time.
     pub documents_in_flight: usize,
+    /// Percent of the time that re-indexing may work.
+    pub reindex_percent: u32,
     /// Uploads at a time.
     pub max_open_uploads: usize,
     /// Events that are kept.

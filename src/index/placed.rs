@@ -26,7 +26,8 @@ struct Placement {
 pub struct PlacedIndex {
     embedded: EmbeddedIndex,
     remote: Option<RemoteIndex>,
-    placements: RwLock<HashMap<CollectionKey, Placement>>,
+    /// By the collection's identifier: all of its generations are in one place.
+    placements: RwLock<HashMap<String, Placement>>,
     away: watch::Sender<bool>,
 }
 
@@ -46,22 +47,33 @@ impl PlacedIndex {
         }
     }
 
-    /// Says where a collection is. What is never said of is taken to be embedded.
+    /// Says where a collection is, in all of its generations. What is never said of is taken to be embedded.
     pub fn put(&self, collection: &CollectionKey, place: Place) {
         let mut placements = self.placements.write().unwrap_or_else(PoisonError::into_inner);
+        let (collection, _) = collection.parts();
         match placements.get_mut(collection) {
             Some(placement) => placement.place = place,
             None => {
                 let writes = Arc::new(Semaphore::new(WRITES as usize));
-                placements.insert(collection.clone(), Placement { place, writes });
+                placements.insert(collection.to_owned(), Placement { place, writes });
             }
         }
+    }
+
+    /// Forgets a collection that is gone.
+    pub fn forget(&self, collection: &CollectionKey) {
+        self.placements
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(collection.parts().0);
     }
 
     /// Where a collection is.
     pub fn place(&self, collection: &CollectionKey) -> Place {
         let placements = self.placements.read().unwrap_or_else(PoisonError::into_inner);
-        placements.get(collection).map_or(Place::Embedded, |placement| placement.place)
+        placements
+            .get(collection.parts().0)
+            .map_or(Place::Embedded, |placement| placement.place)
     }
 
     /// The index of a place.
@@ -100,7 +112,7 @@ impl PlacedIndex {
 
     fn writes(&self, collection: &CollectionKey) -> Arc<Semaphore> {
         let known = self.placements.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(placement) = known.get(collection) {
+        if let Some(placement) = known.get(collection.parts().0) {
             return placement.writes.clone();
         }
         drop(known);
@@ -138,9 +150,7 @@ impl VectorIndex for PlacedIndex {
 
     async fn drop_collection(&self, collection: &CollectionKey) -> Result<(), IndexError> {
         let _entered = self.enter(collection).await?;
-        self.noted(self.of(collection)?.drop_collection(collection).await)?;
-        self.placements.write().unwrap_or_else(PoisonError::into_inner).remove(collection);
-        Ok(())
+        self.noted(self.of(collection)?.drop_collection(collection).await)
     }
 
     async fn collections(&self) -> Result<Vec<CollectionKey>, IndexError> {

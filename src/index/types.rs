@@ -22,7 +22,10 @@ const MAX_DIMENSION: u32 = 65_536;
 /// The namespace of point ids; any fixed value would do.
 const POINT_NAMESPACE: Uuid = Uuid::from_u128(0x8f1c_2a4e_6b3d_4c59_9e07_51d2_7fa8_c3b6);
 
-/// Names a collection to the index: 1 to 64 ASCII letters, digits, `-` or `_`.
+/// What stands between a collection's identifier and a generation.
+const GENERATION: &str = "-g";
+
+/// Names a collection to the index, or a generation of it: 1 to 64 ASCII letters, digits, `-` or `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CollectionKey(Arc<str>);
 
@@ -34,6 +37,22 @@ impl CollectionKey {
             return Err(IndexError::invalid("a collection key is 1 to 64 letters, digits, '-' or '_'"));
         }
         Ok(Self(key.into()))
+    }
+
+    /// The key of a collection's generation. The collection's identifier does not end as generations do.
+    pub fn of_generation(collection: &str, generation: u32) -> Result<Self, IndexError> {
+        match generation {
+            // As it was called before there were generations.
+            0 => Self::new(collection),
+            n => Self::new(&format!("{collection}{GENERATION}{n}")),
+        }
+    }
+
+    /// The collection's identifier and the generation.
+    pub fn parts(&self) -> (&str, u32) {
+        let parts = self.0.rsplit_once(GENERATION);
+        let parts = parts.and_then(|(collection, n)| Some((collection, n.parse().ok()?)));
+        parts.unwrap_or((&self.0, 0))
     }
 
     /// The key as text.

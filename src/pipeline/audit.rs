@@ -5,6 +5,7 @@
 //! originals and texts that documents need and that are gone.
 
 use super::error::PipelineError;
+use super::generation::{index_key, of_text, text_id};
 use crate::catalog::{Catalog, CatalogError, DocumentState, SqliteCatalog, SqliteOptions, UploadStatus};
 use crate::files::{DirectoryStore, FileError, FileStore};
 use crate::index::{CollectionKey, EmbeddedIndex, EmbeddedOptions, IndexError, Place, VectorIndex};
@@ -33,8 +34,8 @@ pub enum Finding {
     },
     /// A text that no document needs.
     StrayText {
-        /// The document that it was of.
-        document: String,
+        /// The document that it was of, and the generation where there was more than one.
+        text: String,
     },
     /// A text that a document needs and that is gone or damaged.
     MissingText {
@@ -108,7 +109,7 @@ impl std::fmt::Display for Finding {
                     "{filename} ({document}): its original is gone or cut short; upload the same file again to put it back"
                 )
             }
-            Self::StrayText { document } => write!(f, "text of {document}: there is no such document"),
+            Self::StrayText { text } => write!(f, "text of {text}: no document needs it"),
             Self::MissingText {
                 document,
                 filename,
@@ -184,16 +185,18 @@ impl Audit {
                 }
             }
         }
-        for document in self.files.documents().await? {
-            let needed = match self.catalog.document(&document).await {
-                Ok(record) => {
-                    record.state == DocumentState::Live || record.state.is_processing() || record.state == DocumentState::Deleting
+        for text in self.files.documents().await? {
+            let (document, generation) = of_text(&text);
+            let needed = match self.catalog.document(document).await {
+                Ok(record) if record.state == DocumentState::Live || record.state.is_processing() => {
+                    record.text_generation == generation || self.catalog.remade_text(document).await? == Some(generation)
                 }
+                Ok(record) => record.state == DocumentState::Deleting,
                 Err(CatalogError::NotFound { .. }) => false,
                 Err(error) => return Err(error.into()),
             };
             if !needed {
-                found.push(Finding::StrayText { document });
+                found.push(Finding::StrayText { text });
             }
         }
         let open = self.catalog.open_uploads().await?;
@@ -211,7 +214,7 @@ impl Audit {
             for (id, _) in self.catalog.live_chunk_counts(&collection.id).await? {
                 let record = self.catalog.document(&id).await?;
                 let original = self.files.size(&record.sha256).await? == Some(record.file_size);
-                let text = match self.files.read_document(&id).await {
+                let text = match self.files.read_document(&text_id(&id, record.text_generation)).await {
                     Ok(text) => text.text.len() as u64 == record.text_bytes,
                     Err(FileError::NotFound { .. } | FileError::Damaged(_)) => false,
                     Err(error) => return Err(error.into()),
@@ -235,8 +238,15 @@ impl Audit {
 
     async fn look_at_index(&self, found: &mut Vec<Finding>) -> Result<(), PipelineError> {
         let collections = self.catalog.collections().await?;
+        let mut known = BTreeSet::new();
+        for collection in &collections {
+            known.insert(index_key(&collection.id, collection.generation)?);
+        }
+        for reindex in self.catalog.running_reindexes().await? {
+            known.insert(index_key(&reindex.collection_id, reindex.generation)?);
+        }
         for stray in self.index.collections().await? {
-            if !collections.iter().any(|collection| collection.id == stray.as_str()) {
+            if !known.contains(&stray) {
                 found.push(Finding::StrayIndex { collection: stray });
             }
         }
@@ -245,7 +255,7 @@ impl Audit {
             if collection.place != Place::Embedded.into() {
                 continue;
             }
-            let key = CollectionKey::new(&collection.id)?;
+            let key = index_key(&collection.id, collection.generation)?;
             let indexed = match self.index.documents(&key).await {
                 Ok(indexed) => indexed,
                 Err(IndexError::CollectionNotFound { .. }) => BTreeMap::new(),
@@ -290,8 +300,8 @@ impl Audit {
                     self.files.remove(&hold).await?;
                 }
             }
-            Finding::StrayText { document } => {
-                self.files.remove_document(document).await?;
+            Finding::StrayText { text } => {
+                self.files.remove_document(text).await?;
             }
             Finding::StrayUpload { upload } => {
                 self.files.discard_staged(upload).await?;
@@ -311,8 +321,9 @@ impl Audit {
             } => {
                 let record = self.catalog.document(document).await?;
                 // Fewer chunks may be made this time: none of the old ones may stay.
-                self.forget_vectors(&CollectionKey::new(&record.collection_id)?, document).await?;
-                self.files.remove_document(document).await?;
+                self.forget_vectors(&index_key(&record.collection_id, record.generation)?, document)
+                    .await?;
+                self.files.remove_document(&text_id(document, record.text_generation)).await?;
                 self.catalog.extract_again(document).await?;
             }
             Finding::Unfinished { .. } | Finding::MissingFile { .. } | Finding::MissingText { .. } => return Ok(false),

@@ -8,10 +8,14 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::{index_key, text_id};
+use super::reindex;
 use crate::auth::{Scope, Subject};
-use crate::catalog::{Catalog, CatalogError, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, SqliteCatalog, SqliteOptions};
+use crate::catalog::{
+    Catalog, CatalogError, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, ReindexStatus, SqliteCatalog, SqliteOptions,
+};
 use crate::files::FileError;
-use crate::index::{CollectionKey, Place, Point, VectorIndex};
+use crate::index::{Place, Point, VectorIndex};
 use crate::protocol::{ApiError, ErrorCode};
 use bytes::Bytes;
 use prost::Message;
@@ -243,6 +247,11 @@ impl Making<'_> {
         let runtime = self.runtime.clone();
         let collections = runtime.block_on(self.copy.collections())?;
         self.manifest.collections = collections.len() as u64;
+        // What a re-index has made so far is not in the backup: there it was stopped.
+        for running in runtime.block_on(self.copy.running_reindexes())? {
+            let event = reindex::ended(&running, ReindexStatus::Cancelled);
+            runtime.block_on(self.copy.end_reindex(&running, ReindexStatus::Cancelled, None, event))?;
+        }
         let embedded = collections
             .into_iter()
             .filter(|collection| collection.place == Place::Embedded.into());
@@ -340,10 +349,11 @@ impl Making<'_> {
             }
         }
         if document.state != DocumentState::Received {
-            match runtime.block_on(self.engine.files.text_files(&document.id)) {
+            let text = text_id(&document.id, document.text_generation);
+            match runtime.block_on(self.engine.files.text_files(&text)) {
                 Ok(files) => {
                     for (name, file) in files {
-                        self.file(format!("files/texts/{}/{name}", document.id), file)?;
+                        self.file(format!("files/texts/{text}/{name}"), file)?;
                     }
                 }
                 Err(FileError::NotFound { .. }) => whole = false,
@@ -353,7 +363,7 @@ impl Making<'_> {
         if !self.embedded.contains(&document.collection_id) {
             return Ok(whole);
         }
-        let key = CollectionKey::new(&document.collection_id)?;
+        let key = index_key(&document.collection_id, document.generation)?;
         let mut first = 0;
         while first < document.chunks_indexed {
             let end = first.saturating_add(POINTS).min(document.chunks_indexed);
@@ -365,7 +375,7 @@ impl Making<'_> {
             whole &= points.len() as u64 == u64::from(end - first);
             if !points.is_empty() {
                 let bytes = Points { points }.encode_to_vec();
-                let path = format!("vectors/{}/{}.{first}", document.collection_id, document.id);
+                let path = format!("vectors/{key}/{}.{first}", document.id);
                 self.add(path, bytes.len() as u64, bytes.as_slice())?;
             }
             first = end;

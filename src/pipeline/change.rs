@@ -1,48 +1,40 @@
-//! A collection's pipeline: shown, and changed where nothing that was made of its documents has to be made again.
+//! A collection's pipeline: shown, checked and changed; and documents made again where a change asks for it.
 //!
 //! May depend on `catalog` and `protocol`.
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::redo::Redo;
+use super::reindex;
+use super::resolve::Resolved;
 use super::spec::{Lock, Pipeline, shown_to};
 use super::timestamp;
 use crate::auth::Subject;
-use crate::catalog::NewEvent;
-use crate::protocol::{ApiError, CollectionPipeline, ErrorCode, PipelineChanged, PipelineValid};
+use crate::catalog::{Collection, DocumentQuery, DocumentState, NewEvent, NewReindex, Reindex, ReindexStatus};
+use crate::protocol::{ApiError, CollectionPipeline, ErrorCode, PipelineChanged, PipelineValid, ReindexInfo, ReindexPlan};
 use serde_json::{Value, json};
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
-/// What a change of a pipeline makes necessary for the documents that are there, from least to most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Redo {
-    Nothing,
-    Embed,
-    Chunk,
-    Extract,
-}
+/// Documents that are looked at in one call of the catalog: its limit.
+const PAGE: u32 = 1_000;
+/// How long a change of a collection without documents is waited for: it has only to make an index.
+const EMPTY: Duration = Duration::from_secs(10);
 
-impl Redo {
-    /// What it takes to get from one pipeline to another.
-    fn between(old: &Pipeline, new: &Pipeline) -> Self {
-        if old.extractors != new.extractors {
-            Self::Extract
-        } else if old.chunker != new.chunker {
-            Self::Chunk
-        } else if old.embedder.model != new.embedder.model || old.retrieval.language != new.retrieval.language {
-            Self::Embed
-        } else {
-            Self::Nothing
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::Embed => "re-embed",
-            Self::Chunk => "re-chunk",
-            Self::Extract => "re-extract",
-        }
-    }
+/// What documents need, to be as another pipeline makes them.
+#[derive(Default)]
+struct Plan {
+    /// The most that any document needs.
+    most: Redo,
+    /// Documents, of which some need nothing.
+    documents: u64,
+    /// Those that need something.
+    affected: u64,
+    /// Their chunks.
+    chunks: u64,
+    /// Documents by what they need.
+    by_redo: BTreeMap<String, u64>,
 }
 
 impl Engine {
@@ -74,53 +66,69 @@ impl Engine {
         })
     }
 
-    /// Puts another pipeline in place, all of it checked before. With `dry_run` it only tells what it would do.
+    /// Puts another pipeline in place, all of it checked before: at once where no document has to be made again, else by a re-index
+    /// in the background. With `dry_run` it only tells what it would do.
     ///
     /// # Errors
-    /// A value that is wrong, by its key; `CONFLICT` where documents that are there would have to be made again, which
-    /// `details.redo` names: then nothing has changed.
-    pub async fn set_pipeline(&self, name: &str, pipeline: Value, dry_run: bool) -> Result<PipelineChanged, ApiError> {
+    /// A value that is wrong, by its key; `CONFLICT` while the collection is re-indexed: then nothing has changed.
+    pub async fn set_pipeline(self: &Arc<Self>, name: &str, pipeline: Value, dry_run: bool) -> Result<PipelineChanged, ApiError> {
         let pipeline = Pipeline::parse(pipeline)?;
         self.exchange_pipeline(name, pipeline, dry_run)
             .await
             .map_err(|error| error.told(""))
     }
 
-    async fn exchange_pipeline(&self, name: &str, pipeline: Pipeline, dry_run: bool) -> Result<PipelineChanged, PipelineError> {
+    async fn exchange_pipeline(self: &Arc<Self>, name: &str, pipeline: Pipeline, dry_run: bool) -> Result<PipelineChanged, PipelineError> {
         // What is installed must stay as it is between check and change.
-        let _right = self.plugin_changes.acquire().await.map_err(|_| PipelineError::Abandoned)?;
+        let right = self.plugin_changes.acquire().await.map_err(|_| PipelineError::Abandoned)?;
         let collection = self.catalog.collection(name).await?;
+        if !dry_run {
+            self.not_while_reindexing(&collection).await?;
+        }
         let resolved = self.resolve(&collection.id, name, pipeline)?;
         let old = Pipeline::parse(collection.pipeline.clone())?;
         let mut redo = Redo::between(&old, &resolved.pipeline);
-        let locked = serde_json::from_value::<Lock>(collection.lock.clone()).ok().map(|lock| lock.model);
-        let same_model = locked.is_none_or(|model| model == resolved.lock.model);
         // Another model may go by the old one's name.
-        if !same_model {
+        let locked = serde_json::from_value::<Lock>(collection.lock.clone()).ok().map(|lock| lock.model);
+        if locked.is_some_and(|model| model != resolved.lock.model) {
             redo = redo.max(Redo::Embed);
         }
-        let stats = self.catalog.stats(&collection.id).await?;
-        let documents = stats.documents + stats.processing;
+        let mut plan = match redo {
+            Redo::Nothing => Plan::default(),
+            _ => self.plan(&collection, &resolved, Redo::Nothing).await?,
+        };
+        if plan.documents == 0 {
+            plan.most = redo;
+        }
         let mut answer = PipelineChanged {
             collection: name.to_owned(),
             changed: false,
-            redo: redo.name().to_owned(),
-            documents_affected: if redo == Redo::Nothing { 0 } else { documents },
-            chunks_affected: if redo == Redo::Nothing { 0 } else { stats.chunks },
+            redo: plan.most.name().to_owned(),
+            documents_affected: plan.affected,
+            chunks_affected: plan.chunks,
             pipeline: serde_json::to_value(&resolved.pipeline).unwrap_or_default(),
             lock: serde_json::to_value(&resolved.lock).unwrap_or_default(),
+            reindex: None,
         };
         if dry_run {
             return Ok(answer);
         }
-        if redo != Redo::Nothing && documents > 0 {
-            let message = format!(
-                "This pipeline differs in what its {documents} documents were made with (it would take to {} them), and \
-                 documents are not made again yet. Make a collection with it, and upload them there.",
-                redo.name()
-            );
-            let error = ApiError::new(ErrorCode::Conflict, message).with("redo", redo.name());
-            return Err(error.with("documents_affected", documents).into());
+        if plan.most != Redo::Nothing {
+            let begun = self
+                .begin_reindex(&collection, new_reindex(&resolved, plan.most, Redo::Nothing))
+                .await?;
+            drop(right);
+            if plan.documents == 0 {
+                // It has only to make an index: who asked need not come back for it.
+                let _ = tokio::time::timeout(EMPTY, self.reindexing.ended(&collection.id)).await;
+            }
+            let now = self.catalog.reindex(&collection.id).await?.unwrap_or(begun);
+            if let (ReindexStatus::Failed, Some((_, message)), 0) = (now.status, &now.error, plan.documents) {
+                return Err(ApiError::new(ErrorCode::ProcessingError, message.clone()).into());
+            }
+            answer.changed = now.status == ReindexStatus::Success;
+            answer.reindex = (!answer.changed).then(|| reindex::info(&now));
+            return Ok(answer);
         }
         if old == resolved.pipeline && collection.lock == answer.lock {
             return Ok(answer);
@@ -128,24 +136,11 @@ impl Engine {
         let plugins = &resolved.lock.plugins;
         let event = json!({ "timestamp": timestamp::now(), "plugins": plugins, "pipeline": answer.pipeline });
         let event = NewEvent::new("pipeline_changed", event);
-        // Nothing is in the index, which may have to be of another dimension. A start makes it where it is missing.
-        if !same_model {
-            let place = self.index.place(&resolved.key);
-            self.index.at(place)?.drop_collection(&resolved.key).await?;
-        }
         let event = self
             .catalog
             .set_pipeline(&collection.id, &answer.pipeline, &answer.lock, event)
             .await?;
-        {
-            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            // Who has read the old one and not yet resolved it must not keep it.
-            pipelines.installed += 1;
-            pipelines.resolved.remove(&collection.id);
-        }
-        if !same_model {
-            self.make_index(&collection.id, &answer.lock).await?;
-        }
+        self.forget_resolved(&collection.id);
         let Some(event) = event else {
             return Err(ApiError::collection_not_found(name).into());
         };
@@ -153,36 +148,119 @@ impl Engine {
         answer.changed = true;
         Ok(answer)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(change: Value) -> Pipeline {
-        Pipeline::parse(change).expect("a pipeline")
+    /// Makes the documents of a collection again, by its present pipeline and what is installed now: what each needs, and `at_least`
+    /// that. With `dry_run` it only tells what that would be.
+    ///
+    /// # Errors
+    /// `CONFLICT` while the collection is re-indexed, or a pipeline that does not fit what is installed.
+    pub async fn reindex(self: &Arc<Self>, name: &str, at_least: Redo, dry_run: bool) -> Result<ReindexPlan, ApiError> {
+        let work = async {
+            let _right = self.plugin_changes.acquire().await.map_err(|_| PipelineError::Abandoned)?;
+            let collection = self.catalog.collection(name).await?;
+            if !dry_run {
+                self.not_while_reindexing(&collection).await?;
+            }
+            let resolved = self.resolve(&collection.id, name, Pipeline::parse(collection.pipeline.clone())?)?;
+            let plan = self.plan(&collection, &resolved, at_least).await?;
+            let most = plan.most.max(at_least);
+            let reindex = match dry_run {
+                true => None,
+                false => Some(self.begin_reindex(&collection, new_reindex(&resolved, most, at_least)).await?),
+            };
+            Ok::<_, PipelineError>(ReindexPlan {
+                collection: name.to_owned(),
+                redo: most.name().to_owned(),
+                documents_affected: plan.affected,
+                chunks_affected: plan.chunks,
+                documents: plan.by_redo,
+                reindex: reindex.as_ref().map(reindex::info),
+            })
+        };
+        work.await.map_err(|error| error.told(""))
     }
 
-    #[test]
-    fn a_change_costs_what_the_first_stage_that_differs_costs() {
-        let old = Pipeline::default();
-        for (change, redo) in [
-            (json!({}), Redo::Nothing),
-            (
-                json!({ "analyzer": { "plugin": "passthrough" }, "citations": { "plugin": "footnotes" } }),
-                Redo::Nothing,
-            ),
-            (json!({ "retrieval": { "mode": "speed", "limit": 3 } }), Redo::Nothing),
-            (json!({ "embedder": { "precision": "int8" } }), Redo::Nothing),
-            (json!({ "embedder": { "model": "another" } }), Redo::Embed),
-            (json!({ "retrieval": { "language": "german" } }), Redo::Embed),
-            (json!({ "chunker": { "plugin": "sentences" } }), Redo::Chunk),
-            (
-                json!({ "chunker": { "plugin": "sentences" }, "extractors": { "text/html": "text" } }),
-                Redo::Extract,
-            ),
-        ] {
-            assert_eq!(Redo::between(&old, &with(change.clone())), redo, "{change}");
+    /// Stops the re-index of a collection, which stays as it was; tells how it ended.
+    ///
+    /// # Errors
+    /// `CONFLICT` where none runs.
+    pub async fn cancel_reindex(&self, name: &str) -> Result<ReindexInfo, ApiError> {
+        let work = async {
+            let collection = self.catalog.collection(name).await?;
+            let running = self.catalog.reindex(&collection.id).await?;
+            if running.is_none_or(|reindex| reindex.status != ReindexStatus::Running) {
+                let message = format!("no re-index of `{name}` runs: GET /collections/{name}/info tells of the last one");
+                return Err(ApiError::new(ErrorCode::Conflict, message).into());
+            }
+            self.reindexing.stop(&collection.id).await;
+            let ended = self.catalog.reindex(&collection.id).await?;
+            let ended = ended.ok_or_else(|| PipelineError::from(ApiError::collection_not_found(name)))?;
+            Ok::<_, PipelineError>(reindex::info(&ended))
+        };
+        work.await.map_err(|error| error.told(""))
+    }
+
+    async fn not_while_reindexing(&self, collection: &Collection) -> Result<(), PipelineError> {
+        match self.catalog.reindex(&collection.id).await? {
+            Some(running) if running.status == ReindexStatus::Running => Err(reindexing(&collection.name, &running).into()),
+            _ => Ok(()),
         }
     }
+
+    /// What the documents of a collection need.
+    async fn plan(&self, collection: &Collection, target: &Resolved, at_least: Redo) -> Result<Plan, PipelineError> {
+        let mut plan = Plan::default();
+        let states = DocumentState::ALL.iter().copied();
+        let states: Vec<_> = states
+            .filter(|state| state.is_processing() || *state == DocumentState::Live)
+            .collect();
+        loop {
+            let query = DocumentQuery {
+                collection_ids: Some(vec![collection.id.clone()]),
+                states: states.clone(),
+                limit: PAGE,
+                offset: plan.documents,
+                ..DocumentQuery::default()
+            };
+            let page = self.catalog.list_documents(&query).await?.items;
+            for document in &page {
+                let redo = self.redo_of(document, target, at_least);
+                plan.most = plan.most.max(redo);
+                plan.documents += 1;
+                *plan.by_redo.entry(redo.name().to_owned()).or_default() += 1;
+                if redo != Redo::Nothing {
+                    plan.affected += 1;
+                    plan.chunks += u64::from(document.chunks_total);
+                }
+            }
+            if page.len() < PAGE as usize {
+                return Ok(plan);
+            }
+        }
+    }
+
+    /// Forgets what a collection's pipeline resolved to: who has read the old one and not yet resolved it must not keep it.
+    pub(super) fn forget_resolved(&self, collection_id: &str) {
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.installed += 1;
+        pipelines.resolved.remove(collection_id);
+    }
+}
+
+fn new_reindex(resolved: &Resolved, redo: Redo, at_least: Redo) -> NewReindex {
+    NewReindex {
+        redo: redo.name().to_owned(),
+        at_least: at_least.name().to_owned(),
+        pipeline: json!(resolved.pipeline),
+        lock: json!(resolved.lock),
+    }
+}
+
+/// Why a pipeline cannot be changed now.
+fn reindexing(name: &str, running: &Reindex) -> ApiError {
+    let message = format!(
+        "`{name}` is being re-indexed: wait until that is done (GET /collections/{name}/info tells how far it is), or stop it \
+         (DELETE /collections/{name}/reindex)"
+    );
+    ApiError::new(ErrorCode::Conflict, message).with("reindex", json!(reindex::info(running)))
 }

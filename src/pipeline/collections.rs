@@ -2,11 +2,13 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::index_key;
+use super::reindex;
 use super::spec::{Lock, Pipeline, shown_to};
 use super::timestamp;
 use crate::auth::Subject;
 use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
-use crate::index::{CollectionKey, Place, Schema, VectorIndex};
+use crate::index::{Place, Schema, VectorIndex};
 use crate::protocol::{ApiError, CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection, DeletedCollection};
 use serde_json::json;
 use std::sync::{Arc, PoisonError};
@@ -53,7 +55,10 @@ impl Engine {
         let collection = async {
             let collection = self.catalog.collection(name).await?;
             let stats = self.catalog.stats(&collection.id).await?;
-            Ok::<_, PipelineError>(info(&collection, stats, Some(subject)))
+            let reindex = self.catalog.reindex(&collection.id).await?;
+            let mut info = info(&collection, stats, Some(subject));
+            info.reindex = reindex.as_ref().map(reindex::info);
+            Ok::<_, PipelineError>(info)
         };
         collection.await.map_err(|error| error.told(""))
     }
@@ -94,8 +99,8 @@ impl Engine {
             self.index.at(place)?.health().await?;
         }
         let (collection, event) = self.catalog.create_collection(name, &pipeline, &lock, place.into(), event).await?;
-        self.index.put(&CollectionKey::new(&collection.id)?, place);
-        let made = self.make_index(&collection.id, &collection.lock).await;
+        self.index.put(&index_key(&collection.id, collection.generation)?, place);
+        let made = self.make_index(&collection).await;
         self.tell(event);
         if let Err(error) = made {
             // Without an index it is no collection: it goes again. Where that fails, the reconciliation finds it.
@@ -112,16 +117,14 @@ impl Engine {
     }
 
     /// The index of a collection, for vectors of the model in its lock; nothing happens if it is there.
-    pub(super) async fn make_index(&self, collection_id: &str, lock: &serde_json::Value) -> Result<(), PipelineError> {
-        let dimension = match serde_json::from_value::<Lock>(lock.clone()) {
+    pub(super) async fn make_index(&self, collection: &Collection) -> Result<(), PipelineError> {
+        let dimension = match serde_json::from_value::<Lock>(collection.lock.clone()) {
             Ok(lock) => lock.model.dimension,
             Err(_) => self.models.default_embedder().info().dimension,
         };
         let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
-        Ok(self
-            .index
-            .create_collection(&CollectionKey::new(collection_id)?, &Schema { dimension })
-            .await?)
+        let key = index_key(&collection.id, collection.generation)?;
+        Ok(self.index.create_collection(&key, &Schema { dimension }).await?)
     }
 
     /// The collection that an upload goes to; made with the default pipeline if there is none.
@@ -171,14 +174,18 @@ impl Engine {
             .remove(&collection.id);
         let documents = self.catalog.deleting_documents(Some(&collection.id)).await?;
         for document in &documents {
-            self.stop_processing(&document.id).await;
+            self.in_process.stop(&document.id).await;
         }
+        self.reindexing.stop(&collection.id).await;
         self.stop_moving(&collection.id).await;
-        let key = CollectionKey::new(&collection.id)?;
-        if let Some(other) = collection.moving_to {
-            self.index.at(other.into())?.drop_collection(&key).await?;
+        let next = self.catalog.reindex(&collection.id).await?.map(|reindex| reindex.generation);
+        for generation in next.into_iter().chain([collection.generation]) {
+            let key = index_key(&collection.id, generation)?;
+            if let Some(other) = collection.moving_to {
+                self.index.at(other.into())?.drop_collection(&key).await?;
+            }
+            self.index.drop_collection(&key).await?;
         }
-        self.index.drop_collection(&key).await?;
         self.forget_profiles(&collection.id);
         for document in documents {
             self.remove_files(&document).await?;
@@ -189,6 +196,7 @@ impl Engine {
         if let Some(event) = self.catalog.finish_delete_collection(&collection.id, event).await? {
             self.tell(event);
         }
+        self.index.forget(&index_key(&collection.id, collection.generation)?);
         Ok(())
     }
 
@@ -276,5 +284,6 @@ fn info(collection: &Collection, counts: Counts, subject: Option<&Subject>) -> C
         stats: statistics(&counts),
         pipeline: subject.map(|subject| shown_to(subject, collection.pipeline.clone())),
         lock: subject.map(|subject| shown_to(subject, collection.lock.clone())),
+        reindex: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::{index_key, text_id};
 use super::retrieve::chunk_id;
 use super::spec::shown_to;
 use super::timestamp;
@@ -9,7 +10,7 @@ use crate::auth::Subject;
 use crate::catalog::{self, DocumentRecord, DocumentSort, DocumentState, NewEvent};
 use crate::document::Span;
 use crate::files::FileError;
-use crate::index::{CollectionKey, VectorIndex};
+use crate::index::VectorIndex;
 use crate::protocol::{
     ApiError, ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDeleted, DocumentDetail, DocumentList, DocumentSummary,
     ErrorCode, FileInfo, Pagination, ProcessingInfo,
@@ -195,44 +196,13 @@ impl Engine {
         if !(1..=1_000).contains(&limit) {
             return Err(ApiError::validation("limit", format!("must be 1 to 1000, not {limit}")));
         }
-        let record = self.shown(id, subject).await?;
-        let page = async {
-            let chunks = self.catalog.chunks(id, offset, limit).await?;
-            let spans: Vec<Span> = chunks.iter().map(|chunk| chunk.at).collect();
-            // A document that is not extracted yet, or failed, has neither chunks nor text.
-            let texts = if spans.is_empty() {
-                Vec::new()
-            } else {
-                self.files.read_spans(id, &spans).await?
-            };
-            let mut texts = texts.into_iter();
-            let mut vectors = if include_embeddings && !chunks.is_empty() {
-                let key = CollectionKey::new(&record.collection_id)?;
-                self.index
-                    .vectors(&key, id, offset..offset.saturating_add(chunks.len() as u32))
-                    .await?
-            } else {
-                Vec::new()
+        let (record, chunks) = loop {
+            let record = self.shown(id, subject).await?;
+            let found = self.read_chunk_page(&record, limit, offset, include_embeddings).await;
+            if !self.was_remade(&record).await {
+                break (record, found.map_err(|error| error.told(""))?);
             }
-            .into_iter();
-            let mut found = Vec::with_capacity(chunks.len());
-            for chunk in chunks {
-                found.push(ChunkInfo {
-                    chunk_id: chunk_id(id, chunk.index),
-                    chunk_index: chunk.index,
-                    content: texts.next().unwrap_or_default(),
-                    start_char: chunk.char_start,
-                    end_char: chunk.char_end,
-                    metadata: ChunkMetadata {
-                        page: chunk.page,
-                        section: chunk.section,
-                    },
-                    embedding: vectors.next().flatten(),
-                });
-            }
-            Ok::<_, PipelineError>(found)
         };
-        let chunks = page.await.map_err(|error| error.told(""))?;
         let pagination = pagination(u64::from(record.chunks_total), u64::from(limit), u64::from(offset));
         Ok(ChunkList {
             document_id: record.id,
@@ -241,13 +211,66 @@ impl Engine {
         })
     }
 
+    /// A page of a document's chunks, of the generation that `record` is of.
+    async fn read_chunk_page(
+        &self,
+        record: &DocumentRecord,
+        limit: u32,
+        offset: u32,
+        embeddings: bool,
+    ) -> Result<Vec<ChunkInfo>, PipelineError> {
+        let id = record.id.as_str();
+        let chunks = self.catalog.chunks(id, record.generation, offset, limit).await?;
+        let spans: Vec<Span> = chunks.iter().map(|chunk| chunk.at).collect();
+        // A document that is not extracted yet, or failed, has neither chunks nor text.
+        let texts = if spans.is_empty() {
+            Vec::new()
+        } else {
+            self.files.read_spans(&text_id(id, record.text_generation), &spans).await?
+        };
+        let mut texts = texts.into_iter();
+        let mut vectors = if embeddings && !chunks.is_empty() {
+            let key = index_key(&record.collection_id, record.generation)?;
+            self.index
+                .vectors(&key, id, offset..offset.saturating_add(chunks.len() as u32))
+                .await?
+        } else {
+            Vec::new()
+        }
+        .into_iter();
+        let mut found = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            found.push(ChunkInfo {
+                chunk_id: chunk_id(id, chunk.index),
+                chunk_index: chunk.index,
+                content: texts.next().unwrap_or_default(),
+                start_char: chunk.char_start,
+                end_char: chunk.char_end,
+                metadata: ChunkMetadata {
+                    page: chunk.page,
+                    section: chunk.section,
+                },
+                embedding: vectors.next().flatten(),
+            });
+        }
+        Ok(found)
+    }
+
     /// The extracted text, or the part of it from code point `start` up to, not including, `end`.
     pub async fn document_text(&self, id: &str, start: Option<u64>, end: Option<u64>, subject: &Subject) -> Result<String, ApiError> {
-        let record = self.shown(id, subject).await?;
+        loop {
+            let record = self.shown(id, subject).await?;
+            let text = self.read_text(&record, start, end).await;
+            if !self.was_remade(&record).await {
+                return text;
+            }
+        }
+    }
+
+    async fn read_text(&self, record: &DocumentRecord, start: Option<u64>, end: Option<u64>) -> Result<String, ApiError> {
         if matches!(record.state, DocumentState::Received | DocumentState::Failed) {
-            let why = record
-                .error
-                .map_or_else(|| "it is still being extracted".to_owned(), |error| error.message);
+            let error = record.error.as_ref();
+            let why = error.map_or_else(|| "it is still being extracted".to_owned(), |error| error.message.clone());
             return Err(ApiError::new(ErrorCode::Conflict, format!("the document has no text: {why}")));
         }
         let (from, to) = (start.unwrap_or(0), end.unwrap_or(record.text_chars).min(record.text_chars));
@@ -257,15 +280,22 @@ impl Engine {
                 format!("must be at most `end` and the text's {} characters", record.text_chars),
             ));
         }
+        let id = text_id(&record.id, record.text_generation);
         let text = async {
             let span = if from == 0 && to == record.text_chars {
                 Span::new(0, u32::try_from(record.text_bytes).unwrap_or(u32::MAX))
             } else {
-                self.files.span_of_chars(id, from..to).await?
+                self.files.span_of_chars(&id, from..to).await?
             };
-            self.files.read_text(id, span).await
+            self.files.read_text(&id, span).await
         };
         text.await.map_err(|error| PipelineError::from(error).told(""))
+    }
+
+    /// Whether a document is of another generation by now: what was read of it may be of neither.
+    async fn was_remade(&self, record: &DocumentRecord) -> bool {
+        let now = self.catalog.document(&record.id).await;
+        now.is_ok_and(|now| now.generation != record.generation)
     }
 
     /// The original bytes.
@@ -302,7 +332,7 @@ impl Engine {
         let (engine, id) = (self.clone(), id.to_owned());
         let deletion = self.tasks.spawn(async move {
             let record = engine.catalog.begin_delete(&id).await?;
-            engine.stop_processing(&id).await;
+            engine.in_process.stop(&id).await;
             engine.finish_deleting(record).await
         });
         deletion
@@ -320,6 +350,7 @@ impl Engine {
     /// last, so that a crash in between leaves it known as `deleting`.
     pub(super) async fn finish_deleting(&self, record: DocumentRecord) -> Result<DeletedDocument, PipelineError> {
         self.visibility.hide(&record.collection_id, &record.id);
+        self.remaking.stop(&record.id).await;
         let vectors_deleted = self.remove_vectors(&record).await?;
         let files_deleted = self.remove_files(&record).await?;
         let told = DocumentDeleted {
@@ -351,23 +382,29 @@ impl Engine {
         })
     }
 
-    /// Removes a document's vectors; returns how many there were.
+    /// Removes a document's vectors, also those that a re-index has made; returns how many queries could find.
     pub(super) async fn remove_vectors(&self, record: &DocumentRecord) -> Result<u64, PipelineError> {
-        match self
-            .index
-            .delete_document(&CollectionKey::new(&record.collection_id)?, &record.id)
-            .await
-        {
-            Ok(removed) => Ok(removed),
-            Err(crate::index::IndexError::CollectionNotFound { .. }) => Ok(0),
-            Err(error) => Err(error.into()),
+        let running = self.catalog.reindex(&record.collection_id).await?;
+        let next = running.map(|reindex| reindex.generation).filter(|next| *next != record.generation);
+        let mut found = 0;
+        for generation in next.into_iter().chain([record.generation]) {
+            let key = index_key(&record.collection_id, generation)?;
+            found = match self.index.delete_document(&key, &record.id).await {
+                Ok(removed) => removed,
+                Err(crate::index::IndexError::CollectionNotFound { .. }) => 0,
+                Err(error) => return Err(error.into()),
+            };
         }
+        Ok(found)
     }
 
     /// Removes a document's text, and its file if no other document needs it; returns how many
     /// files went.
     pub(super) async fn remove_files(&self, record: &DocumentRecord) -> Result<u64, PipelineError> {
-        self.files.remove_document(&record.id).await?;
+        let next = self.catalog.remade_text(&record.id).await?;
+        for generation in next.into_iter().chain([record.text_generation]) {
+            self.files.remove_document(&text_id(&record.id, generation)).await?;
+        }
         Ok(u64::from(self.remove_file(&record.sha256).await?))
     }
 

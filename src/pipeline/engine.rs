@@ -4,7 +4,7 @@
 
 use super::announce::Announcements;
 use super::error::PipelineError;
-use super::ingest::InProcess;
+use super::generation::Leases;
 use super::placement::Moves;
 use super::profiles::KnownProfiles;
 use super::reception::Receptions;
@@ -14,6 +14,7 @@ use super::spec::{OnFailure, Pipeline};
 use super::tuning::Tuned;
 use super::visibility::Visibility;
 use super::watch::QueryMeter;
+use super::work::Works;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::embed::{Embedder, EmbedderSettings, Models, ModelsSettings, Precision, Runtime, RuntimeChoice};
 use crate::events::Events;
@@ -60,6 +61,8 @@ pub struct EngineSettings {
     pub max_upload_bytes: u64,
     /// Documents that are processed at once.
     pub max_documents_in_flight: usize,
+    /// Percent of the time that re-indexing may work, 1 to 100; the rest is left to uploads and questions.
+    pub reindex_percent: u32,
     /// Uploads that may be received, or wait to be processed, at once.
     pub max_open_uploads: usize,
     /// Events of collections that are kept for those who ask for what they missed.
@@ -107,6 +110,8 @@ impl EngineSettings {
             max_upload_bytes: 512 * 1024 * 1024,
             // One document's extraction overlaps another's embedding; more would only hold memory.
             max_documents_in_flight: 4,
+            // Uploads and questions have the embedder for themselves half of the time.
+            reindex_percent: 50,
             max_open_uploads: 1_000,
             kept_events: 10_000,
             max_resumable_uploads: 1_000,
@@ -255,7 +260,15 @@ pub struct Engine {
     /// Uploads whose bytes are still coming.
     pub(super) receptions: Receptions,
     /// Documents in processing.
-    pub(super) in_process: InProcess,
+    pub(super) in_process: Works,
+    /// Collections that are re-indexed.
+    pub(super) reindexing: Works,
+    /// Documents that are made anew by a re-index.
+    pub(super) remaking: Works,
+    /// The one place for a document that is made anew.
+    pub(super) remakes: Semaphore,
+    /// Who uses which generations of collections.
+    pub(super) leases: Leases,
     /// How fast uploads are processed.
     pub(super) pace: Pace,
     /// How much is asked.
@@ -427,7 +440,11 @@ impl Engine {
             open_uploads: Arc::new(Semaphore::new(settings.max_open_uploads.max(1))),
             backups: Arc::new(Semaphore::new(1)),
             receptions: Receptions::default(),
-            in_process: InProcess::default(),
+            in_process: Works::default(),
+            reindexing: Works::default(),
+            remaking: Works::default(),
+            remakes: Semaphore::new(1),
+            leases: Leases::default(),
             pace: Pace::default(),
             meter: QueryMeter::default(),
             changed: Mutex::default(),

@@ -37,6 +37,9 @@ pub enum PipelineError {
     /// The reader is gone.
     #[error("nobody waits for the answer any more")]
     Abandoned,
+    /// A collection was re-indexed: it is of a later generation than the one that was to be used.
+    #[error("the collection was re-indexed meanwhile")]
+    Moved,
     /// Work on a thread of its own did not come back.
     #[error("a worker thread failed")]
     Worker(#[from] tokio::task::JoinError),
@@ -64,6 +67,10 @@ impl PipelineError {
             Self::Generate(GenerateError::Llm(error)) => llm(&error),
             Self::Generate(error) => ApiError::new(error.code(), error.to_string()),
             Self::Abandoned => ApiError::new(ErrorCode::ServiceUnavailable, "the request was given up"),
+            Self::Moved => ApiError::new(
+                ErrorCode::ServiceUnavailable,
+                "the collection was re-indexed meanwhile: send it again",
+            ),
             Self::Worker(error) => {
                 tracing::error!(stage, %error, "worker thread");
                 ApiError::new(ErrorCode::InternalError, "a defect of the server: its log says more")
@@ -86,6 +93,7 @@ impl PipelineError {
         match self {
             Self::Index(error) => !matches!(error, IndexError::Invalid { .. } | IndexError::SchemaMismatch { .. }),
             Self::Embed(error) => error.code() == "SERVICE_UNAVAILABLE",
+            Self::Moved => true,
             Self::Catalog(CatalogError::Storage(_)) => true,
             Self::Plugin(error) => matches!(error.reason, Reason::Quarantined { .. }),
             _ => false,

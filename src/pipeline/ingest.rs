@@ -6,36 +6,40 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::text_id;
 use super::policy::Rescue;
+use super::redo::with_extractor;
 use super::reporter::{Reporter, missing_text};
-use super::resolve::{Resolved, Stage};
+use super::resolve::{Resolved, Stage, locked};
 use super::retrieve::{moment, page_break};
+use super::spec::{LockedPlugin, Pipeline};
 use super::timestamp;
 use super::upload::Ending;
 use crate::catalog::{Chunk, DocumentRecord, DocumentState, Extracted, NewEvent};
 use crate::document::{CodePoints, Document, Sections, Span};
-use crate::index::{Payload, Point, VectorIndex};
+use crate::embed::Embedder;
+use crate::index::{Payload, Point, SparseVector, VectorIndex};
 use crate::plugin::{Blob, FileBlob, Piece};
-use crate::protocol::{ApiError, DocumentAdded, ErrorCode};
+use crate::protocol::{ApiError, DocumentAdded, ErrorCode, Warning};
 use crate::telemetry::{self, Stage as MeasuredStage, catalogue};
-use std::sync::{Arc, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// Chunks that are embedded and indexed at a time: what is redone after a crash, and the memory
 /// that a document's vectors take (128 of 384 numbers are 200 KB).
-const WINDOW: u32 = 128;
+pub(super) const WINDOW: u32 = 128;
 /// A document whose processing was begun this often without an end has taken the server down with
 /// it more than once: it is given up.
-const MAX_ATTEMPTS: u32 = 10;
+pub(super) const MAX_ATTEMPTS: u32 = 10;
 /// Tries of a step that failed for a reason that may pass, with pauses of 0.5 s, 1 s, 2 s, ...
-const MAX_TRIES: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const MAX_TRIES: u32 = 6;
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause of a document that waits for a server.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A document to process.
 pub(super) struct Job {
@@ -46,17 +50,6 @@ pub(super) struct Job {
     /// The place of its upload, given back at the end.
     pub place: Option<OwnedSemaphorePermit>,
 }
-
-/// Work on a document that others may have to stop.
-pub(super) struct Processing {
-    cancel: CancellationToken,
-    ended: CancellationToken,
-    /// What it is writing. That goes on when the work is cancelled, and must be over before what was written is removed.
-    writes: TaskTracker,
-}
-
-/// Documents in processing, by identifier.
-pub(super) type InProcess = std::sync::Mutex<std::collections::HashMap<String, Processing>>;
 
 /// The place of a document in processing.
 struct IngestPlace {
@@ -72,7 +65,7 @@ enum End {
 }
 
 /// Does a stage's work, measured.
-async fn timed<T>(stage: MeasuredStage, work: impl Future<Output = T>) -> T {
+pub(super) async fn timed<T>(stage: MeasuredStage, work: impl Future<Output = T>) -> T {
     telemetry::stage(telemetry::Pipeline::Ingest, stage, work).await
 }
 
@@ -80,57 +73,25 @@ impl Engine {
     /// Processes a document in the background.
     pub(super) fn ingest(self: &Arc<Self>, job: Job) {
         let engine = self.clone();
-        let cancel = self.stopping.child_token();
-        let ended = CancellationToken::new();
         let id = job.document.id.clone();
-        let processing = Processing {
-            cancel: cancel.clone(),
-            ended: ended.clone(),
-            writes: TaskTracker::new(),
-        };
-        self.in_process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id.clone(), processing);
+        let in_process = self.in_process.begin(&id, self.stopping.child_token());
         let span = tracing::error_span!("ingest", document = id, upload_id = &*job.reporter.upload_id);
         let trace = telemetry::trace::ingest(&job.reporter.upload_id, &id);
         let work = async move {
-            // Runs also if the work panics.
-            let _ended = ended.drop_guard();
-            engine.run(job, cancel).await;
-            engine.in_process.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            engine.run(job, in_process.cancel.clone()).await;
+            drop(in_process);
         };
         self.tasks.spawn(work.instrument(span).instrument(trace));
     }
 
-    /// Writes something of a document, to the end also if its processing is cancelled: see [`Processing`].
+    /// Writes something of a document, to the end also if its processing is cancelled. Who stops that waits for it.
     async fn write<T: Send + 'static>(
         &self,
         document_id: &str,
         work: impl Future<Output = Result<T, PipelineError>> + Send + 'static,
     ) -> Result<T, PipelineError> {
-        let task = {
-            let processing = self.in_process.lock().unwrap_or_else(PoisonError::into_inner);
-            let writes = processing.get(document_id).map(|processing| processing.writes.clone());
-            writes.unwrap_or_default().spawn(work.in_current_span())
-        };
+        let task = self.in_process.writes(document_id).spawn(work.in_current_span());
         task.await?
-    }
-
-    /// Stops work on a document and waits until it has ended, with all that it was writing.
-    pub(super) async fn stop_processing(&self, document_id: &str) {
-        let ended = {
-            let processing = self.in_process.lock().unwrap_or_else(PoisonError::into_inner);
-            processing.get(document_id).map(|processing| {
-                processing.cancel.cancel();
-                (processing.ended.clone(), processing.writes.clone())
-            })
-        };
-        if let Some((ended, writes)) = ended {
-            ended.cancelled().await;
-            writes.close();
-            writes.wait().await;
-        }
     }
 
     async fn run(self: &Arc<Self>, job: Job, cancel: CancellationToken) {
@@ -251,7 +212,8 @@ impl Engine {
                 DocumentState::Live => return Ok(End::Live(Box::new(document))),
                 DocumentState::Failed | DocumentState::Deleting => return Ok(End::Parked),
             };
-            if !moved {
+            // A collection that was re-indexed meanwhile has it begin anew.
+            if !moved && self.catalog.document(id).await.ok().map(|now| now.generation) == Some(document.generation) {
                 return Ok(End::Parked);
             }
         }
@@ -259,13 +221,42 @@ impl Engine {
 
     async fn extract(self: &Arc<Self>, document: &DocumentRecord, resolved: &Resolved, reporter: &Reporter) -> Result<bool, PipelineError> {
         reporter.extracting(0.0);
-        let stage = self.extractor(&resolved.pipeline, &document.content_type)?;
+        let progress = reporter.clone();
+        let original = self
+            .read_original(document, &resolved.pipeline, move |done| progress.extracting(done))
+            .await?;
+        let found = Extracted {
+            lock: with_extractor(&document.lock, Some(&original.extractor)),
+            generation: document.generation,
+            metadata: original.metadata,
+            pages: original.pages,
+            text_bytes: original.document.text.len() as u64,
+            text_chars: original.text_chars,
+        };
+        let text = text_id(&document.id, document.text_generation);
+        let files = self.files.clone();
+        self.write(&document.id, async move {
+            Ok(files.write_document(&text, Arc::new(original.document)).await?)
+        })
+        .await?;
+        reporter.extracted(original.missing.as_deref());
+        Ok(self.catalog.set_extracted(&document.id, &found).await?)
+    }
+
+    /// Extracts a document's text, by the extractor that a pipeline has for it; `progress` is told from 0 to 1.
+    pub(super) async fn read_original(
+        &self,
+        document: &DocumentRecord,
+        pipeline: &Pipeline,
+        progress: impl Fn(f64) + Clone + Send + Sync + 'static,
+    ) -> Result<Original, PipelineError> {
+        let stage = self.extractor(pipeline, &document.content_type)?;
         let source: Arc<dyn Blob> = Arc::new(FileBlob::new(self.files.open(&document.sha256).await?).map_err(unreadable)?);
         let read = async |stage: &Stage| {
-            let progress = reporter.clone();
+            let progress = progress.clone();
             self.plugin_host
                 .extract(&stage.plugin, &stage.config, source.clone(), &stage.budget, move |done| {
-                    progress.extracting(f64::from(done))
+                    progress(f64::from(done))
                 })
                 .await
         };
@@ -277,7 +268,7 @@ impl Engine {
                 (Rescue::Skip, warning) => return Err(ApiError::new(ErrorCode::PluginError, warning.message).into()),
             },
         };
-        let extractor = extractor.plugin.manifest();
+        let extractor = locked(&extractor.plugin);
         extracted
             .attrs
             .push(("extractor".to_owned(), format!("{}@{}", extractor.name, extractor.version)));
@@ -289,30 +280,43 @@ impl Engine {
         if extracted.text.trim().is_empty() && missing.is_none() {
             return Err(ApiError::new(ErrorCode::ProcessingError, format!("`{}` holds no text", document.filename)).into());
         }
-        let found = Extracted {
+        Ok(Original {
             metadata,
             pages: u32::try_from(extracted.pages.len()).unwrap_or(u32::MAX),
-            text_bytes: extracted.text.len() as u64,
             text_chars: extracted.text.chars().count() as u64,
-        };
-        let (files, id) = (self.files.clone(), document.id.clone());
-        self.write(
-            &document.id,
-            async move { Ok(files.write_document(&id, Arc::new(extracted)).await?) },
-        )
-        .await?;
-        reporter.extracted(missing.as_deref());
-        Ok(self.catalog.set_extracted(&document.id, &found).await?)
+            document: extracted,
+            extractor,
+            missing,
+        })
     }
 
     async fn chunk(&self, record: &DocumentRecord, resolved: &Resolved, reporter: &Reporter) -> Result<bool, PipelineError> {
-        let mut document = self.files.read_document(&record.id).await?;
+        let stage = self.chunker_of(record, resolved)?;
+        let embedder = resolved.embedder.embedder().await?;
+        let text = text_id(&record.id, record.text_generation);
+        let (chunks, warning) = self.cut(record, &text, &stage, &embedder).await?;
+        if let Some(warning) = warning {
+            self.catalog.annotate(&record.id, "warning.chunker", &warning.message).await?;
+        }
+        let total = chunks.len() as u64;
+        let moved = self.catalog.set_chunked(&record.id, &chunks).await?;
+        reporter.chunked(total);
+        Ok(moved)
+    }
+
+    /// Cuts a document's text into chunks; tells where the chunker's fallback did it.
+    pub(super) async fn cut(
+        &self,
+        record: &DocumentRecord,
+        text: &str,
+        stage: &Stage,
+        embedder: &Embedder,
+    ) -> Result<(Vec<Chunk>, Option<Warning>), PipelineError> {
+        let mut document = self.files.read_document(text).await?;
         // What a chunker may want to know of the file, beside what the file says of itself.
         document.attrs.push(("filename".to_owned(), record.filename.clone()));
         document.attrs.push(("media-type".to_owned(), record.content_type.clone()));
         let document = Arc::new(document);
-        let stage = self.chunker_of(record, resolved)?;
-        let embedder = resolved.embedder.embedder().await?;
         let whole = Span::new(0, u32::try_from(document.text.len()).unwrap_or(u32::MAX));
         let cut = async |stage: &Stage| {
             self.plugin_host
@@ -321,28 +325,21 @@ impl Engine {
                     &stage.config,
                     &document,
                     whole,
-                    Self::provided(stage, &embedder),
+                    Self::provided(stage, embedder),
                     &stage.budget,
                 )
                 .await
         };
-        let pieces = match cut(&stage).await {
-            Ok(pieces) => pieces,
+        let (pieces, warning) = match cut(stage).await {
+            Ok(pieces) => (pieces, None),
             Err(error) => match stage.rescue("chunker", error)? {
-                (Rescue::Fallback(stage), warning) => {
-                    let pieces = cut(stage).await?;
-                    self.catalog.annotate(&record.id, "warning.chunker", &warning.message).await?;
-                    pieces
-                }
+                (Rescue::Fallback(stage), warning) => (cut(stage).await?, Some(warning)),
                 // A pipeline that would skip the chunker is not admitted.
                 (Rescue::Skip, warning) => return Err(ApiError::new(ErrorCode::PluginError, warning.message).into()),
             },
         };
         let chunks = tokio::task::spawn_blocking(move || locate(&document, pieces)).await?;
-        let total = chunks.len() as u64;
-        let moved = self.catalog.set_chunked(&record.id, &chunks).await?;
-        reporter.chunked(total);
-        Ok(moved)
+        Ok((chunks, warning))
     }
 
     async fn embed_and_index(
@@ -359,22 +356,17 @@ impl Engine {
         let embedder = resolved.embedder.embedder().await?;
         let mut done = record.chunks_indexed;
         while done < total {
-            let chunks = self.catalog.chunks(&record.id, done, WINDOW).await?;
+            let chunks = self.catalog.chunks(&record.id, record.generation, done, WINDOW).await?;
             if chunks.is_empty() {
                 return Ok(false);
             }
-            let texts = self.texts_to_embed(&record.id, &chunks).await?;
+            let text = text_id(&record.id, record.text_generation);
+            let texts = self.texts_to_embed(&text, &chunks).await?;
             let (progress, before) = (reporter.clone(), done);
-            // The name tells the embedder which company or year a passage is of, where the passage
-            // does not say. BM25 reads only the text: in every chunk of a document the name tells
-            // it nothing of the chunk, and its words crowd out the chunk's own.
-            let named = texts.iter().map(|text| format!("{name}\n{text}")).collect();
+            let named = texts.iter().map(|text| named(&name, text)).collect();
             let embedding = embedder.embed_texts(named, move |n| progress.embedded(before.saturating_add(n as u32), total));
             let vectors = timed(MeasuredStage::Embed, embedding).await?;
-            let resolved_for_terms = resolved.clone();
-            let terms =
-                tokio::task::spawn_blocking(move || texts.iter().map(|text| resolved_for_terms.bm25.document(text)).collect::<Vec<_>>())
-                    .await?;
+            let terms = terms(resolved, texts).await?;
             let points = chunks
                 .iter()
                 .zip(vectors)
@@ -403,12 +395,12 @@ impl Engine {
     }
 
     /// What is indexed of each chunk: its context, then the chunk.
-    async fn texts_to_embed(&self, document_id: &str, chunks: &[Chunk]) -> Result<Vec<String>, PipelineError> {
+    pub(super) async fn texts_to_embed(&self, text: &str, chunks: &[Chunk]) -> Result<Vec<String>, PipelineError> {
         let spans: Vec<Span> = chunks
             .iter()
             .flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at]))
             .collect();
-        let mut parts = self.files.read_spans(document_id, &spans).await?.into_iter();
+        let mut parts = self.files.read_spans(text, &spans).await?.into_iter();
         Ok(chunks
             .iter()
             .map(|chunk| {
@@ -434,6 +426,35 @@ impl Engine {
         self.tell(event);
         Ok(true)
     }
+}
+
+/// What was extracted of a document.
+pub(super) struct Original {
+    /// Text and structure.
+    pub document: Document,
+    /// From the file.
+    pub metadata: BTreeMap<String, String>,
+    /// Number of pages.
+    pub pages: u32,
+    /// Code points of the text.
+    pub text_chars: u64,
+    /// What extracted it.
+    pub extractor: LockedPlugin,
+    /// Why there is little text, if that is known.
+    pub missing: Option<String>,
+}
+
+/// What the embedder reads of a chunk. The name tells it which company or year a passage is of, where the passage does not say.
+/// BM25 reads only the text: in every chunk of a document the name tells it nothing of the chunk, and its words crowd out the
+/// chunk's own.
+pub(super) fn named(name: &str, text: &str) -> String {
+    format!("{name}\n{text}")
+}
+
+/// The texts' words, as BM25 weighs them.
+pub(super) async fn terms(resolved: &Arc<Resolved>, texts: Vec<String>) -> Result<Vec<SparseVector>, PipelineError> {
+    let resolved = resolved.clone();
+    Ok(tokio::task::spawn_blocking(move || texts.iter().map(|text| resolved.bm25.document(text)).collect()).await?)
 }
 
 fn unreadable(error: std::io::Error) -> PipelineError {
@@ -470,13 +491,13 @@ fn locate(document: &Document, pieces: Vec<Piece>) -> Vec<Chunk> {
 }
 
 /// A file name as words: without its extension, `_` and `-` as spaces.
-fn readable_name(filename: &str) -> String {
+pub(super) fn readable_name(filename: &str) -> String {
     let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
     stem.replace(['_', '-'], " ")
 }
 
 /// What filters can ask of a document's chunks.
-fn payload(record: &DocumentRecord) -> Payload {
+pub(super) fn payload(record: &DocumentRecord) -> Payload {
     let metadata = super::documents::all_metadata(record);
     let extension = record
         .filename

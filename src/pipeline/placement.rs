@@ -9,10 +9,11 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::index_key;
 use super::spec::Lock;
 use super::timestamp;
 use crate::auth::Subject;
-use crate::catalog::{Collection, IndexPlace, NewEvent};
+use crate::catalog::{Collection, IndexPlace, NewEvent, ReindexStatus};
 use crate::index::{CollectionKey, IndexError, Place, Schema, VectorIndex};
 use crate::protocol::{ApiError, CollectionMove, CollectionPlace, ErrorCode};
 use serde_json::json;
@@ -118,7 +119,7 @@ impl Engine {
         all.extend(self.catalog.deleting_collections().await?);
         let mut lost = Vec::new();
         for collection in &all {
-            self.index.put(&CollectionKey::new(&collection.id)?, collection.place.into());
+            self.index.put(&key(collection)?, collection.place.into());
             if touches(collection, Place::Qdrant) && !self.index.has_remote() {
                 lost.push(collection.name.as_str());
             }
@@ -135,7 +136,7 @@ impl Engine {
 
     /// Waits until the index that holds a collection can be used. Comes back at once where it may be.
     pub(super) async fn index_is_there(&self, collection_id: &str) -> Result<(), PipelineError> {
-        let key = CollectionKey::new(collection_id)?;
+        let key = index_key(collection_id, 0)?;
         if self.index.place(&key) == Place::Qdrant {
             // An error only says that the engine is gone.
             let _ = self.index.away().wait_for(|away| !away).await;
@@ -222,7 +223,7 @@ impl Engine {
                 if let Some(other) = collection.moving_to
                     && self.catalog.stop_move(&collection.id).await?
                 {
-                    self.remove_copy(&CollectionKey::new(&collection.id)?, other.into()).await;
+                    self.remove_copy(&key(&collection)?, other.into()).await;
                 }
                 return Ok(self.catalog.collection(name).await?);
             }
@@ -230,6 +231,11 @@ impl Engine {
             self.index.at(to)?.health().await?;
             {
                 let _right = self.placing.acquire().await.map_err(|_| PipelineError::Abandoned)?;
+                let reindex = self.catalog.reindex(&collection.id).await?;
+                if reindex.is_some_and(|reindex| reindex.status == ReindexStatus::Running) {
+                    let message = format!("`{name}` is being re-indexed: move it when that has ended, or stop it first");
+                    return Err(ApiError::new(ErrorCode::Conflict, message).into());
+                }
                 if !self.catalog.begin_move(&collection.id, to.into()).await? {
                     let collection = self.catalog.collection(name).await?;
                     if collection.moving_to != Some(to.into()) {
@@ -239,7 +245,7 @@ impl Engine {
                     return Ok(collection);
                 }
                 // Whatever an earlier move may have left there.
-                self.index.at(to)?.drop_collection(&CollectionKey::new(&collection.id)?).await?;
+                self.index.at(to)?.drop_collection(&key(&collection)?).await?;
             }
             let collection = self.catalog.collection(name).await?;
             self.go_on_moving(collection.clone());
@@ -323,7 +329,7 @@ impl Engine {
                         tracing::error!(collection = collection.name, %error, "the next start takes the move up again");
                         return;
                     }
-                    if let Ok(key) = CollectionKey::new(&collection.id) {
+                    if let Ok(key) = key(collection) {
                         self.remove_copy(&key, to).await;
                     }
                     return;
@@ -333,7 +339,7 @@ impl Engine {
     }
 
     async fn copy_and_switch(self: &Arc<Self>, collection: &Collection, to: Place, moving: &Move) -> Result<(), PipelineError> {
-        let key = CollectionKey::new(&collection.id)?;
+        let key = key(collection)?;
         let from = Place::from(collection.place);
         let (old, new) = (self.index.at(from)?, self.index.at(to)?);
         new.create_collection(
@@ -406,6 +412,11 @@ impl Engine {
         difference.strays = here.into_keys().collect();
         Ok(difference)
     }
+}
+
+/// The generation of a collection that queries see, as the index knows it.
+fn key(collection: &Collection) -> Result<CollectionKey, IndexError> {
+    index_key(&collection.id, collection.generation)
 }
 
 /// Makes the new place hold what the old one holds of these documents.

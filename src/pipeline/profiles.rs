@@ -4,6 +4,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::text_id;
 use super::profile::{Profile, Profiles};
 use super::resolve::Resolved;
 use crate::catalog::{DocumentQuery, DocumentRecord, DocumentState};
@@ -105,9 +106,14 @@ impl Engine {
     /// A document's title and first page. Empty for one that is being deleted.
     async fn opening(&self, record: &DocumentRecord) -> Result<String, PipelineError> {
         let mut opening = record.metadata.get("title").cloned().unwrap_or_default();
-        let chunks = self.catalog.chunks(&record.id, 0, OPENING_CHUNKS).await?;
+        let chunks = self.catalog.chunks(&record.id, record.generation, 0, OPENING_CHUNKS).await?;
         let spans: Vec<Span> = chunks.iter().map(|chunk| chunk.at).collect();
-        for text in self.files.read_spans(&record.id, &spans).await.unwrap_or_default() {
+        for text in self
+            .files
+            .read_spans(&text_id(&record.id, record.text_generation), &spans)
+            .await
+            .unwrap_or_default()
+        {
             opening.push('\n');
             opening.push_str(&text);
         }

@@ -110,7 +110,6 @@ struct Receiving {
     staging: Box<dyn Staging>,
     record: catalog::Upload,
     metadata: BTreeMap<String, String>,
-    lock: Value,
     place: OwnedSemaphorePermit,
     /// Bytes that are recorded as durable.
     durable: u64,
@@ -289,7 +288,8 @@ impl Engine {
         };
         let begun = async {
             let collection = self.collection_for_upload(name).await?;
-            let lock = self.lock_of(&collection, &content_type, &options)?;
+            // What cannot be taken is told before the bytes come.
+            self.lock_of(&collection, &content_type, &options)?;
             let record = self
                 .catalog
                 .create_upload(catalog::NewUpload {
@@ -301,16 +301,15 @@ impl Engine {
                 })
                 .await?;
             let staging = self.open_staging(&record.id, None, options.resumable).await?;
-            Ok::<_, PipelineError>((record, staging, lock))
+            Ok::<_, PipelineError>((record, staging))
         };
-        let (record, staging, lock) = begun.await.map_err(|error| error.told("upload"))?;
+        let (record, staging) = begun.await.map_err(|error| error.told("upload"))?;
         let reporter = self.reporter(name, &record.id, &filename);
         let id = record.id.clone();
         let receiving = Receiving {
             staging,
             record,
             metadata: options.metadata,
-            lock,
             place,
             durable: 0,
         };
@@ -356,7 +355,7 @@ impl Engine {
         let record = self.catalog.upload(id).await?;
         let options = Options::of(&record);
         let collection = self.catalog.collection_by_id(&record.collection_id).await?;
-        let lock = self.lock_of(&collection, &record.content_type, &options)?;
+        self.lock_of(&collection, &record.content_type, &options)?;
         let place = self.open_uploads.clone().try_acquire_owned().map_err(|_| {
             ApiError::new(
                 ErrorCode::ServiceUnavailable,
@@ -369,7 +368,6 @@ impl Engine {
             staging,
             record,
             metadata: options.metadata,
-            lock,
             place,
         }))
     }
@@ -476,7 +474,7 @@ impl Engine {
     async fn cancel_processing(self: &Arc<Self>, document_id: &str) -> Result<(), ApiError> {
         let (engine, id) = (self.clone(), document_id.to_owned());
         let work = self.tasks.spawn(async move {
-            engine.stop_processing(&id).await;
+            engine.in_process.stop(&id).await;
             let document = engine.catalog.document(&id).await?;
             engine.remove_vectors(&document).await?;
             if !engine.catalog.fail(&id, "CANCELLED", "the upload was cancelled").await? {
@@ -720,7 +718,6 @@ impl Engine {
             staging,
             record,
             metadata,
-            lock,
             place,
             ..
         } = receiving;
@@ -732,7 +729,7 @@ impl Engine {
         reporter.received(received, received, true);
         catalogue::UPLOADED_BYTES.only().increment(received);
         let stored = staging.commit().await?;
-        let new = NewDocument {
+        let mut new = NewDocument {
             collection_id: record.collection_id.clone(),
             upload_id: Some(record.id.clone()),
             filename: record.filename.clone(),
@@ -740,9 +737,23 @@ impl Engine {
             file_size: stored.size,
             sha256: stored.sha256,
             user_metadata: metadata.into_iter().map(|(key, value)| (key, Value::String(value))).collect(),
-            lock,
+            lock: Value::Null,
+            revision: 0,
         };
-        let creation = self.catalog.create_document(new).await?;
+        let options = Options::of(&record);
+        let creation = loop {
+            // Its pipeline may have changed while the bytes came, and may until the document is there.
+            let collection = self.catalog.collection_by_id(&record.collection_id).await?;
+            match self.lock_of(&collection, &record.content_type, &options) {
+                Err(PipelineError::Moved) => continue,
+                lock => new.lock = lock?,
+            }
+            new.revision = collection.revision;
+            match self.catalog.create_document(new.clone()).await {
+                Err(CatalogError::Outdated) => {}
+                creation => break creation?,
+            }
+        };
         drop(stored.hold);
         match creation {
             Creation::Created(document) => {

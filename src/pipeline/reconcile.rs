@@ -4,12 +4,13 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::index_key;
 use super::ingest::Job;
 use super::placement::touches;
 use super::reception::Options;
 use super::upload::Ending;
-use crate::catalog::{CatalogError, DocumentRecord, UploadStatus};
-use crate::index::{CollectionKey, IndexError, Place, VectorIndex};
+use crate::catalog::{CatalogError, DocumentRecord, ReindexStatus, UploadStatus};
+use crate::index::{IndexError, Place, VectorIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ impl Engine {
     pub(super) async fn take_up(self: &Arc<Self>) -> Result<(), PipelineError> {
         self.load_places().await?;
         self.mend(Place::Embedded).await?;
+        self.take_up_reindexes().await?;
         self.mend_files().await?;
         self.end_lost_uploads().await?;
         let uploads: BTreeMap<String, crate::catalog::Upload> = self
@@ -90,8 +92,20 @@ impl Engine {
         for key in index.collections().await? {
             // No move may begin between the look and what follows from it.
             let _right = self.placing.acquire().await.map_err(|_| PipelineError::Abandoned)?;
-            match self.catalog.collection_by_id(key.as_str()).await {
-                Ok(collection) if touches(&collection, place) => {}
+            let (collection, generation) = key.parts();
+            match self.catalog.collection_by_id(collection).await {
+                Ok(collection) if touches(&collection, place) => {
+                    let next = self.catalog.reindex(&collection.id).await?;
+                    let next = next
+                        .filter(|next| next.status == ReindexStatus::Running)
+                        .map(|next| next.generation);
+                    // What was replaced while the server runs is removed by whoever replaced it.
+                    let replaced = self.leases.is_used(&key);
+                    if generation != collection.generation && Some(generation) != next && !replaced {
+                        tracing::warn!(collection = collection.name, generation, "removing a generation that nobody sees");
+                        index.drop_collection(&key).await?;
+                    }
+                }
                 Ok(collection) => {
                     tracing::warn!(collection = collection.name, %place, "removing a copy of a collection that is elsewhere");
                     index.drop_collection(&key).await?;
@@ -116,8 +130,8 @@ impl Engine {
             if collection.place != place.into() {
                 continue;
             }
-            let key = CollectionKey::new(&collection.id)?;
-            match self.make_index(&collection.id, &collection.lock).await {
+            let key = index_key(&collection.id, collection.generation)?;
+            match self.make_index(&collection).await {
                 // Another model goes by the old one's name: this collection says so when it is used, the others serve.
                 Err(PipelineError::Index(error @ IndexError::SchemaMismatch { .. })) => {
                     tracing::error!(collection = collection.name, %error, "a collection is set aside until its model is back");
@@ -135,7 +149,7 @@ impl Engine {
                 Err(error @ IndexError::Corrupt { .. }) => {
                     tracing::error!(collection = collection.name, error = error.detail(), "rebuilding a damaged index");
                     self.index.drop_collection(&key).await?;
-                    self.make_index(&collection.id, &collection.lock).await?;
+                    self.make_index(&collection).await?;
                     BTreeMap::new()
                 }
                 Err(error) => return Err(error.into()),
@@ -175,18 +189,7 @@ impl Engine {
                 }
             }
         }
-        for document in self.files.documents().await? {
-            let needed = match self.catalog.document(&document).await {
-                Ok(record) => record.state.is_processing() || record.state == crate::catalog::DocumentState::Live,
-                Err(CatalogError::NotFound { .. }) => false,
-                Err(error) => return Err(error.into()),
-            };
-            if !needed {
-                tracing::warn!(document, "removing a text that no document needs");
-                self.files.remove_document(&document).await?;
-            }
-        }
-        Ok(())
+        self.mend_texts().await
     }
 
     /// Uploads whose bytes were still coming when the server ended wait to be resumed, where they can be; the others ended with

@@ -4,6 +4,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::{Lease, index_key};
 use super::generator::GeneratorStage;
 use super::spec::{Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice};
 use crate::catalog::{Collection, DocumentRecord};
@@ -48,8 +49,14 @@ impl Stage {
 pub struct Resolved {
     /// The collection's identifier.
     pub collection_id: String,
-    /// The same, as the index knows it.
+    /// The generation of the collection that it searches, or makes.
+    pub generation: u32,
+    /// The collection's revision that it is of.
+    pub(super) revision: u64,
+    /// The generation, as the index knows it.
     pub key: CollectionKey,
+    /// Keeps the generation from being removed.
+    pub(super) _lease: Option<Arc<Lease>>,
     /// The collection's name.
     pub collection: String,
     /// The pipeline.
@@ -73,25 +80,43 @@ pub struct Resolved {
 impl Engine {
     /// The pipeline of a live collection.
     pub(super) async fn resolved(&self, collection: &str) -> Result<Arc<Resolved>, PipelineError> {
-        let collection = self.catalog.collection(collection).await?;
-        self.resolve_collection(&collection)
+        loop {
+            let found = self.catalog.collection(collection).await?;
+            match self.resolve_collection(&found) {
+                // It was re-indexed between the two: it is of a later generation by now.
+                Err(PipelineError::Moved) => {}
+                other => return other,
+            }
+        }
     }
 
     /// The pipeline of a collection. It is kept while the collection is as it was.
     pub(super) fn resolve_collection(&self, collection: &Collection) -> Result<Arc<Resolved>, PipelineError> {
         let installed = {
             let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = pipelines.resolved.get(&collection.id) {
+            if let Some(known) = pipelines.resolved.get(&collection.id)
+                && known.revision == collection.revision
+            {
                 return Ok(known.clone());
             }
             pipelines.installed
         };
         let pipeline = Pipeline::parse(collection.pipeline.clone())?;
-        let resolved = Arc::new(self.resolve(&collection.id, &collection.name, pipeline)?);
+        let key = index_key(&collection.id, collection.generation)?;
+        let lease = self.leases.take(&key).ok_or(PipelineError::Moved)?;
+        let resolved = Resolved {
+            key,
+            generation: collection.generation,
+            revision: collection.revision,
+            _lease: Some(lease),
+            ..self.resolve(&collection.id, &collection.name, pipeline)?
+        };
         check_model(collection, &resolved.lock.model)?;
+        let resolved = Arc::new(resolved);
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         // What was installed meanwhile may be another plugin than was found: this is good for one use.
-        if pipelines.installed == installed {
+        let newer = |known: &Arc<Resolved>| known.revision > collection.revision;
+        if pipelines.installed == installed && !pipelines.resolved.get(&collection.id).is_some_and(newer) {
             pipelines.resolved.insert(collection.id.clone(), resolved.clone());
         }
         Ok(resolved)
@@ -132,7 +157,10 @@ impl Engine {
         };
         Ok(Resolved {
             collection_id: collection_id.to_owned(),
-            key: CollectionKey::new(collection_id)?,
+            generation: 0,
+            revision: 0,
+            key: index_key(collection_id, 0)?,
+            _lease: None,
             collection: collection.to_owned(),
             pipeline,
             chunker,
@@ -361,7 +389,7 @@ fn locked_model(model: &ModelInfo) -> LockedModel {
 }
 
 /// How a plugin stands in a lock.
-fn locked(plugin: &Plugin) -> LockedPlugin {
+pub(super) fn locked(plugin: &Plugin) -> LockedPlugin {
     let manifest = plugin.manifest();
     LockedPlugin {
         name: manifest.name.clone(),

@@ -6,6 +6,7 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::fusion::{Scored, combine};
+use super::generation::text_id;
 use super::profile::Aim;
 use super::resolve::Resolved;
 use crate::catalog::Chunk;
@@ -90,6 +91,8 @@ fn spread(mut found: Vec<Located>, limit: usize) -> Vec<Located> {
 #[derive(Debug, Clone)]
 struct Located {
     document_id: String,
+    /// The generation of the text that it is a part of.
+    text_generation: u32,
     chunk: Chunk,
     relevance: f32,
 }
@@ -286,7 +289,8 @@ impl Engine {
             (SearchType::Hybrid, Some(question)) if asks_for_figure(&question.text) => FIGURES / (1.0 + aim.most()),
             _ => 0.0,
         };
-        timings.time("reading", self.read_chunks(ranked, wanted.limit, figures)).await
+        let reading = self.read_chunks(resolved.generation, ranked, wanted.limit, figures);
+        timings.time("reading", reading).await
     }
 
     /// What the question says of the documents.
@@ -311,21 +315,23 @@ impl Engine {
     /// live any more. A chunk that is full of figures gains up to `figures`.
     pub(super) async fn read_chunks(
         &self,
+        generation: u32,
         ranked: Vec<((String, u32), f32)>,
         limit: usize,
         figures: f32,
     ) -> Result<Passages, PipelineError> {
         let references: Vec<(String, u32)> = ranked.iter().map(|(reference, _)| reference.clone()).collect();
-        let located = self.catalog.chunks_by_refs(&references).await?;
-        let mut chunks: HashMap<(String, u32), Chunk> = located
+        let located = self.catalog.chunks_by_refs(generation, &references).await?;
+        let mut chunks: HashMap<(String, u32), (Chunk, u32)> = located
             .into_iter()
-            .map(|located| ((located.document_id, located.chunk.index), located.chunk))
+            .map(|located| ((located.document_id, located.chunk.index), (located.chunk, located.text_generation)))
             .collect();
         let located = ranked.into_iter().filter_map(|(reference, relevance)| {
-            let chunk = chunks.remove(&reference)?;
+            let (chunk, text_generation) = chunks.remove(&reference)?;
             let (document_id, _) = reference;
             Some(Located {
                 document_id,
+                text_generation,
                 chunk,
                 relevance,
             })
@@ -378,17 +384,18 @@ impl Engine {
     /// The chunks' texts, each with that of its context: one read for each document. A document that was deleted since
     /// it was found has none.
     async fn read_texts(&self, chunks: &[Located]) -> Result<HashMap<(String, u32), (Arc<str>, String)>, PipelineError> {
-        let mut wanted: BTreeMap<&str, Vec<&Chunk>> = BTreeMap::new();
+        let mut wanted: BTreeMap<(&str, u32), Vec<&Chunk>> = BTreeMap::new();
         for found in chunks {
-            wanted.entry(&found.document_id).or_default().push(&found.chunk);
+            let text = (found.document_id.as_str(), found.text_generation);
+            wanted.entry(text).or_default().push(&found.chunk);
         }
         let mut texts = HashMap::with_capacity(chunks.len());
-        for (document_id, chunks) in wanted {
+        for ((document_id, generation), chunks) in wanted {
             let spans: Vec<Span> = chunks
                 .iter()
                 .flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at]))
                 .collect();
-            let mut read = match self.files.read_spans(document_id, &spans).await {
+            let mut read = match self.files.read_spans(&text_id(document_id, generation), &spans).await {
                 Ok(read) => read.into_iter(),
                 Err(FileError::NotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),
@@ -622,6 +629,7 @@ mod tests {
         };
         Located {
             document_id: document.to_owned(),
+            text_generation: 0,
             chunk,
             relevance,
         }

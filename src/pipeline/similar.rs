@@ -84,7 +84,9 @@ impl Engine {
         // Read with the threshold applied and the offset not: one that is gone since must not leave a gap.
         let upto = (request.offset + request.limit) as usize;
         let spare = upto * 2;
-        let found = self.read_chunks(wanted.into_iter().take(spare).collect(), spare, 0.0).await?;
+        let found = self
+            .read_chunks(resolved.generation, wanted.into_iter().take(spare).collect(), spare, 0.0)
+            .await?;
         Ok(found
             .0
             .into_iter()

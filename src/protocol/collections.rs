@@ -129,6 +129,9 @@ pub struct CollectionInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = super::lock_schema)]
     pub lock: Option<Value>,
+    /// Its running or last re-index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reindex: Option<ReindexInfo>,
 }
 
 /// Answer of `GET /collections`.
@@ -156,11 +159,12 @@ pub struct CollectionPipeline {
 pub struct PipelineChanged {
     /// The collection.
     pub collection: String,
-    /// Whether another pipeline is in place now; false of a dry run, and where there was nothing to change.
+    /// Whether another pipeline is in place now; false of a dry run, where there was nothing to change, and while a re-index makes the
+    /// documents for it.
     pub changed: bool,
-    /// What it takes for the documents that are there: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    /// The most that it takes for any document that is there: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
     pub redo: String,
-    /// Documents for which that would have to be done.
+    /// Documents of which something has to be made again.
     pub documents_affected: u64,
     /// Chunks that they have now.
     pub chunks_affected: u64,
@@ -170,6 +174,55 @@ pub struct PipelineChanged {
     /// What it resolves to: plugin digests, model hash, numbers.
     #[schema(schema_with = super::lock_schema)]
     pub lock: Value,
+    /// The re-index that makes the documents for it, and then puts it in place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reindex: Option<ReindexInfo>,
+}
+
+/// A re-index: how it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ReindexInfo {
+    /// `running`, `success`, `failed` or `cancelled`.
+    pub status: String,
+    /// The most that it takes for any document: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    pub redo: String,
+    /// Share of the documents that are made, 0 to 1.
+    pub progress: f64,
+    /// Documents that can be found.
+    pub documents_total: u64,
+    /// Those of them that are made.
+    pub documents_done: u64,
+    /// Chunks in the new index.
+    pub chunks_done: u64,
+    /// Those of them whose vectors were copied, since their texts were embedded by the same model before.
+    pub chunks_reused: u64,
+    /// Why it failed: `code` and `message`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub error: Option<Value>,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC; absent while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}
+
+/// Answer of `POST /collections/{name}/reindex`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ReindexPlan {
+    /// The collection.
+    pub collection: String,
+    /// The most that it takes for any document: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    pub redo: String,
+    /// Documents of which something has to be made again.
+    pub documents_affected: u64,
+    /// Chunks that they have now.
+    pub chunks_affected: u64,
+    /// Documents by what each needs.
+    pub documents: std::collections::BTreeMap<String, u64>,
+    /// The re-index, where this is no dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reindex: Option<ReindexInfo>,
 }
 
 /// Answer of `POST /pipelines/validate`: it would run. One that would not is answered with an error that names the key.

@@ -22,7 +22,8 @@ pub use analyze::{AnalyzeRequest, AnalyzeResponse, PlannedSearch};
 pub use auth::{AuthError, AuthErrorData, Me};
 pub use collections::{
     CollectionEvent, CollectionInfo, CollectionList, CollectionMove, CollectionPipeline, CollectionPlace, CollectionStats,
-    CreateCollection, DeletedCollection, DocumentAdded, DocumentDeleted, MoveCollection, PipelineChanged, PipelineValid,
+    CreateCollection, DeletedCollection, DocumentAdded, DocumentDeleted, MoveCollection, PipelineChanged, PipelineValid, ReindexInfo,
+    ReindexPlan,
 };
 pub use config::{ConfigChanged, ConfigShown, Setting};
 pub use documents::{

@@ -349,6 +349,23 @@ async fn pipelines_are_shown_compared_checked_and_set() {
     let lock = run(&["show", "cli-pipeline", "--lock", "--json"]).await.json();
     assert_eq!(lock["plugins"]["citations"]["name"], "footnotes");
 
+    // Where documents have to be made again, it asks, and can be waited for.
+    api.ingest("cli-pipeline", &files::volume(63, 30)).await;
+    write("chunker.toml", "[chunker]\nplugin = \"sentences\"\n");
+    let err = run(&["set", "cli-pipeline", "chunker.toml"]).await.failed(2);
+    assert!(err.contains("re-chunk 1 document") && err.contains("--yes"), "{err}");
+    let out = run(&["set", "cli-pipeline", "chunker.toml", "--yes", "--wait"]).await.ok();
+    assert!(out.contains("is re-indexed"), "{out}");
+    let again = run(&["reindex", "cli-pipeline", "--redo", "re-chunk", "--yes", "--wait", "--json"])
+        .await
+        .json();
+    assert_eq!(
+        (&again["reindex"]["status"], &again["redo"]),
+        (&json!("success"), &json!("re-chunk")),
+        "{again}"
+    );
+    assert!(run(&["cancel", "cli-pipeline"]).await.failed(1).contains("CONFLICT"));
+
     write("wrong.json", r#"{ "chunker": { "plugin": "no-such" } }"#);
     for command in [
         &["validate", "wrong.json"][..],

@@ -40,6 +40,7 @@ mod plugins;
 mod qdrant;
 mod query;
 mod registry;
+mod reindex;
 mod repair;
 mod rest;
 mod scopes;

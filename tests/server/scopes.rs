@@ -128,6 +128,8 @@ fn table() -> Vec<Entry> {
             Some(json!({ "index": "embedded" })),
             ADMIN,
         ),
+        with("Reindex", Method::POST, "/collections/no-such/reindex", None, CONFIG),
+        with("Reindex", Method::DELETE, "/collections/no-such/reindex", None, CONFIG),
         get("PipelineSchema", "/pipelines/schema", Needs::Nothing),
         with("PipelineCheck", Method::POST, "/pipelines/validate", Some(json!({})), WRITE),
         get("CollectionPipeline", "/collections/no-such/pipeline", READ),

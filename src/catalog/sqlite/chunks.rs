@@ -5,13 +5,14 @@ use super::{SqliteCatalog, Write};
 use crate::catalog::{Chunk, LocatedChunk, Result, validate};
 use sqlx::{QueryBuilder, Row};
 
-/// Rows per statement: ten values each, well below SQLite's 32,766, and few enough statements.
+/// Rows per statement: twelve values each, well below SQLite's 32,766, and few enough statements.
 const ROWS: usize = 200;
 
-pub(super) async fn insert(tx: &mut Write, document_id: &str, made: &[Chunk]) -> Result<()> {
+/// Stores chunks of a generation, whose offsets are for the text of another or the same one.
+pub(super) async fn insert(tx: &mut Write, document_id: &str, (generation, text_generation): (u32, u32), made: &[Chunk]) -> Result<()> {
     for part in made.chunks(ROWS) {
         let mut query = QueryBuilder::new(
-            "INSERT INTO chunks (document_id, chunk_index, byte_start, byte_end, char_start, char_end,
+            "INSERT INTO chunks (document_id, generation, chunk_index, text_generation, byte_start, byte_end, char_start, char_end,
                                  page, section, context, attrs) ",
         );
         let mut texts = Vec::with_capacity(part.len());
@@ -21,7 +22,9 @@ pub(super) async fn insert(tx: &mut Write, document_id: &str, made: &[Chunk]) ->
         }
         query.push_values(texts, |mut row, (chunk, char_start, char_end, section, context, attrs)| {
             row.push_bind(document_id.to_owned())
+                .push_bind(i64::from(generation))
                 .push_bind(i64::from(chunk.index))
+                .push_bind(i64::from(text_generation))
                 .push_bind(i64::from(chunk.at.start))
                 .push_bind(i64::from(chunk.at.end))
                 .push_bind(char_start)
@@ -46,26 +49,49 @@ pub(super) async fn delete(tx: &mut Write, document_id: &str) -> Result<u64> {
     Ok(gone.rows_affected())
 }
 
-pub(super) async fn range(catalog: &SqliteCatalog, document_id: &str, from: u32, limit: u32) -> Result<Vec<Chunk>> {
-    validate::limit(limit, 10_000)?;
-    let found = sqlx::query("SELECT * FROM chunks WHERE document_id = ? AND chunk_index >= ? ORDER BY chunk_index LIMIT ?")
+/// Removes a document's chunks of one generation.
+pub(super) async fn delete_generation(tx: &mut Write, document_id: &str, generation: u32) -> Result<()> {
+    sqlx::query("DELETE FROM chunks WHERE document_id = ? AND generation = ?")
         .bind(document_id)
-        .bind(i64::from(from))
-        .bind(i64::from(limit))
-        .fetch_all(&catalog.reader)
+        .bind(i64::from(generation))
+        .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Removes a document's chunks of all generations but one.
+pub(super) async fn delete_others(tx: &mut Write, document_id: &str, generation: u32) -> Result<()> {
+    sqlx::query("DELETE FROM chunks WHERE document_id = ? AND generation <> ?")
+        .bind(document_id)
+        .bind(i64::from(generation))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn range(catalog: &SqliteCatalog, document_id: &str, generation: u32, from: u32, limit: u32) -> Result<Vec<Chunk>> {
+    validate::limit(limit, 10_000)?;
+    let found =
+        sqlx::query("SELECT * FROM chunks WHERE document_id = ? AND generation = ? AND chunk_index >= ? ORDER BY chunk_index LIMIT ?")
+            .bind(document_id)
+            .bind(i64::from(generation))
+            .bind(i64::from(from))
+            .bind(i64::from(limit))
+            .fetch_all(&catalog.reader)
+            .await?;
     found.iter().map(rows::chunk).collect()
 }
 
-pub(super) async fn by_refs(catalog: &SqliteCatalog, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>> {
+pub(super) async fn by_refs(catalog: &SqliteCatalog, generation: u32, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>> {
     // CROSS JOIN keeps SQLite to this order: the list first, then one look-up by key for each.
     let found = sqlx::query(
         "SELECT c.* FROM json_each(?) AS r
-         CROSS JOIN chunks c ON c.document_id = (r.value ->> 0) AND c.chunk_index = (r.value ->> 1)
+         CROSS JOIN chunks c ON c.document_id = (r.value ->> 0) AND c.generation = ? AND c.chunk_index = (r.value ->> 1)
          CROSS JOIN documents d ON d.id = c.document_id AND d.state = 'live'
          ORDER BY r.key",
     )
     .bind(rows::json(refs)?)
+    .bind(i64::from(generation))
     .fetch_all(&catalog.reader)
     .await?;
     found
@@ -73,6 +99,7 @@ pub(super) async fn by_refs(catalog: &SqliteCatalog, refs: &[(String, u32)]) -> 
         .map(|row| {
             Ok(LocatedChunk {
                 document_id: row.try_get("document_id")?,
+                text_generation: rows::count(row, "text_generation")?,
                 chunk: rows::chunk(row)?,
             })
         })

@@ -1,7 +1,7 @@
 //! Collections: their life, their pipelines, their counts.
 
 use super::rows::{self, count, now};
-use super::{SqliteCatalog, events};
+use super::{SqliteCatalog, events, generations};
 use crate::catalog::{CatalogError, Collection, CollectionStats, Event, IndexPlace, NewEvent, Result, validate};
 use serde_json::Value;
 use sqlx::Row;
@@ -69,12 +69,13 @@ pub(super) async fn set_pipeline(
     event: NewEvent,
 ) -> Result<Option<Event>> {
     let mut tx = catalog.write().await?;
-    let moved = sqlx::query("UPDATE collections SET pipeline = ?, pipeline_lock = ? WHERE id = ? AND state = 'live'")
-        .bind(rows::json(pipeline)?)
-        .bind(rows::json(lock)?)
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
+    let moved =
+        sqlx::query("UPDATE collections SET pipeline = ?, pipeline_lock = ?, revision = revision + 1 WHERE id = ? AND state = 'live'")
+            .bind(rows::json(pipeline)?)
+            .bind(rows::json(lock)?)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
     if moved.rows_affected() == 0 {
         return Ok(None);
     }
@@ -161,6 +162,7 @@ pub(super) async fn finish_delete(catalog: &SqliteCatalog, id: &str, event: NewE
         .bind(id)
         .execute(&mut *tx)
         .await?;
+    generations::forget(&mut tx, id).await?;
     events::forget_collection(&mut tx, id).await?;
     let event = events::append(catalog, &mut tx, id, None, event).await?;
     sqlx::query("DELETE FROM collections WHERE id = ?")

@@ -2,7 +2,7 @@
 
 use super::documents::select_document;
 use super::rows::{self, now};
-use super::{SqliteCatalog, chunks, events};
+use super::{SqliteCatalog, chunks, events, generations};
 use crate::catalog::{CatalogError, DeletionReceipt, DocumentRecord, DocumentState, Event, NewEvent, Result};
 
 pub(super) async fn begin(catalog: &SqliteCatalog, id: &str) -> Result<DocumentRecord> {
@@ -33,6 +33,8 @@ pub(super) async fn finish(catalog: &SqliteCatalog, id: &str, event: Option<NewE
         .await?;
     let Some(row) = row else { return Ok(None) };
     let document = rows::document(&row)?;
+    chunks::delete_others(&mut tx, id, document.generation).await?;
+    generations::forget_document(&mut tx, id).await?;
     let chunks = chunks::delete(&mut tx, id).await?;
     let uploads = sqlx::query("DELETE FROM uploads WHERE document_id = ?")
         .bind(id)

@@ -1,7 +1,7 @@
 //! Documents: creation, reading, listing, and the moves from `received` to `live` or `failed`.
 
 use super::rows::{self, count, now, to_db};
-use super::{SqliteCatalog, chunks, events, uploads};
+use super::{SqliteCatalog, chunks, events, generations, uploads};
 use crate::catalog::{
     CatalogError, Chunk, Creation, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, Event, Extracted, Listing, NewDocument,
     NewEvent, Result, validate,
@@ -25,18 +25,21 @@ pub(super) async fn create(catalog: &SqliteCatalog, new: NewDocument) -> Result<
     let id = format!("doc_{}", uuid::Uuid::now_v7().simple());
     let now = now()?;
     let mut tx = catalog.write().await?;
-    let live = sqlx::query("SELECT 1 FROM collections WHERE id = ? AND state = 'live'")
+    let live = sqlx::query("SELECT revision FROM collections WHERE id = ? AND state = 'live'")
         .bind(&new.collection_id)
         .fetch_optional(&mut *tx)
         .await?;
-    if live.is_none() {
+    let Some(live) = live else {
         return Err(CatalogError::CollectionNotFound(new.collection_id));
+    };
+    if count::<u64>(&live, "revision")? != new.revision {
+        return Err(CatalogError::Outdated);
     }
     // The unique index over (collection, bytes) decides, so that this is right however many write.
     let inserted = sqlx::query(
         "INSERT INTO documents (id, collection_id, filename, content_type, file_size, sha256, state,
-                                user_metadata, pipeline_lock, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?)
+                                user_metadata, pipeline_lock, created_at, updated_at, generation)
+         VALUES (?, ?, ?, ?, ?, ?, 'received', ?, ?, ?, ?, (SELECT generation FROM collections WHERE id = ?))
          ON CONFLICT (collection_id, sha256) WHERE state NOT IN ('failed', 'deleting') DO NOTHING",
     )
     .bind(&id)
@@ -49,6 +52,7 @@ pub(super) async fn create(catalog: &SqliteCatalog, new: NewDocument) -> Result<
     .bind(rows::json(&new.lock)?)
     .bind(&now)
     .bind(&now)
+    .bind(&new.collection_id)
     .execute(&mut *tx)
     .await?;
     if inserted.rows_affected() == 0 {
@@ -155,14 +159,16 @@ pub(super) async fn begin_attempt(catalog: &SqliteCatalog, id: &str) -> Result<O
 pub(super) async fn set_extracted(catalog: &SqliteCatalog, id: &str, found: &Extracted) -> Result<bool> {
     let moved = sqlx::query(
         "UPDATE documents SET state = 'extracted', metadata = ?, pages = ?, text_bytes = ?, text_chars = ?,
-                              updated_at = ? WHERE id = ? AND state = 'received'",
+                              pipeline_lock = ?, updated_at = ? WHERE id = ? AND state = 'received' AND generation = ?",
     )
     .bind(rows::json(&found.metadata)?)
     .bind(i64::from(found.pages))
     .bind(to_db(found.text_bytes)?)
     .bind(to_db(found.text_chars)?)
+    .bind(rows::json(&found.lock)?)
     .bind(now()?)
     .bind(id)
+    .bind(i64::from(found.generation))
     .execute(&catalog.writer)
     .await?;
     Ok(moved.rows_affected() > 0)
@@ -188,17 +194,16 @@ pub(super) async fn set_chunked(catalog: &SqliteCatalog, id: &str, made: &[Chunk
     let mut tx = catalog.write().await?;
     let moved = sqlx::query(
         "UPDATE documents SET state = 'chunked', chunks_total = ?, chunks_indexed = 0, updated_at = ?
-         WHERE id = ? AND state = 'extracted'",
+         WHERE id = ? AND state = 'extracted' RETURNING generation, text_generation",
     )
     .bind(i64::from(total))
     .bind(now()?)
     .bind(id)
-    .execute(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    if moved.rows_affected() == 0 {
-        return Ok(false);
-    }
-    chunks::insert(&mut tx, id, made).await?;
+    let Some(row) = moved else { return Ok(false) };
+    let generations = (count(&row, "generation")?, count(&row, "text_generation")?);
+    chunks::insert(&mut tx, id, generations, made).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -302,6 +307,7 @@ pub(super) async fn extract_again(catalog: &SqliteCatalog, id: &str) -> Result<b
         return Ok(false);
     }
     chunks::delete(&mut tx, id).await?;
+    generations::forget_document(&mut tx, id).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -6,12 +6,14 @@ mod collections;
 mod deletion;
 mod documents;
 mod events;
+mod generations;
 mod rows;
 mod uploads;
 
 use super::{
     Catalog, CatalogError, Chunk, Collection, CollectionStats, Creation, DeletionReceipt, DocumentQuery, DocumentRecord, DocumentState,
-    Event, Extracted, IndexPlace, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Result, Upload, UploadResult,
+    Event, Extracted, IndexPlace, Listing, LocatedChunk, NewDocument, NewEvent, NewReindex, NewUpload, Reindex, ReindexStatus, Remade,
+    RemadeState, Replay, Result, Swap, Upload, UploadResult,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -217,11 +219,57 @@ impl Catalog for SqliteCatalog {
         deletion::finish(self, id, event).await
     }
 
-    async fn chunks(&self, document_id: &str, from: u32, limit: u32) -> Result<Vec<Chunk>> {
-        chunks::range(self, document_id, from, limit).await
+    async fn begin_reindex(&self, collection_id: &str, new: &NewReindex, event: NewEvent) -> Result<(Reindex, Event)> {
+        generations::begin(self, collection_id, new, event).await
     }
-    async fn chunks_by_refs(&self, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>> {
-        chunks::by_refs(self, refs).await
+    async fn reindex(&self, collection_id: &str) -> Result<Option<Reindex>> {
+        generations::get(self, collection_id).await
+    }
+    async fn running_reindexes(&self) -> Result<Vec<Reindex>> {
+        generations::running(self).await
+    }
+    async fn set_reindex_lock(&self, collection_id: &str, generation: u32, lock: &Value) -> Result<bool> {
+        generations::set_lock(self, collection_id, generation, lock).await
+    }
+    async fn next_to_remake(&self, collection_id: &str, generation: u32, after: Option<&str>) -> Result<Option<DocumentRecord>> {
+        generations::next(self, collection_id, generation, after).await
+    }
+    async fn begin_remake(&self, new: &Remade) -> Result<Option<Remade>> {
+        generations::begin_remake(self, new).await
+    }
+    async fn save_remade(&self, remade: &Remade, chunks: Option<&[Chunk]>) -> Result<bool> {
+        generations::save_remade(self, remade, chunks).await
+    }
+    async fn remade_counts(&self, collection_id: &str) -> Result<Vec<(String, RemadeState, u32)>> {
+        generations::remade_counts(self, collection_id).await
+    }
+    async fn remade_text(&self, document_id: &str) -> Result<Option<u32>> {
+        generations::remade_text(self, document_id).await
+    }
+    async fn forget_remade(&self, document_id: &str, generation: u32) -> Result<()> {
+        generations::forget_remade(self, document_id, generation).await
+    }
+    async fn swap_generation(&self, collection_id: &str, generation: u32, events: Vec<NewEvent>) -> Result<Swap> {
+        generations::swap(self, collection_id, generation, events).await
+    }
+    async fn end_reindex(
+        &self,
+        reindex: &Reindex,
+        status: ReindexStatus,
+        error: Option<(&str, &str)>,
+        event: NewEvent,
+    ) -> Result<Option<Event>> {
+        generations::end(self, reindex, status, error, event).await
+    }
+    async fn sweep_generations(&self, collection_id: &str) -> Result<u64> {
+        generations::sweep(self, collection_id).await
+    }
+
+    async fn chunks(&self, document_id: &str, generation: u32, from: u32, limit: u32) -> Result<Vec<Chunk>> {
+        chunks::range(self, document_id, generation, from, limit).await
+    }
+    async fn chunks_by_refs(&self, generation: u32, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>> {
+        chunks::by_refs(self, generation, refs).await
     }
 
     async fn create_upload(&self, new: NewUpload) -> Result<Upload> {

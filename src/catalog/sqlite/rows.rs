@@ -1,8 +1,8 @@
 //! Rows to types and back: times, counts, JSON, words.
 
 use super::super::{
-    CatalogError, Chunk, Collection, CollectionState, DocumentError, DocumentRecord, DocumentState, Event, IndexPlace, Result, Upload,
-    UploadStatus,
+    CatalogError, Chunk, Collection, CollectionState, DocumentError, DocumentRecord, DocumentState, Event, IndexPlace, Reindex,
+    ReindexCounts, ReindexStatus, Remade, RemadeState, Result, Upload, UploadStatus,
 };
 use crate::document::Span;
 use serde::de::DeserializeOwned;
@@ -84,8 +84,60 @@ pub(super) fn collection(row: &SqliteRow) -> Result<Collection> {
             Some(place) => Some(IndexPlace::parse(place).ok_or_else(|| damaged("moving_to"))?),
             None => None,
         },
+        generation: count(row, "generation")?,
+        revision: count(row, "revision")?,
         created_at: at(row, "created_at")?,
     })
+}
+
+pub(super) fn reindex(row: &SqliteRow) -> Result<Reindex> {
+    let code = row.try_get::<Option<String>, _>("error_code")?;
+    let message = row.try_get::<Option<String>, _>("error_message")?;
+    Ok(Reindex {
+        collection_id: row.try_get("collection_id")?,
+        generation: count(row, "generation")?,
+        status: word(row, "status", ReindexStatus::parse)?,
+        redo: row.try_get("redo")?,
+        at_least: row.try_get("at_least")?,
+        pipeline: parsed(row, "pipeline")?,
+        lock: parsed(row, "pipeline_lock")?,
+        error: code.zip(message),
+        counts: reindex_counts(row)?,
+        started_at: at(row, "started_at")?,
+        updated_at: at(row, "updated_at")?,
+    })
+}
+
+pub(super) fn reindex_counts(row: &SqliteRow) -> Result<ReindexCounts> {
+    Ok(ReindexCounts {
+        documents_total: count(row, "documents_total")?,
+        documents_done: count(row, "documents_done")?,
+        chunks_done: count(row, "chunks_done")?,
+        chunks_reused: count(row, "chunks_reused")?,
+    })
+}
+
+pub(super) fn remade(row: &SqliteRow) -> Result<Remade> {
+    Ok(Remade {
+        document_id: row.try_get("document_id")?,
+        generation: count(row, "generation")?,
+        state: word(row, "state", RemadeState::parse)?,
+        text_generation: count(row, "text_generation")?,
+        metadata: parsed(row, "metadata")?,
+        pages: count(row, "pages")?,
+        text_bytes: count(row, "text_bytes")?,
+        text_chars: count(row, "text_chars")?,
+        chunks_total: count(row, "chunks_total")?,
+        chunks_indexed: count(row, "chunks_indexed")?,
+        chunks_reused: count(row, "chunks_reused")?,
+        attempts: count(row, "attempts")?,
+        lock: parsed(row, "pipeline_lock")?,
+    })
+}
+
+pub(super) fn remade_count(row: &SqliteRow) -> Result<(String, RemadeState, u32)> {
+    let state = word(row, "state", RemadeState::parse)?;
+    Ok((row.try_get("document_id")?, state, count(row, "chunks_indexed")?))
 }
 
 /// A row of `select_document!`.
@@ -117,6 +169,8 @@ pub(super) fn document(row: &SqliteRow) -> Result<DocumentRecord> {
         chunks_indexed: count(row, "chunks_indexed")?,
         attempts: count(row, "attempts")?,
         lock: parsed(row, "pipeline_lock")?,
+        generation: count(row, "generation")?,
+        text_generation: count(row, "text_generation")?,
         created_at: at(row, "created_at")?,
         updated_at: at(row, "updated_at")?,
         processed_at: at_option(row, "processed_at")?,

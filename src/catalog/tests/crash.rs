@@ -36,7 +36,7 @@ async fn work_is_taken_up_where_it_stopped_oldest_first() {
             (fourth.as_str(), DocumentState::Received, 0, 0)
         ]
     );
-    assert_eq!(place.chunks(&second, 32, 100).await.unwrap(), chunks(50)[32..]);
+    assert_eq!(place.chunks(&second, 0, 32, 100).await.unwrap(), chunks(50)[32..]);
     assert_eq!(place.begin_attempt(&second).await.unwrap(), Some(2));
 }
 
@@ -82,12 +82,12 @@ async fn a_killed_writer_loses_nothing_it_acknowledged() {
     for (n, id) in &acknowledged {
         let document = place.document(id).await.unwrap();
         assert_eq!((document.state, document.sha256), (DocumentState::Live, digest(*n)));
-        assert_eq!(place.chunks(id, 0, 10).await.unwrap(), chunks(5));
+        assert_eq!(place.chunks(id, 0, 0, 10).await.unwrap(), chunks(5));
     }
     // What was under way is whole as well: a document has its chunks exactly from `chunked` on.
     for document in place.unfinished().await.unwrap() {
         let expected = if document.chunks_total == 0 { Vec::new() } else { chunks(5) };
-        assert_eq!(place.chunks(&document.id, 0, 10).await.unwrap(), expected);
+        assert_eq!(place.chunks(&document.id, 0, 0, 10).await.unwrap(), expected);
     }
     let told = place.events_since(0, None, 1000).await.unwrap().events;
     let stats = place.stats(&papers.id).await.unwrap();

@@ -12,7 +12,16 @@ async fn everything(place: &Place) -> String {
         .await
         .unwrap();
     let mut all = String::new();
-    for table in ["collections", "documents", "chunks", "uploads", "events", "event_horizons"] {
+    for table in [
+        "collections",
+        "documents",
+        "chunks",
+        "uploads",
+        "events",
+        "event_horizons",
+        "reindexes",
+        "remade_documents",
+    ] {
         let query = sqlx::AssertSqlSafe(format!("SELECT * FROM {table}"));
         for row in sqlx::query(query).fetch_all(&mut db).await.unwrap() {
             for column in 0..row.len() {
@@ -56,7 +65,7 @@ async fn a_deleted_document_is_hidden_at_once_and_gone_at_last() {
 
     assert_eq!(place.begin_delete(&id).await.unwrap().id, id);
     assert_eq!(place.begin_delete(&id).await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
-    assert!(place.chunks_by_refs(&[(id.clone(), 0)]).await.unwrap().is_empty());
+    assert!(place.chunks_by_refs(0, &[(id.clone(), 0)]).await.unwrap().is_empty());
     assert!(place.live_documents(std::slice::from_ref(&id)).await.unwrap().is_empty());
     assert_eq!(place.list_documents(&DocumentQuery::default()).await.unwrap().total, 1);
     assert_eq!(place.stats(&papers.id).await.unwrap().documents, 1);

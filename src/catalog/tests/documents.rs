@@ -107,9 +107,9 @@ async fn a_document_keeps_what_each_step_found() {
     assert_eq!(made.metadata.get("title").map(String::as_str), Some("Übersicht"));
     assert_eq!(made.processing_seconds, Some(1.5));
     assert!(made.processed_at.is_some_and(|at| at >= made.created_at));
-    assert_eq!(place.chunks(&made.id, 0, 1000).await.unwrap(), chunks(401));
-    assert_eq!(place.chunks(&made.id, 399, 1000).await.unwrap(), chunks(401)[399..]);
-    assert_eq!(place.chunks(&made.id, 1, 2).await.unwrap(), chunks(401)[1..3]);
+    assert_eq!(place.chunks(&made.id, 0, 0, 1000).await.unwrap(), chunks(401));
+    assert_eq!(place.chunks(&made.id, 0, 399, 1000).await.unwrap(), chunks(401)[399..]);
+    assert_eq!(place.chunks(&made.id, 0, 1, 2).await.unwrap(), chunks(401)[1..3]);
 
     let again = place.document(&document.id).await.unwrap();
     assert_eq!(again, *document);
@@ -264,7 +264,7 @@ async fn a_failure_keeps_its_reason_and_nothing_else() {
     let error = document.error.unwrap();
     assert_eq!((error.stage, error.code.as_str()), (DocumentState::Chunked, "PLUGIN_ERROR"));
     assert_eq!(error.message, "the plugin trapped");
-    assert!(place.chunks(&id, 0, 10).await.unwrap().is_empty());
+    assert!(place.chunks(&id, 0, 0, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -306,11 +306,11 @@ async fn counts_are_exact_and_only_live_chunks_are_found() {
         (a.id.clone(), 3),
         (b.id.clone(), 0),
     ];
-    let located = place.chunks_by_refs(&refs).await.unwrap();
+    let located = place.chunks_by_refs(0, &refs).await.unwrap();
     let got: Vec<_> = located.iter().map(|c| (c.document_id.clone(), c.chunk.index)).collect();
     assert_eq!(got, [refs[0].clone(), refs[2].clone(), refs[4].clone()]);
     assert_eq!(located[0].chunk, chunks(4)[3]);
-    assert!(place.chunks_by_refs(&[]).await.unwrap().is_empty());
+    assert!(place.chunks_by_refs(0, &[]).await.unwrap().is_empty());
 
     let ids = [half, a.id.clone(), "doc_none".to_owned(), failed];
     assert_eq!(place.live_documents(&ids).await.unwrap(), [a]);

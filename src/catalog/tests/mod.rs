@@ -4,6 +4,7 @@ mod crash;
 mod deletion;
 mod documents;
 mod events;
+mod generations;
 mod listing;
 mod uploads;
 
@@ -93,6 +94,7 @@ fn file(collection: &Collection, n: u64) -> NewDocument {
         sha256: digest(n),
         user_metadata: serde_json::Map::new(),
         lock: json!({"digest": "d1"}),
+        revision: collection.revision,
     }
 }
 
@@ -124,6 +126,8 @@ fn found() -> Extracted {
         pages: 3,
         text_bytes: 500,
         text_chars: 490,
+        generation: 0,
+        lock: json!({"digest": "d1"}),
     }
 }
 

@@ -6,6 +6,7 @@ use super::documents::to_the_end;
 use super::respond::{Failure, Reply, json};
 use crate::auth::Scope;
 use crate::index::Place;
+use crate::pipeline::Redo;
 use crate::protocol::{ApiError, CreateCollection, MoveCollection};
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -53,7 +54,44 @@ pub(super) async fn set_pipeline(call: &mut Call, name: String) -> Result<Reply,
     let pipeline: Value = body::json(call).await?;
     let engine = call.shared.engine.clone();
     let work = async move { engine.set_pipeline(&name, pipeline, dry_run.unwrap_or(false)).await };
-    Ok(json(StatusCode::OK, &to_the_end(work).await?))
+    let answer = to_the_end(work).await?;
+    let status = match answer.reindex {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::OK,
+    };
+    Ok(json(status, &answer))
+}
+
+/// Parameters of `POST /collections/{name}/reindex`.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct ReindexParams {
+    /// Only tell what it would take.
+    dry_run: Option<bool>,
+    /// Do this for every document, whatever else it needs: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    #[param(inline)]
+    redo: Option<Redo>,
+}
+
+/// `POST /collections/{name}/reindex?redo=&dry_run=`.
+pub(super) async fn reindex(call: &Call, name: String) -> Result<Reply, Failure> {
+    let ReindexParams { dry_run, redo } = call.params()?;
+    call.subject.require_in(Scope::Config, &name)?;
+    let engine = call.shared.engine.clone();
+    let work = async move { engine.reindex(&name, redo.unwrap_or_default(), dry_run.unwrap_or(false)).await };
+    let answer = to_the_end(work).await?;
+    let status = match answer.reindex {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::OK,
+    };
+    Ok(json(status, &answer))
+}
+
+/// `DELETE /collections/{name}/reindex`.
+pub(super) async fn cancel_reindex(call: &Call, name: String) -> Result<Reply, Failure> {
+    call.subject.require_in(Scope::Config, &name)?;
+    let engine = call.shared.engine.clone();
+    let stopped = to_the_end(async move { engine.cancel_reindex(&name).await }).await?;
+    Ok(json(StatusCode::OK, &stopped))
 }
 
 /// `GET /pipelines/schema`.

@@ -8,10 +8,10 @@ use crate::protocol::{
     CollectionPipeline, CollectionPlace, Complete, ConfigChanged, ConfigShown, CreateCollection, DeletedCollection, DeletedDocument,
     DocumentDetail, DocumentList, EmbeddingRequest, EmbeddingResponse, ErrorData, Me, ModelInfo, ModelList, MoveCollection,
     PipelineChanged, PipelineValid, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, QueryOptions, Readiness,
-    SearchRequest, SearchResponse, ServerStatus, SimilarRequest, SimilarResponse, Status, Token, TryPlugin, TryResult, UploadAccepted,
-    UploadInfo, UploadResponse,
+    ReindexInfo, ReindexPlan, SearchRequest, SearchResponse, ServerStatus, SimilarRequest, SimilarResponse, Status, Token, TryPlugin,
+    TryResult, UploadAccepted, UploadInfo, UploadResponse,
 };
-use crate::server::http::collections::{DeleteParams, PipelineParams};
+use crate::server::http::collections::{DeleteParams, PipelineParams, ReindexParams};
 use crate::server::http::documents::{ChunkParams, TextParams};
 use crate::server::http::file::FileParams;
 use crate::server::http::metrics::MetricsParams;
@@ -327,13 +327,43 @@ fn collections(s: &mut Schemas, all: &mut Vec<Operation>) {
     all.push(
         Op::new(s, Put, "/collections/{name}/pipeline", COLLECTIONS, "Put another pipeline in place")
             .says(
-                "All of it is checked before anything changes. What is left out takes the default. Where documents that are there would \
-                 have to be made again, nothing changes, and the answer is 409; `dry_run=true` tells before.",
+                "All of it is checked before anything changes. What is left out takes the default. Where documents that are there have to \
+                 be made again, a re-index does that in the background, and then puts it in place: the answer is 202. `dry_run=true` \
+                 tells before. While a collection is re-indexed, another pipeline is refused with 409.",
             )
             .needs(Some(Scope::Config))
             .query::<PipelineParams>()
             .takes::<Pipeline>()
             .gives::<PipelineChanged>(200, "The pipeline that holds, or would hold.")
+            .gives::<PipelineChanged>(202, "The pipeline that will hold, once the re-index is done.")
+            .errors(&[409])
+            .end(),
+    );
+    all.push(
+        Op::new(
+            s,
+            Post,
+            "/collections/{name}/reindex",
+            COLLECTIONS,
+            "Make the documents of a collection again",
+        )
+        .says(
+            "By its pipeline and what is installed now, in the background; queries see the old index until the new one is whole. Each \
+                 document has made again what its lock says it needs, or what `redo` asks for. `GET /collections/{name}/info` and \
+                 `/ws/collections` tell how far it is.",
+        )
+        .needs(Some(Scope::Config))
+        .query::<ReindexParams>()
+        .gives::<ReindexPlan>(202, "It has begun.")
+        .gives::<ReindexPlan>(200, "What it would take.")
+        .errors(&[409])
+        .end(),
+    );
+    all.push(
+        Op::new(s, Delete, "/collections/{name}/reindex", COLLECTIONS, "Stop a re-index")
+            .says("The collection stays as it was.")
+            .needs(Some(Scope::Config))
+            .gives::<ReindexInfo>(200, "How it ended.")
             .errors(&[409])
             .end(),
     );
