@@ -1077,4 +1077,56 @@ mod tests {
         assert!(Cli::try_parse_from(["ibid", "ask"]).is_err());
         assert!(Cli::try_parse_from(["ibid", "ask", "-n", "101", "x"]).is_err());
     }
+
+    /// What a shell makes of a line: words, without quotes, comments, variables before the command, and what redirects.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for character in line.chars() {
+            match (quote, character) {
+                (Some(open), _) if open == character => quote = None,
+                (None, '"' | '\'') => {
+                    quote = Some(character);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                (None, '#') if word.is_none() => break,
+                (None, '|' | '>' | '<' | ';' | '&') => break,
+                _ => word.get_or_insert_default().push(character),
+            }
+        }
+        words.extend(word);
+        let variables = words.iter().take_while(|word| word.contains('=') && !word.starts_with('-')).count();
+        words.split_off(variables)
+    }
+
+    #[test]
+    fn commands_on_the_pages_are_commands() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut pages = vec![root.join("README.md")];
+        pages.extend(
+            std::fs::read_dir(root.join("docs"))
+                .expect("docs")
+                .map(|entry| entry.expect("an entry").path()),
+        );
+        let mut seen = 0;
+        for page in pages
+            .iter()
+            .filter(|page| page.extension().is_some_and(|extension| extension == "md"))
+        {
+            let text = std::fs::read_to_string(page).expect("a page");
+            let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+            for line in blocks.flat_map(str::lines) {
+                let words = words(line);
+                let name = words.first().map(String::as_str).unwrap_or_default();
+                if !matches!(name, "ibid" | "target/release/ibid") {
+                    continue;
+                }
+                seen += 1;
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{}: {line}\n{error}", page.display());
+                }
+            }
+        }
+        assert!(seen > 20, "{seen} commands");
+    }
 }

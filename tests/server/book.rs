@@ -2,6 +2,7 @@
 
 use crate::support::Server;
 use crate::support::process::{binary, program};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,33 @@ async fn five_minutes_work_as_they_stand() {
     let (out, err) = run(&server, script).await;
     assert!(out.contains("12 euros") && out.contains("[1] handbook.md: “"), "{out}\n{err}");
     assert!(out.contains("\"citations\"") && out.contains("duplicate"), "{out}\n{err}");
+}
+
+/// The commands below a heading of a page.
+fn below(page: &str, heading: &str) -> String {
+    let (_, rest) = page
+        .split_once(&format!("\n## {heading}\n"))
+        .unwrap_or_else(|| panic!("no heading {heading}"));
+    commands(rest.split("\n## ").next().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn keys_pipelines_and_language_models_are_set_up_as_their_pages_say() {
+    let server = Server::start("book-pages", &["llm.base_url=http://127.0.0.1:9/v1", "llm.model=none"]);
+    let keys = below(&page("authentication.md"), "API keys");
+    let (out, err) = run(&server, format!("export IBID_DATA_DIR={}\n{keys}", server.data_dir().display())).await;
+    assert!(out.contains("ibid_") && out.contains("website"), "{out}\n{err}");
+
+    server.api().post("/collections", json!({ "name": "papers" })).await.expect(201);
+    let pipelines = below(&page("pipelines.md"), "From the command line");
+    assert!(pipelines.contains("ibid pipeline set papers"), "{pipelines}");
+    run(&server, pipelines).await;
+
+    let models = commands(&page("llm.md"));
+    assert!(models.contains("contracts"), "{models}");
+    run(&server, models).await;
+    let shown = server.api().get("/collections/contracts/pipeline").await.expect(200);
+    assert_eq!(shown["pipeline"]["generator"]["model"], "qwen3:8b");
 }
 
 #[test]
