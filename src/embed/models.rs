@@ -52,8 +52,23 @@ pub struct Models {
     shared: Arc<Shared>,
 }
 
-/// What is loaded: a model by its name, in a precision.
-type Key = (String, Precision);
+/// What is loaded: a model in a precision. One that was replaced under its name is another model.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    name: String,
+    precision: Precision,
+    model_sha256: String,
+}
+
+impl Key {
+    fn of(info: &ModelInfo, precision: Precision) -> Self {
+        Self {
+            name: info.name.clone(),
+            precision,
+            model_sha256: info.model_sha256.clone(),
+        }
+    }
+}
 
 /// A model that is there, or that its loader will put there.
 type Loaded = watch::Receiver<Option<Result<Embedder, EmbedError>>>;
@@ -99,7 +114,7 @@ impl Models {
     pub fn open(runtime: Runtime, directory: &Path, default: &str, settings: ModelsSettings) -> Result<Self, EmbedError> {
         let counters = Arc::new(Counters::default());
         let embedder = Embedder::open_counted(&runtime, &directory.join(default), settings.embedder.clone(), Arc::clone(&counters))?;
-        let key = (embedder.info().name.clone(), embedder.placement().precision);
+        let key = Key::of(embedder.info(), embedder.placement().precision);
         Ok(Self {
             shared: Arc::new(Shared {
                 runtime,
@@ -126,7 +141,7 @@ impl Models {
     /// [`EmbedError::ModelUnknown`], or a description that cannot be used.
     pub fn find(&self, name: &str, precision: Option<Precision>) -> Result<Model, EmbedError> {
         let shared = &self.shared;
-        let info = if name.is_empty() || name == shared.default_key.0 {
+        let info = if name.is_empty() || name == shared.default_key.name {
             shared.default.info().clone()
         } else {
             self.describe(name)?
@@ -145,7 +160,7 @@ impl Models {
         };
         Ok(Model {
             models: self.clone(),
-            key: (info.name.clone(), precision),
+            key: Key::of(&info, precision),
             info: Arc::new(info),
         })
     }
@@ -198,7 +213,8 @@ impl Models {
     pub fn loaded(&self) -> Vec<(String, Precision)> {
         let slots = self.slots();
         let others = slots.iter().flat_map(BTreeMap::keys).cloned();
-        [self.shared.default_key.clone()].into_iter().chain(others).collect()
+        let all = [self.shared.default_key.clone()].into_iter().chain(others);
+        all.map(|key| (key.name, key.precision)).collect()
     }
 
     /// Totals of all models so far, and what waits now for any of them.
@@ -220,13 +236,13 @@ impl Models {
         let mut unloaded = Vec::new();
         let after = self.shared.settings.unload_after;
         if let Some(slots) = self.slots().as_mut() {
-            slots.retain(|(name, _), slot| {
+            slots.retain(|key, slot| {
                 if !slot.is_idle() {
                     slot.used = slot.used.max(now);
                 }
                 let stays = now.saturating_duration_since(slot.used) < after;
                 if !stays {
-                    unloaded.push(name.clone());
+                    unloaded.push(key.name.clone());
                 }
                 stays
             });
@@ -301,14 +317,14 @@ impl Models {
         let Some(oldest) = oldest else {
             return Err(EmbedError::TooManyModels { most });
         };
-        tracing::info!(model = oldest.0, "a model is unloaded: another one needs its place");
+        tracing::info!(model = oldest.name, "a model is unloaded: another one needs its place");
         slots.remove(&oldest);
         Ok(())
     }
 
     async fn load_into(self, key: Key, sender: watch::Sender<Option<Result<Embedder, EmbedError>>>) {
         let shared = Arc::clone(&self.shared);
-        let (name, precision) = key.clone();
+        let (name, precision) = (key.name.clone(), key.precision);
         let opened = tokio::task::spawn_blocking(move || {
             let settings = EmbedderSettings {
                 precision,
@@ -324,7 +340,7 @@ impl Models {
         let opened = opened.await.unwrap_or_else(|error| Err(EmbedError::compute(error)));
         match &opened {
             Ok(embedder) => {
-                let (model, placement) = (&key.0, embedder.placement());
+                let (model, placement) = (&key.name, embedder.placement());
                 tracing::info!(
                     model,
                     device = placement.device,
@@ -333,7 +349,7 @@ impl Models {
                 );
             }
             Err(error) => {
-                tracing::warn!(model = key.0, %error, "a model could not be loaded");
+                tracing::warn!(model = key.name, %error, "a model could not be loaded");
                 // The next one who asks tries again.
                 if let Some(slots) = self.slots().as_mut() {
                     slots.remove(&key);
@@ -363,7 +379,7 @@ impl Model {
     /// The precision that it is run in.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.key.1
+        self.key.precision
     }
 
     /// The model, loaded if it was not. It stays loaded at least as long as what is returned.
@@ -526,7 +542,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_is_unknown_and_what_was_exchanged_is_noticed() {
-        let (directory, models) = models(2);
+        let (directory, models) = models(3);
         for name in ["four", "..", "one/../two", "/etc", "a\0b"] {
             let error = models.find(name, None).err().expect("no such model");
             assert!(matches!(error, EmbedError::ModelUnknown { .. }), "{name}: {error}");
@@ -541,7 +557,11 @@ mod tests {
         convert::convert(other.path(), &directory.path().join("one"), &Options::default()).expect("a model");
         let error = found.embedder().await.expect_err("other weights");
         assert!(matches!(error, EmbedError::ModelChanged { .. }), "{error}");
-        load(&models, "one").await.expect("who finds it now gets what is there");
+        let held = load(&models, "one").await.expect("who finds it now gets what is there");
+        other.set_weight("embeddings.LayerNorm.bias", 0.25);
+        convert::convert(other.path(), &directory.path().join("one"), &Options::default()).expect("a model");
+        let new = load(&models, "one").await.expect("also while another one of its name is in use");
+        assert!(!new.is_same(&held));
     }
 
     #[tokio::test]
