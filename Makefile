@@ -21,7 +21,7 @@ PLUGINS := text markdown html pdf docx recursive structure sentences semantic ru
 # compile; without any optimisation their property tests are slow to run.
 PLUGIN_TESTS := CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=target/plugins
 
-.PHONY: help run setup gpu bench build tools test-tools parts test test-plugins lint format install uninstall clean
+.PHONY: help run setup gpu bench screenshots build tools test-tools parts test test-plugins lint format install uninstall clean
 
 help: ## list the targets
 	@echo "make run      fetch, build and serve on $(LISTEN); the first time takes a while, the next ones seconds"
@@ -65,6 +65,12 @@ build: tools ## compile the program
 parts:
 	@$(IBID) model convert $(SHARE)/sources/$(MODEL) $(SHARE)/models/$(MODEL)
 	@$(IBID) plugin build $(PLUGINS:%=plugins/%) --out $(SHARE)/plugins --target-dir target/wasm
+
+# The browser test takes them on its way, so that they show what is.
+screenshots: test-tools setup ## the pictures of the page in docs/images/
+	@mkdir -p docs/images
+	@IBID_SHOTS="$(CURDIR)/docs/images" cargo test --release --locked --test server -- page::in_a_browser
+	@rm -f docs/images/failure.png
 
 # What must be on the machine.
 tools:

@@ -9,11 +9,10 @@ const [url, token, file] = process.argv.slice(2);
 /** Bytes a second that the slow connection carries: enough pieces of the file are under way for one to be lost. */
 const SLOW = 4 << 20;
 
-await inBrowser(url, async ({ page, context, expected, shot, accessible, go }) => {
+await inBrowser(url, async ({ page, context, expected, accessible, go }) => {
   const login = page.locator("#login");
   await see(login);
   await accessible("who are you");
-  await shot("login");
   await login.getByLabel("Token or API key").fill("wrong-token");
   await page.keyboard.press("Enter");
   await see(login.getByText(/does not take|not valid|invalid/i));
@@ -63,7 +62,6 @@ await inBrowser(url, async ({ page, context, expected, shot, accessible, go }) =
   await go("Ask");
   console.log("away");
   await see(page.getByText("The server cannot be reached."));
-  await shot("away");
   console.log("back");
   await see(page.locator(".toast", { hasText: "The server is back." }));
   assert.ok(await page.locator("#banner").isHidden());

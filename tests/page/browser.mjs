@@ -36,7 +36,14 @@ export async function inBrowser(url, script) {
     wrong,
     /** Errors that are meant to come: they are no longer wrong. */
     expected: (...words) => wrong.splice(0, wrong.length, ...wrong.filter((text) => !words.some((word) => text.includes(word)))),
-    shot: async (name) => shots && (await page.screenshot({ path: `${shots}/${name}.png` })),
+    shot: async (name) => {
+      if (!shots) return;
+      await page.evaluate(() => {
+        scrollTo(0, 0);
+        document.getElementById("toasts").replaceChildren();
+      });
+      await page.screenshot({ path: `${shots}/${name}.png` });
+    },
     accessible: (where) => accessible(context, page, where),
     go: async (section) => {
       await page.getByRole("navigation").getByRole("link", { name: section }).click();

@@ -2,6 +2,7 @@
 
 use crate::support::tokens::{SECRET, token};
 use crate::support::{Server, files, within};
+use ibid::plugin::author::{self, BuildOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -31,6 +32,19 @@ async fn driver() -> PathBuf {
     home
 }
 
+/// The component of `examples/plugins/subtitles`, built.
+fn subtitles() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let options = BuildOptions {
+        out: Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-plugin"),
+        target_dir: Some(root.join("target/wasm")),
+        install: true,
+        report: &|line| eprintln!("{line}"),
+    };
+    let built = author::build(&[root.join("examples/plugins/subtitles")], &options).unwrap_or_else(|error| panic!("{error}"));
+    built.into_iter().next().unwrap().path
+}
+
 #[tokio::test]
 async fn in_a_browser() {
     let home = driver().await;
@@ -44,9 +58,11 @@ async fn in_a_browser() {
     .unwrap();
     let pdf = documents.path().join("report.pdf");
     std::fs::write(&pdf, files::report("report.pdf").bytes).unwrap();
+    let plugin = tokio::task::spawn_blocking(subtitles).await.unwrap();
     let run = Command::new("node")
         .arg("page.mjs")
         .arg(server.url())
+        .arg(plugin)
         .args([&notes, &pdf])
         .current_dir(&home)
         .stdin(Stdio::null())

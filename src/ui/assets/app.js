@@ -51,7 +51,7 @@ changes.addEventListener("message", ({ detail }) => {
     const known = app.list.find(({ name }) => name === detail.collection);
     if (known) Object.assign(known, detail.data);
     else refresh();
-  } else if (detail.type !== "document_added" && detail.type !== "document_deleted") {
+  } else if (!["document_added", "document_deleted", "reindex_progress"].includes(detail.type)) {
     refresh();
   }
   app.dispatchEvent(new CustomEvent("event", { detail }));

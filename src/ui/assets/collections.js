@@ -34,10 +34,12 @@ export function show(view) {
       if (cards.children[at] !== element) cards.insertBefore(element, cards.children[at] ?? null);
     });
   };
-  const moved = ({ detail }) => {
-    if (detail.type !== "collection_stats") return;
-    const stats = cards.querySelector(`[data-collection="${CSS.escape(detail.collection)}"] .stats`);
-    stats?.replaceWith(statistics(detail.data));
+  const moved = ({ detail: { type, collection, data } }) => {
+    const element = known.get(collection);
+    if (!element) return;
+    if (type === "collection_stats") element.querySelector(".stats").replaceWith(statistics(data));
+    if (["reindex_started", "reindex_progress", "reindex_complete"].includes(type)) element.querySelector(".reindex").replaceWith(reindexing(collection, data));
+    if (type === "pipeline_changed" || type === "reindex_complete") element.dispatchEvent(new Event("pipeline"));
   };
   app.addEventListener("collections", draw);
   app.addEventListener("event", moved);
@@ -63,9 +65,12 @@ function card(collection) {
     pipeline.replaceChildren(...stages(shown.pipeline), h("div", { class: "actions" }, edit));
   };
   const details = h("details", { ontoggle: () => details.open && pipeline.childElementCount === 0 && load() }, h("summary", {}, "Pipeline"), pipeline);
-  return h("section", { class: "card", "data-collection": name, "aria-label": `Collection ${name}` },
+  // A form that is being filled in is left alone.
+  const changed = () => details.open && !pipeline.querySelector("form") && load();
+  return h("section", { class: "card", "data-collection": name, "aria-label": `Collection ${name}`, onpipeline: changed },
     h("h2", {}, name),
     statistics(collection),
+    reindexing(name, collection.reindex),
     details,
     h("div", { class: "actions" },
       h("button", { type: "button", onclick: () => {
@@ -77,6 +82,22 @@ function card(collection) {
         location.hash = "#/documents";
       } }, "Its documents"),
       h("button", { type: "button", class: "quiet", "aria-label": `Delete the collection ${name}`, onclick: () => remove(name) }, "Delete")));
+}
+
+/** A re-index that runs, with its progress, or why the last one failed. */
+function reindexing(name, reindex) {
+  const box = h("div", { class: "reindex", role: "status" });
+  if (reindex?.status === "running") {
+    const { progress, documents_done: done, documents_total: total, chunks_reused: reused } = reindex;
+    box.append(
+      h("p", {}, `Making its documents anew: ${count(done ?? 0)} of ${count(total ?? 0)}${reused > 0 ? `, ${plural(reused, "vector")} kept` : ""}. Questions see what was there.`),
+      h("progress", { max: "1", value: progress ?? 0, "aria-label": `Re-index of ${name}` }),
+      h("button", { type: "button", class: "quiet", "aria-label": `Stop the re-index of ${name}`, onclick: () =>
+        api(`/collections/${encodeURIComponent(name)}/reindex`, { method: "DELETE" }).catch((error) => toast(error.message, "error")) }, "Stop"));
+  } else if (reindex?.status === "failed") {
+    box.append(h("p", { class: "error" }, `Its documents could not be made anew, and are as they were: ${reindex.error?.message ?? "see the server's log"}`));
+  }
+  return box;
 }
 
 function statistics({ total_documents: documents, total_chunks: chunks, storage_size_mb: megabytes, last_updated: updated }) {
