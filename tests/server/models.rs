@@ -122,7 +122,14 @@ async fn each_collection_has_the_model_that_its_pipeline_names() {
     let tried = put(json!({ "embedder": { "model": "sixteen" } }), "?dry_run=true")
         .await
         .expect(200);
-    assert_eq!(tried["redo"], "re-embed");
+    // The chunker counts in the model's tokens.
+    assert_eq!(tried["redo"], "re-chunk");
+    let mut events = server.socket("/ws/collections").await;
+    put(json!({ "embedder": { "model": "sixteen" } }), "").await.expect(202);
+    let told = events.receive_until(|event| event["type"] == "reindex_complete").await;
+    assert_eq!(told.last().expect("an end")["data"]["status"], "success", "{told:?}");
+    assert_eq!(stored(&api, "eights").await, 16);
+    search(&api, "eights").await.expect(200);
 
     // Where nothing is stored yet, another model needs nothing made again.
     make(&api, "empty", json!({ "model": "eight" })).await;

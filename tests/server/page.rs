@@ -8,9 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 /// The browser's driver, installed once for all runs by npm in the versions of its lock file.
 async fn driver() -> PathBuf {
+    static DRIVER: OnceCell<PathBuf> = OnceCell::const_new();
+    DRIVER.get_or_init(install).await.clone()
+}
+
+async fn install() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&home).unwrap();
