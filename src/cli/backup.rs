@@ -5,14 +5,13 @@
 use super::args::{BackupArgs, RestoreArgs};
 use super::client::Client;
 use super::{CliError, console, tools};
-use crate::pipeline::{BACKUP_MANIFEST, BackupEntry, inside_backup, read_backup_manifest, restore};
+use crate::pipeline::{BACKUP_MANIFEST, BackupEntry, copy_hashed, inside_backup, read_backup_manifest, restore};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use tokio::sync::mpsc;
@@ -220,18 +219,7 @@ fn write(from: &mut impl Read, path: &Path) -> Result<(u64, String), CliError> {
         .mode(0o600)
         .open(path)
         .map_err(at(path))?;
-    let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; 64 << 10], 0_u64);
-    loop {
-        let part = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => buffer.get(..n).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(at(path)(error)),
-        };
-        hasher.update(part);
-        size += part.len() as u64;
-        file.write_all(part).map_err(at(path))?;
-    }
+    let copied = copy_hashed(from, &mut file).map_err(at(path))?;
     file.sync_all().map_err(at(path))?;
-    Ok((size, format!("{:x}", hasher.finalize())))
+    Ok(copied)
 }

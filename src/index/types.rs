@@ -273,6 +273,20 @@ pub struct Hit {
     pub score: f32,
 }
 
+impl Hit {
+    /// The `limit` best, best first, equals in order of document and chunk index.
+    pub(super) fn best(mut hits: Vec<Self>, limit: usize) -> Vec<Self> {
+        hits.sort_by(|a, b| {
+            b.score
+                .total_cmp(&a.score)
+                .then_with(|| a.document_id.cmp(&b.document_id))
+                .then_with(|| a.chunk_index.cmp(&b.chunk_index))
+        });
+        hits.truncate(limit);
+        hits
+    }
+}
+
 fn check_dense(vector: &[f32], dimension: u32) -> Result<(), IndexError> {
     if vector.len() != dimension as usize {
         return Err(IndexError::invalid(format!(

@@ -198,6 +198,19 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
+/// Copies all that there is; its size, and its SHA-256 in lower-case hexadecimal.
+///
+/// # Errors
+/// Of reading or of writing.
+pub fn copy_hashed(from: &mut impl Read, into: &mut impl Write) -> io::Result<(u64, String)> {
+    let mut from = Hashing {
+        inner: from,
+        hasher: Sha256::new(),
+    };
+    let size = io::copy(&mut from, into)?;
+    Ok((size, format!("{:x}", from.hasher.finalize())))
+}
+
 #[derive(Debug, thiserror::Error)]
 enum MakeError {
     #[error("{0}")]

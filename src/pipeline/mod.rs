@@ -45,7 +45,7 @@ mod watch;
 mod work;
 
 pub use audit::{Audit, Finding};
-pub use backup::{Entry as BackupEntry, MANIFEST as BACKUP_MANIFEST, Manifest as BackupManifest};
+pub use backup::{Entry as BackupEntry, MANIFEST as BACKUP_MANIFEST, Manifest as BackupManifest, copy_hashed};
 pub use collections::CollectionSubscription;
 pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::{Engine, EngineSettings, Health, ServiceHealth, Services, StartError};

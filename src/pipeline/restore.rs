@@ -3,10 +3,9 @@
 //! Everything is checked against the manifest while it is copied into `.restore` of the directory, and moved into place when all of
 //! it is there, the catalog last. Depends on what a data directory is made of; knows nothing of how a backup is made but its layout.
 
-use super::backup::{BACKUP_VERSION, Entry, MANIFEST, Manifest, Points};
+use super::backup::{BACKUP_VERSION, Entry, MANIFEST, Manifest, Points, copy_hashed};
 use crate::index::{CollectionKey, EmbeddedIndex, EmbeddedOptions, IndexError, Schema, VectorIndex};
 use prost::Message;
-use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -224,22 +223,11 @@ fn read(path: &Path, entry: &Entry, into: &mut impl Write) -> Result<(), Restore
         Err(error) => return Err(at(path)(error)),
     };
     let mut file = file.take(entry.size.saturating_add(1));
-    let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; 64 << 10], 0_u64);
-    loop {
-        let part = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => buffer.get(..n).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(at(path)(error)),
-        };
-        hasher.update(part);
-        size += part.len() as u64;
-        into.write_all(part).map_err(at(path))?;
-    }
+    let (size, sha256) = copy_hashed(&mut file, into).map_err(at(path))?;
     if size != entry.size {
         return Err(damaged("it has not the size that it was backed up with"));
     }
-    if format!("{:x}", hasher.finalize()) != entry.sha256 {
+    if sha256 != entry.sha256 {
         return Err(damaged("its SHA-256 is not the one that it was backed up with"));
     }
     Ok(())

@@ -201,7 +201,7 @@ impl Shard {
             fetch = (fetch * 2).min(query.limit + TIE_LIMIT);
         };
         let threshold = query.score_threshold.unwrap_or(f32::NEG_INFINITY);
-        let mut hits: Vec<Hit> = found
+        let hits = found
             .into_iter()
             .filter(|point| point.score >= threshold)
             .filter_map(|point| {
@@ -213,14 +213,7 @@ impl Shard {
                 })
             })
             .collect();
-        hits.sort_by(|a, b| {
-            b.score
-                .total_cmp(&a.score)
-                .then_with(|| a.document_id.cmp(&b.document_id))
-                .then_with(|| a.chunk_index.cmp(&b.chunk_index))
-        });
-        hits.truncate(query.limit);
-        Ok(hits)
+        Ok(Hit::best(hits, query.limit))
     }
 
     /// Exact number of points, of one document or all. Waits for a writer: a point that moves between segments

@@ -221,7 +221,7 @@ fn chunk_of(payload: &HashMap<String, Value>) -> Option<(String, u32)> {
 /// The best hits of a query, best first, equals in order.
 pub(super) fn hits(query: &Query, found: Vec<ScoredPoint>) -> Vec<Hit> {
     let threshold = query.score_threshold.unwrap_or(f32::NEG_INFINITY);
-    let mut hits: Vec<Hit> = found
+    let hits = found
         .into_iter()
         .filter(|point| point.score >= threshold)
         .filter_map(|point| {
@@ -233,14 +233,7 @@ pub(super) fn hits(query: &Query, found: Vec<ScoredPoint>) -> Vec<Hit> {
             })
         })
         .collect();
-    hits.sort_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then_with(|| a.document_id.cmp(&b.document_id))
-            .then_with(|| a.chunk_index.cmp(&b.chunk_index))
-    });
-    hits.truncate(query.limit);
-    hits
+    Hit::best(hits, query.limit)
 }
 
 fn named(vectors: VectorsOutput) -> Option<HashMap<String, vector_output::Vector>> {
