@@ -98,12 +98,9 @@ impl Queries {
             self.running.clone(),
             self.outbox.clone(),
             self.shared.settings.pause_limit,
+            place,
         );
-        let held = async move {
-            following.await;
-            drop(place);
-        };
-        self.tasks.spawn(held.in_current_span());
+        self.tasks.spawn(following.in_current_span());
         Ok(())
     }
 

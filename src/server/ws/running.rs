@@ -6,6 +6,7 @@ use super::query::unknown_request;
 use crate::pipeline::QueryHandle;
 use crate::protocol::{CompletionStatus, ErrorData, QueryEvent, Stage, Status};
 use crate::server::http::broke_off;
+use crate::server::limits::Counted;
 use futures_util::FutureExt;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -106,12 +107,14 @@ pub(super) async fn follow(
     running: Arc<Running>,
     outbox: Outbox,
     pause_limit: Duration,
+    place: Option<Counted>,
 ) {
     let mut following = Following {
         request_id: &request_id,
         outbox: &outbox,
         running: &running,
         forgotten: false,
+        place,
         progress: 0.0,
         resume_by: None,
         dropped: Dropped::default(),
@@ -133,6 +136,8 @@ struct Following<'a> {
     running: &'a Running,
     /// No longer among the running.
     forgotten: bool,
+    /// Its place among the client's queries in flight.
+    place: Option<Counted>,
     /// Of the newest status.
     progress: f64,
     /// Paused, until then at the longest.
@@ -197,7 +202,7 @@ impl Following<'_> {
     }
 
     /// Sends the last event. With a place in the queue at hand the query is first forgotten, so that a client that
-    /// has seen the end may use its name again at once.
+    /// has seen the end may use its name, and its place among those in flight, again at once.
     async fn end(&mut self, mut event: QueryEvent, cancelled: bool, mut told: mpsc::Receiver<Command>) -> Result<(), Gone> {
         if let QueryEvent::Complete(complete) = &mut event
             && cancelled
@@ -212,6 +217,7 @@ impl Following<'_> {
         let slot = self.outbox.slot().await?;
         self.running.remove(self.request_id);
         self.forgotten = true;
+        self.place = None;
         slot.send(last);
         told.close();
         while let Ok(Command::Pause { answer_to } | Command::Resume { answer_to }) = told.try_recv() {
