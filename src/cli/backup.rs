@@ -4,7 +4,7 @@
 
 use super::args::{BackupArgs, RestoreArgs};
 use super::client::Client;
-use super::{CliError, console, tools};
+use super::{CliError, console, serve, tools};
 use crate::pipeline::{BACKUP_MANIFEST, BackupEntry, copy_hashed, inside_backup, read_backup_manifest, restore};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -92,8 +92,10 @@ pub async fn make(client: &Client, args: BackupArgs) -> Result<(), CliError> {
 
 /// `ibid restore`.
 pub async fn put_back(args: RestoreArgs) -> Result<(), CliError> {
-    let data = tools::settings(&args.settings)?.settings.data_dir;
-    let manifest = restore(&args.dir, &data).await.map_err(failed)?;
+    let settings = tools::settings(&args.settings)?.settings;
+    let files = serve::store_options(&settings)?;
+    let data = settings.data_dir;
+    let manifest = restore(&args.dir, &data, &files).await.map_err(failed)?;
     if args.json {
         return console::json(&json!({
             "data_dir": data, "created_at": manifest.created_at, "collections": manifest.collections, "documents": manifest.documents,

@@ -4,7 +4,8 @@ use super::args::ServeArgs;
 use super::live::LiveSettings;
 use super::{CliError, console, tools};
 use crate::auth::{Authenticator, Subject};
-use crate::config::{Effective, LlmOnFailure, Settings};
+use crate::config::{Effective, FileStoreKind, LlmOnFailure, Settings};
+use crate::files::{S3Options, StoreOptions};
 use crate::generate::llm::LlmSettings;
 use crate::index::RemoteOptions;
 use crate::pipeline::{Engine, EngineSettings, OnFailure};
@@ -159,6 +160,7 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
             LlmOnFailure::Fallback => OnFailure::Fallback,
         },
         default_place: settings.index.default,
+        files: store_options(settings)?,
         qdrant: qdrant_options(settings)?,
         plugin_install: settings.plugins.install,
         allowed_plugins: settings.plugins.allow.clone(),
@@ -197,24 +199,52 @@ pub fn llm_settings(settings: &Settings) -> Result<LlmSettings, CliError> {
 /// # Errors
 /// If the file cannot be read, or there are two keys.
 fn key_of(section: &str, key: &Secret, file: &Path) -> Result<Option<Secret>, CliError> {
+    secret_of(&format!("{section}.api_key"), key, file)
+}
+
+/// The secret of a setting that has a twin `..._file`.
+///
+/// # Errors
+/// If the file cannot be read, or there are two secrets.
+fn secret_of(setting: &str, key: &Secret, file: &Path) -> Result<Option<Secret>, CliError> {
     match (file.as_os_str().is_empty(), key.is_empty()) {
         (true, true) => Ok(None),
         (true, false) => Ok(Some(key.clone())),
-        (false, false) => Err(CliError::Usage(format!(
-            "set `{section}.api_key` or `{section}.api_key_file`, not both"
-        ))),
+        (false, false) => Err(CliError::Usage(format!("set `{setting}` or `{setting}_file`, not both"))),
         (false, true) => match std::fs::read_to_string(file) {
             Ok(key) if !key.trim().is_empty() => Ok(Some(Secret::new(key.trim()))),
-            Ok(_) => Err(CliError::Usage(format!(
-                "`{section}.api_key_file`: {} holds no key",
-                file.display()
-            ))),
+            Ok(_) => Err(CliError::Usage(format!("`{setting}_file`: {} holds no key", file.display()))),
             Err(error) => {
-                let message = format!("`{section}.api_key_file`: {} cannot be read: {error}", file.display());
+                let message = format!("`{setting}_file`: {} cannot be read: {error}", file.display());
                 Err(CliError::Usage(message))
             }
         },
     }
+}
+
+/// What the file store takes of section `files`.
+///
+/// # Errors
+/// If the file of the secret cannot be read, or there are two secrets.
+pub fn store_options(settings: &Settings) -> Result<StoreOptions, CliError> {
+    let s3 = &settings.files.s3;
+    if settings.files.store == FileStoreKind::Directory {
+        return Ok(StoreOptions::Directory);
+    }
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let secret = secret_of("files.s3.secret_access_key", &s3.secret_access_key, &s3.secret_access_key_file)?;
+    Ok(StoreOptions::S3(Box::new(S3Options {
+        prefix: s3.prefix.clone(),
+        endpoint: given(&s3.endpoint),
+        region: s3.region.clone(),
+        access_key_id: given(&s3.access_key_id),
+        secret_access_key: secret.unwrap_or_default(),
+        path_style: s3.path_style,
+        ca_file: Some(s3.ca_file.clone()).filter(|path| !path.as_os_str().is_empty()),
+        patience: Duration::from_secs(s3.retry_seconds),
+        cache_bytes: s3.cache_mb.saturating_mul(1_000_000),
+        ..S3Options::new(&s3.bucket)
+    })))
 }
 
 /// What the index takes of section `qdrant`; `None` where it names no server.
@@ -474,6 +504,13 @@ mod tests {
             (engine.max_waiting_queries, engine.max_open_uploads),
             (defaults.max_waiting_queries, defaults.max_open_uploads)
         );
+        assert!(matches!(engine.files, StoreOptions::Directory));
+        settings.files.store = FileStoreKind::S3;
+        settings.files.s3.bucket = "documents".to_owned();
+        let StoreOptions::S3(s3) = store_options(&settings).unwrap() else {
+            panic!("not the store that was chosen");
+        };
+        assert_eq!(format!("{s3:?}"), format!("{:?}", S3Options::new("documents")));
         assert!(engine.qdrant.is_none());
         settings.qdrant.url = "http://127.0.0.1:6334".to_owned();
         let qdrant = qdrant_options(&settings).unwrap().unwrap();

@@ -50,6 +50,11 @@ impl Key {
         format!("IBID_{}", self.path.replace('.', "_").to_uppercase())
     }
 
+    /// The section that it is in: `server`, or `files.s3` within `files`; `None` for those of the whole server.
+    pub fn section(&self) -> Option<&'static str> {
+        self.path.rsplit_once('.').map(|(section, _)| section)
+    }
+
     /// Whether it can change while the server runs (`PUT /config`).
     pub fn is_live(&self) -> bool {
         LIVE.contains(&self.path)
@@ -372,6 +377,78 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Choice(&["embedded", "qdrant"]),
         default: || text("embedded"),
         help: "Where the vectors of new collections are kept: in the data directory, or in the Qdrant server of section [qdrant]. `ibid collections move` moves one.",
+    },
+    Key {
+        path: "files.store",
+        kind: Kind::Choice(&["directory", "s3"]),
+        default: || text("directory"),
+        help: "Where uploaded files and extracted texts are kept: in the data directory, or in the S3-compatible object store of section [files.s3].",
+    },
+    Key {
+        path: "files.s3.bucket",
+        kind: Kind::Optional(&Kind::Text),
+        default: || text(""),
+        help: "The bucket. It must be there; Ibid lists, reads, writes and deletes in it.",
+    },
+    Key {
+        path: "files.s3.prefix",
+        kind: Kind::Optional(&Kind::Text),
+        default: || text(""),
+        help: "What the names of all objects begin with, such as \"ibid\". Each Ibid (each catalog) that uses the same bucket needs its own: what its catalog does not know, it removes.",
+    },
+    Key {
+        path: "files.s3.endpoint",
+        kind: Kind::Optional(&Kind::Text),
+        default: || text(""),
+        help: "Address of the object store, such as \"https://minio.example.org:9000\"; with http:// everything goes over the network in the clear. Empty: AWS in files.s3.region.",
+    },
+    Key {
+        path: "files.s3.region",
+        kind: Kind::Text,
+        default: || text("us-east-1"),
+        help: "The bucket's region, as signatures name it; most servers other than AWS take any.",
+    },
+    Key {
+        path: "files.s3.access_key_id",
+        kind: Kind::Optional(&Kind::Text),
+        default: || text(""),
+        help: "Who Ibid is there. Without key and secret, AWS's own AWS_* variables, the pod's and the machine's role are asked.",
+    },
+    Key {
+        path: "files.s3.secret_access_key",
+        kind: Kind::Secret,
+        default: || text(""),
+        help: "The key's secret; never shown. Better in IBID_FILES_S3_SECRET_ACCESS_KEY or files.s3.secret_access_key_file than here.",
+    },
+    Key {
+        path: "files.s3.secret_access_key_file",
+        kind: Kind::Optional(&Kind::Path),
+        default: || text(""),
+        help: "A file whose content is the secret, in place of files.s3.secret_access_key.",
+    },
+    Key {
+        path: "files.s3.path_style",
+        kind: Kind::Boolean,
+        default: || Value::Boolean(true),
+        help: "Whether the bucket is the first part of the path (https://HOST/BUCKET/...) rather than of the host's name (https://BUCKET.HOST/...).",
+    },
+    Key {
+        path: "files.s3.ca_file",
+        kind: Kind::Optional(&Kind::Path),
+        default: || text(""),
+        help: "A PEM file of certificates that an https endpoint may be signed by, beside the system's.",
+    },
+    Key {
+        path: "files.s3.retry_seconds",
+        kind: Kind::Integer(0, 600),
+        default: || Value::Integer(20),
+        help: "Seconds for which a failed request is sent again, with growing pauses, before the object store counts as away. Documents then wait until it is back.",
+    },
+    Key {
+        path: "files.s3.cache_mb",
+        kind: Kind::Integer(1, 100_000_000),
+        default: || Value::Integer(1024),
+        help: "Megabytes of local copies that are kept in the data directory; the least recently used go first.",
     },
     Key {
         path: "qdrant.url",

@@ -222,9 +222,17 @@ fn flatten(table: Table) -> Vec<(String, Value)> {
     for (name, value) in table {
         match value {
             Value::Table(inner) if inner.is_empty() && sections().any(|section| section == name) => {}
-            // Deeper tables than there are keys stay values, so that the error names the key.
             Value::Table(inner) if !inner.is_empty() => {
-                leaves.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+                for (key, value) in inner {
+                    let path = format!("{name}.{key}");
+                    match value {
+                        Value::Table(inner) if sections().any(|section| section == path) => {
+                            leaves.extend(inner.into_iter().map(|(key, value)| (format!("{path}.{key}"), value)));
+                        }
+                        // Deeper tables than there are sections stay values, so that the error names the key.
+                        value => leaves.push((path, value)),
+                    }
+                }
             }
             value => leaves.push((name, value)),
         }
@@ -232,8 +240,9 @@ fn flatten(table: Table) -> Vec<(String, Value)> {
     leaves
 }
 
+/// `server`, `files`, `files.s3`, ...
 fn sections() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter_map(|key| key.path.split_once('.')).map(|(section, _)| section)
+    KEYS.iter().filter_map(|key| key.section())
 }
 
 /// The value that a variable or flag spells.
@@ -332,16 +341,13 @@ fn invalid(key: &Key, origin: &Origin, issue: String) -> ConfigError {
 fn settings(values: &BTreeMap<&'static str, (Value, Origin)>) -> Result<Settings, ConfigError> {
     let mut table = Table::new();
     for (path, (value, _)) in values {
-        match path.split_once('.') {
-            None => {
-                table.insert((*path).to_owned(), value.clone());
-            }
-            Some((section, name)) => {
-                let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-                if let Value::Table(section) = section {
-                    section.insert(name.to_owned(), value.clone());
-                }
-            }
+        let mut names: Vec<&str> = path.split('.').collect();
+        let name = names.pop().unwrap_or_default();
+        let section = names.iter().try_fold(&mut table, |table, name| {
+            table.entry(*name).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
+        });
+        if let Some(section) = section {
+            section.insert(name.to_owned(), value.clone());
         }
     }
     serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| ConfigError::Invalid {

@@ -17,6 +17,6 @@ pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
 pub use render::reference;
 pub use settings::{
-    AuthSettings, EmbedderSettings, IngestSettings, LimitsSettings, LlmOnFailure, LlmSettings, LogFormat, LogSettings, PluginSettings,
-    QuerySettings, ServerSettings, Settings, TelemetrySettings,
+    AuthSettings, EmbedderSettings, FileStoreKind, FilesSettings, IngestSettings, LimitsSettings, LlmOnFailure, LlmSettings, LogFormat,
+    LogSettings, PluginSettings, QuerySettings, S3Settings, ServerSettings, Settings, TelemetrySettings,
 };

@@ -17,7 +17,7 @@ impl Effective {
         let width = self.lines().map(|(_, line, _)| line.chars().count()).max().unwrap_or(0).min(60);
         let mut section = None;
         for (path, line, origin) in self.lines() {
-            let here = path.split_once('.').map(|(section, _)| section);
+            let here = path.rsplit_once('.').map(|(section, _)| section);
             if here != section {
                 _ = writeln!(out, "\n[{}]", here.unwrap_or_default());
                 section = here;
@@ -66,7 +66,7 @@ pub fn reference() -> String {
     );
     let mut section = None;
     for key in KEYS {
-        let here = key.path.split_once('.').map_or("", |(section, _)| section);
+        let here = key.section().unwrap_or_default();
         if section != Some(here) {
             let title = if here.is_empty() {
                 "Of the whole server".to_owned()

@@ -25,6 +25,8 @@ pub struct Settings {
     pub embedder: EmbedderSettings,
     /// Uploads.
     pub ingest: IngestSettings,
+    /// Where files and texts are kept.
+    pub files: FilesSettings,
     /// Where vectors are kept.
     pub index: IndexSettings,
     /// The Qdrant server that may keep them.
@@ -172,6 +174,54 @@ pub struct IngestSettings {
 pub struct IndexSettings {
     /// Where new collections are kept.
     pub default: Place,
+}
+
+/// Section `files`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSettings {
+    /// Which store keeps them.
+    pub store: FileStoreKind,
+    /// The object store that may.
+    pub s3: S3Settings,
+}
+
+/// Which store keeps files and texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileStoreKind {
+    /// The data directory.
+    Directory,
+    /// An object store.
+    S3,
+}
+
+/// Section `files.s3`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Settings {
+    /// The bucket; empty for none.
+    pub bucket: String,
+    /// What names of objects begin with.
+    pub prefix: String,
+    /// The server; empty for AWS.
+    pub endpoint: String,
+    /// As signatures name it.
+    pub region: String,
+    /// Empty for AWS's own variables and roles.
+    pub access_key_id: String,
+    /// Its secret; empty for none.
+    pub secret_access_key: Secret,
+    /// A file that holds the secret; empty for none.
+    pub secret_access_key_file: PathBuf,
+    /// Whether the bucket is part of the path.
+    pub path_style: bool,
+    /// Certificates beside the system's; empty for none.
+    pub ca_file: PathBuf,
+    /// Seconds for which a failed request is sent again.
+    pub retry_seconds: u64,
+    /// Megabytes of local copies.
+    pub cache_mb: u64,
 }
 
 /// Section `qdrant`.

@@ -1,7 +1,8 @@
 //! Small pieces of file handling. Everything here blocks, but for `run`.
 
 use super::{FileError, Result};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use bytes::Bytes;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -85,4 +86,35 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
         }
     }
     Ok(done)
+}
+
+/// Reads `length` bytes from an offset on, or as many as there are.
+pub(super) fn read_part(file: &File, offset: u64, length: u32) -> io::Result<Bytes> {
+    let rest = file.metadata()?.len().saturating_sub(offset);
+    // No more than there is: a caller's `length` allocates nothing by itself.
+    let mut bytes = vec![0; usize::try_from(rest.min(length.into())).unwrap_or(0)];
+    let read = read_at(file, &mut bytes, offset)?;
+    bytes.truncate(read);
+    Ok(Bytes::from(bytes))
+}
+
+/// Locks a directory for as long as the file is open. `InUse` while another process or store has it.
+pub(super) fn lock(directory: &Path) -> Result<File> {
+    let path = directory.join(".lock");
+    let lock = private()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(FileError::io(&path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(FileError::InUse),
+        Err(TryLockError::Error(error)) => Err(FileError::io(&path)(error)),
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,25 +1,23 @@
 //! The file store in a directory of this machine: `files/ab/abcd...`, `texts/DOCUMENT/`, `incoming/UPLOAD`.
 
-use super::{FileError, FileHold, FileStore, Result, StageOptions, StagedFile, Staging, blocking, staging, texts};
+use super::spool::Writers;
+use super::{
+    Exclusion, FileError, FileHold, FileStore, LocalExclusion, Result, StageOptions, StagedFile, Staging, blocking, staging, texts,
+};
 use crate::document::{Document, Span};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Locks that originals share, by the first byte of their digest. Few enough to cost nothing, many
-/// enough that two files seldom wait for each other.
-const LOCKS: u8 = 64;
+use std::sync::Arc;
 
 /// The directory, and what its users share.
 pub(super) struct Root {
     directory: PathBuf,
-    /// Uploads that have a writer.
-    active: Mutex<HashSet<String>>,
-    locks: Vec<Arc<tokio::sync::Mutex<()>>>,
+    writers: Arc<Writers>,
+    exclusion: LocalExclusion,
     /// Locked as long as the store is open: two servers over one directory would sweep each other's uploads.
     _lock: File,
 }
@@ -45,17 +43,14 @@ impl Root {
         }
     }
 
-    /// Held for an insertion or a removal only, never across an await.
-    pub(super) fn active(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Uploads that have a writer.
+    pub(super) fn writers(&self) -> &Arc<Writers> {
+        &self.writers
     }
 
-    /// An asynchronous lock: it is there to be kept over awaits, between the file and the catalog.
     pub(super) async fn hold(&self, sha256: &str) -> Result<FileHold> {
         self.original(sha256)?;
-        let byte = sha256.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()).unwrap_or(0);
-        let lock = self.locks.get(usize::from(byte % LOCKS)).ok_or(FileError::Interrupted)?.clone();
-        Ok(FileHold::new(sha256.to_owned(), lock.lock_owned().await))
+        Ok(FileHold::new(sha256.to_owned(), self.exclusion.exclusive(sha256).await?))
     }
 }
 
@@ -71,23 +66,11 @@ impl DirectoryStore {
         let directory = directory.to_owned();
         let root = blocking::run(move || {
             blocking::create_directory(&directory)?;
-            let path = directory.join(".lock");
-            let lock = blocking::private()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(FileError::io(&path))?;
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(FileError::InUse),
-                Err(TryLockError::Error(error)) => return Err(FileError::io(&path)(error)),
-            }
-            let locks = (0..LOCKS).map(|_| Arc::default()).collect();
+            let lock = blocking::lock(&directory)?;
             let root = Root {
                 directory,
-                active: Mutex::default(),
-                locks,
+                writers: Arc::default(),
+                exclusion: LocalExclusion::default(),
                 _lock: lock,
             };
             for part in [root.files(), root.texts(), root.incoming()] {
@@ -132,7 +115,7 @@ impl FileStore for DirectoryStore {
     async fn sweep(&self, keep: &[String]) -> Result<usize> {
         let keep: HashSet<String> = keep.iter().cloned().collect();
         self.with(move |root| {
-            let mut gone = texts::sweep(root)?;
+            let mut gone = texts::sweep(&root.texts())?;
             for staged in staging::list(root)? {
                 if keep.contains(&staged.upload_id) {
                     continue;
@@ -172,13 +155,7 @@ impl FileStore for DirectoryStore {
         let sha256 = sha256.to_owned();
         self.with(move |root| {
             let file = open_original(root, &sha256)?;
-            let error = || FileError::io(Path::new(&sha256));
-            let rest = file.metadata().map_err(error())?.len().saturating_sub(offset);
-            // No more than there is: a caller's `length` allocates nothing by itself.
-            let mut bytes = vec![0; usize::try_from(rest.min(length.into())).unwrap_or(0)];
-            let read = blocking::read_at(&file, &mut bytes, offset).map_err(error())?;
-            bytes.truncate(read);
-            Ok(Bytes::from(bytes))
+            blocking::read_part(&file, offset, length).map_err(FileError::io(Path::new(&sha256)))
         })
         .await
     }
@@ -207,40 +184,44 @@ impl FileStore for DirectoryStore {
 
     async fn write_document(&self, document_id: &str, document: Arc<Document>) -> Result<()> {
         let id = document_id.to_owned();
-        self.with(move |root| texts::write(root, &id, &document)).await
+        self.with(move |root| texts::write(&root.texts(), &id, &document)).await
     }
 
     async fn read_document(&self, document_id: &str) -> Result<Document> {
         let id = document_id.to_owned();
-        self.with(move |root| texts::read(root, &id)).await
+        self.with(move |root| texts::read(&root.texts(), &id)).await
     }
 
     async fn open_text(&self, document_id: &str) -> Result<File> {
         let id = document_id.to_owned();
-        self.with(move |root| texts::open(root, &id)).await
+        self.with(move |root| texts::open(&root.texts(), &id)).await
     }
 
     async fn text_files(&self, document_id: &str) -> Result<Vec<(&'static str, File)>> {
         let id = document_id.to_owned();
-        self.with(move |root| texts::files(root, &id)).await
+        self.with(move |root| texts::files(&root.texts(), &id)).await
     }
 
     async fn read_spans(&self, document_id: &str, spans: &[Span]) -> Result<Vec<String>> {
         let (id, spans) = (document_id.to_owned(), spans.to_vec());
-        self.with(move |root| texts::read_spans(root, &id, &spans)).await
+        self.with(move |root| texts::read_spans(&root.texts(), &id, &spans)).await
     }
 
     async fn span_of_chars(&self, document_id: &str, chars: Range<u64>) -> Result<Span> {
         let id = document_id.to_owned();
-        self.with(move |root| texts::span_of_chars(root, &id, chars)).await
+        self.with(move |root| texts::span_of_chars(&root.texts(), &id, chars)).await
     }
 
     async fn remove_document(&self, document_id: &str) -> Result<bool> {
         let id = document_id.to_owned();
-        self.with(move |root| texts::remove(root, &id)).await
+        self.with(move |root| texts::remove(&root.texts(), &id)).await
     }
 
     async fn documents(&self) -> Result<Vec<String>> {
-        self.with(|root| texts::list(root)).await
+        self.with(|root| texts::list(&root.texts())).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.with(|root| blocking::names(&root.incoming()).map(drop)).await
     }
 }

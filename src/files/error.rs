@@ -51,6 +51,15 @@ pub enum FileError {
     /// Stored data is not what was written.
     #[error("the stored data of {0:?} is damaged")]
     Damaged(String),
+    /// The object store does not answer, or answers that it cannot now. It may be back by itself.
+    #[error("the store of files does not answer for now: the same request works when it is back")]
+    Away(#[source] Cause),
+    /// The object store answers, and refuses.
+    #[error("the store of files refuses this server: whoever runs it finds the reason in its log, and `files.s3` in its settings")]
+    Refused(#[source] Cause),
+    /// The store cannot be opened as it is set up. For whoever runs the server.
+    #[error("{0}")]
+    Unusable(String),
     /// Another failure of the file system.
     #[error("the file store could not be read or written")]
     Io(#[source] Cause),
@@ -59,7 +68,7 @@ pub enum FileError {
     Interrupted,
 }
 
-/// The file system's error and where it happened. For the log only.
+/// The error of the file system or of the object store, and where it happened. For the log only.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {error}")]
 pub struct Cause {
@@ -77,14 +86,22 @@ impl FileError {
             Self::TooLarge { .. } => "PAYLOAD_TOO_LARGE",
             Self::Busy(_) | Self::InUse | Self::Broken => "CONFLICT",
             Self::InvalidId(_) | Self::InvalidSpan { .. } => "VALIDATION_ERROR",
-            Self::StorageFull(_) | Self::Interrupted => "SERVICE_UNAVAILABLE",
-            Self::Denied(_) | Self::Damaged(_) | Self::Io(_) => "INTERNAL_ERROR",
+            Self::StorageFull(_) | Self::Interrupted | Self::Away(_) | Self::Refused(_) => "SERVICE_UNAVAILABLE",
+            Self::Denied(_) | Self::Damaged(_) | Self::Io(_) | Self::Unusable(_) => "INTERNAL_ERROR",
         }
     }
 
     /// Whether the same call may succeed later without anything being mended by the client.
     pub fn is_recoverable(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Broken | Self::StorageFull(_) | Self::Interrupted)
+        matches!(
+            self,
+            Self::Busy(_) | Self::Broken | Self::StorageFull(_) | Self::Interrupted | Self::Away(_)
+        )
+    }
+
+    /// Whether the object store cannot be used: the same work succeeds when it can, however long that takes.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Refused(_))
     }
 
     /// An error of the file system, in the data directory but not in the store.

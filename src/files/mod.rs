@@ -1,29 +1,76 @@
 //! Where bytes are kept: uploads in the making, original files by their SHA-256, extracted texts by
 //! document.
 //!
-//! Everyone above speaks to [`FileStore`]; [`DirectoryStore`] keeps it all in a directory. Depends on
-//! `document` alone. It does not know which files are needed: the catalog does.
+//! Everyone above speaks to [`FileStore`]; [`DirectoryStore`] keeps it all in a directory, [`S3Store`] in
+//! an object store that several servers share. Depends on `document`, `secret` and `tls` alone. It does
+//! not know which files are needed: the catalog does.
 
 mod blocking;
 mod directory;
 mod error;
+mod exclusion;
+mod s3;
+mod spool;
 mod staging;
 mod texts;
 
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+#[path = "../../tests/support/moto.rs"]
+mod moto;
 #[cfg(test)]
 mod tests;
 
 pub use directory::DirectoryStore;
 pub use error::{Cause, FileError};
+pub use exclusion::{Exclusion, LocalExclusion};
+pub use s3::{S3Options, S3Store};
 
 use crate::document::{Document, Span};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A result of the file store.
 pub type Result<T> = std::result::Result<T, FileError>;
+
+/// Which file store a server uses.
+#[derive(Debug, Clone, Default)]
+pub enum StoreOptions {
+    /// The directory `files` of the data directory.
+    #[default]
+    Directory,
+    /// Objects in a bucket.
+    S3(Box<S3Options>),
+}
+
+impl StoreOptions {
+    /// Opens it, for the server with this data directory. Servers that share an object store give it one exclusion; a directory
+    /// has one server, and its own.
+    ///
+    /// # Errors
+    /// `InUse` while another process uses the data directory; `Unusable` where a setting is wrong; `Away` where the object store
+    /// does not answer.
+    pub async fn open(&self, data: &Path, exclusion: Arc<dyn Exclusion>) -> Result<Arc<dyn FileStore>> {
+        Ok(match self {
+            Self::Directory => Arc::new(DirectoryStore::open(&data.join("files")).await?),
+            Self::S3(options) => Arc::new(S3Store::open(&data.join("files-cache"), options, exclusion).await?),
+        })
+    }
+}
+
+/// For people: where the files are.
+impl std::fmt::Display for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory => f.write_str("the data directory"),
+            Self::S3(options) => write!(f, "{}", options.place()),
+        }
+    }
+}
 
 /// How an upload is staged.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +81,8 @@ pub struct StageOptions {
     /// first `n` bytes that are there (or after all, if fewer are) and drops the rest: give what the
     /// catalog says is durable, or `u64::MAX` to keep everything.
     pub resume: Option<u64>,
-    /// Whether the bytes stay when the writer is dropped before `commit`, to be resumed later.
+    /// Whether the bytes stay when the writer is dropped before `commit`, to be resumed later: all that
+    /// were made durable, at least.
     pub keep: bool,
 }
 
@@ -77,7 +125,7 @@ pub struct Committed {
 
 /// While it lives, no one else stores or removes the original that it names, so that "nobody
 /// refers to it" stays true until it is removed, and "it is there" until somebody refers to it.
-/// Hold one at a time, and briefly: others with the same first digits may wait.
+/// Hold one at a time, and briefly: others may wait, on other servers too.
 pub struct FileHold {
     sha256: String,
     _guard: Box<dyn Send + Sync>,
@@ -110,10 +158,10 @@ impl std::fmt::Debug for FileHold {
 pub trait FileStore: Send + Sync {
     // Uploads
 
-    /// Opens an upload for writing. `Busy` while it has another writer; `TooLarge` if more than the
-    /// limit is there already.
+    /// Opens an upload for writing. `Busy` while it has another writer in this process; of writers on two
+    /// servers, the later one's bytes count. `TooLarge` if more than the limit is there already.
     async fn stage(&self, upload_id: &str, options: StageOptions) -> Result<Box<dyn Staging>>;
-    /// What is staged.
+    /// What is staged, as far as it is durable.
     async fn staged(&self) -> Result<Vec<StagedFile>>;
     /// Drops what is staged of an upload; `false` if nothing is. `Busy` while it has a writer.
     async fn discard_staged(&self, upload_id: &str) -> Result<bool>;
@@ -161,4 +209,7 @@ pub trait FileStore: Send + Sync {
     async fn remove_document(&self, document_id: &str) -> Result<bool>;
     /// Documents that have a text here.
     async fn documents(&self) -> Result<Vec<String>>;
+
+    /// Whether the store answers: one cheap look.
+    async fn check(&self) -> Result<()>;
 }

@@ -7,10 +7,11 @@
 use super::error::PipelineError;
 use super::generation::{index_key, of_text, text_id};
 use crate::catalog::{Catalog, CatalogError, DocumentState, SqliteCatalog, SqliteOptions, UploadStatus};
-use crate::files::{DirectoryStore, FileError, FileStore};
+use crate::files::{FileError, FileStore, LocalExclusion, StoreOptions};
 use crate::index::{CollectionKey, EmbeddedIndex, EmbeddedOptions, IndexError, Place, VectorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Something that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,18 +136,18 @@ impl std::fmt::Display for Finding {
 /// An audited data directory, open as a server has it open.
 pub struct Audit {
     catalog: SqliteCatalog,
-    files: DirectoryStore,
+    files: Arc<dyn FileStore>,
     index: EmbeddedIndex,
 }
 
 impl Audit {
-    /// Opens a data directory that has a catalog.
+    /// Opens a data directory that has a catalog, and the store of its files.
     ///
     /// # Errors
     /// [`FileError::InUse`] while a server uses it; whatever else keeps a part from being opened.
-    pub async fn open(data: &Path) -> Result<Self, PipelineError> {
+    pub async fn open(data: &Path, files: &StoreOptions) -> Result<Self, PipelineError> {
         // First, for it says whether a server is there.
-        let files = DirectoryStore::open(&data.join("files")).await?;
+        let files = files.open(data, Arc::new(LocalExclusion::default())).await?;
         let catalog = SqliteCatalog::open(&data.join("catalog"), SqliteOptions::default()).await?;
         let directory = data.join("index");
         let index = tokio::task::spawn_blocking(move || EmbeddedIndex::open(&directory, EmbeddedOptions::default())).await??;

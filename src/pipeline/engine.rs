@@ -18,7 +18,7 @@ use super::work::Works;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::embed::{Embedder, EmbedderSettings, Models, ModelsSettings, Precision, Runtime, RuntimeChoice};
 use crate::events::Events;
-use crate::files::{DirectoryStore, FileStore};
+use crate::files::{FileStore, LocalExclusion, StoreOptions};
 use crate::generate::Llm;
 use crate::generate::llm::{LlmError, LlmHealth, LlmSettings, Refusal};
 use crate::index::{EmbeddedIndex, EmbeddedOptions, Place, PlacedIndex, RemoteIndex, RemoteOptions, VectorIndex};
@@ -83,6 +83,8 @@ pub struct EngineSettings {
     pub llm_on_failure: OnFailure,
     /// Where new collections are kept.
     pub default_place: Place,
+    /// Where files and texts are kept.
+    pub files: StoreOptions,
     /// The Qdrant server that may keep collections.
     pub qdrant: Option<RemoteOptions>,
     /// Whether plugins may be installed and removed over the network.
@@ -122,6 +124,7 @@ impl EngineSettings {
             llm: LlmSettings::default(),
             llm_on_failure: OnFailure::Fail,
             default_place: Place::Embedded,
+            files: StoreOptions::default(),
             qdrant: None,
             plugin_install: true,
             allowed_plugins: Vec::new(),
@@ -160,10 +163,10 @@ pub enum StartError {
     #[error("the vector index cannot be opened: {}", .0.detail())]
     Index(#[from] crate::index::IndexError),
     /// The file store.
-    #[error("the file store in {directory} cannot be opened: {cause}")]
+    #[error("the file store in {place} cannot be opened: {cause}")]
     Files {
         /// Where it is.
-        directory: String,
+        place: String,
         /// Why it cannot be opened.
         #[source]
         cause: crate::files::FileError,
@@ -401,8 +404,12 @@ impl Engine {
                 directory: data.display().to_string(),
                 cause,
             })?;
-        let files = DirectoryStore::open(&data.join("files")).await.map_err(|cause| StartError::Files {
-            directory: data.display().to_string(),
+        let files = settings.files.open(&data, Arc::new(LocalExclusion::default())).await;
+        let files = files.map_err(|cause| StartError::Files {
+            place: match &settings.files {
+                StoreOptions::Directory => data.display().to_string(),
+                elsewhere => elsewhere.to_string(),
+            },
             cause,
         })?;
         let index = tokio::task::spawn_blocking({
@@ -418,7 +425,7 @@ impl Engine {
 
         let engine = Arc::new(Self {
             catalog: Arc::new(catalog),
-            files: Arc::new(files),
+            files,
             index: Arc::new(PlacedIndex::new(index, remote)),
             placing: Semaphore::new(1),
             moves: Moves::default(),
@@ -519,6 +526,16 @@ impl Engine {
         }
     }
 
+    /// Asks the file store something real. The report of health has no part for it: it shows in the status of the whole.
+    pub async fn file_store(&self) -> ServiceHealth {
+        let start = Instant::now();
+        match tokio::time::timeout(HEALTH_TIMEOUT, self.files.check()).await {
+            Ok(Ok(())) => healthy(start.elapsed()),
+            Ok(Err(error)) => unhealthy(error.to_string()),
+            Err(_) => unhealthy("does not answer"),
+        }
+    }
+
     /// Asks every part something real.
     pub async fn health(&self) -> Health {
         let vector_db = match tokio::time::timeout(HEALTH_TIMEOUT, self.index.health()).await {
@@ -545,7 +562,7 @@ impl Engine {
             embedding_service,
             llm_service,
         };
-        let well = [&services.vector_db, &services.embedding_service]
+        let well = [&services.vector_db, &services.embedding_service, &self.file_store().await]
             .iter()
             .all(|service| service.status == "healthy");
         // Without a language model there are still documents, searches and extractive answers.

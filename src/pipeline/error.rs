@@ -85,13 +85,18 @@ impl PipelineError {
 
     /// Whether a server is away: the same work will succeed when it is back.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Index(error) if error.is_outage())
+        match self {
+            Self::Index(error) => error.is_outage(),
+            Self::Files(error) => error.is_outage(),
+            _ => false,
+        }
     }
 
     /// Whether the same work may succeed later without anyone's doing.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Index(error) => !matches!(error, IndexError::Invalid { .. } | IndexError::SchemaMismatch { .. }),
+            Self::Files(error) => error.is_outage(),
             Self::Embed(error) => error.code() == "SERVICE_UNAVAILABLE",
             Self::Moved => true,
             Self::Catalog(CatalogError::Storage(_)) => true,

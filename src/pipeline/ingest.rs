@@ -164,7 +164,7 @@ impl Engine {
                 // A server that is away is nothing that the document did: it keeps its state and waits, however long that takes,
                 // and gives its place to documents of other collections.
                 Err(error) if error.is_outage() => {
-                    tracing::warn!(document = document.id, %error, "waiting for the vector index");
+                    tracing::warn!(document = document.id, %error, "waiting for a server that is away");
                     drop(place);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

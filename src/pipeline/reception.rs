@@ -515,7 +515,8 @@ impl Engine {
     async fn suspend(&self, mut work: Work) {
         let entry = work.entry.clone();
         let Some(mut receiving) = work.receiving.take() else { return };
-        self.record_received(&entry, &mut receiving).await;
+        // What is not durable now is sent again by whoever resumes it.
+        let _ = self.record_received(&entry, &mut receiving).await;
         entry.reporter.tells(entry.received(), entry.total());
         tracing::debug!(upload = &*entry.reporter.upload_id, bytes = entry.received(), "suspended");
         // Closed before somebody else may open them.
@@ -523,19 +524,24 @@ impl Engine {
         drop(work);
     }
 
-    async fn record_received(&self, entry: &Entry, receiving: &mut Receiving) {
+    /// Makes the bytes durable and records how many they are; what keeps it from that is logged here.
+    async fn record_received(&self, entry: &Entry, receiving: &mut Receiving) -> Result<(), PipelineError> {
         let id = &receiving.record.id;
-        match receiving.staging.sync().await {
-            Ok(durable) => {
-                // An append whose caller went away may have come to its end meanwhile.
-                entry.received.store(durable, Ordering::Release);
-                match self.catalog.set_upload_received(id, durable).await {
-                    Ok(_) => receiving.durable = durable,
-                    Err(error) => tracing::warn!(upload = id, %error, "what has come of an upload was not recorded"),
-                }
+        let durable = match receiving.staging.sync().await {
+            Ok(durable) => durable,
+            Err(error) => {
+                tracing::warn!(upload = id, %error, "what has come of an upload was not made durable");
+                return Err(error.into());
             }
-            Err(error) => tracing::warn!(upload = id, %error, "what has come of an upload was not made durable"),
+        };
+        // An append whose caller went away may have come to its end meanwhile.
+        entry.received.store(durable, Ordering::Release);
+        if let Err(error) = self.catalog.set_upload_received(id, durable).await {
+            tracing::warn!(upload = id, %error, "what has come of an upload was not recorded");
+            return Err(error.into());
         }
+        receiving.durable = durable;
+        Ok(())
     }
 
     /// Takes note, at start, of an upload that was suspended; its subscribers are told that it waits.
@@ -632,7 +638,8 @@ impl Upload {
             entry.reporter.received(received, entry.total(), false);
         }
         if entry.resumable && received.saturating_sub(receiving.durable) >= SYNC_EVERY {
-            engine.record_received(entry, receiving).await;
+            // What is not durable yet is tried again with what comes next.
+            let _ = engine.record_received(entry, receiving).await;
         }
         Ok(())
     }
@@ -646,7 +653,11 @@ impl Upload {
         let Some(receiving) = work.receiving.as_mut() else {
             return Err(ended());
         };
-        self.engine.record_received(&self.entry, receiving).await;
+        if let Err(error) = self.engine.record_received(&self.entry, receiving).await
+            && error.is_outage()
+        {
+            return Err(error.told("upload"));
+        }
         if receiving.durable == self.entry.received() {
             Ok(receiving.durable)
         } else {

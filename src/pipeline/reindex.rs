@@ -148,7 +148,7 @@ impl Engine {
             self.index_is_there(&reindex.collection_id).await?;
             match self.make_generation(reindex).await {
                 Err(error) if error.is_outage() => {
-                    tracing::warn!(%error, "a re-index waits for the vector index");
+                    tracing::warn!(%error, "a re-index waits for a server that is away");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

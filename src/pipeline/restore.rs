@@ -4,6 +4,7 @@
 //! it is there, the catalog last. Depends on what a data directory is made of; knows nothing of how a backup is made but its layout.
 
 use super::backup::{BACKUP_VERSION, Entry, MANIFEST, Manifest, Points, copy_hashed};
+use crate::files::{DirectoryStore, FileError, FileStore, LocalExclusion, StageOptions, StoreOptions};
 use crate::index::{CollectionKey, EmbeddedIndex, EmbeddedOptions, IndexError, Schema, VectorIndex};
 use prost::Message;
 use std::collections::HashSet;
@@ -11,7 +12,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
+/// Bytes of a file that are carried into another store at a time.
+const CARRIED: u32 = 4 << 20;
 /// Where everything is put together.
 const STAGE: &str = ".restore";
 
@@ -49,6 +53,12 @@ pub enum RestoreError {
         #[source]
         cause: io::Error,
     },
+    /// The object store has what the backup has not.
+    #[error("{0} is in use: it has files or texts that are not of this backup. Choose another `files.s3.prefix`, or empty this one")]
+    NotEmptyStore(String),
+    /// The file store.
+    #[error("the files cannot be put back: {0}")]
+    Files(#[from] FileError),
     /// The index took the vectors not.
     #[error("the vectors cannot be put back: {}", .0.detail())]
     Index(#[from] IndexError),
@@ -100,11 +110,11 @@ pub fn manifest(directory: &Path) -> Result<Manifest, RestoreError> {
     Ok(manifest)
 }
 
-/// Puts a backup back; returns its manifest.
+/// Puts a backup back into a data directory, and its files and texts where `files` says; returns its manifest.
 ///
 /// # Errors
-/// See [`RestoreError`]: then nothing was put back.
-pub async fn restore(backup: &Path, data: &Path) -> Result<Manifest, RestoreError> {
+/// See [`RestoreError`]: then nothing was put back, but for objects that the next try finds there.
+pub async fn restore(backup: &Path, data: &Path, files: &StoreOptions) -> Result<Manifest, RestoreError> {
     let (from, to) = (backup.to_owned(), data.to_owned());
     let (manifest, stage) = tokio::task::spawn_blocking(move || {
         let manifest = manifest(&from)?;
@@ -112,7 +122,14 @@ pub async fn restore(backup: &Path, data: &Path) -> Result<Manifest, RestoreErro
         Ok::<_, RestoreError>((manifest, stage))
     })
     .await??;
-    let put = fill(backup, &manifest, &stage).await;
+    let put = async {
+        fill(backup, &manifest, &stage).await?;
+        match files {
+            StoreOptions::Directory => Ok(()),
+            StoreOptions::S3(_) => carry(&stage, files).await,
+        }
+    };
+    let put = put.await;
     let (to, kept) = (data.to_owned(), stage.clone());
     let moved = match put {
         Ok(()) => tokio::task::spawn_blocking(move || publish(&kept, &to)).await?,
@@ -162,6 +179,61 @@ async fn fill(backup: &Path, manifest: &Manifest, stage: &Path) -> Result<(), Re
     let closed = index.close().await;
     filled?;
     Ok(closed?)
+}
+
+/// Puts files and texts, which lie in the stage, into another store.
+async fn carry(stage: &Path, files: &StoreOptions) -> Result<(), RestoreError> {
+    let directory = stage.join("files");
+    let here = DirectoryStore::open(&directory).await?;
+    let cache = stage.join("carry");
+    make_directory(&cache)?;
+    let there = files.open(&cache, Arc::new(LocalExclusion::default())).await?;
+    let texts = here.documents().await?;
+    let foreign = |theirs: Vec<String>, ours: &[String]| match theirs.iter().all(|name| ours.contains(name)) {
+        true => Ok(()),
+        false => Err(RestoreError::NotEmptyStore(files.to_string())),
+    };
+    foreign(there.documents().await?, &texts)?;
+    let mut originals = Vec::new();
+    for shard in 0..=u8::MAX {
+        let ours = here.originals(shard).await?;
+        foreign(there.originals(shard).await?, &ours)?;
+        originals.extend(ours);
+    }
+    for sha256 in originals {
+        carry_original(&here, &*there, &sha256).await?;
+    }
+    for text in texts {
+        there.write_document(&text, Arc::new(here.read_document(&text).await?)).await?;
+    }
+    drop((here, there));
+    for left in [directory, cache] {
+        tokio::fs::remove_dir_all(&left).await.map_err(at(&left))?;
+    }
+    Ok(())
+}
+
+async fn carry_original(here: &DirectoryStore, there: &dyn FileStore, sha256: &str) -> Result<(), RestoreError> {
+    let options = StageOptions {
+        limit: u64::MAX,
+        resume: None,
+        keep: false,
+    };
+    let staging = there.stage(&format!("restore-{sha256}"), options).await?;
+    loop {
+        let bytes = here.read(sha256, staging.written(), CARRIED).await?;
+        if bytes.is_empty() {
+            break;
+        }
+        staging.append(bytes).await?;
+    }
+    if staging.commit().await?.sha256 != sha256 {
+        return Err(RestoreError::Damaged {
+            path: format!("files/files/{}/{sha256}", sha256.get(..2).unwrap_or_default()),
+            reason: "its content is not what its name says",
+        });
+    }
+    Ok(())
 }
 
 async fn put_vectors(index: &EmbeddedIndex, backup: &Path, entries: &[Entry]) -> Result<(), RestoreError> {

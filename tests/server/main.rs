@@ -33,6 +33,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod models;
+mod objects;
 mod operations;
 mod page;
 mod pipelines;

@@ -25,7 +25,7 @@ fn metadata(file: &File, collection: &str) -> String {
 }
 
 /// Creates an upload; gives its path.
-async fn create(api: &Api, file: &File, collection: &str) -> String {
+pub async fn create(api: &Api, file: &File, collection: &str) -> String {
     let request = tus(api, Method::POST, "/api/v1/uploads")
         .header("Upload-Length", file.bytes.len())
         .header("Upload-Metadata", metadata(file, collection));
@@ -42,7 +42,7 @@ async fn create(api: &Api, file: &File, collection: &str) -> String {
     path
 }
 
-async fn patch(api: &Api, path: &str, offset: usize, bytes: &[u8]) -> Reply {
+pub async fn patch(api: &Api, path: &str, offset: usize, bytes: &[u8]) -> Reply {
     let request = tus(api, Method::PATCH, path)
         .header("Content-Type", BYTES)
         .header("Upload-Offset", offset)
@@ -51,7 +51,7 @@ async fn patch(api: &Api, path: &str, offset: usize, bytes: &[u8]) -> Reply {
 }
 
 /// The offset that HEAD tells.
-async fn offset(api: &Api, path: &str) -> usize {
+pub async fn offset(api: &Api, path: &str) -> usize {
     let reply = api.send(tus(api, Method::HEAD, path)).await;
     assert_eq!((reply.status.as_u16(), reply.header("cache-control")), (200, "no-store"));
     reply.header("upload-offset").parse().expect("a number")

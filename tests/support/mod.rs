@@ -6,6 +6,7 @@ pub mod collector;
 pub mod files;
 pub mod guide;
 pub mod models;
+pub mod moto;
 pub mod process;
 pub mod python;
 pub mod qdrant;

@@ -6,6 +6,7 @@ use super::Check;
 use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
 use crate::config::Settings;
 use crate::embed::{ModelInfo, Runtime, RuntimeChoice};
+use crate::files::{S3Store, StoreOptions};
 use crate::generate::{Llm, LlmError};
 use crate::index::{RemoteIndex, VectorIndex};
 use crate::pipeline::Pipeline;
@@ -13,6 +14,7 @@ use crate::plugin::{Host, HostSettings, Kind, Registry};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::Instant;
 
 /// What mends the share directory, whatever is wrong in it.
 const SETUP: &str = "make setup   (in Ibid's source directory; or point --share-dir at a complete one)";
@@ -220,6 +222,19 @@ pub async fn llm(settings: &Settings) -> Option<Check> {
             format!("{url}: {}", LlmError::from(reason)),
             "start it, or change section llm of the settings",
         ),
+    })
+}
+
+/// The object store, if the settings keep files in one.
+pub async fn objects(options: &StoreOptions) -> Option<Check> {
+    let StoreOptions::S3(s3) = options else { return None };
+    let started = Instant::now();
+    Some(match S3Store::look(s3).await {
+        Ok(()) => {
+            let time = started.elapsed().as_millis();
+            Check::ok("files", format!("{options} can be listed, read and written, in {time} ms"))
+        }
+        Err(error) => Check::broken("files", error.to_string(), "as it says there, in section files.s3 of the settings"),
     })
 }
 

@@ -8,7 +8,7 @@ mod storage;
 
 use super::args::DoctorArgs;
 use super::client::Client;
-use super::{CliError, console, tools};
+use super::{CliError, console, serve, tools};
 use crate::config::{Effective, Settings};
 use serde::Serialize;
 use serde_json::json;
@@ -100,7 +100,16 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
     let files = tokio::task::spawn_blocking(move || checks::share(&local));
     let data = checks::data_dir(&settings.data_dir);
     let catalog = checks::catalog(&settings.data_dir).await;
-    let storage = storage::look(&settings.data_dir, repair).await;
+    let (objects, storage) = match serve::store_options(&settings) {
+        Ok(options) => (
+            checks::objects(&options).await,
+            storage::look(&settings.data_dir, &options, repair).await,
+        ),
+        Err(error) => {
+            let remedy = "change section files.s3 of the settings";
+            (Some(Check::broken("files", error.to_string(), remedy)), Vec::new())
+        }
+    };
     let llm = checks::llm(&settings).await;
     let qdrant = checks::qdrant(&settings).await;
     let auth = doors::auth(&settings).await;
@@ -110,6 +119,7 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
         .await
         .map_err(|error| CliError::Failed(format!("a check broke off: {error}")))?;
     checks.extend([data, catalog]);
+    checks.extend(objects);
     checks.extend(storage);
     checks.extend(llm);
     checks.extend(qdrant);

@@ -2,7 +2,7 @@
 
 use super::super::console;
 use super::Check;
-use crate::files::FileError;
+use crate::files::{FileError, StoreOptions};
 use crate::index::IndexError;
 use crate::pipeline::{Audit, Finding, PipelineError};
 use crate::plugin::{PluginStore, StoreError};
@@ -12,21 +12,21 @@ use std::path::Path;
 const TOLD: usize = 20;
 
 /// Looks at a data directory, and mends it if `repair` says so. No checks where there is nothing yet.
-pub async fn look(data: &Path, repair: bool) -> Vec<Check> {
+pub async fn look(data: &Path, files: &StoreOptions, repair: bool) -> Vec<Check> {
     if !data.join("catalog").exists() {
         return Vec::new();
     }
-    vec![documents(data, repair).await, plugins(data, repair)]
+    vec![documents(data, files, repair).await, plugins(data, repair)]
 }
 
 fn stop_first() -> String {
     "stop it to have its data looked at".to_owned()
 }
 
-async fn documents(data: &Path, repair: bool) -> Check {
+async fn documents(data: &Path, files: &StoreOptions, repair: bool) -> Check {
     const NAME: &str = "storage";
     let looked = async {
-        let audit = Audit::open(data).await?;
+        let audit = Audit::open(data, files).await?;
         let found = audit.look().await?;
         let mut left = Vec::new();
         let mut mended = 0;
@@ -48,6 +48,12 @@ async fn documents(data: &Path, repair: bool) -> Check {
         Err(PipelineError::Files(FileError::InUse) | PipelineError::Index(IndexError::Locked)) => {
             Check::note(NAME, "a server uses it, so its contents were not compared", stop_first())
         }
+        // Nothing here is broken: the check of the object store says what to do.
+        Err(PipelineError::Files(error @ (FileError::Away(_) | FileError::Refused(_) | FileError::Unusable(_)))) => Check::note(
+            NAME,
+            format!("not compared, since {files} cannot be used: {error}"),
+            "see `files` here",
+        ),
         Err(error) => Check::broken(
             NAME,
             super::checks::with_causes(&error),

@@ -247,8 +247,19 @@ impl Monitor {
     async fn check(self: Arc<Self>) {
         let mut changes = self.engine.plugin_state_changes();
         let mut told: BTreeMap<&str, (String, Instant)> = BTreeMap::new();
+        // The protocol has no status for the file store, which is worth an alert all the same.
+        let mut files = String::new();
         loop {
             let next = Instant::now() + CHECK;
+            let health = self.engine.file_store().await;
+            if files != health.status {
+                self.judge(
+                    "file_store",
+                    Some(&files).filter(|files| !files.is_empty()).map(String::as_str),
+                    &health,
+                );
+                files = health.status;
+            }
             for (service, health) in self.look_at_services().await {
                 let before = told.get(service);
                 let changed = before.is_none_or(|(status, _)| *status != health.status);
