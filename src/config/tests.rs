@@ -48,7 +48,8 @@ fn defaults_fill_every_setting() {
 
 #[test]
 fn later_layers_win() {
-    let file = "[server]\nlisten = \"127.0.0.1:1\"\nmax_connections = 7\n[log]\nformat = \"json\"\n";
+    let file =
+        "[server]\nlisten = \"127.0.0.1:1\"\nmax_connections = 7\n[log]\nformat = \"json\"\n[files]\n[files.s3]\nbucket = \"documents\"\n";
     let (_directory, sources) = sources(
         Some(file),
         &[("IBID_SERVER_LISTEN", "127.0.0.1:2"), ("IBID_LOG_LEVEL", "debug")],
@@ -58,6 +59,7 @@ fn later_layers_win() {
     assert_eq!(effective.settings.server.listen, "127.0.0.1:3");
     assert_eq!(effective.settings.server.max_connections, 7);
     assert_eq!(effective.settings.log.level, "debug");
+    assert_eq!(effective.settings.files.s3.bucket, "documents");
     let origin = |path: &str| effective.get(path).map(|(_, origin)| origin.clone()).expect("known");
     assert_eq!(origin("server.listen"), Origin::Flag("--set".to_owned()));
     assert_eq!(origin("log.level"), Origin::Variable("IBID_LOG_LEVEL".to_owned()));
@@ -80,6 +82,11 @@ fn unknown_keys_name_what_was_meant() {
     let message = refusal(None, &[], &[("datadir", "x")]);
     assert!(message.contains("`datadir`") && message.contains("`data_dir`"), "{message}");
     assert!(refusal(Some("[colours]\nsky = 1\n"), &[], &[]).contains("`colours.sky`"));
+    let message = refusal(Some("[files.s3]\nbuckets = \"x\"\n"), &[], &[]);
+    assert!(
+        message.contains("`files.s3.buckets`") && message.contains("did you mean `files.s3.bucket`?"),
+        "{message}"
+    );
     assert!(refusal(Some("[sever]\n"), &[], &[]).contains("did you mean `server`?"));
 }
 

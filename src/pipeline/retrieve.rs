@@ -389,13 +389,18 @@ impl Engine {
             let text = (found.document_id.as_str(), found.text_generation);
             wanted.entry(text).or_default().push(&found.chunk);
         }
-        let mut texts = HashMap::with_capacity(chunks.len());
-        for ((document_id, generation), chunks) in wanted {
+        // Side by side: where the files are elsewhere, each read waits for a network.
+        let reads = wanted.into_iter().map(async |((document_id, generation), chunks)| {
             let spans: Vec<Span> = chunks
                 .iter()
                 .flat_map(|chunk| chunk.context.iter().copied().chain([chunk.at]))
                 .collect();
-            let mut read = match self.files.read_spans(&text_id(document_id, generation), &spans).await {
+            let read = self.files.read_spans(&text_id(document_id, generation), &spans).await;
+            (document_id, chunks, read)
+        });
+        let mut texts = HashMap::with_capacity(chunks.len());
+        for (document_id, chunks, read) in futures_util::future::join_all(reads).await {
+            let mut read = match read {
                 Ok(read) => read.into_iter(),
                 Err(FileError::NotFound { .. }) => continue,
                 Err(error) => return Err(error.into()),
