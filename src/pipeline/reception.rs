@@ -668,7 +668,8 @@ impl Upload {
     /// Ends the upload: the bytes are durable when this returns, and the document is on its way.
     ///
     /// # Errors
-    /// `CONFLICT` if the upload was cancelled or taken over.
+    /// `CONFLICT` if the upload was cancelled or taken over, `SERVICE_UNAVAILABLE` if it is resumable and the store of files is away:
+    /// then it waits to be resumed.
     pub async fn finish(self) -> Result<PendingIngest, ApiError> {
         let work = self.entry.take(self.owner)?;
         self.announce(self.entry.total(), true);
@@ -677,7 +678,7 @@ impl Upload {
         // Goes on if the caller goes away.
         let commit = async move { engine.commit(work).await }.in_current_span();
         let committing = self.engine.tasks.spawn(telemetry::trace::carried(commit));
-        committing.await.map_err(|error| PipelineError::from(error).told("upload"))?;
+        committing.await.map_err(|error| PipelineError::from(error).told("upload"))??;
         Ok(pending)
     }
 
@@ -705,13 +706,30 @@ impl Drop for Upload {
 }
 
 impl Engine {
-    /// Makes a document of the bytes.
-    async fn commit(self: Arc<Self>, mut work: Work) {
+    /// Makes a document of the bytes, or ends the upload with the reason why not.
+    ///
+    /// # Errors
+    /// If neither, because the store of files is away: then a resumable upload waits to be resumed.
+    async fn commit(self: Arc<Self>, mut work: Work) -> Result<(), ApiError> {
         let entry = work.entry.clone();
-        let Some(receiving) = work.receiving.take() else { return };
-        let id = receiving.record.id.clone();
+        let Some(receiving) = work.receiving.take() else { return Ok(()) };
+        let (id, durable) = (receiving.record.id.clone(), receiving.durable);
         work.ended = true;
         let made = self.make_document(*receiving, &entry).await;
+        if let Err(error) = &made
+            && entry.resumable
+            && error.is_outage()
+        {
+            // Of what was durable the last byte is asked for again: an upload that has all of them is resumed by nobody.
+            let kept = durable.min(entry.received().saturating_sub(1));
+            if let Err(error) = self.catalog.set_upload_received(&id, kept).await {
+                tracing::warn!(upload = id, %error, "what is left of an upload was not recorded");
+            }
+            entry.received.store(kept, Ordering::Release);
+            work.ended = false;
+            drop(work);
+            return made.map_err(|error| error.told("upload"));
+        }
         self.receptions.entries().remove(&id);
         drop(work);
         if let Err(error) = made {
@@ -722,6 +740,7 @@ impl Engine {
             }
             self.end_upload(entry.reporter.clone(), Ending::Failed(error.told("upload"))).await;
         }
+        Ok(())
     }
 
     async fn make_document(self: &Arc<Self>, receiving: Receiving, entry: &Entry) -> Result<(), PipelineError> {

@@ -178,6 +178,9 @@ async fn an_object_store_that_goes_away_is_waited_for() {
     let path = create(&api, &file, "volumes").await;
     let half = file.bytes.len() / 2;
     assert_eq!(patch(&api, &path, 0, &file.bytes[..half]).await.status.as_u16(), 204);
+    let last = files::volume(3, 300);
+    let whole = create(&api, &last, "volumes").await;
+    assert_eq!(patch(&api, &whole, 0, &last.bytes[..half]).await.status.as_u16(), 204);
     // Stored, and perhaps not extracted yet.
     let waiting: Vec<files::File> = (10..14).map(|volume| files::volume(volume, 40)).collect();
     let waiting: Vec<&files::File> = waiting.iter().collect();
@@ -185,9 +188,10 @@ async fn an_object_store_that_goes_away_is_waited_for() {
 
     door.shut().await;
     let question = json!({ "query": QUESTIONS[0].0, "collection_name": "reports" });
-    let (asked, sent) = tokio::join!(
+    let (asked, sent, ended) = tokio::join!(
         api.post("/query", question),
-        patch(&api, &path, half, &file.bytes[half..half + 100])
+        patch(&api, &path, half, &file.bytes[half..half + 100]),
+        patch(&api, &whole, half, &last.bytes[half..])
     );
     let error = asked.error(503, "SERVICE_UNAVAILABLE");
     assert!(
@@ -195,6 +199,7 @@ async fn an_object_store_that_goes_away_is_waited_for() {
         "{error}"
     );
     sent.error(503, "SERVICE_UNAVAILABLE");
+    ended.error(503, "SERVICE_UNAVAILABLE");
     health_becomes(&api, 503).await;
     monitor
         .receive_until(|event| event["type"] == "error_alert" && event["data"]["service"] == "file_store")
@@ -203,16 +208,18 @@ async fn an_object_store_that_goes_away_is_waited_for() {
     door.open();
     health_becomes(&api, 200).await;
     assert_eq!(answer(&api, "reports").await, before);
-    let at = offset(&api, &path).await;
-    assert!(at >= half, "acknowledged bytes are there");
-    let reply = patch(&api, &path, at, &file.bytes[at..]).await;
-    assert_eq!(reply.status.as_u16(), 204, "{}", reply.text());
+    for (path, file) in [(&path, &file), (&whole, &last)] {
+        let at = offset(&api, path).await;
+        assert!(at >= half && at < file.bytes.len(), "acknowledged bytes are there");
+        let reply = patch(&api, path, at, &file.bytes[at..]).await;
+        assert_eq!(reply.status.as_u16(), 204, "{}", reply.text());
+    }
     within("all documents to be ready", async {
         loop {
             let mut documents = api.documents("waiting").await;
             documents.extend(api.documents("volumes").await);
             assert!(documents.iter().all(|document| document["status"] != "failed"), "{documents:?}");
-            if documents.len() == 5 && documents.iter().all(|document| document["status"] == "ready") {
+            if documents.len() == 6 && documents.iter().all(|document| document["status"] == "ready") {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
