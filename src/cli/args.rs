@@ -764,7 +764,7 @@ pub struct PullArgs {
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelAction {
-    /// Show the embedding models that are installed, and which of them a server has loaded
+    /// Show the embedding models and rerankers that are installed, and which of them a server has loaded
     List {
         /// Settings.
         #[command(flatten)]
@@ -773,12 +773,13 @@ pub enum ModelAction {
         #[arg(long)]
         json: bool,
     },
-    /// Fetch a published embedding model from a hub, or take it from a directory, and install it
+    /// Fetch a published embedding model or reranker from a hub, or take it from a directory, and install it
     #[command(after_help = "\
 Examples:
   ibid model pull sentence-transformers/all-MiniLM-L12-v2
   ibid model pull intfloat/e5-small-v2 --query-prefix 'query: ' --document-prefix 'passage: '
   ibid model pull BAAI/bge-m3 --onnx onnx/model.onnx
+  ibid model pull cross-encoder/ms-marco-MiniLM-L6-v2
   ibid model pull ./our-model --name our-model
 
 Only the files that `ibid model convert` reads are fetched, and converted into models/ of the share directory. What breaks off is gone on with when
@@ -787,7 +788,7 @@ another hub that serves files as NAME/resolve/REVISION/FILE. The variable HF_TOK
 
 A server that runs finds the model when a pipeline names it.")]
     Pull(PullArgs),
-    /// Make a model directory (ONNX graph and tokenizer) from a published embedding model
+    /// Make a model directory (ONNX graph and tokenizer) from a published embedding model or reranker
     #[command(after_help = "\
 Examples:
   ibid model convert target/share/ibid/sources/all-MiniLM-L6-v2 target/share/ibid/models/all-MiniLM-L6-v2
@@ -796,7 +797,8 @@ Examples:
 
 Safetensors of BERT, RoBERTa, XLM-RoBERTa, MPNet and DistilBERT become a graph of Ibid's own, which has all precisions.
 A source without safetensors, or with --onnx, keeps its ONNX model. Pooling, normalisation, length and
-prompts are read from the source's configuration files.
+prompts are read from the source's configuration files. A cross-encoder (...ForSequenceClassification with one label, or an ONNX model
+whose output is logits of [batch, 1]) becomes a reranker.
 
 The target's last component becomes the model's name, for the setting embedder.model and for pipelines. Nothing is done where
 the target is what the source would give.")]

@@ -26,11 +26,12 @@ const SAFETENSORS: &str = "model.safetensors";
 /// Where ONNX models lie in published directories, in the converter's order.
 const READY: [&str; 3] = ["onnx/model.onnx", "model.onnx", "model_optimized.onnx"];
 /// Read by the converter if they are there.
-const BESIDE: [&str; 4] = [
+const BESIDE: [&str; 5] = [
     "config.json",
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
+    "tokenizer_config.json",
 ];
 /// No configuration file is larger.
 const MAX_MODULES_BYTES: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-//! `ibid model`: the embedding models that are installed, and how others become so.
+//! `ibid model`: the embedding models and rerankers that are installed, and how others become so.
 //!
 //! May depend on `embed`, a hub's files, the settings, and the client of a server's public protocol.
 
@@ -7,7 +7,7 @@ use super::client::Client;
 use super::hub::{self, Hub};
 use super::{CliError, console, tools};
 use crate::embed::convert::{self, CONVERTER_VERSION, Options};
-use crate::embed::{InstalledModel, ModelInfo, installed};
+use crate::embed::{InstalledModel, ModelInfo, ModelKind, installed};
 use crate::secret::Secret;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -114,10 +114,13 @@ async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool
 }
 
 fn made(info: &ModelInfo, target: &Path) -> Result<(), CliError> {
+    let kind = match info.kind {
+        ModelKind::Embedding => format!("{}, {} dimensions", info.kind.with_article(), info.dimension),
+        ModelKind::Reranker => info.kind.with_article().to_owned(),
+    };
     console::line(&format!(
-        "{}: {} dimensions, {} tokens at most, in {}",
+        "{}: {kind}, {} tokens at most, in {}",
         info.name,
-        info.dimension,
         info.max_tokens,
         target.display()
     ))
@@ -139,7 +142,8 @@ async fn list(client: &Client, settings: &SettingsArgs, json: bool) -> Result<()
             };
             json!({
                 "name": model.info.name,
-                "dimension": model.info.dimension,
+                "kind": model.info.kind.name(),
+                "dimension": (model.info.kind == ModelKind::Embedding).then_some(model.info.dimension),
                 "max_tokens": model.info.max_tokens,
                 "precisions": precisions,
                 "sha256": model.info.model_sha256,
@@ -181,7 +185,12 @@ async fn list(client: &Client, settings: &SettingsArgs, json: bool) -> Result<()
                     console::clean(&text(model, "name")),
                     if default { " (default)" } else { "" }
                 ),
-                number(model, "dimension").to_string(),
+                text(model, "kind"),
+                model
+                    .get("dimension")
+                    .and_then(Value::as_u64)
+                    .map(|dimension| dimension.to_string())
+                    .unwrap_or_default(),
                 words(model.get("precisions")).unwrap_or_default(),
                 console::size(number(model, "bytes")),
                 loaded,
@@ -190,8 +199,8 @@ async fn list(client: &Client, settings: &SettingsArgs, json: bool) -> Result<()
         })
         .collect();
     console::print(&console::table(
-        &["NAME", "DIMENSION", "PRECISION", "SIZE", "LOADED", "SHA-256"],
-        &[1, 3],
+        &["NAME", "KIND", "DIMENSION", "PRECISION", "SIZE", "LOADED", "SHA-256"],
+        &[2, 4],
         &rows,
     ))
 }

@@ -11,6 +11,17 @@ use super::{queue::Row, session::Rows};
 /// more than larger batches gain, and with 1 hardly two texts share a batch.
 pub const STEP: usize = 4;
 
+/// What is read at once, as the model reads it.
+pub trait Encoded: AsRef<[u32]> {
+    /// Where the second text of a pair begins; at the end of a single text.
+    fn second(&self) -> usize {
+        self.as_ref().len()
+    }
+}
+
+impl Encoded for Vec<u32> {}
+impl Encoded for &[u32] {}
+
 /// Rows of one padded length, ready to be run.
 pub struct Batch<R = Row> {
     pub length: usize,
@@ -54,23 +65,27 @@ pub fn divide<R: AsRef<[u32]>>(mut rows: Vec<R>, limits: Limits) -> Vec<Batch<R>
     batches
 }
 
-impl<R: AsRef<[u32]>> Batch<R> {
+impl<R: Encoded> Batch<R> {
     /// The batch as the model reads it.
     pub fn to_rows(&self) -> Rows {
         let cells = self.rows.len() * self.length;
-        let (mut ids, mut mask) = (Vec::with_capacity(cells), Vec::with_capacity(cells));
+        let (mut ids, mut mask, mut types) = (Vec::with_capacity(cells), Vec::with_capacity(cells), Vec::with_capacity(cells));
         for (index, row) in self.rows.iter().enumerate() {
             ids.extend(row.as_ref().iter().map(|&id| i64::from(id)));
             mask.resize(ids.len(), 1);
+            types.resize(index * self.length + row.second(), 0);
+            types.resize(ids.len(), 1);
             // Any id that exists will do for padding, since the mask hides it.
             ids.resize((index + 1) * self.length, 0);
             mask.resize(ids.len(), 0);
+            types.resize(ids.len(), 0);
         }
         Rows {
             rows: self.rows.len(),
             length: self.length,
             ids,
             mask,
+            types,
         }
     }
 }

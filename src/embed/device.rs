@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    EmbedError, ModelInfo, Runtime,
+    EmbedError, ModelInfo, ModelKind, Runtime,
     convert::{Form, rebuild},
     model::{MODEL_FILE, verify},
     session::{Graph, Place, Rows, SharedSession},
@@ -82,6 +82,8 @@ pub struct Sessions {
 
 /// Cosine that a GPU's vectors must have with the CPU's.
 const AGREEMENT: f32 = 0.999;
+/// What a reranker's score on a GPU may be off from the CPU's, of its size or of 1.
+const DIFFERENCE: f32 = 0.02;
 
 /// Opens the model in `directory`. Blocks.
 pub fn open(runtime: &Runtime, directory: &Path, info: &ModelInfo, device: Device, precision: Precision) -> Result<Sessions, EmbedError> {
@@ -163,9 +165,12 @@ fn open_gpu(
     place: Place,
     probe: &Probe,
 ) -> Result<SharedSession, EmbedError> {
+    let is_reranker = info.kind == ModelKind::Reranker;
     let mut forms = vec![None];
     if precision.on(place) == Precision::Fp16 && info.architecture.is_some() {
         forms = vec![Some(Form::Packed), Some(Form::Half), None];
+        // Pairs are not packed.
+        forms.retain(|form| !(is_reranker && *form == Some(Form::Packed)));
     }
     let mut last = None;
     for form in forms {
@@ -233,6 +238,7 @@ impl Probe {
                     length: ids.len(),
                     ids: ids.iter().map(|id| i64::from(*id)).collect(),
                     mask: vec![1; ids.len()],
+                    types: vec![0; ids.len()],
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -255,12 +261,20 @@ impl Probe {
             session.run(Rows {
                 rows: self.texts.len(),
                 length,
+                types: vec![0; ids.len()],
                 ids,
                 mask,
             })?
         };
         let dimension = self.expected.first().map_or(1, Vec::len);
         for (found, expected) in found.chunks_exact(dimension.max(1)).zip(&self.expected) {
+            if let ([found], [expected]) = (found, expected.as_slice()) {
+                // A score has a size and no direction. Not a number is no agreement either.
+                if (found - expected).abs() <= DIFFERENCE * expected.abs().max(1.0) {
+                    continue;
+                }
+                return Err(EmbedError::compute(format!("it scores {found:.3} where the CPU has {expected:.3}")));
+            }
             let agreement = cosine(found, expected);
             // Not a number is no agreement either.
             if agreement.is_nan() || agreement < AGREEMENT {

@@ -20,7 +20,7 @@ use super::{
     queue::{Lane, Outcome, Queue, Role, Text, Ticket},
     session::Place,
     stats::Counters,
-    tokens::Tokens,
+    tokens::{Input, Tokens},
     worker::Worker,
 };
 
@@ -290,6 +290,22 @@ impl Embedder {
         self.inner.embed(&self.inner.documents, texts, progress).await
     }
 
+    /// What a reranker makes of passages for a question: a number for each, higher where it answers better, in their order. Dropping
+    /// the future gives up those that were not computed yet.
+    ///
+    /// # Errors
+    /// As [`Self::embed_query`]; the first failure fails all.
+    pub(super) async fn score(&self, question: &str, passages: Vec<String>) -> Result<Vec<f32>, EmbedError> {
+        let question: Arc<str> = question.into();
+        let pair = |passage| Input::Pair {
+            question: Arc::clone(&question),
+            passage,
+        };
+        let pairs = passages.into_iter().map(pair).collect();
+        let scores = self.inner.embed(&self.inner.queries, pairs, |_| {}).await?;
+        Ok(scores.into_iter().flatten().collect())
+    }
+
     /// How many tokens a text has, without special tokens and without the model's limit. Takes about a
     /// microsecond per token on the calling thread; any number of threads may count at once.
     #[must_use]
@@ -323,15 +339,15 @@ impl std::fmt::Debug for Embedder {
 }
 
 /// What the model was trained to see before a text, put there.
-fn prefixed(mut texts: Vec<String>, prefix: &str) -> Vec<String> {
+fn prefixed(mut texts: Vec<String>, prefix: &str) -> Vec<Input> {
     if !prefix.is_empty() {
         texts.iter_mut().for_each(|text| text.insert_str(0, prefix));
     }
-    texts
+    texts.into_iter().map(Input::from).collect()
 }
 
 impl Inner {
-    async fn embed(&self, admission: &Admission, texts: Vec<String>, progress: impl Fn(usize)) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(&self, admission: &Admission, texts: Vec<Input>, progress: impl Fn(usize)) -> Result<Vec<Vec<f32>>, EmbedError> {
         let total = texts.len();
         let (sender, mut outcomes) = mpsc::unbounded_channel();
         let mut collected = Collected {
@@ -385,7 +401,7 @@ impl Collected {
 
 impl Admission {
     /// Puts the texts into the queue window by window, as places become free.
-    async fn admit(&self, queue: &Queue, texts: Vec<String>, sender: UnboundedSender<Outcome>) -> Result<(), EmbedError> {
+    async fn admit(&self, queue: &Queue, texts: Vec<Input>, sender: UnboundedSender<Outcome>) -> Result<(), EmbedError> {
         let mut texts = texts.into_iter().enumerate();
         loop {
             let window = texts.len().min(self.window);
@@ -447,7 +463,7 @@ mod tests {
             wait,
         };
         let (sender, outcomes) = mpsc::unbounded_channel();
-        let texts = vec!["one".to_owned(), "two".to_owned(), "three".to_owned()];
+        let texts = ["one", "two", "three"].map(|text| text.to_owned().into()).to_vec();
         let error = admission
             .admit(&queue, texts, sender)
             .await

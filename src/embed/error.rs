@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use super::ModelKind;
+
 /// Why texts were not embedded. Cloned to every request that a failed batch belonged to.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EmbedError {
@@ -49,10 +51,24 @@ pub enum EmbedError {
         reason: String,
     },
     /// No model of that name is installed.
-    #[error("no embedding model `{name}` is installed: `ibid model list` shows those that are, `ibid model pull` installs one")]
+    #[error("no {} `{name}` is installed: `ibid model list` shows those that are, `ibid model pull` installs one",
+        match .kind { ModelKind::Embedding => "embedding model", ModelKind::Reranker => "reranker" })]
     ModelUnknown {
         /// The name that was asked for.
         name: String,
+        /// What it was asked for.
+        kind: ModelKind,
+    },
+    /// The model of that name is for something else.
+    #[error("`{name}` is {}, not {}: `ibid model list` shows the kind of each model{}", .found.with_article(), .wanted.with_article(),
+        match .found { ModelKind::Embedding => "", ModelKind::Reranker => "; a reranker is named as `model` of the pipeline's section `reranker`" })]
+    WrongKind {
+        /// The name that was asked for.
+        name: String,
+        /// What the model is.
+        found: ModelKind,
+        /// What it was asked for.
+        wanted: ModelKind,
     },
     /// The model of that name is another one than vectors were made with.
     #[error(
@@ -68,9 +84,7 @@ pub enum EmbedError {
         found: String,
     },
     /// As many models as may be loaded are in use.
-    #[error(
-        "{most} embedding models are in use already, which is what the setting embedder.max_models allows: try again later, or raise it"
-    )]
+    #[error("{most} models are in use already, which is what the setting embedder.max_models allows: try again later, or raise it")]
     TooManyModels {
         /// The setting.
         most: usize,
@@ -112,7 +126,7 @@ impl EmbedError {
             | Self::GpuMissing { .. }
             | Self::TooManyModels { .. }
             | Self::ModelInvalid { .. } => "SERVICE_UNAVAILABLE",
-            Self::ModelUnknown { .. } | Self::ModelChanged { .. } => "VALIDATION_ERROR",
+            Self::ModelUnknown { .. } | Self::WrongKind { .. } | Self::ModelChanged { .. } => "VALIDATION_ERROR",
             Self::Compute { .. } => "PROCESSING_ERROR",
         }
     }

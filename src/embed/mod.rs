@@ -1,7 +1,8 @@
-//! Texts to vectors: tokenizer, ONNX session, and the queue in front of them.
+//! Texts to vectors, and pairs of a question and a passage to scores: tokenizer, ONNX session, and the queue in front of them.
 //!
 //! [`convert`] makes a model directory from published weights; [`Runtime`] loads ONNX Runtime; [`Embedder`] embeds
-//! queries and documents on threads of its own; [`Models`] loads the embedders of several models as they are used. Queries go before documents; memory is bounded by
+//! queries and documents on threads of its own; [`Reranker`] scores passages by a cross-encoder, in the same way; [`Models`] loads the
+//! embedders of several models as they are used. Queries go before documents; memory is bounded by
 //! [`EmbedderSettings`]; on a CPU a text's vector never depends on what else is being embedded.
 //!
 //! On a CPU each thread reads texts and runs the model, in small batches of one length. On GPUs threads of
@@ -19,6 +20,7 @@ mod error;
 mod model;
 mod models;
 mod queue;
+mod reranker;
 mod runtime;
 mod session;
 mod stats;
@@ -32,8 +34,9 @@ pub use self::{
     device::{Device, Placement, Precision},
     embedder::{Embedder, EmbedderSettings},
     error::EmbedError,
-    model::{Activation, Architecture, ModelInfo, Pooling, Ready},
+    model::{Activation, Architecture, Head, ModelInfo, ModelKind, Pooling, Ready},
     models::{InstalledModel, Model, Models, ModelsSettings, installed},
+    reranker::Reranker,
     runtime::{Runtime, RuntimeChoice},
     stats::EmbedderStats,
 };

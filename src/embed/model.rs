@@ -18,6 +18,41 @@ pub(super) const MODEL_FILE: &str = "model.onnx";
 /// The tokenizer, in the format of Hugging Face's library of that name.
 pub(super) const TOKENIZER_FILE: &str = "tokenizer.json";
 
+/// What a model is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Makes a vector of a text.
+    #[default]
+    Embedding,
+    /// Scores a passage for a question, both read at once: a cross-encoder.
+    Reranker,
+}
+
+impl ModelKind {
+    /// As it is told.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Reranker => "reranker",
+        }
+    }
+
+    /// As it stands in a sentence.
+    #[must_use]
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Embedding => "an embedding model",
+            Self::Reranker => "a reranker",
+        }
+    }
+
+    fn is_embedding(&self) -> bool {
+        *self == Self::Embedding
+    }
+}
+
 /// How the vectors of a text's tokens become the text's vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +88,19 @@ pub struct Architecture {
     /// Whether attention scores have a bias by distance, as MPNet's do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub distance_bias: bool,
+    /// Of a reranker: the function between the two layers that make a score of the first token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+}
+
+/// The function between the two layers of a reranker's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// The hyperbolic tangent.
+    Tanh,
+    /// The larger of the number and 0.
+    Relu,
 }
 
 /// The function between a layer's two feed-forward steps.
@@ -80,7 +128,7 @@ pub struct Ready {
     pub external: BTreeMap<String, String>,
 }
 
-/// An embedding model's description, as written by the converter. Equal hashes mean equal vectors.
+/// A model's description, as written by the converter. Equal hashes mean equal vectors, or scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelInfo {
@@ -88,7 +136,10 @@ pub struct ModelInfo {
     pub format: u32,
     /// The model's name, such as `all-MiniLM-L6-v2`.
     pub name: String,
-    /// Components of a vector; at least 1.
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "ModelKind::is_embedding")]
+    pub kind: ModelKind,
+    /// Components of a vector, at least 1; of a reranker 1, the score.
     pub dimension: usize,
     /// The most tokens of a text that are read, special tokens included; what follows is cut off. At least 3.
     pub max_tokens: usize,
@@ -123,7 +174,7 @@ pub struct ModelInfo {
 
 impl ModelInfo {
     /// The version of the description that this program writes. It reads all from 1 on.
-    pub const FORMAT: u32 = 2;
+    pub const FORMAT: u32 = 3;
     /// The description's file name in a model directory.
     pub const FILE: &str = "ibid-model.json";
 
@@ -149,6 +200,9 @@ impl ModelInfo {
         if !(1..=1 << 14).contains(&info.dimension) {
             return Err(invalid(format!("dimension is {}", info.dimension)));
         }
+        if info.kind == ModelKind::Reranker && info.dimension != 1 {
+            return Err(invalid(format!("it is a reranker, and its dimension is {}", info.dimension)));
+        }
         if !(3..=1 << 17).contains(&info.max_tokens) {
             return Err(invalid(format!("max_tokens is {}", info.max_tokens)));
         }
@@ -161,7 +215,11 @@ impl ModelInfo {
             return Err(invalid(format!("external file {name}")));
         }
         if let Some(architecture) = &info.architecture {
-            let fits = architecture.hidden == info.dimension
+            let makes = match info.kind {
+                ModelKind::Embedding => architecture.head.is_none() && architecture.hidden == info.dimension,
+                ModelKind::Reranker => architecture.head.is_some(),
+            };
+            let fits = makes
                 && architecture.heads > 0
                 && architecture.hidden.is_multiple_of(architecture.heads)
                 && (info.max_tokens..=1 << 17).contains(&architecture.positions)

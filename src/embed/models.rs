@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    EmbedError, Embedder, EmbedderSettings, EmbedderStats, ModelInfo, Precision, Runtime,
+    EmbedError, Embedder, EmbedderSettings, EmbedderStats, ModelInfo, ModelKind, Precision, Reranker, Runtime,
     model::{MODEL_FILE, TOKENIZER_FILE, is_plain},
     session::Place,
     stats::Counters,
@@ -56,6 +56,7 @@ pub struct Models {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     name: String,
+    kind: ModelKind,
     precision: Precision,
     model_sha256: String,
 }
@@ -64,6 +65,7 @@ impl Key {
     fn of(info: &ModelInfo, precision: Precision) -> Self {
         Self {
             name: info.name.clone(),
+            kind: info.kind,
             precision,
             model_sha256: info.model_sha256.clone(),
         }
@@ -79,7 +81,10 @@ struct Shared {
     settings: ModelsSettings,
     default: Embedder,
     default_key: Key,
+    /// Of embedding models.
     counters: Arc<Counters>,
+    /// Of rerankers.
+    pairs: Arc<Counters>,
     /// All but the default model; `None` once closed.
     slots: Mutex<Option<BTreeMap<Key, Slot>>>,
 }
@@ -110,10 +115,13 @@ impl Models {
     /// few seconds.
     ///
     /// # Errors
-    /// As [`Embedder::open`], of the default model.
+    /// As [`Embedder::open`], of the default model; [`EmbedError::WrongKind`] if that is a reranker.
     pub fn open(runtime: Runtime, directory: &Path, default: &str, settings: ModelsSettings) -> Result<Self, EmbedError> {
         let counters = Arc::new(Counters::default());
         let embedder = Embedder::open_counted(&runtime, &directory.join(default), settings.embedder.clone(), Arc::clone(&counters))?;
+        if embedder.info().kind != ModelKind::Embedding {
+            return Err(wrong_kind(embedder.info(), ModelKind::Embedding));
+        }
         let key = Key::of(embedder.info(), embedder.placement().precision);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -123,6 +131,7 @@ impl Models {
                 default: embedder,
                 default_key: key,
                 counters,
+                pairs: Arc::default(),
                 slots: Mutex::new(Some(BTreeMap::new())),
             }),
         })
@@ -134,18 +143,36 @@ impl Models {
         &self.shared.default
     }
 
-    /// The model of that name, or the default one for an empty name; in a precision, or in that of the settings. Reads its
+    /// The embedding model of that name, or the default one for an empty name; in a precision, or in that of the settings. Reads its
     /// description, a small file, and loads nothing.
     ///
     /// # Errors
-    /// [`EmbedError::ModelUnknown`], or a description that cannot be used.
+    /// [`EmbedError::ModelUnknown`], [`EmbedError::WrongKind`] for a reranker, or a description that cannot be used.
     pub fn find(&self, name: &str, precision: Option<Precision>) -> Result<Model, EmbedError> {
         let shared = &self.shared;
         let info = if name.is_empty() || name == shared.default_key.name {
             shared.default.info().clone()
         } else {
-            self.describe(name)?
+            self.describe(name, ModelKind::Embedding)?
         };
+        Ok(self.handle(info, precision))
+    }
+
+    /// The reranker of that name, in a precision or in that of the settings. Reads its description, a small file, and loads nothing.
+    ///
+    /// # Errors
+    /// [`EmbedError::ModelUnknown`], [`EmbedError::WrongKind`] for an embedding model, or a description that cannot be used.
+    pub fn find_reranker(&self, name: &str, precision: Option<Precision>) -> Result<Reranker, EmbedError> {
+        let default = self.shared.default.info();
+        if name == default.name {
+            return Err(wrong_kind(default, ModelKind::Reranker));
+        }
+        let info = self.describe(name, ModelKind::Reranker)?;
+        Ok(Reranker(self.handle(info, precision)))
+    }
+
+    fn handle(&self, info: ModelInfo, precision: Option<Precision>) -> Model {
+        let shared = &self.shared;
         let precision = precision
             .filter(|precision| *precision != Precision::Auto)
             .unwrap_or(shared.settings.embedder.precision);
@@ -158,22 +185,28 @@ impl Models {
             Precision::Int8 if info.ready.is_some() => Precision::Fp32,
             precision => precision,
         };
-        Ok(Model {
+        Model {
             models: self.clone(),
             key: Key::of(&info, precision),
             info: Arc::new(info),
-        })
+        }
     }
 
-    fn describe(&self, name: &str) -> Result<ModelInfo, EmbedError> {
+    fn describe(&self, name: &str, kind: ModelKind) -> Result<ModelInfo, EmbedError> {
         let unknown = || EmbedError::ModelUnknown {
             name: name.chars().take(100).collect(),
+            kind,
         };
         // Pipelines come from clients: they name directories in this one, and no other paths.
         if !is_plain(name) {
             return Err(unknown());
         }
         match ModelInfo::read(&self.shared.directory.join(name)) {
+            Ok(info) if info.kind != kind => Err(EmbedError::WrongKind {
+                name: name.to_owned(),
+                found: info.kind,
+                wanted: kind,
+            }),
             Ok(info) => Ok(ModelInfo {
                 name: name.to_owned(),
                 ..info
@@ -217,17 +250,33 @@ impl Models {
         all.map(|key| (key.name, key.precision)).collect()
     }
 
-    /// Totals of all models so far, and what waits now for any of them.
+    /// Totals of all embedding models so far, and what waits now for any of them.
     #[must_use]
     pub fn stats(&self) -> EmbedderStats {
-        let mut embedders = vec![self.shared.default.clone()];
-        for slot in self.slots().iter().flat_map(BTreeMap::values) {
-            embedders.extend(slot.loaded.borrow().iter().filter_map(|loaded| loaded.clone().ok()));
-        }
+        let mut embedders = self.loaded_of(ModelKind::Embedding);
+        embedders.push(self.shared.default.clone());
+        Self::sum(&embedders, &self.shared.counters)
+    }
+
+    /// The same of all rerankers: their texts are pairs.
+    #[must_use]
+    pub fn reranker_stats(&self) -> EmbedderStats {
+        Self::sum(&self.loaded_of(ModelKind::Reranker), &self.shared.pairs)
+    }
+
+    /// All that are loaded but the default one.
+    fn loaded_of(&self, kind: ModelKind) -> Vec<Embedder> {
+        let slots = self.slots();
+        let of_kind = slots.iter().flatten().filter(|(key, _)| key.kind == kind);
+        let loaded = of_kind.filter_map(|(_, slot)| slot.loaded.borrow().clone()?.ok());
+        loaded.collect()
+    }
+
+    fn sum(embedders: &[Embedder], counters: &Counters) -> EmbedderStats {
         let queued: Vec<EmbedderStats> = embedders.iter().map(Embedder::stats).collect();
         let queries = queued.iter().map(|stats| stats.queued_queries).sum();
         let documents = queued.iter().map(|stats| stats.queued_documents).sum();
-        self.shared.counters.read(queries, documents)
+        counters.read(queries, documents)
     }
 
     /// Unloads the models that nobody has used for [`ModelsSettings::unload_after`] before `now`, and returns their names. To be
@@ -325,17 +374,16 @@ impl Models {
     async fn load_into(self, key: Key, sender: watch::Sender<Option<Result<Embedder, EmbedError>>>) {
         let shared = Arc::clone(&self.shared);
         let (name, precision) = (key.name.clone(), key.precision);
+        let counters = match key.kind {
+            ModelKind::Embedding => Arc::clone(&shared.counters),
+            ModelKind::Reranker => Arc::clone(&shared.pairs),
+        };
         let opened = tokio::task::spawn_blocking(move || {
             let settings = EmbedderSettings {
                 precision,
                 ..shared.settings.embedder.clone()
             };
-            Embedder::open_counted(
-                &shared.runtime,
-                &shared.directory.join(name),
-                settings,
-                Arc::clone(&shared.counters),
-            )
+            Embedder::open_counted(&shared.runtime, &shared.directory.join(name), settings, counters)
         });
         let opened = opened.await.unwrap_or_else(|error| Err(EmbedError::compute(error)));
         match &opened {
@@ -414,6 +462,14 @@ impl Model {
     /// As [`Self::embedder`] and [`Embedder::embed_query`].
     pub async fn embed_passages(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
         self.embedder().await?.embed_passages(texts).await
+    }
+}
+
+fn wrong_kind(info: &ModelInfo, wanted: ModelKind) -> EmbedError {
+    EmbedError::WrongKind {
+        name: info.name.clone(),
+        found: info.kind,
+        wanted,
     }
 }
 
@@ -562,6 +618,45 @@ mod tests {
         convert::convert(other.path(), &directory.path().join("one"), &Options::default()).expect("a model");
         let new = load(&models, "one").await.expect("also while another one of its name is in use");
         assert!(!new.is_same(&held));
+    }
+
+    #[tokio::test]
+    async fn rerankers_are_loaded_as_they_are_used_and_are_no_embedding_models() {
+        let (directory, models) = models(3);
+        convert::convert(Tiny::reranker("bert").path(), &directory.path().join("judge"), &Options::default()).expect("a model");
+        let told = |error: Option<EmbedError>| error.expect("refused").to_string();
+        let error = told(models.find("judge", None).err());
+        assert!(
+            error.contains("`judge` is a reranker, not an embedding model") && error.contains("ibid model list"),
+            "{error}"
+        );
+        for name in ["one", DEFAULT] {
+            let error = told(models.find_reranker(name, None).err());
+            assert!(
+                error.contains(&format!("`{name}` is an embedding model, not a reranker")),
+                "{error}"
+            );
+        }
+        let error = told(models.find_reranker("../one", None).err());
+        assert!(
+            error.contains("no reranker `../one`") && error.contains("ibid model pull"),
+            "{error}"
+        );
+
+        let judge = models.find_reranker("judge", None).expect("installed");
+        assert_eq!(names(&models), [DEFAULT], "nothing is loaded before it is used");
+        let passages: Vec<String> = ["b", "c d", "d"].map(str::to_owned).to_vec();
+        let scores = judge.score("a", passages.clone()).await.expect("scores");
+        assert!(
+            scores.len() == 3 && scores.iter().all(|score| (0.0..=1.0).contains(score)),
+            "{scores:?}"
+        );
+        assert_eq!(judge.score("a", passages).await.expect("scores"), scores);
+        assert!(judge.score("a", Vec::new()).await.expect("nothing").is_empty());
+        assert_eq!((models.reranker_stats().texts, models.stats().texts), (6, 0), "pairs are no texts");
+        assert_eq!(names(&models), [DEFAULT, "judge"]);
+        assert_eq!(models.unload_unused(Instant::now() + Duration::from_secs(61)), ["judge"]);
+        assert_eq!(models.reranker_stats().texts, 6, "the totals do not go back");
     }
 
     #[tokio::test]

@@ -9,7 +9,11 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
-use super::{EmbedError, batch::Batch};
+use super::{
+    EmbedError,
+    batch::{Batch, Encoded},
+    tokens::Input,
+};
 
 /// A text's place in its request, and its vector.
 pub type Outcome = Result<(usize, Vec<f32>), EmbedError>;
@@ -37,19 +41,27 @@ impl Ticket {
 
 /// A text that was not read yet.
 pub struct Text {
-    pub text: String,
+    pub text: Input,
     pub ticket: Ticket,
 }
 
 /// A text's tokens.
 pub struct Row {
     pub ids: Vec<u32>,
+    /// Where the second text of a pair begins; at the end of a single text.
+    pub second: usize,
     pub ticket: Ticket,
 }
 
 impl AsRef<[u32]> for Row {
     fn as_ref(&self) -> &[u32] {
         &self.ids
+    }
+}
+
+impl Encoded for Row {
+    fn second(&self) -> usize {
+        self.second
     }
 }
 

@@ -22,8 +22,8 @@ use ort::{
 };
 
 use super::{
-    EmbedError, ModelInfo, Pooling, Runtime,
-    convert::{ATTENTION_MASK, INPUT_IDS, OFFSETS, OUTPUT, PLACES, SHARES, STARTS, TOKENS},
+    EmbedError, ModelInfo, ModelKind, Pooling, Runtime,
+    convert::{ATTENTION_MASK, INPUT_IDS, LOGITS, OFFSETS, OUTPUT, PLACES, SHARES, STARTS, TOKEN_TYPES, TOKENS},
 };
 
 /// Where a session computes.
@@ -83,12 +83,14 @@ enum Output {
     Tokens { pooling: Pooling, normalize: bool },
 }
 
-/// Rows of equal length, row after row: `rows * length` token ids, and 1 for a token or 0 for padding.
+/// Rows of equal length, row after row: `rows * length` token ids, 1 for a token or 0 for padding, and 1 for the tokens of a
+/// second text or 0.
 pub struct Rows {
     pub rows: usize,
     pub length: usize,
     pub ids: Vec<i64>,
     pub mask: Vec<i64>,
+    pub types: Vec<i64>,
 }
 
 impl SharedSession {
@@ -113,7 +115,7 @@ impl SharedSession {
             let role = match input.name() {
                 INPUT_IDS => Role::Ids,
                 ATTENTION_MASK => Role::Mask,
-                "token_type_ids" => Role::Types,
+                TOKEN_TYPES => Role::Types,
                 TOKENS => Role::Tokens,
                 PLACES => Role::Places,
                 OFFSETS => Role::Offsets,
@@ -141,6 +143,7 @@ impl SharedSession {
             return Err(invalid(format!("its inputs are {names:?}")));
         }
         let (output_name, output) = match &info.ready {
+            None if info.kind == ModelKind::Reranker => (LOGITS, Output::Vectors),
             None => (OUTPUT, Output::Vectors),
             Some(ready) if ready.pooled => (
                 ready.output.as_str(),
@@ -206,6 +209,7 @@ impl SharedSession {
             length: 3,
             ids: vec![0; 3],
             mask: vec![1; 3],
+            types: vec![0; 3],
         })
         .map(drop)
     }
@@ -216,10 +220,10 @@ impl SharedSession {
         let inputs = self.inputs.iter().map(|input| match (input.role, input.kind) {
             (Role::Ids, TensorElementType::Int64) => self.tensor(&shape, &rows.ids),
             (Role::Mask, TensorElementType::Int64) => self.tensor(&shape, &rows.mask),
-            (Role::Types, TensorElementType::Int64) => self.tensor(&shape, &vec![0_i64; rows.ids.len()]),
+            (Role::Types, TensorElementType::Int64) => self.tensor(&shape, &rows.types),
             (Role::Ids, _) => self.tensor(&shape, &narrow(&rows.ids)),
             (Role::Mask, _) => self.tensor(&shape, &narrow(&rows.mask)),
-            (Role::Types, _) => self.tensor(&shape, &vec![0_i32; rows.ids.len()]),
+            (Role::Types, _) => self.tensor(&shape, &narrow(&rows.types)),
             (role, _) => Err(EmbedError::compute(format!("rows have no {role:?}"))),
         });
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
@@ -311,7 +315,7 @@ impl SharedSession {
         unsafe { ort::Error::result_from_status(status) }.map_err(EmbedError::compute)?;
         let (_, vectors) = output.try_extract_tensor::<f32>().map_err(EmbedError::compute)?;
         if vectors.iter().any(|component| !component.is_finite()) {
-            return Err(EmbedError::compute("a vector has a component that is not a finite number"));
+            return Err(EmbedError::compute("an output is not a finite number"));
         }
         Ok(vectors.to_vec())
     }
@@ -465,6 +469,7 @@ mod tests {
             length: 2,
             ids: vec![0; 4],
             mask: vec![1, 0, 1, 1],
+            types: vec![0; 4],
         };
         let tokens = [3.0, 4.0, 100.0, 100.0, 1.0, 0.0, 3.0, 2.0];
         assert_eq!(pool(&tokens, &rows, 2, Pooling::Mean, false), [3.0, 4.0, 2.0, 1.0]);

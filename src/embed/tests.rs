@@ -292,7 +292,7 @@ async fn readers_and_runners_give_each_text_its_vector() {
     let texts = texts(60);
     let (sender, mut outcomes) = mpsc::unbounded_channel();
     let queued = texts.iter().enumerate().map(|(place, text)| Text {
-        text: text.clone(),
+        text: text.clone().into(),
         ticket: ticket(place, &sender),
     });
     queue.push(Lane::Documents, queued);
@@ -374,7 +374,7 @@ fn ticket(place: usize, outcomes: &mpsc::UnboundedSender<Outcome>) -> Ticket {
 
 fn text(place: usize, outcomes: &mpsc::UnboundedSender<Outcome>) -> Text {
     Text {
-        text: format!("text {place}"),
+        text: format!("text {place}").into(),
         ticket: ticket(place, outcomes),
     }
 }
@@ -407,6 +407,7 @@ fn queries_come_together_and_before_documents() {
         length: 4,
         rows: vec![Row {
             ids: vec![1; 4],
+            second: 4,
             ticket: ticket(20, &sender),
         }],
     };
@@ -433,6 +434,7 @@ fn rows_are_run_in_pieces_of_a_size_beside_those_who_read() {
     let both = [Lane::Queries, Lane::Documents];
     let row = |place: usize, tokens: usize| Row {
         ids: vec![1; tokens],
+        second: tokens,
         ticket: ticket(place, &sender),
     };
     queue.push(Lane::Documents, (0..3).map(|place| text(place, &sender)));
@@ -480,6 +482,7 @@ fn batches_hold_one_length_and_stay_in_bounds() {
         let all: Vec<Row> = (0..200)
             .map(|place| Row {
                 ids: vec![1; 2 + place * 11 % 29],
+                second: 2 + place * 11 % 29,
                 ticket: ticket(place, &sender),
             })
             .collect();

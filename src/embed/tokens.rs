@@ -1,14 +1,38 @@
 //! Texts to token ids.
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use tokenizers::Tokenizer;
 
-use super::{EmbedError, ModelInfo};
+use super::{EmbedError, ModelInfo, ModelKind};
 
 /// No text is read further than this, in bytes: it holds many times the tokens of any model's longest input, and
 /// bounds the work that one text can cause.
 const MAX_READ: usize = 256 << 10;
+
+/// What a model reads at once.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A text.
+    Text(String),
+    /// A passage, and the question that it is read for.
+    Pair { question: Arc<str>, passage: String },
+}
+
+impl From<String> for Input {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// The special tokens around a question and a passage that are read together.
+struct Around {
+    before: Vec<u32>,
+    between: Vec<u32>,
+    after: Vec<u32>,
+    /// Whether the tokens from the passage on are of type 1.
+    typed: bool,
+}
 
 /// A model's tokenizer. What `tokenizer.json` says about truncation and padding is set aside: the model's
 /// description says how many tokens are read, and padding belongs to the batcher.
@@ -19,6 +43,8 @@ pub struct Tokens {
     /// The special tokens around a text, such as `[CLS]` and `[SEP]`.
     before: Vec<u32>,
     after: Vec<u32>,
+    /// The same around pairs; of rerankers alone.
+    around: Option<Around>,
 }
 
 impl Tokens {
@@ -44,7 +70,12 @@ impl Tokens {
         if before.len() + after.len() >= info.max_tokens {
             return Err(invalid(format!("special tokens leave no room in {} tokens", info.max_tokens)));
         }
+        let around = match info.kind {
+            ModelKind::Embedding => None,
+            ModelKind::Reranker => Some(Around::of(&tokenizer, info.max_tokens).map_err(invalid)?),
+        };
         Ok(Self {
+            around,
             tokenizer,
             max_tokens: info.max_tokens,
             lowercase: info.lowercase,
@@ -65,6 +96,44 @@ impl Tokens {
         Ok(ids)
     }
 
+    /// The ids of what is read at once, and where its second text begins: at the end of a single text.
+    pub fn read_input(&self, input: &Input) -> Result<(Vec<u32>, usize), EmbedError> {
+        match input {
+            Input::Text(text) => {
+                let ids = self.ids(text)?;
+                let end = ids.len();
+                Ok((ids, end))
+            }
+            Input::Pair { question, passage } => self.pair(question, passage),
+        }
+    }
+
+    /// The ids of a question and a passage. What does not fit is cut off the passage; only a question that takes more than half of
+    /// the room is cut itself.
+    fn pair(&self, question: &str, passage: &str) -> Result<(Vec<u32>, usize), EmbedError> {
+        let around = self
+            .around
+            .as_ref()
+            .ok_or_else(|| EmbedError::compute("an embedding model reads no pairs"))?;
+        let bare = |text: &str| {
+            let text = text.get(..text.floor_char_boundary(MAX_READ)).unwrap_or(text);
+            self.tokenizer.encode_fast(self.cased(text), false).map_err(EmbedError::compute)
+        };
+        let (question, passage) = (bare(question)?, bare(passage)?);
+        let room = self.max_tokens - around.length();
+        let asked = question.len().min(room - passage.len().min(room / 2));
+        let told = passage.len().min(room - asked);
+        let mut ids = Vec::with_capacity(asked + told + around.length());
+        ids.extend_from_slice(&around.before);
+        ids.extend(question.get_ids().iter().take(asked));
+        ids.extend_from_slice(&around.between);
+        let second = ids.len();
+        ids.extend(passage.get_ids().iter().take(told));
+        ids.extend_from_slice(&around.after);
+        let second = if around.typed { second } else { ids.len() };
+        Ok((ids, second))
+    }
+
     fn cased<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.lowercase {
             Cow::Owned(text.to_lowercase())
@@ -79,5 +148,47 @@ impl Tokens {
         self.tokenizer
             .encode_fast(self.cased(text), false)
             .map_or(text.len(), |encoding| encoding.len())
+    }
+}
+
+impl Around {
+    /// Asks the tokenizer itself, with a pair of known parts.
+    fn of(tokenizer: &Tokenizer, max_tokens: usize) -> Result<Self, String> {
+        let bare = |text: &str| tokenizer.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec());
+        let (first, second) = (
+            bare("a").map_err(|error| error.to_string())?,
+            bare("b").map_err(|error| error.to_string())?,
+        );
+        let pair = tokenizer.encode_fast(("a", "b"), true).map_err(|error| error.to_string())?;
+        let (ids, types) = (pair.get_ids(), pair.get_type_ids());
+        let find = |part: &[u32], from: usize| {
+            let places = ids.get(from..)?.windows(part.len().max(1)).position(|window| window == part)?;
+            Some(from + places)
+        };
+        let places = find(&first, 0).and_then(|place| Some((place, find(&second, place + first.len())?)));
+        let unclear = || "special tokens do not stand around the texts of a pair".to_owned();
+        let (at_first, at_second) = places.ok_or_else(unclear)?;
+        let part = |range: std::ops::Range<usize>| ids.get(range).map(<[u32]>::to_vec).ok_or_else(unclear);
+        let around = Self {
+            before: part(0..at_first)?,
+            between: part(at_first + first.len()..at_second)?,
+            after: part(at_second + second.len()..ids.len())?,
+            typed: types.iter().any(|kind| *kind != 0),
+        };
+        let expected = |place: usize| u32::from(around.typed && place >= at_second);
+        if types.iter().enumerate().any(|(place, kind)| *kind != expected(place)) {
+            return Err(format!(
+                "the types of a pair's tokens are {types:?}: 0 for the question and 1 for the passage is what is read"
+            ));
+        }
+        // A token of each at least.
+        if around.length() + 2 > max_tokens {
+            return Err(format!("special tokens leave no room for a pair in {max_tokens} tokens"));
+        }
+        Ok(around)
+    }
+
+    fn length(&self) -> usize {
+        self.before.len() + self.between.len() + self.after.len()
     }
 }

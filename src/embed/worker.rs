@@ -56,8 +56,8 @@ impl Worker {
                 self.counters.abandoned(1);
                 continue;
             }
-            match guarded(|| self.tokens.ids(&text)) {
-                Ok(ids) => rows.push(Row { ids, ticket }),
+            match guarded(|| self.tokens.read_input(&text)) {
+                Ok((ids, second)) => rows.push(Row { ids, second, ticket }),
                 Err(error) => {
                     self.counters.failed(1);
                     ticket.settle(Err(error));

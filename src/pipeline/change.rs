@@ -161,7 +161,7 @@ impl Engine {
             if !dry_run {
                 self.not_while_reindexing(&collection).await?;
             }
-            let resolved = self.resolve(&collection.id, name, Pipeline::parse(collection.pipeline.clone())?)?;
+            let resolved = self.resolve_stored(&collection.id, name, Pipeline::parse(collection.pipeline.clone())?)?;
             let plan = self.plan(&collection, &resolved, at_least).await?;
             let most = plan.most.max(at_least);
             let reindex = match dry_run {

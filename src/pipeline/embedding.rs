@@ -9,11 +9,11 @@ use crate::protocol::{ApiError, ErrorCode};
 const FEW: usize = 8;
 
 impl Engine {
-    /// The embedding models that are installed, the default one first.
+    /// The models that are installed, rerankers among them, the default one first.
     ///
     /// # Errors
     /// A worker thread that failed.
-    pub async fn embedding_models(&self) -> Result<Vec<InstalledModel>, ApiError> {
+    pub async fn models(&self) -> Result<Vec<InstalledModel>, ApiError> {
         let models = self.models.clone();
         tokio::task::spawn_blocking(move || models.installed())
             .await
@@ -23,10 +23,11 @@ impl Engine {
     /// An embedding model by its name, in the precision of the settings.
     ///
     /// # Errors
-    /// `RESOURCE_NOT_FOUND` for one that is not installed; a description that cannot be used.
+    /// `RESOURCE_NOT_FOUND` for one that is not installed, `VALIDATION_ERROR` for a reranker; a description that cannot be used.
     pub fn embedding_model(&self, name: &str) -> Result<Model, ApiError> {
         self.models.find(name, None).map_err(|error| match error {
             EmbedError::ModelUnknown { .. } => ApiError::new(ErrorCode::ResourceNotFound, error.to_string()).with("field", "model"),
+            EmbedError::WrongKind { .. } => ApiError::validation("model", error.to_string()),
             other => PipelineError::from(other).told("embedding"),
         })
     }

@@ -1,5 +1,5 @@
 //! The two pipelines. Ingest: extract, chunk, embed, index, commit. Query: analyze, embed,
-//! retrieve, generate, cite.
+//! retrieve, rerank, generate, cite.
 //!
 //! Knows the order of the stages and nothing of HTTP: the server speaks to [`Engine`] alone.
 
@@ -29,6 +29,7 @@ mod reconcile;
 mod redo;
 mod reindex;
 mod reporter;
+mod rerank;
 mod resolve;
 mod restore;
 mod retrieve;

@@ -52,6 +52,10 @@ impl Engine {
         ] {
             counter.only().absolute(value);
         }
+        let rerankers = self.models.reranker_stats();
+        catalogue::RERANKER_PAIRS.only().absolute(rerankers.texts);
+        catalogue::RERANKER_BUSY.only().absolute(rerankers.busy_ms);
+        catalogue::RERANKER_FALLBACKS.only().increment(0);
 
         // Several versions may be there: one that is well must not hide one that is not.
         let mut quarantined: BTreeMap<(String, &'static str), bool> = BTreeMap::new();

@@ -281,7 +281,7 @@ impl Engine {
 
     fn resolve_afresh(&self, collection: &Collection) -> Result<Resolved, PipelineError> {
         let pipeline = Pipeline::parse(collection.pipeline.clone())?;
-        self.resolve(&collection.id, &collection.name, pipeline)
+        self.resolve_stored(&collection.id, &collection.name, pipeline)
     }
 
     /// The collections of `before` whose pipelines do not resolve any more.

@@ -196,6 +196,11 @@ impl Aim {
         self.weights.get(document_id).copied().unwrap_or(0.0)
     }
 
+    /// A passage's score, in [0,1], with what its document adds; in [0,1] again.
+    pub fn add(&self, document_id: &str, score: f32) -> f32 {
+        (score + self.of(document_id)) / (1.0 + self.most)
+    }
+
     /// The most that is added for any.
     pub fn most(&self) -> f32 {
         self.most

@@ -156,21 +156,36 @@ impl Engine {
             )
             .await?;
         let search_type = request.search_type.unwrap_or(default_search(mode));
+        let limit = (request.offset + request.limit) as usize;
         let wanted = Retrieval {
             searches: searches(&question, &plan, mode),
             search_type,
             mode,
-            limit: (request.offset + request.limit) as usize,
+            limit,
             score_threshold: request.score_threshold,
             filters: request.filters.clone().unwrap_or_default(),
             names: names(&plan),
+            reread: resolved.reads_again(mode, limit, request.rerank),
         };
         let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut timings))
             .await?;
+        let mut reranked = false;
+        let mut warnings = Vec::new();
+        let passages = match wanted.reread {
+            None => found.passages,
+            Some(read) => {
+                let ranked = self
+                    .rerank(&resolved, &question, found, (read, limit), wanted.score_threshold, &mut timings)
+                    .await;
+                reranked = ranked.warning.is_none();
+                warnings.extend(ranked.warning);
+                ranked.passages
+            }
+        };
         timings.measure();
         let asked = resolved.bm25.query(&question);
-        let results: Vec<SearchHit> = found
+        let results: Vec<SearchHit> = passages
             .0
             .into_iter()
             .enumerate()
@@ -178,7 +193,7 @@ impl Engine {
             .map(|(n, hit)| SearchHit {
                 highlight: highlight(&resolved.bm25, &asked, &hit),
                 content: hit.text.to_string(),
-                relevance_score: f64::from(hit.relevance),
+                relevance_score: f64::from(hit.told()),
                 rank: n as u32 + 1,
                 metadata: SearchHitMetadata::from(hit),
             })
@@ -188,9 +203,9 @@ impl Engine {
             results,
             search_type,
             processing_mode: mode,
-            // There is none yet: what `rerank` asks for is not done, and said.
-            reranked: false,
+            reranked,
             processing_time: start.elapsed().as_secs_f64(),
+            warnings,
         })
     }
 
@@ -319,24 +334,38 @@ impl Engine {
         progress.analysis = analysis(&plan);
 
         status(events, Stage::RetrievingDocuments, 0.3, "Searching the documents").await?;
+        let limit = question.limit.unwrap_or(resolved.pipeline.retrieval.limit as usize);
         let wanted = Retrieval {
             searches: searches(&question.text, &plan, mode),
             search_type: default_search(mode),
             mode,
-            limit: question.limit.unwrap_or(resolved.pipeline.retrieval.limit as usize),
+            limit,
             score_threshold: question.options.score_threshold,
             filters: question.options.filters.clone().unwrap_or_default(),
             names: names(&plan),
+            reread: resolved.reads_again(mode, limit, None),
         };
         let phrasings = wanted.searches.iter().skip(1).map(|search| search.text.clone()).collect();
-        let passages = self
+        let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut progress.timings))
             .await?;
+        let passages = match wanted.reread {
+            None => found.passages,
+            Some(read) => {
+                let message = format!("Reading {} again", passages_of(found.passages.0.len().min(read)));
+                status(events, Stage::RetrievingDocuments, 0.5, &message).await?;
+                let threshold = wanted.score_threshold;
+                let ranked = self
+                    .rerank(&resolved, &question.text, found, (read, limit), threshold, &mut progress.timings)
+                    .await;
+                progress.warnings.extend(ranked.warning);
+                ranked.passages
+            }
+        };
 
         let message = match passages.0.len() {
             0 => "Found no passage".to_owned(),
-            1 => "Answering from 1 passage".to_owned(),
-            n => format!("Answering from {n} passages"),
+            n => format!("Answering from {}", passages_of(n)),
         };
         status(events, Stage::GeneratingResponse, 0.6, &message).await?;
         let request = Request {
@@ -440,6 +469,14 @@ impl Engine {
     fn too_slow(&self, stage: &str) -> ApiError {
         let seconds = self.query_timeout().as_secs();
         ApiError::new(ErrorCode::TimeoutError, format!("the query took longer than {seconds} s")).with("stage", stage)
+    }
+}
+
+/// So many passages, in words.
+fn passages_of(count: usize) -> String {
+    match count {
+        1 => "1 passage".to_owned(),
+        n => format!("{n} passages"),
     }
 }
 

@@ -121,6 +121,7 @@ mod tests {
                 Redo::Nothing,
             ),
             (json!({ "retrieval": { "mode": "speed", "limit": 3 } }), Redo::Nothing),
+            (json!({ "reranker": { "model": "any" } }), Redo::Nothing),
             (json!({ "retrieval": { "language": "german" } }), Redo::Embed),
             (json!({ "chunker": { "plugin": "sentences" } }), Redo::Chunk),
             (

@@ -200,7 +200,7 @@ impl Engine {
     /// The pipeline that a re-index makes documents with.
     fn target(&self, collection: &Collection, reindex: &Reindex) -> Result<Resolved, PipelineError> {
         let pipeline = Pipeline::parse(reindex.pipeline.clone())?;
-        let resolved = self.resolve(&collection.id, &collection.name, pipeline)?;
+        let resolved = self.resolve_stored(&collection.id, &collection.name, pipeline)?;
         Ok(Resolved {
             key: index_key(&collection.id, reindex.generation)?,
             generation: reindex.generation,

@@ -6,9 +6,9 @@ use super::engine::Engine;
 use super::error::PipelineError;
 use super::generation::{Lease, index_key};
 use super::generator::GeneratorStage;
-use super::spec::{Lock, LockedModel, LockedPlugin, OnFailure, Pipeline, PluginChoice};
+use super::spec::{Lock, LockedModel, LockedPlugin, LockedReranker, OnFailure, Pipeline, PluginChoice};
 use crate::catalog::{Collection, DocumentRecord};
-use crate::embed::{EmbedError, Model, ModelInfo};
+use crate::embed::{EmbedError, Model, ModelInfo, Reranker};
 use crate::index::{Bm25, CollectionKey};
 use crate::plugin::{Budget, GRANTABLE, Kind, Plugin};
 use crate::protocol::ApiError;
@@ -67,6 +67,8 @@ pub struct Resolved {
     pub embedder: Model,
     /// Understands questions.
     pub analyzer: Stage,
+    /// Orders passages, where the pipeline names one: or why it cannot.
+    pub reranker: Option<Result<Reranker, EmbedError>>,
     /// Makes answers.
     pub generator: GeneratorStage,
     /// Writes citations.
@@ -109,10 +111,15 @@ impl Engine {
             generation: collection.generation,
             revision: collection.revision,
             _lease: Some(lease),
-            ..self.resolve(&collection.id, &collection.name, pipeline)?
+            // A collection whose reranker is gone still answers, as its passages were found.
+            ..self.resolve_stored(&collection.id, &collection.name, pipeline)?
         };
         check_model(collection, &resolved.lock.model)?;
         let resolved = Arc::new(resolved);
+        if matches!(resolved.reranker, Some(Err(_))) {
+            // It may be there the next time.
+            return Ok(resolved);
+        }
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         // What was installed meanwhile may be another plugin than was found: this is good for one use.
         let newer = |known: &Arc<Resolved>| known.revision > collection.revision;
@@ -123,10 +130,21 @@ impl Engine {
     }
 
     /// Checks a pipeline against what is installed, naming the key that is wrong.
-    pub(super) fn resolve(&self, collection_id: &str, collection: &str, mut pipeline: Pipeline) -> Result<Resolved, PipelineError> {
+    pub(super) fn resolve(&self, collection_id: &str, collection: &str, pipeline: Pipeline) -> Result<Resolved, PipelineError> {
+        let resolved = self.resolve_stored(collection_id, collection, pipeline)?;
+        match &resolved.reranker {
+            Some(Err(error)) => Err(ApiError::validation("pipeline.reranker.model", error.to_string()).into()),
+            _ => Ok(resolved),
+        }
+    }
+
+    /// The same of a pipeline that was checked when it was put in place; what an answer can do without may be missing.
+    pub(super) fn resolve_stored(&self, collection_id: &str, collection: &str, mut pipeline: Pipeline) -> Result<Resolved, PipelineError> {
         let choice = &pipeline.embedder;
         let embedder = self.models.find(&choice.model, choice.precision).map_err(|error| match error {
-            EmbedError::ModelUnknown { .. } => ApiError::validation("pipeline.embedder.model", error.to_string()),
+            EmbedError::ModelUnknown { .. } | EmbedError::WrongKind { .. } => {
+                ApiError::validation("pipeline.embedder.model", error.to_string())
+            }
             other => PipelineError::from(other).told("embedder"),
         })?;
         let model = embedder.info();
@@ -144,6 +162,10 @@ impl Engine {
         }
         let bm25 = Bm25::new(&pipeline.retrieval.language)
             .map_err(|error| ApiError::validation("pipeline.retrieval.language", error.to_string()))?;
+        let reranker = pipeline
+            .reranker
+            .as_ref()
+            .map(|choice| self.models.find_reranker(&choice.model, choice.precision));
         let generator = self.generator_stage(&pipeline.generator, &embedder)?;
         let plugins = [("chunker", &chunker), ("analyzer", &analyzer), ("citations", &formatter)]
             .into_iter()
@@ -152,6 +174,7 @@ impl Engine {
         let lock = Lock {
             plugins,
             model: locked_model(model),
+            reranker: reranker.as_ref().and_then(|reranker| reranker.as_ref().ok()).map(locked_reranker),
             generator: generator.locked.clone(),
             pipeline: pipeline.clone(),
         };
@@ -166,6 +189,7 @@ impl Engine {
             chunker,
             embedder,
             analyzer,
+            reranker,
             generator,
             formatter,
             bm25,
@@ -385,6 +409,15 @@ fn locked_model(model: &ModelInfo) -> LockedModel {
         name: model.name.clone(),
         sha256: model.model_sha256.clone(),
         dimension: model.dimension,
+    }
+}
+
+/// How a reranker stands in a lock.
+fn locked_reranker(reranker: &Reranker) -> LockedReranker {
+    let info = reranker.info();
+    LockedReranker {
+        name: info.name.clone(),
+        sha256: info.model_sha256.clone(),
     }
 }
 

@@ -40,6 +40,15 @@ pub struct Retrieval {
     pub filters: Filters,
     /// Names in the question, as the analyzer found them.
     pub names: Vec<String>,
+    /// Passages that a reranker is to read, at least `limit` of them where it may; `None` if none is to.
+    pub reread: Option<usize>,
+}
+
+impl Retrieval {
+    /// Passages that are read.
+    fn wanted(&self) -> usize {
+        self.limit.max(self.reread.unwrap_or(0))
+    }
 }
 
 /// Candidates that each search takes, for `limit` results, and that are weighed against one another: a passage that both
@@ -70,17 +79,27 @@ const FIGURES: f32 = 0.1;
 /// The share of figures among a passage's words from which on it is full of them.
 const FULL_OF_FIGURES: f32 = 0.35;
 
-/// The best `limit` passages, those of the same page discounted. Documents without pages keep their
-/// order.
-fn spread(mut found: Vec<Located>, limit: usize) -> Vec<Located> {
+/// Discounts passages for those of their page that stand before them. `place` says of which document and page one is, `score` is
+/// what is discounted.
+pub(super) fn discount_pages<T>(passages: &mut [T], place: impl Fn(&T) -> (&String, Option<u32>), score: impl Fn(&mut T) -> &mut f32) {
     let mut seen: HashMap<(String, u32), i32> = HashMap::new();
-    for passage in &mut found {
-        if let Some(page) = passage.chunk.page {
-            let before = seen.entry((passage.document_id.clone(), page)).or_default();
-            passage.relevance *= SAME_PAGE.powi(*before);
+    for passage in passages {
+        if let (document, Some(page)) = place(passage) {
+            let before = seen.entry((document.clone(), page)).or_default();
+            *score(passage) *= SAME_PAGE.powi(*before);
             *before += 1;
         }
     }
+}
+
+/// The best `limit` passages, those of the same page discounted. Documents without pages keep their
+/// order.
+fn spread(mut found: Vec<Located>, limit: usize) -> Vec<Located> {
+    discount_pages(
+        &mut found,
+        |passage| (&passage.document_id, passage.chunk.page),
+        |passage| &mut passage.relevance,
+    );
     // Stable: what is equally relevant stays in its order.
     found.sort_by(|a, b| b.relevance.total_cmp(&a.relevance));
     found.truncate(limit);
@@ -112,6 +131,8 @@ pub struct FoundChunk {
     pub header: String,
     /// In [0,1].
     pub relevance: f32,
+    /// What a reranker gave it, in [0,1], with what the question says of its document; `None` if none ordered the passages.
+    pub reranked: Option<f32>,
     /// The document's metadata.
     pub metadata: Arc<BTreeMap<String, String>>,
 }
@@ -121,6 +142,20 @@ impl FoundChunk {
     pub fn chunk_id(&self) -> String {
         chunk_id(&self.document_id, self.chunk.index)
     }
+
+    /// How relevant clients are told that it is: by what ordered the passages.
+    pub fn told(&self) -> f32 {
+        self.reranked.unwrap_or(self.relevance)
+    }
+}
+
+/// What was found, and what the question says of the documents.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Most relevant first.
+    pub passages: Passages,
+    /// Which documents are meant.
+    pub aim: Aim,
 }
 
 impl From<FoundChunk> for SearchHitMetadata {
@@ -230,7 +265,7 @@ fn page_at(chunk: &Chunk, offset: u32) -> Option<u32> {
 
 impl Engine {
     /// Finds passages. Documents that are not whole (being ingested, being deleted) are never seen.
-    pub(super) async fn retrieve(&self, resolved: &Resolved, wanted: &Retrieval, timings: &mut Timings) -> Result<Passages, PipelineError> {
+    pub(super) async fn retrieve(&self, resolved: &Resolved, wanted: &Retrieval, timings: &mut Timings) -> Result<Found, PipelineError> {
         let filter = self.index_filter(resolved, &wanted.filters)?;
         let weights = &resolved.pipeline.retrieval;
         let (dense, sparse) = match wanted.search_type {
@@ -275,22 +310,23 @@ impl Engine {
         let hits = timings.time("retrieval", self.index.search(&resolved.key, batch.queries)).await?;
         let found = scored(&batch.plan, hits);
         let ranked = combine(&found).into_iter().map(|((document_id, index), score)| {
-            let score = (score + aim.of(&document_id)) / (1.0 + aim.most());
+            let score = aim.add(&document_id, score);
             ((document_id, index), score)
         });
-        let mut ranked: Vec<((String, u32), f32)> = ranked
-            .filter(|(_, score)| wanted.score_threshold.is_none_or(|least| *score >= least))
-            .collect();
+        // What is relevant, a reranker says for itself.
+        let threshold = wanted.score_threshold.filter(|_| wanted.reread.is_none());
+        let mut ranked: Vec<((String, u32), f32)> = ranked.filter(|(_, score)| threshold.is_none_or(|least| *score >= least)).collect();
         // Stable: what is equally relevant stays in its order.
         ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        ranked.truncate(depth(wanted.mode, wanted.limit));
+        ranked.truncate(depth(wanted.mode, wanted.wanted()));
         // What figures add is weighed as what the documents' names add is.
         let figures = match (wanted.search_type, wanted.searches.first()) {
             (SearchType::Hybrid, Some(question)) if asks_for_figure(&question.text) => FIGURES / (1.0 + aim.most()),
             _ => 0.0,
         };
-        let reading = self.read_chunks(resolved.generation, ranked, wanted.limit, figures);
-        timings.time("reading", reading).await
+        let reading = self.read_chunks(resolved.generation, ranked, wanted.wanted(), figures);
+        let passages = timings.time("reading", reading).await?;
+        Ok(Found { passages, aim })
     }
 
     /// What the question says of the documents.
@@ -375,6 +411,7 @@ impl Engine {
                 text,
                 header,
                 relevance: found.relevance,
+                reranked: None,
                 metadata,
             })
         });
@@ -427,7 +464,7 @@ fn index_query(vector: QueryVector, search: &Search, wanted: &Retrieval, filter:
     };
     let limit = search
         .limit
-        .map_or(depth(wanted.mode, wanted.limit), |limit| limit as usize)
+        .map_or(depth(wanted.mode, wanted.wanted()), |limit| limit as usize)
         .clamp(1, 1_000);
     Ok(Query {
         vector,
@@ -612,6 +649,7 @@ fn measured(timing: &str) -> Option<telemetry::Stage> {
         "embedding" => Stage::Embed,
         "retrieval" => Stage::Retrieve,
         "reading" => Stage::Read,
+        "reranking" => Stage::Rerank,
         "generation" => Stage::Generate,
         _ => return None,
     })
@@ -701,6 +739,7 @@ mod tests {
             text: "0123456789".into(),
             header: String::new(),
             relevance: 1.0,
+            reranked: None,
             metadata: Arc::default(),
         }]);
         let before = passages.quote(0, Span::new(10, 14)).unwrap();

@@ -150,6 +150,49 @@ impl Default for Retrieval {
     }
 }
 
+/// A cross-encoder, which reads the best passages again, each together with the question, and orders them by that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RerankerChoice {
+    /// Name of an installed reranker: a directory under `models/`.
+    #[schema(min_length = 1)]
+    pub model: String,
+    /// The numbers that it computes in: of the server's settings where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
+    /// The modes whose queries it is used for. `rerank` of a search overrides it.
+    #[serde(default = "RerankerChoice::default_modes")]
+    pub modes: Vec<Mode>,
+    /// Passages that it reads for a query: 1 to 200. At least as many as the query takes are read, up to 200.
+    #[serde(default = "RerankerChoice::default_top_k")]
+    #[schema(minimum = 1, maximum = 200)]
+    pub top_k: u32,
+}
+
+impl RerankerChoice {
+    /// The most passages that are read for a query.
+    pub const MOST: u32 = 200;
+
+    fn default_modes() -> Vec<Mode> {
+        vec![Mode::Comprehensive]
+    }
+
+    fn default_top_k() -> u32 {
+        30
+    }
+
+    fn validate(&self) -> Result<(), ApiError> {
+        let wrong = |key: &str, issue: String| Err(ApiError::validation(&format!("pipeline.reranker.{key}"), issue));
+        if self.model.is_empty() {
+            return wrong("model", "must name an installed reranker, which `ibid model list` shows".to_owned());
+        }
+        match (1..=Self::MOST).contains(&self.top_k) {
+            true => Ok(()),
+            false => wrong("top_k", format!("must be 1 to {}, not {}", Self::MOST, self.top_k)),
+        }
+    }
+}
+
 /// What makes answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -323,6 +366,9 @@ pub struct Pipeline {
     pub analyzer: PluginChoice,
     /// Finds passages.
     pub retrieval: Retrieval,
+    /// Reads the best passages again, and orders them. Absent: they stay as they were found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<RerankerChoice>,
     /// Makes answers.
     pub generator: GeneratorChoice,
     /// Writes citations.
@@ -339,6 +385,7 @@ impl Default for Pipeline {
             embedder: EmbedderChoice::default(),
             analyzer: PluginChoice::named("rules@^1"),
             retrieval: Retrieval::default(),
+            reranker: None,
             generator: GeneratorChoice::default(),
             citations: PluginChoice::named("numeric@^1"),
             limits: Limits::default(),
@@ -380,6 +427,9 @@ impl Pipeline {
                 "must not be 0 together with `sparse_weight`",
             ));
         }
+        if let Some(reranker) = &self.reranker {
+            reranker.validate()?;
+        }
         self.generator.validate()?;
         self.limits.validate()
     }
@@ -397,6 +447,9 @@ pub struct Lock {
     pub plugins: BTreeMap<String, LockedPlugin>,
     /// The embedding model.
     pub model: LockedModel,
+    /// The cross-encoder, where there is one. Nothing that is stored was made by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<LockedReranker>,
     /// What makes answers.
     #[serde(default)]
     pub generator: LockedGenerator,
@@ -459,6 +512,15 @@ pub struct LockedModel {
     pub dimension: usize,
 }
 
+/// A reranker in a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LockedReranker {
+    /// Its name.
+    pub name: String,
+    /// Hash of its ONNX file, lower-case hexadecimal.
+    pub sha256: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -477,6 +539,11 @@ mod tests {
             (json!({"retrieval": {"limit": 0}}), "pipeline.retrieval.limit"),
             (json!({"retrieval": {"limit": "many"}}), "pipeline.retrieval.limit"),
             (json!({"retrieval": {"dense_weight": -1.0}}), "pipeline.retrieval.dense_weight"),
+            (json!({"reranker": {"top_k": 10}}), "pipeline.reranker.model"),
+            (json!({"reranker": {"model": ""}}), "pipeline.reranker.model"),
+            (json!({"reranker": {"model": "x", "top_k": 0}}), "pipeline.reranker.top_k"),
+            (json!({"reranker": {"model": "x", "top_k": 201}}), "pipeline.reranker.top_k"),
+            (json!({"reranker": {"model": "x", "modes": ["slow"]}}), "pipeline.reranker.modes"),
             (json!({"limits": {"memory_mb": 0}}), "pipeline.limits.memory_mb"),
             (json!({"generator": {"kind": "oracle"}}), "pipeline.generator.kind"),
             (json!({"generator": {"kind": "openai", "modle": "x"}}), "pipeline.generator.modle"),
@@ -510,6 +577,12 @@ mod tests {
     fn a_pipeline_survives_being_written_and_read() {
         let mut pipeline = Pipeline::default();
         pipeline.generator.temperature = Some(0.2);
+        pipeline.reranker = Some(RerankerChoice {
+            model: "x".to_owned(),
+            precision: None,
+            modes: vec![Mode::Balanced],
+            top_k: 5,
+        });
         let written = serde_json::to_value(&pipeline).unwrap();
         assert_eq!(written["retrieval"]["dense_weight"], json!(0.4), "as people write it");
         assert_eq!(written["generator"]["temperature"], json!(0.2), "as people write it");

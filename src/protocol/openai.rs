@@ -601,7 +601,7 @@ pub struct ModelList {
 /// What may be named as `model`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ModelInfo {
-    /// Name of a collection, or of an embedding model.
+    /// Name of a collection, or of an installed model.
     pub id: String,
     /// `model`.
     pub object: &'static str,
@@ -609,15 +609,15 @@ pub struct ModelInfo {
     pub created: i64,
     /// `ibid`.
     pub owned_by: &'static str,
-    /// An extension: `collection` (for chat) or `embedding`.
+    /// An extension: `collection` (for chat), `embedding`, or `reranker` (for pipelines).
     pub kind: &'static str,
     /// An extension, of embedding models: components of their vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dimension: Option<usize>,
-    /// An extension, of embedding models: SHA-256 of the graph. Equal hashes mean equal vectors.
+    /// An extension, of installed models: SHA-256 of the graph. Equal hashes mean equal vectors, or scores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// An extension, of embedding models: the precisions that it is loaded in; it is loaded when it is used.
+    /// An extension, of installed models: the precisions that it is loaded in; it is loaded when it is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loaded: Option<Vec<&'static str>>,
     /// An extension, of embedding models: whether pipelines that name none take it.

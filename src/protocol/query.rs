@@ -374,11 +374,11 @@ pub struct GeneratorInfo {
 /// A part that failed where its pipeline goes on without it, or an answer that is not whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Warning {
-    /// The stage's key in the pipeline: `analyzer`, `generator`, `citations`, `chunker` or `extractors`.
+    /// The stage's key in the pipeline: `analyzer`, `reranker`, `generator`, `citations`, `chunker` or `extractors`.
     pub stage: String,
-    /// `name@version`; of a generator its kind.
+    /// `name@version`; of a generator its kind, of a reranker its model.
     pub plugin: String,
-    /// `PLUGIN_ERROR`, `LLM_CONNECTION_ERROR`, or `ANSWER_CUT`.
+    /// `PLUGIN_ERROR`, `LLM_CONNECTION_ERROR`, `ANSWER_CUT`; of a reranker `SERVICE_UNAVAILABLE`, `TIMEOUT_ERROR`, ...
     pub code: String,
     /// `trap`, `deadline`, `memory`, `limit`, `invalid_result`, `failure`, `quarantined`, ...; of a generator `unreachable`,
     /// `timeout`, `rate_limited`, `length`, ...

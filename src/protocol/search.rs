@@ -1,6 +1,6 @@
 //! `POST /search`: retrieval without generation.
 
-use super::{ApiError, Filters, Mode};
+use super::{ApiError, Filters, Mode, Warning};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -48,7 +48,7 @@ pub struct SearchRequest {
     /// Restricts the search.
     #[serde(default)]
     pub filters: Option<Filters>,
-    /// Whether a cross-encoder orders the results, where the server has one; absent: what the mode says.
+    /// Whether the collection's reranker orders the results, if it has one; absent: what its pipeline says of the mode.
     #[serde(default)]
     pub rerank: Option<bool>,
 }
@@ -95,10 +95,13 @@ pub struct SearchResponse {
     pub search_type: SearchType,
     /// As used.
     pub processing_mode: Mode,
-    /// Whether a cross-encoder ordered them.
+    /// Whether a cross-encoder ordered them; their scores are its own then, with what the query says of the documents.
     pub reranked: bool,
     /// Seconds.
     pub processing_time: f64,
+    /// Parts that failed and what was done instead; absent where none did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// A chunk that was found.

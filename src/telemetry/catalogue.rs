@@ -118,6 +118,25 @@ pub static EMBEDDER_BUSY: Counter<0> = Counter::new(
     [],
 );
 
+/// Pairs scored.
+pub static RERANKER_PAIRS: Counter<0> = Counter::new(
+    "ibid_reranker_pairs_total",
+    "Passages that a reranker read, each with its question.",
+    [],
+);
+/// Time in rerankers.
+pub static RERANKER_BUSY: Counter<0> = Counter::new(
+    "ibid_reranker_busy_milliseconds_total",
+    "Milliseconds in runs of rerankers, summed over their threads.",
+    [],
+);
+/// Queries without the reranker that they should have had.
+pub static RERANKER_FALLBACKS: Counter<0> = Counter::new(
+    "ibid_reranker_fallbacks_total",
+    "Queries and searches whose passages stayed as they were found because the reranker failed.",
+    [],
+);
+
 /// Calls of plugins.
 pub static PLUGIN_CALLS: Counter<2> = Counter::new("ibid_plugin_calls_total", "Calls of a plugin.", ["plugin", "kind"]);
 /// Failed calls of plugins.
@@ -288,6 +307,9 @@ pub static ALL: &[Description] = &[
     EMBEDDER_BATCHES.describe(),
     EMBEDDER_FAILED.describe(),
     EMBEDDER_BUSY.describe(),
+    RERANKER_PAIRS.describe(),
+    RERANKER_BUSY.describe(),
+    RERANKER_FALLBACKS.describe(),
     PLUGIN_CALLS.describe(),
     PLUGIN_FAILURES.describe(),
     PLUGIN_SECONDS.describe(),

@@ -35,6 +35,8 @@ pub enum Stage {
     Retrieve,
     /// Passages are read.
     Read,
+    /// Passages are ordered by a cross-encoder.
+    Rerank,
     /// The answer is written.
     Generate,
     /// Citations are formatted.
@@ -51,7 +53,15 @@ impl Stage {
     /// Every stage that a pipeline has.
     pub fn all(pipeline: Pipeline) -> &'static [Stage] {
         match pipeline {
-            Pipeline::Query => &[Self::Analyze, Self::Embed, Self::Retrieve, Self::Read, Self::Generate, Self::Cite],
+            Pipeline::Query => &[
+                Self::Analyze,
+                Self::Embed,
+                Self::Retrieve,
+                Self::Read,
+                Self::Rerank,
+                Self::Generate,
+                Self::Cite,
+            ],
             Pipeline::Ingest => &[Self::Extract, Self::Chunk, Self::Embed, Self::Index],
         }
     }
@@ -63,6 +73,7 @@ impl Stage {
             Self::Embed => "embed",
             Self::Retrieve => "retrieve",
             Self::Read => "read",
+            Self::Rerank => "rerank",
             Self::Generate => "generate",
             Self::Cite => "cite",
             Self::Extract => "extract",

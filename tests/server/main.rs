@@ -43,6 +43,7 @@ mod query;
 mod registry;
 mod reindex;
 mod repair;
+mod rerank;
 mod rest;
 mod scopes;
 mod shutdown;

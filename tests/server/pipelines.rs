@@ -2,6 +2,7 @@
 
 use crate::support::Server;
 use crate::support::files;
+use crate::support::models::{install_reranker, own_share};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -25,12 +26,14 @@ fn presets() -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn every_preset_holds_to_the_schema_and_would_run() {
-    let server = Server::start("presets", &["llm.base_url=http://127.0.0.1:9/v1", "llm.model=any"]);
+    let share = own_share();
+    install_reranker(share.path(), "ms-marco-MiniLM-L6-v2");
+    let server = Server::start_with_share("presets", share.path(), &["llm.base_url=http://127.0.0.1:9/v1", "llm.model=any"]);
     let api = server.api();
     let schema = api.get("/pipelines/schema").await.expect(200);
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     let presets = presets();
-    assert!(presets.len() >= 5, "{presets:?}");
+    assert!(presets.len() >= 6, "{presets:?}");
     for (name, preset) in &presets {
         let wrong: Vec<String> = validator.iter_errors(preset).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:?}");

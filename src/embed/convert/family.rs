@@ -1,5 +1,7 @@
 //! The relatives of BERT: where they differ from it in names, tables and keys.
 
+use super::super::model::Head;
+
 /// A model family, by `model_type` of `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -63,6 +65,26 @@ impl Family {
             (Self::Distilbert, "hidden_act") => "activation",
             _ => key,
         }
+    }
+
+    /// The function between the two layers of a reranker's head.
+    pub fn head(self) -> Head {
+        match self {
+            Self::Bert | Self::Roberta | Self::Mpnet => Head::Tanh,
+            Self::Distilbert => Head::Relu,
+        }
+    }
+
+    /// The whole published name of a weight of a reranker's head, `head.dense` or `head.score`; `prefix` is what the encoder's names
+    /// begin with.
+    pub fn published_head(self, name: &str, prefix: &str) -> String {
+        let (dense, score) = match self {
+            // BERT's own pooler, which belongs to the encoder, is the first of them.
+            Self::Bert => (format!("{prefix}pooler.dense"), "classifier"),
+            Self::Roberta | Self::Mpnet => ("classifier.dense".to_owned(), "classifier.out_proj"),
+            Self::Distilbert => ("pre_classifier".to_owned(), "classifier"),
+        };
+        name.replace("head.dense", &dense).replace("head.score", score)
     }
 
     /// The published name of what BERT calls `name`.

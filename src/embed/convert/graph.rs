@@ -1,4 +1,5 @@
-//! Builds the ONNX graph: token ids and mask in, one pooled vector per row out.
+//! Builds the ONNX graph: token ids and mask in, one pooled vector per row out; of a reranker the types of tokens in as well, and one
+//! score per row out.
 //!
 //! Plain operators only: on CPU, ONNX Runtime runs them faster than the fused ones of its own domain. Sums over
 //! tokens and over the vector are matrix products, because reductions would need cuDNN on a GPU.
@@ -7,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::{
-    super::model::{Activation, Architecture, Pooling},
+    super::model::{Activation, Architecture, Head, Pooling},
     ConvertError, half,
     onnx::{
         AttributeProto, DimensionValue, FLOAT, FLOAT16, GraphProto, INT8, INT64, ModelProto, NodeProto, OperatorSetId, TensorProto, UINT8,
@@ -21,8 +22,12 @@ use super::{
 pub const INPUT_IDS: &str = "input_ids";
 /// 1 for a token, 0 for padding.
 pub const ATTENTION_MASK: &str = "attention_mask";
+/// 0 for a token of the question, 1 for one of the passage; read by rerankers that tell them apart.
+pub const TOKEN_TYPES: &str = "token_type_ids";
 /// The graph's output: `float [batch, dimension]`.
 pub const OUTPUT: &str = "sentence_embedding";
+/// The output of a reranker: `float [batch, 1]`.
+pub const LOGITS: &str = "logits";
 
 const IR_VERSION: i64 = 10;
 const OPSET: i64 = 20;
@@ -68,6 +73,15 @@ pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<Mo
         hidden = graph.layer(layer, hidden, &bias)?;
     }
     let hidden = graph.single("hidden.single", hidden);
+    let input = |name: &str| ValueInfoProto::tensor(name, INT64, vec![named("batch"), named("sequence")]);
+    let mut inputs = vec![input(INPUT_IDS), input(ATTENTION_MASK)];
+    if graph.is_typed() {
+        inputs.push(input(TOKEN_TYPES));
+    }
+    if let Some(head) = graph.shape.architecture.head {
+        graph.score(&hidden, head)?;
+        return Ok(graph.model(inputs));
+    }
     let pooled = match graph.shape.pooling {
         Pooling::Mean => {
             graph.scalar32("count.floor", 1e-9);
@@ -79,11 +93,10 @@ pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<Mo
             let divisor = graph.node("pool.divisor", "Max", &[&count, "count.floor"], vec![]);
             graph.node("pool.mean", "Div", &[&sum, &divisor], vec![])
         }
-        Pooling::Cls => graph.node("pool.first", "Slice", &[&hidden, "axes.0", "axes.1", "axes.1"], vec![]),
+        Pooling::Cls => graph.first_token(&hidden),
     };
     graph.finish(&pooled);
-    let input = |name: &str| ValueInfoProto::tensor(name, INT64, vec![named("batch"), named("sequence")]);
-    Ok(graph.model(vec![input(INPUT_IDS), input(ATTENTION_MASK)]))
+    Ok(graph.model(inputs))
 }
 
 /// A dimension that is known at run time only.
@@ -229,16 +242,25 @@ impl<'a> Builder<'a> {
         Ok(self.node("attention.bias", "Add", &[&near, &bias], vec![]))
     }
 
-    /// The tables of words, positions and the one type that single texts have.
+    /// Whether the two texts of a pair are told apart by the types of their tokens.
+    fn is_typed(&self) -> bool {
+        self.shape.architecture.head.is_some() && self.shape.architecture.types > 1
+    }
+
+    /// The tables of words and positions, and that of types, or the one type that single texts have.
     pub fn embedding_tables(&mut self) -> Result<(), ConvertError> {
         let Architecture {
             hidden,
             vocabulary,
             positions,
+            types,
             ..
         } = *self.shape.architecture;
         self.weight("embeddings.word_embeddings.weight", &[vocabulary, hidden])?;
         self.weight("embeddings.position_embeddings.weight", &[positions, hidden])?;
+        if self.is_typed() {
+            return self.weight("embeddings.token_type_embeddings.weight", &[types, hidden]);
+        }
         self.weight("embeddings.token_type_embeddings.0", &[hidden])
     }
 
@@ -257,7 +279,13 @@ impl<'a> Builder<'a> {
 
     /// The encoder's input, of each token's word and place.
     pub fn embedded(&mut self, words: &str, places: &str) -> Result<String, ConvertError> {
-        let typed = self.node("embeddings.typed", "Add", &[words, "embeddings.token_type_embeddings.0"], vec![]);
+        let kind = if self.is_typed() {
+            let table = "embeddings.token_type_embeddings.weight";
+            self.node("embeddings.kinds", "Gather", &[table, TOKEN_TYPES], vec![])
+        } else {
+            "embeddings.token_type_embeddings.0".to_owned()
+        };
+        let typed = self.node("embeddings.typed", "Add", &[words, &kind], vec![]);
         let sum = self.node("embeddings.sum", "Add", &[&typed, places], vec![]);
         self.layer_norm("embeddings.LayerNorm", &sum)
     }
@@ -379,6 +407,37 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The first token's vector, `[batch, 1, hidden]`.
+    fn first_token(&mut self, hidden: &str) -> String {
+        self.node("pool.first", "Slice", &[hidden, "axes.0", "axes.1", "axes.1"], vec![])
+    }
+
+    /// From tokens' vectors to a reranker's scores: two layers over the first token. They are a thousandth of the work, and stay in
+    /// 32-bit floats.
+    fn score(&mut self, hidden: &str, head: Head) -> Result<(), ConvertError> {
+        let width = self.shape.architecture.hidden;
+        let first = self.first_token(hidden);
+        let dense = self.layer32("head.dense", &first, width, width)?;
+        let active = match head {
+            Head::Tanh => self.node("head.active", "Tanh", &[&dense], vec![]),
+            Head::Relu => self.node("head.active", "Relu", &[&dense], vec![]),
+        };
+        let score = self.layer32("head.score", &active, width, 1)?;
+        self.node(LOGITS, "Squeeze", &[&score, "axes.1"], vec![]);
+        Ok(())
+    }
+
+    /// A linear layer in 32-bit floats, whatever the rest of the graph computes in.
+    fn layer32(&mut self, name: &str, input: &str, inputs: usize, outputs: usize) -> Result<String, ConvertError> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let matrix = self.weights.matrix(&weight, inputs, outputs)?;
+        self.raw(&weight, FLOAT, &[inputs, outputs], matrix);
+        let offsets = self.weights.vector(&bias, &[outputs])?;
+        self.raw(&bias, FLOAT, &[outputs], offsets);
+        let product = self.node(&format!("{name}.product"), "MatMul", &[input, &weight], vec![]);
+        Ok(self.node(name, "Add", &[&product, &bias], vec![]))
+    }
+
     /// From pooled vectors, `float [batch, 1, dimension]`, to the graph's output.
     pub fn finish(&mut self, pooled: &str) {
         let vector = if self.shape.normalized {
@@ -396,8 +455,12 @@ impl<'a> Builder<'a> {
 
     /// The finished model with these inputs.
     pub fn model(self, input: Vec<ValueInfoProto>) -> ModelProto {
-        let dimension = DimensionValue::Fixed(signed(self.shape.architecture.hidden));
-        let output = ValueInfoProto::tensor(OUTPUT, FLOAT, vec![named("batch"), dimension]);
+        let (name, output, dimension) = match self.shape.architecture.head {
+            None => ("sentence-embedding", OUTPUT, self.shape.architecture.hidden),
+            Some(_) => ("reranker", LOGITS, 1),
+        };
+        let dimension = DimensionValue::Fixed(signed(dimension));
+        let output = ValueInfoProto::tensor(output, FLOAT, vec![named("batch"), dimension]);
         let set = |domain: &str, version| OperatorSetId {
             domain: domain.to_owned(),
             version,
@@ -412,7 +475,7 @@ impl<'a> Builder<'a> {
             producer_version: super::CONVERTER_VERSION.to_string(),
             graph: Some(GraphProto {
                 node: self.nodes,
-                name: "sentence-embedding".to_owned(),
+                name: name.to_owned(),
                 initializer: self.constants,
                 input,
                 output: vec![output],

@@ -1,9 +1,10 @@
-//! Turns a published embedding model into the files the embedder runs.
+//! Turns a published embedding model or reranker into the files the embedder runs.
 //!
 //! Input is a directory as its authors publish it: `model.safetensors` of the BERT family, `config.json`, `modules.json`, the
 //! pooling's `config.json`, `sentence_bert_config.json`, `config_sentence_transformers.json` and `tokenizer.json`. Output is a
 //! model directory with `model.onnx` (weights, pooling and normalisation in one graph), `tokenizer.json` and
-//! `ibid-model.json` ([`ModelInfo`]). A source without safetensors but with an ONNX model keeps that model.
+//! `ibid-model.json` ([`ModelInfo`]). A cross-encoder (`...ForSequenceClassification` of one label) becomes a reranker: its head is a part
+//! of the graph, which has one score for each row. A source without safetensors but with an ONNX model keeps that model.
 //! No Python and no ONNX Runtime are needed; what the source asks for and the graph
 //! cannot do is refused by the key that asks for it, never approximated.
 //!
@@ -35,7 +36,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::error::ConvertError;
 pub(super) use self::{
-    graph::{ATTENTION_MASK, INPUT_IDS, OUTPUT},
+    graph::{ATTENTION_MASK, INPUT_IDS, LOGITS, OUTPUT, TOKEN_TYPES},
     packed::{OFFSETS, PLACES, SHARES, STARTS, TOKENS},
 };
 use self::{
@@ -94,6 +95,7 @@ pub fn convert(source: &Path, target: &Path, options: &Options) -> Result<ModelI
     let mut info = ModelInfo {
         format: ModelInfo::FORMAT,
         name,
+        kind: super::ModelKind::Embedding,
         dimension: 0,
         max_tokens: 0,
         pooling: super::Pooling::Mean,
@@ -113,6 +115,7 @@ pub fn convert(source: &Path, target: &Path, options: &Options) -> Result<ModelI
     if let Some(found) = ready::find(source, options) {
         let ready = ready::read(source, &found)?;
         check_tokenizer(source, &tokenizer, None)?;
+        info.kind = ready.kind;
         info.describe(ready.text, options);
         info.dimension = ready.dimension;
         info.source_sha256 = hex_sha256(&ready.bytes);
@@ -136,6 +139,7 @@ pub fn convert(source: &Path, target: &Path, options: &Options) -> Result<ModelI
         }
         let bytes = read(&weights_path)?;
         let Settings {
+            kind,
             family,
             architecture,
             first_position,
@@ -148,8 +152,12 @@ pub fn convert(source: &Path, target: &Path, options: &Options) -> Result<ModelI
             normalized: text.normalized,
         };
         model = graph::build(&shape, &weights, Numbers::Single)?.encode_to_vec();
+        info.kind = kind;
         info.describe(text, options);
-        info.dimension = architecture.hidden;
+        info.dimension = match kind {
+            super::ModelKind::Embedding => architecture.hidden,
+            super::ModelKind::Reranker => 1,
+        };
         info.source_sha256 = hex_sha256(&bytes);
         info.model_sha256 = hex_sha256(&model);
         info.architecture = Some(architecture);
@@ -207,6 +215,14 @@ pub(super) fn rebuild(directory: &Path, info: &ModelInfo, form: Form) -> Result<
                 key: "distance_bias".to_owned(),
                 value: "true".to_owned(),
                 reason: "packed attention has no bias by distance".to_owned(),
+            });
+        }
+        Form::Packed if architecture.head.is_some() => {
+            return Err(ConvertError::Unsupported {
+                path: described,
+                key: "kind".to_owned(),
+                value: info.kind.name().to_owned(),
+                reason: "only texts are packed, and no pairs".to_owned(),
             });
         }
         Form::Packed => packed::build(&shape, &weights),

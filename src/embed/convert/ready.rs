@@ -8,9 +8,9 @@ use std::{
 use prost::Message;
 
 use super::{
-    super::model::{Ready, is_plain},
+    super::model::{ModelKind, Pooling, Ready, is_plain},
     ConvertError, Options,
-    graph::{ATTENTION_MASK, INPUT_IDS, OUTPUT},
+    graph::{ATTENTION_MASK, INPUT_IDS, LOGITS, OUTPUT, TOKEN_TYPES},
     onnx::{FLOAT, INT32, INT64, Outline, ValueInfoProto},
     read as read_file,
     settings::TextSettings,
@@ -18,11 +18,10 @@ use super::{
 
 /// Where publishers put an ONNX model, the usual places first.
 const PLACES: [&str; 4] = ["onnx/model.onnx", "model.onnx", "model_optimized.onnx", "onnx/model_quantized.onnx"];
-/// What a model may read besides ids and mask: the type of each token, all 0 for single texts.
-const TOKEN_TYPES: &str = "token_type_ids";
 
 /// A model file and all that is known of it.
 pub struct ReadyModel {
+    pub kind: ModelKind,
     pub bytes: Vec<u8>,
     pub ready: Ready,
     pub dimension: usize,
@@ -71,11 +70,23 @@ pub fn read(source: &Path, path: &Path) -> Result<ReadyModel, ConvertError> {
     if !inputs.iter().any(|input| input.name == INPUT_IDS) {
         return Err(refuse(format!("it has no input {INPUT_IDS}")));
     }
-    let (output, pooled, dimension) = output(&graph.output).map_err(&refuse)?;
-    let (dimension, mut text) = TextSettings::of_ready(source, dimension)?;
-    if pooled {
-        text.pooling = super::super::Pooling::Mean;
-    }
+    let (kind, output, pooled, dimension, text) = match is_reranker(&graph.output).map_err(&refuse)? {
+        true => (
+            ModelKind::Reranker,
+            LOGITS.to_owned(),
+            true,
+            1,
+            TextSettings::of_ready_pairs(source)?,
+        ),
+        false => {
+            let (output, pooled, dimension) = output(&graph.output).map_err(&refuse)?;
+            let (dimension, mut text) = TextSettings::of_ready(source, dimension)?;
+            if pooled {
+                text.pooling = Pooling::Mean;
+            }
+            (ModelKind::Embedding, output, pooled, dimension, text)
+        }
+    };
     let mut beside = BTreeMap::new();
     for constant in &graph.initializer {
         let Some(location) = constant.external_data.iter().find(|entry| entry.key == "location") else {
@@ -93,12 +104,27 @@ pub fn read(source: &Path, path: &Path) -> Result<ReadyModel, ConvertError> {
         external.insert(name.clone(), sha256_of(place)?);
     }
     Ok(ReadyModel {
+        kind,
         bytes,
         ready: Ready { output, pooled, external },
         dimension,
         text,
         beside: beside.into_iter().collect(),
     })
+}
+
+/// Whether the model scores pairs: it has `logits` for each row, and one of them.
+fn is_reranker(outputs: &[ValueInfoProto]) -> Result<bool, String> {
+    let Some(logits) = outputs.iter().find(|output| output.name == LOGITS) else {
+        return Ok(false);
+    };
+    match logits.describe() {
+        (FLOAT, dimensions) if matches!(dimensions.as_slice(), [_, None | Some(1)]) => Ok(true),
+        (FLOAT, dimensions) => Err(format!(
+            "its output {LOGITS} has the shape {dimensions:?}; a reranker has one score for each row, [batch, 1]"
+        )),
+        _ => Err(format!("its output {LOGITS} has no 32-bit floats")),
+    }
 }
 
 /// The output to read, whether it is pooled, and its dimension if the file says it. Texts' vectors are taken by their

@@ -8,13 +8,14 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    super::model::{Activation, Architecture, Pooling},
+    super::model::{Activation, Architecture, ModelKind, Pooling},
     ConvertError,
     family::{self, Family},
 };
 
 /// What a source's configuration files say.
 pub struct Settings {
+    pub kind: ModelKind,
     pub family: Family,
     pub architecture: Architecture,
     /// Where the first token's position stands in the published table.
@@ -33,7 +34,7 @@ pub struct TextSettings {
 }
 
 impl Settings {
-    /// Reads `config.json` and what [`TextSettings::read`] reads.
+    /// Reads `config.json`, and what [`TextSettings::read`] reads, or for a reranker [`TextSettings::of_pairs`].
     pub fn read(source: &Path) -> Result<Self, ConvertError> {
         let config = File::read(source.join("config.json"))?;
         let family = Family::of(config.string("model_type")?).ok_or_else(|| config.unsupported("model_type", Family::KNOWN))?;
@@ -66,7 +67,12 @@ impl Settings {
         } else {
             config.epsilon("layer_norm_eps")?
         };
+        let kind = config.kind();
+        if kind == ModelKind::Reranker {
+            config.must_have_one_label()?;
+        }
         Ok(Self {
+            kind,
             family,
             architecture: Architecture {
                 layers: config.size(family.key("num_hidden_layers"), 256)?,
@@ -82,9 +88,13 @@ impl Settings {
                 epsilon,
                 activation,
                 distance_bias,
+                head: (kind == ModelKind::Reranker).then(|| family.head()),
             },
             first_position,
-            text: TextSettings::read(source, hidden, positions)?,
+            text: match kind {
+                ModelKind::Embedding => TextSettings::read(source, hidden, positions)?,
+                ModelKind::Reranker => TextSettings::of_pairs(source, positions)?,
+            },
         })
     }
 }
@@ -109,13 +119,32 @@ impl TextSettings {
         })
     }
 
+    /// What surrounds a reranker: the length of its pairs, by `sentence_bert_config.json` or else `tokenizer_config.json`.
+    pub fn of_pairs(source: &Path, positions: usize) -> Result<Self, ConvertError> {
+        let (mut max_tokens, lowercase) = max_tokens(source, positions)?;
+        if max_tokens == positions
+            && let Some(tokenizer) = File::read_if_there(source.join("tokenizer_config.json"))?
+            // Who has no limit writes a huge number.
+            && let Some(length) = tokenizer.get("model_max_length").and_then(Value::as_u64)
+        {
+            max_tokens = usize::try_from(length)
+                .unwrap_or(positions)
+                .clamp(SHORTEST_PAIR.min(positions), positions);
+        }
+        Ok(Self {
+            pooling: Pooling::Cls,
+            normalized: false,
+            max_tokens,
+            lowercase,
+            query_prefix: String::new(),
+            document_prefix: String::new(),
+        })
+    }
+
     /// The same for a ready model, of which `config.json` may say little; and the dimension of tokens' vectors, where
     /// `known` does not say it.
     pub fn of_ready(source: &Path, known: Option<usize>) -> Result<(usize, Self), ConvertError> {
-        let config = File::read_if_there(source.join("config.json"))?.unwrap_or_else(|| File {
-            path: source.join("config.json"),
-            keys: Map::new(),
-        });
+        let config = File::read_or_empty(source.join("config.json"))?;
         let hidden = match known {
             Some(hidden) => hidden,
             None => ["hidden_size", "dim", "d_model", "n_embd"]
@@ -123,17 +152,22 @@ impl TextSettings {
                 .find(|key| config.get(key).is_some())
                 .map_or_else(|| config.size("hidden_size", 1 << 14), |key| config.size(key, 1 << 14))?,
         };
-        let positions = match config.get("max_position_embeddings") {
-            None | Some(Value::Null) => READY_POSITIONS,
-            Some(_) => {
-                let table = config.size("max_position_embeddings", 1 << 17)?;
-                let family = config.string("model_type").ok().and_then(Family::of);
-                table - family.map_or(Ok(0), |family| config.first_position(family, table))?
-            }
-        };
+        let positions = config.ready_positions()?;
         Ok((hidden, Self::read(source, hidden, positions)?))
     }
+
+    /// The same for a ready reranker.
+    pub fn of_ready_pairs(source: &Path) -> Result<Self, ConvertError> {
+        let config = File::read_or_empty(source.join("config.json"))?;
+        if config.kind() == ModelKind::Reranker {
+            config.must_have_one_label()?;
+        }
+        Self::of_pairs(source, config.ready_positions()?)
+    }
 }
+
+/// A pair that is shorter says nothing of a passage.
+const SHORTEST_PAIR: usize = 8;
 
 /// What a ready model reads of which nothing is said.
 const READY_POSITIONS: usize = 512;
@@ -274,6 +308,47 @@ impl File {
         match Self::read(path) {
             Err(ConvertError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
+        }
+    }
+
+    fn read_or_empty(path: PathBuf) -> Result<Self, ConvertError> {
+        Ok(Self::read_if_there(path.clone())?.unwrap_or(Self { path, keys: Map::new() }))
+    }
+
+    /// What the model is for: what classifies pairs of texts is published under that name.
+    fn kind(&self) -> ModelKind {
+        let names = self.get("architectures").and_then(Value::as_array).into_iter().flatten();
+        let mut names = names.filter_map(Value::as_str);
+        match names.any(|name| name.ends_with("ForSequenceClassification")) {
+            true => ModelKind::Reranker,
+            false => ModelKind::Embedding,
+        }
+    }
+
+    /// A classifier of several labels has no score to order by. One that says nothing has two.
+    fn must_have_one_label(&self) -> Result<(), ConvertError> {
+        let (key, labels) = match (self.get("id2label").and_then(Value::as_object), self.get("num_labels")) {
+            (Some(labels), _) => ("id2label", Some(labels.len() as u64)),
+            (None, Some(labels)) => ("num_labels", labels.as_u64()),
+            (None, None) => ("id2label", None),
+        };
+        match labels {
+            Some(1) => Ok(()),
+            _ => Err(self.unsupported(
+                key,
+                "a reranker has one label, whose score orders passages; classifiers of several are not converted",
+            )),
+        }
+    }
+
+    fn ready_positions(&self) -> Result<usize, ConvertError> {
+        match self.get("max_position_embeddings") {
+            None | Some(Value::Null) => Ok(READY_POSITIONS),
+            Some(_) => {
+                let table = self.size("max_position_embeddings", 1 << 17)?;
+                let family = self.string("model_type").ok().and_then(Family::of);
+                Ok(table - family.map_or(Ok(0), |family| self.first_position(family, table))?)
+            }
         }
     }
 

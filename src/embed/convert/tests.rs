@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::{
     super::{
-        Embedder, EmbedderSettings, ModelInfo, Precision,
+        Embedder, EmbedderSettings, ModelInfo, ModelKind, Precision,
         device::open_form,
         session::{Graph, Place, Rows, SharedSession},
         tests::runtime,
@@ -96,7 +96,69 @@ impl Tiny {
 
     /// The same model as its relatives publish it. What they do not have is 0 here.
     fn of(family: &str) -> Self {
+        Self::related(family, &[])
+    }
+
+    /// A cross-encoder of the family: the encoder with a head of two layers, and one label.
+    pub(in crate::embed) fn reranker(family: &str) -> Self {
+        let (dense, score) = Self::head(family);
+        // The last layer first: its name may end another one's.
+        let layers = [(score, 1), (dense, HIDDEN)];
+        let mut tiny = match family {
+            "bert" => {
+                let mut tiny = Self::new("bert.");
+                tiny.weights.retain(|(name, _, _)| !name.contains("pooler"));
+                tiny.add_layers(&[(score, 1), ("bert.pooler.dense", HIDDEN)]);
+                tiny.write_weights();
+                tiny
+            }
+            family => Self::related(family, &layers),
+        };
+        tiny.set("config.json", "", "architectures", json!(["AnyForSequenceClassification"]));
+        tiny.set("config.json", "", "id2label", json!({"0": "LABEL_0"}));
+        // Nobody publishes these with it.
+        for file in ["modules.json", "1_Pooling/config.json"] {
+            fs::remove_file(tiny.path().join(file)).expect("removed");
+        }
+        tiny.epsilon = if family == "distilbert" { 1e-12 } else { EPSILON };
+        tiny
+    }
+
+    /// The names of the two layers of a family's head.
+    fn head(family: &str) -> (&'static str, &'static str) {
+        match family {
+            "bert" => ("pooler.dense", "classifier"),
+            "distilbert" => ("pre_classifier", "classifier"),
+            _ => ("classifier.dense", "classifier.out_proj"),
+        }
+    }
+
+    /// Adds linear layers over the hidden size, by their names and outputs.
+    fn add_layers(&mut self, layers: &[(&str, usize)]) {
+        for (layer, (name, outputs)) in layers.iter().enumerate() {
+            let value = |cell: usize| ((cell * 7 + layer * 3) % 11) as f32 / 8.0 - 0.6;
+            let weight = (0..outputs * HIDDEN).map(value).collect();
+            self.weights.insert(0, (format!("{name}.weight"), vec![*outputs, HIDDEN], weight));
+            self.weights
+                .insert(0, (format!("{name}.bias"), vec![*outputs], (0..*outputs).map(value).collect()));
+        }
+        // What was added first stands first.
+        self.weights[..2 * layers.len()].reverse();
+    }
+
+    /// What the head makes of a pair, whose second text begins at `second`.
+    fn score(&self, family: &str, ids: &[usize], second: usize) -> f64 {
+        let (dense, score) = Self::head(family);
+        let first = self.forward_pair(ids, second, gelu).swap_remove(0);
+        let mut inner = self.linear(dense, &[first]);
+        let activation: fn(f64) -> f64 = if family == "distilbert" { |x| x.max(0.0) } else { f64::tanh };
+        inner[0].iter_mut().for_each(|value| *value = activation(*value));
+        self.linear(score, &inner)[0][0]
+    }
+
+    fn related(family: &str, head: &[(&str, usize)]) -> Self {
         let mut tiny = Self::new("");
+        tiny.add_layers(head);
         tiny.set("config.json", "", "model_type", json!(family));
         let find = |tiny: &mut Self, name: &str| tiny.weights.iter_mut().position(|(full, _, _)| full == name).expect("a weight");
         let places = find(&mut tiny, "embeddings.position_embeddings.weight");
@@ -283,6 +345,11 @@ impl Tiny {
 
     /// The encoder's output, token by token.
     fn forward(&self, ids: &[usize], activation: fn(f64) -> f64) -> Vec<Vec<f64>> {
+        self.forward_pair(ids, ids.len(), activation)
+    }
+
+    /// The same of a pair, whose tokens from `second` on are of type 1.
+    fn forward_pair(&self, ids: &[usize], second: usize, activation: fn(f64) -> f64) -> Vec<Vec<f64>> {
         let words = self.weight("embeddings.word_embeddings.weight");
         let places = self.weight("embeddings.position_embeddings.weight");
         let types = self.weight("embeddings.token_type_embeddings.weight");
@@ -290,8 +357,9 @@ impl Tiny {
             .iter()
             .enumerate()
             .map(|(place, id)| {
+                let kind = if place < second { 0 } else { HIDDEN };
                 (0..HIDDEN)
-                    .map(|i| words[id * HIDDEN + i] + types[i] + places[place * HIDDEN + i])
+                    .map(|i| words[id * HIDDEN + i] + types[kind + i] + places[place * HIDDEN + i])
                     .collect()
             })
             .collect();
@@ -605,6 +673,7 @@ fn sixteen_bits_stay_near() {
                 length: ids.len(),
                 ids: ids.iter().map(|id| i64::try_from(*id).expect("small")).collect(),
                 mask: vec![1; ids.len()],
+                types: vec![0; ids.len()],
             };
             let cosine = cosine(&session.run(rows).expect("a vector"), &pooled(&tiny, ids, cls));
             assert!(cosine > 0.9999, "{text:?}: {cosine}");
@@ -962,4 +1031,136 @@ fn weights_that_do_not_fit_are_named() {
     let tiny = Tiny::new("");
     tiny.set("tokenizer.json", "/model/vocab", "e", json!(WORDS.len()));
     refused(&tiny, "MODEL_TOKENIZER_INVALID", "vocab_size");
+}
+
+/// A question, a passage, the ids that are read of them, and where the passage begins.
+const PAIRS: [(&str, &str, &[usize], usize); 5] = [
+    ("a", "b", &[2, 4, 3, 5, 3], 3),
+    ("a b", "", &[2, 4, 5, 3, 3], 4),
+    ("", "d d z", &[2, 3, 7, 7, 1, 3], 2),
+    // Six of nine are left beside the special ones: what is too much is cut off the passage,
+    ("a b", "c d a b c d", &[2, 4, 5, 3, 6, 7, 4, 5, 3], 4),
+    // and off the question what would take more than half of them from it.
+    ("a b c d a b c", "d d d d", &[2, 4, 5, 6, 3, 7, 7, 7, 3], 5),
+];
+
+#[tokio::test]
+async fn rerankers_equal_the_plain_forward_pass() {
+    for family in ["bert", "roberta", "mpnet", "distilbert"] {
+        let tiny = Tiny::reranker(family);
+        let target = tempfile::tempdir().expect("a directory");
+        let model = target.path().join("judge");
+        let info = convert(tiny.path(), &model).expect(family);
+        assert_eq!(
+            (info.kind, info.dimension, info.max_tokens),
+            (ModelKind::Reranker, 1, 9),
+            "{family}"
+        );
+        assert_eq!(ModelInfo::read(&model).expect("read"), info);
+        let reranker = open(&model, Precision::Fp32);
+        // Only BERT of them has types.
+        let typed = family == "bert";
+        for (question, passage, ids, second) in PAIRS {
+            let expected = tiny.score(family, ids, if typed { second } else { ids.len() });
+            let found = reranker.score(question, vec![passage.to_owned()]).await.expect("a score");
+            near(&found, &[expected], 1e-5);
+        }
+        reranker.close().await;
+        assert!(rebuild(&model, &info, Form::Packed).is_err(), "pairs are not packed");
+    }
+}
+
+#[tokio::test]
+async fn rerankers_in_fewer_bits_stay_near_and_alone() {
+    let tiny = Tiny::reranker("bert");
+    let target = tempfile::tempdir().expect("a directory");
+    let model = target.path().join("judge");
+    let info = convert(tiny.path(), &model).expect("converted");
+    let passages: Vec<String> = ["b", "", "d d z", "c d a b c d", "c"].map(str::to_owned).to_vec();
+    let (single, eight) = (open(&model, Precision::Fp32), open(&model, Precision::Int8));
+    let exact = single.score("a b", passages.clone()).await.expect("scores");
+    let found = eight.score("a b", passages.clone()).await.expect("scores");
+    for ((passage, exact), found) in passages.iter().zip(&exact).zip(&found) {
+        assert!((exact - found).abs() < 0.1 && exact != found, "{passage:?}: {exact}, {found}");
+        let alone = eight.score("a b", vec![passage.clone()]).await.expect("a score");
+        assert_eq!(alone, [*found], "a score does not depend on its batch");
+    }
+    let half = open_form(&runtime(), &model, &info, Some(Form::Half), Place::Cpu).expect("opened");
+    for (_, _, ids, second) in PAIRS {
+        let rows = Rows {
+            rows: 1,
+            length: ids.len(),
+            ids: ids.iter().map(|id| i64::try_from(*id).expect("small")).collect(),
+            mask: vec![1; ids.len()],
+            types: (0..ids.len()).map(|place| i64::from(place >= second)).collect(),
+        };
+        near(&half.run(rows).expect("a score"), &[tiny.score("bert", ids, second)], 0.02);
+    }
+    single.close().await;
+    eight.close().await;
+}
+
+#[tokio::test]
+async fn ready_rerankers_run_as_they_are() {
+    let tiny = Tiny::reranker("bert");
+    let target = tempfile::tempdir().expect("a directory");
+    convert(tiny.path(), &target.path().join("first")).expect("converted");
+    fs::remove_file(tiny.path().join("model.safetensors")).expect("removed");
+    fs::create_dir(tiny.path().join("onnx")).expect("made");
+    fs::copy(target.path().join("first/model.onnx"), tiny.path().join("onnx/model.onnx")).expect("copied");
+    let model = target.path().join("second");
+    let info = convert(tiny.path(), &model).expect("taken");
+    assert_eq!((info.kind, info.dimension, info.max_tokens), (ModelKind::Reranker, 1, 9));
+    let reranker = open(&model, Precision::Auto);
+    for (question, passage, ids, second) in PAIRS {
+        let found = reranker.score(question, vec![passage.to_owned()]).await.expect("a score");
+        near(&found, &[tiny.score("bert", ids, second)], 1e-5);
+    }
+    reranker.close().await;
+
+    // A classifier of three labels says no score.
+    let tensor = |name: &str, kind, last| ValueInfoProto::tensor(name, kind, vec![DimensionValue::Named("batch".to_owned()), last]);
+    let graph = GraphProto {
+        input: vec![tensor(INPUT_IDS, INT64, DimensionValue::Named("sequence".to_owned()))],
+        output: vec![tensor("logits", FLOAT, DimensionValue::Fixed(3))],
+        ..GraphProto::default()
+    };
+    let classifier = ModelProto {
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    fs::write(tiny.path().join("onnx/model.onnx"), classifier.encode_to_vec()).expect("written");
+    refused(&tiny, "MODEL_ONNX_INVALID", "logits");
+}
+
+#[test]
+fn classifiers_that_are_no_rerankers_are_refused() {
+    for (key, value) in [
+        ("id2label", json!({"0": "no", "1": "yes"})),
+        // Two, if nothing is said.
+        ("id2label", Value::Null),
+    ] {
+        let tiny = Tiny::reranker("bert");
+        tiny.set("config.json", "", key, value);
+        refused(&tiny, "MODEL_UNSUPPORTED", key);
+    }
+    let mut tiny = Tiny::reranker("bert");
+    tiny.weights.retain(|(name, _, _)| name != "classifier.bias");
+    tiny.write_weights();
+    refused(&tiny, "MODEL_WEIGHTS_INVALID", "classifier.bias");
+}
+
+#[test]
+fn the_length_of_pairs_is_the_tokenizers_where_nothing_else_says_it() {
+    let tiny = Tiny::reranker("bert");
+    let target = tempfile::tempdir().expect("a directory");
+    let length = || convert(tiny.path(), &target.path().join("judge")).expect("converted").max_tokens;
+    fs::remove_file(tiny.path().join("sentence_bert_config.json")).expect("removed");
+    assert_eq!(length(), POSITIONS);
+    // As who has no limit writes it.
+    for (limit, expected) in [("1000000000000000019884624838656", POSITIONS), ("9", 9), ("1", 8)] {
+        let text = format!(r#"{{"model_max_length": {limit}}}"#);
+        fs::write(tiny.path().join("tokenizer_config.json"), text).expect("written");
+        assert_eq!(length(), expected, "{limit}");
+    }
 }

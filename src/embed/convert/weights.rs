@@ -20,7 +20,7 @@ use super::{
 use crate::embed::model::Architecture;
 
 /// Weights by name. `name` is BERT's, but for what is made here:
-/// `embeddings.token_type_embeddings.0` is the row of single texts, `encoder.distance_bias` the table of biases by distance.
+/// `head.dense` and `head.score` are the layers of a reranker's head, `embeddings.token_type_embeddings.0` is the row of single texts, `encoder.distance_bias` the table of biases by distance.
 pub trait Source {
     /// A weight of this shape, in row-major order.
     fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError>;
@@ -67,7 +67,10 @@ impl<'a> Published<'a> {
 
     /// The weight under its published name; its shape must be `shape`.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
-        let full = format!("{}{name}", self.prefix);
+        let full = match name.starts_with("head.") {
+            true => self.family.published_head(name, self.prefix),
+            false => format!("{}{name}", self.prefix),
+        };
         let refuse = |reason: String| ConvertError::weight(&self.path, &full, reason);
         let tensor = self.tensors.tensor(&full).map_err(|_| refuse("there is none".to_owned()))?;
         if tensor.shape() != shape {

@@ -1,6 +1,6 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
-use crate::embed::InstalledModel;
+use crate::embed::{InstalledModel, ModelKind};
 use crate::protocol::{ApiError, CollectionInfo, ErrorCode, ModelInfo, ModelList};
 use crate::server::http::call::Call;
 use crate::server::http::respond::{Failure, Reply, json};
@@ -12,17 +12,17 @@ use time::format_description::well_known::Rfc3339;
 pub(in crate::server::http) async fn list(call: &Call) -> Result<Reply, Failure> {
     let engine = &call.shared.engine;
     let collections = engine.collections(&call.subject).await?.collections;
-    let models = engine.embedding_models().await?;
-    let models = models.into_iter().map(|model| embedder(call, model));
+    let models = engine.models().await?;
+    let models = models.into_iter().map(|model| installed(call, model));
     let data = collections.iter().map(collection).chain(models).collect();
     Ok(json(StatusCode::OK, &ModelList { object: "list", data }))
 }
 
 /// `GET /v1/models/{id}`.
 pub(in crate::server::http) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
-    let models = call.shared.engine.embedding_models().await?;
+    let models = call.shared.engine.models().await?;
     if let Some(model) = models.into_iter().find(|model| model.info.name == id) {
-        return Ok(json(StatusCode::OK, &embedder(call, model)));
+        return Ok(json(StatusCode::OK, &installed(call, model)));
     }
     let found = call.shared.engine.collection(id, &call.subject).await;
     let found = found.map_err(|error| {
@@ -55,17 +55,17 @@ fn collection(collection: &CollectionInfo) -> ModelInfo {
     }
 }
 
-fn embedder(call: &Call, model: InstalledModel) -> ModelInfo {
+fn installed(call: &Call, model: InstalledModel) -> ModelInfo {
     let started = OffsetDateTime::now_utc() - call.shared.engine.uptime();
     ModelInfo {
         id: model.info.name,
         object: "model",
         created: started.unix_timestamp(),
         owned_by: "ibid",
-        kind: "embedding",
-        dimension: Some(model.info.dimension),
+        kind: model.info.kind.name(),
+        dimension: (model.info.kind == ModelKind::Embedding).then_some(model.info.dimension),
         sha256: Some(model.info.model_sha256),
         loaded: Some(model.loaded.iter().map(|precision| precision.name()).collect()),
-        default: Some(model.default),
+        default: (model.info.kind == ModelKind::Embedding).then_some(model.default),
     }
 }
