@@ -41,6 +41,24 @@ impl Span {
     }
 }
 
+/// What stands between an identifier and a generation; no identifier of a document or a collection ends as generations do.
+const GENERATION: &str = "-g";
+
+/// What a generation of a document's text, or of a collection's index, is called.
+pub fn in_generation(id: &str, generation: u32) -> String {
+    match generation {
+        // As it was called before there were generations.
+        0 => id.to_owned(),
+        n => format!("{id}{GENERATION}{n}"),
+    }
+}
+
+/// The identifier and the generation of such a name.
+pub fn generation_of(name: &str) -> (&str, u32) {
+    let parts = name.rsplit_once(GENERATION).and_then(|(id, n)| Some((id, n.parse().ok()?)));
+    parts.unwrap_or((name, 0))
+}
+
 /// A structural part of a document. See `unit` in `wit/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {

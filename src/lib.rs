@@ -19,6 +19,7 @@ pub mod plugin;
 pub mod protocol;
 pub mod secret;
 pub mod server;
+pub mod space;
 pub mod telemetry;
 pub mod tls;
 pub mod ui;

@@ -1,5 +1,8 @@
 //! What can go wrong in the catalog, with the code that clients see.
 
+use crate::space::Trouble;
+use sqlx::sqlite::SqliteError;
+
 /// A failed catalog operation.
 ///
 /// `Display` is safe to show to a client: it names what the client named and no internals, which
@@ -32,10 +35,19 @@ pub enum CatalogError {
         issue: String,
     },
     /// The disk under the catalog is full.
-    #[error("the catalog cannot be written: the disk is full")]
+    #[error("{}", Trouble::Full)]
     StorageFull(#[source] sqlx::Error),
+    /// The disk under the catalog is read-only.
+    #[error("{}", Trouble::ReadOnly)]
+    ReadOnly(#[source] sqlx::Error),
+    /// The disk under the catalog fails, in whatever way.
+    #[error("the catalog's disk failed: the server's log and the system's say how; `GET /health` tells when it can be written again")]
+    DiskFailed(#[source] sqlx::Error),
+    /// The database is not one any more.
+    #[error("the catalog is damaged: stop the server, move its data directory away, and put a backup back with `ibid restore`")]
+    Broken(#[source] sqlx::Error),
     /// The database could not be read or written.
-    #[error("the catalog could not be read or written")]
+    #[error("the catalog could not be read or written: the server's log says why")]
     Storage(#[source] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the catalog's schema could not be brought up to date; was it written by a newer version?")]
@@ -56,7 +68,18 @@ impl CatalogError {
             Self::NotFound { .. } => "RESOURCE_NOT_FOUND",
             Self::Conflict(_) | Self::Outdated => "CONFLICT",
             Self::Validation { .. } => "VALIDATION_ERROR",
-            Self::StorageFull(_) | Self::Storage(_) | Self::Migration(_) | Self::Directory(_) | Self::Damaged(_) => "INTERNAL_ERROR",
+            Self::StorageFull(_) | Self::ReadOnly(_) | Self::DiskFailed(_) => "SERVICE_UNAVAILABLE",
+            Self::Broken(_) | Self::Storage(_) | Self::Migration(_) | Self::Directory(_) | Self::Damaged(_) => "INTERNAL_ERROR",
+        }
+    }
+
+    /// What is the matter with the disk, where that is why.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::StorageFull(_) => Some(Trouble::Full),
+            Self::ReadOnly(_) => Some(Trouble::ReadOnly),
+            Self::Directory(error) => Trouble::of(error),
+            _ => None,
         }
     }
 
@@ -79,12 +102,23 @@ impl CatalogError {
 
 impl From<sqlx::Error> for CatalogError {
     fn from(error: sqlx::Error) -> Self {
-        // SQLITE_FULL, with its extended codes in the higher bytes.
-        let full = error
+        /// The file of the database was moved away while it was open: that is no read-only disk.
+        const MOVED: u32 = 1032;
+        let sqlite = error
             .as_database_error()
-            .and_then(|e| e.code())
-            .and_then(|code| code.parse::<u32>().ok())
-            .is_some_and(|code| code & 0xff == 13);
-        if full { Self::StorageFull(error) } else { Self::Storage(error) }
+            .and_then(|error| error.try_downcast_ref::<SqliteError>())
+            .and_then(|error| sqlx::error::DatabaseError::code(error)?.parse::<u32>().ok());
+        // The primary code is the lowest byte of the extended one.
+        match sqlite.map(|code| (code, code & 0xff)) {
+            // SQLITE_FULL
+            Some((_, 13)) => Self::StorageFull(error),
+            // SQLITE_READONLY
+            Some((code, 8)) if code != MOVED => Self::ReadOnly(error),
+            // SQLITE_IOERR, SQLITE_CANTOPEN
+            Some((_, 10 | 14)) => Self::DiskFailed(error),
+            // SQLITE_CORRUPT, SQLITE_NOTADB
+            Some((_, 11 | 26)) => Self::Broken(error),
+            _ => Self::Storage(error),
+        }
     }
 }

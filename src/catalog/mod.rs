@@ -1,7 +1,7 @@
 //! The durable truth: collections, documents, chunks, uploads and events.
 //!
 //! Everyone above speaks to the [`Catalog`] trait; [`SqliteCatalog`] implements it on one machine.
-//! Depends on `document` alone. Holds no text and no vectors: those are in the file store and in
+//! Depends on `document` and `space`. Holds no text and no vectors: those are in the file store and in
 //! the index, and the catalog says which of them count. A state move names the state it expects
 //! and tells whether it happened, so that work on a document that was deleted meanwhile stops by
 //! itself and nothing is ever moved twice.
@@ -33,7 +33,8 @@ pub type Result<T> = std::result::Result<T, CatalogError>;
 
 /// The catalog. Every method is one transaction: after `Ok` its effect survives a crash and a power
 /// cut, after `Err`, or when its future is dropped before it is done, it took place wholly or not
-/// at all. Any method may fail with `INTERNAL_ERROR` when the database does.
+/// at all. Any method may fail with `INTERNAL_ERROR` when the database does, and with
+/// `SERVICE_UNAVAILABLE` when its disk cannot be written.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     // Collections

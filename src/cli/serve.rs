@@ -145,6 +145,7 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
         embedder_threads: settings.embedder.threads,
         embedder_queue: settings.embedder.queue,
         max_upload_bytes: settings.server.max_upload_bytes,
+        disk_reserve_bytes: settings.ingest.disk_reserve_bytes,
         max_documents_in_flight: settings.ingest.documents_in_flight,
         reindex_percent: settings.ingest.reindex_percent,
         kept_events: settings.ingest.kept_events,

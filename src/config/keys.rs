@@ -337,6 +337,12 @@ pub const KEYS: &[Key] = &[
         help: "Texts that may wait for the embedder.",
     },
     Key {
+        path: "ingest.disk_reserve_bytes",
+        kind: Kind::Integer(0, 1 << 50),
+        default: || Value::Integer(512 << 20),
+        help: "Bytes that stay free on the disk of data_dir: with less, uploads are refused and what was accepted waits, while questions and deletions go on. 0: none.",
+    },
+    Key {
         path: "ingest.documents_in_flight",
         kind: Kind::Integer(1, 1024),
         default: || Value::Integer(4),

@@ -154,6 +154,8 @@ impl EmbedderSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IngestSettings {
+    /// Bytes that stay free on the disk.
+    pub disk_reserve_bytes: u64,
     /// Documents at a time.
     pub documents_in_flight: usize,
     /// Percent of the time that re-indexing may work.

@@ -1,5 +1,6 @@
 //! What can go wrong in the file store, with the code that clients see.
 
+use crate::space::Trouble;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -43,10 +44,13 @@ pub enum FileError {
     #[error("an earlier write of this upload failed; resume it")]
     Broken,
     /// The disk is full, or a quota is used up.
-    #[error("the file cannot be stored: the disk is full")]
+    #[error("{}", Trouble::Full)]
     StorageFull(#[source] Cause),
+    /// The disk is read-only.
+    #[error("{}", Trouble::ReadOnly)]
+    ReadOnly(#[source] Cause),
     /// The server may not read or write there.
-    #[error("the server has no permission to access its file store")]
+    #[error("the server has no permission to access its file store: the data directory must be its own user's")]
     Denied(#[source] Cause),
     /// Stored data is not what was written.
     #[error("the stored data of {0:?} is damaged")]
@@ -61,7 +65,7 @@ pub enum FileError {
     #[error("{0}")]
     Unusable(String),
     /// Another failure of the file system.
-    #[error("the file store could not be read or written")]
+    #[error("the file store could not be read or written: the server's log says why")]
     Io(#[source] Cause),
     /// The server is shutting down.
     #[error("the operation was interrupted")]
@@ -86,7 +90,7 @@ impl FileError {
             Self::TooLarge { .. } => "PAYLOAD_TOO_LARGE",
             Self::Busy(_) | Self::InUse | Self::Broken => "CONFLICT",
             Self::InvalidId(_) | Self::InvalidSpan { .. } => "VALIDATION_ERROR",
-            Self::StorageFull(_) | Self::Interrupted | Self::Away(_) | Self::Refused(_) => "SERVICE_UNAVAILABLE",
+            Self::StorageFull(_) | Self::ReadOnly(_) | Self::Interrupted | Self::Away(_) | Self::Refused(_) => "SERVICE_UNAVAILABLE",
             Self::Denied(_) | Self::Damaged(_) | Self::Io(_) | Self::Unusable(_) => "INTERNAL_ERROR",
         }
     }
@@ -95,13 +99,22 @@ impl FileError {
     pub fn is_recoverable(&self) -> bool {
         matches!(
             self,
-            Self::Busy(_) | Self::Broken | Self::StorageFull(_) | Self::Interrupted | Self::Away(_)
+            Self::Busy(_) | Self::Broken | Self::StorageFull(_) | Self::ReadOnly(_) | Self::Interrupted | Self::Away(_)
         )
     }
 
     /// Whether the object store cannot be used: the same work succeeds when it can, however long that takes.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Away(_) | Self::Refused(_))
+    }
+
+    /// What is the matter with the disk, where that is why.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::StorageFull(_) => Some(Trouble::Full),
+            Self::ReadOnly(_) => Some(Trouble::ReadOnly),
+            _ => None,
+        }
     }
 
     /// An error of the file system, in the data directory but not in the store.
@@ -113,12 +126,13 @@ impl FileError {
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| {
-            let kind = error.kind();
+            let (kind, trouble) = (error.kind(), Trouble::of(&error));
             let cause = Cause { path, error };
-            match kind {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::StorageFull(cause),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied(cause),
-                _ => Self::Io(cause),
+            match (trouble, kind) {
+                (Some(Trouble::Full), _) => Self::StorageFull(cause),
+                (Some(Trouble::ReadOnly), _) => Self::ReadOnly(cause),
+                (None, io::ErrorKind::PermissionDenied) => Self::Denied(cause),
+                (None, _) => Self::Io(cause),
             }
         }
     }

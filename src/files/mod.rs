@@ -2,7 +2,7 @@
 //! document.
 //!
 //! Everyone above speaks to [`FileStore`]; [`DirectoryStore`] keeps it all in a directory, [`S3Store`] in
-//! an object store that several servers share. Depends on `document`, `secret` and `tls` alone. It does
+//! an object store that several servers share. Depends on `document`, `secret`, `space` and `tls` alone. It does
 //! not know which files are needed: the catalog does.
 
 mod blocking;

@@ -1,6 +1,7 @@
 //! What can go wrong with the index.
 
 use super::types::CollectionKey;
+use crate::space::Trouble;
 use std::error::Error as StdError;
 
 /// A failed call to the index.
@@ -60,6 +61,15 @@ pub enum IndexError {
         #[source]
         cause: Box<dyn StdError + Send + Sync>,
     },
+    /// The disk that the index is on cannot be written. What was asked can be asked again when it can.
+    #[error("{trouble}")]
+    Disk {
+        /// What is the matter, with the remedy.
+        trouble: Trouble,
+        /// How that was found.
+        #[source]
+        cause: Box<dyn StdError + Send + Sync>,
+    },
     /// The index has been closed.
     #[error("the index is shut down")]
     Closed,
@@ -99,18 +109,27 @@ impl IndexError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::CollectionNotFound { .. } => "COLLECTION_NOT_FOUND",
+            Self::Disk { trouble, .. } => trouble.code(),
             _ => "VECTOR_STORE_ERROR",
         }
     }
 
     /// Whether the same call may succeed later without anyone's doing.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Busy { .. } | Self::Unavailable { .. } | Self::Disk { .. })
     }
 
     /// Whether a server is away: the same call will succeed when it is back.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// What is the matter with the disk, where that is why.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Disk { trouble, .. } => Some(*trouble),
+            _ => None,
+        }
     }
 
     /// The whole story, for the log: may name paths.
@@ -137,9 +156,16 @@ impl IndexError {
     }
 
     pub(super) fn engine(operation: &'static str, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::Engine {
-            operation,
-            cause: cause.into(),
+        let cause = cause.into();
+        match cause.downcast_ref::<std::io::Error>().and_then(Trouble::of) {
+            Some(trouble) => Self::Disk { trouble, cause },
+            None => Self::Engine { operation, cause },
         }
+    }
+
+    /// Of a disk that is in trouble before anything was done.
+    pub(super) fn disk(trouble: Trouble, operation: &'static str) -> Self {
+        let cause = format!("refused to {operation}").into();
+        Self::Disk { trouble, cause }
     }
 }

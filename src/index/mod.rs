@@ -2,7 +2,7 @@
 //!
 //! [`VectorIndex`] is the one interface to it; [`EmbeddedIndex`] keeps it in a directory of this machine, [`RemoteIndex`] in a
 //! Qdrant server, and [`PlacedIndex`] knows which of them has which collection.
-//! May depend on `secret` and `tls`, and on nothing else of Ibid's.
+//! May depend on `document`, `secret`, `space` and `tls`, and on nothing else of Ibid's.
 
 mod bm25;
 mod embedded;

@@ -5,6 +5,7 @@
 
 use super::error::IndexError;
 use super::filter::Filter;
+use crate::document::{generation_of, in_generation};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -16,14 +17,22 @@ pub const MAX_LIMIT: usize = 10_000;
 /// Most queries in one batch.
 pub const MAX_BATCH_QUERIES: usize = 256;
 
+/// Refuses a batch of too many queries.
+pub(super) fn check_batch(queries: &[Query]) -> Result<(), IndexError> {
+    if queries.len() > MAX_BATCH_QUERIES {
+        return Err(IndexError::invalid(format!(
+            "a batch holds {MAX_BATCH_QUERIES} queries, not {}",
+            queries.len()
+        )));
+    }
+    Ok(())
+}
+
 /// Largest dimension of a dense vector (the engine's own limit).
 const MAX_DIMENSION: u32 = 65_536;
 
 /// The namespace of point ids; any fixed value would do.
 const POINT_NAMESPACE: Uuid = Uuid::from_u128(0x8f1c_2a4e_6b3d_4c59_9e07_51d2_7fa8_c3b6);
-
-/// What stands between a collection's identifier and a generation.
-const GENERATION: &str = "-g";
 
 /// Names a collection to the index, or a generation of it: 1 to 64 ASCII letters, digits, `-` or `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,18 +50,12 @@ impl CollectionKey {
 
     /// The key of a collection's generation. The collection's identifier does not end as generations do.
     pub fn of_generation(collection: &str, generation: u32) -> Result<Self, IndexError> {
-        match generation {
-            // As it was called before there were generations.
-            0 => Self::new(collection),
-            n => Self::new(&format!("{collection}{GENERATION}{n}")),
-        }
+        Self::new(&in_generation(collection, generation))
     }
 
     /// The collection's identifier and the generation.
     pub fn parts(&self) -> (&str, u32) {
-        let parts = self.0.rsplit_once(GENERATION);
-        let parts = parts.and_then(|(collection, n)| Some((collection, n.parse().ok()?)));
-        parts.unwrap_or((&self.0, 0))
+        generation_of(&self.0)
     }
 
     /// The key as text.

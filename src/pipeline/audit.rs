@@ -5,7 +5,7 @@
 //! originals and texts that documents need and that are gone.
 
 use super::error::PipelineError;
-use super::generation::{index_key, of_text, text_id};
+use super::generation::{of_text, text_id};
 use crate::catalog::{Catalog, CatalogError, DocumentState, SqliteCatalog, SqliteOptions, UploadStatus};
 use crate::files::{FileError, FileStore, LocalExclusion, StoreOptions};
 use crate::index::{CollectionKey, EmbeddedIndex, EmbeddedOptions, IndexError, Place, VectorIndex};
@@ -241,10 +241,10 @@ impl Audit {
         let collections = self.catalog.collections().await?;
         let mut known = BTreeSet::new();
         for collection in &collections {
-            known.insert(index_key(&collection.id, collection.generation)?);
+            known.insert(CollectionKey::of_generation(&collection.id, collection.generation)?);
         }
         for reindex in self.catalog.running_reindexes().await? {
-            known.insert(index_key(&reindex.collection_id, reindex.generation)?);
+            known.insert(CollectionKey::of_generation(&reindex.collection_id, reindex.generation)?);
         }
         for stray in self.index.collections().await? {
             if !known.contains(&stray) {
@@ -256,7 +256,7 @@ impl Audit {
             if collection.place != Place::Embedded.into() {
                 continue;
             }
-            let key = index_key(&collection.id, collection.generation)?;
+            let key = CollectionKey::of_generation(&collection.id, collection.generation)?;
             let indexed = match self.index.documents(&key).await {
                 Ok(indexed) => indexed,
                 Err(IndexError::CollectionNotFound { .. }) => BTreeMap::new(),
@@ -322,7 +322,7 @@ impl Audit {
             } => {
                 let record = self.catalog.document(document).await?;
                 // Fewer chunks may be made this time: none of the old ones may stay.
-                self.forget_vectors(&index_key(&record.collection_id, record.generation)?, document)
+                self.forget_vectors(&CollectionKey::of_generation(&record.collection_id, record.generation)?, document)
                     .await?;
                 self.files.remove_document(&text_id(document, record.text_generation)).await?;
                 self.catalog.extract_again(document).await?;

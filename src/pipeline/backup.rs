@@ -8,14 +8,14 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::generation::{index_key, text_id};
+use super::generation::text_id;
 use super::reindex;
 use crate::auth::{Scope, Subject};
 use crate::catalog::{
     Catalog, CatalogError, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, ReindexStatus, SqliteCatalog, SqliteOptions,
 };
 use crate::files::FileError;
-use crate::index::{Place, Point, VectorIndex};
+use crate::index::{CollectionKey, Place, Point, VectorIndex};
 use crate::protocol::{ApiError, ErrorCode};
 use bytes::Bytes;
 use prost::Message;
@@ -109,6 +109,10 @@ impl Engine {
             return Err(ApiError::new(ErrorCode::Conflict, "another backup is being made: wait for its end"));
         };
         let copied = async {
+            // It makes a second catalog, beside the reserve.
+            let catalog = self.settings.data_dir.join("catalog");
+            let size = tokio::fs::metadata(&catalog).await.map_or(0, |catalog| catalog.len());
+            self.disk.admit(size).await?;
             let directory = tempfile::Builder::new()
                 .prefix(PREFIX)
                 .tempdir_in(&self.settings.data_dir)
@@ -376,7 +380,7 @@ impl Making<'_> {
         if !self.embedded.contains(&document.collection_id) {
             return Ok(whole);
         }
-        let key = index_key(&document.collection_id, document.generation)?;
+        let key = CollectionKey::of_generation(&document.collection_id, document.generation)?;
         let mut first = 0;
         while first < document.chunks_indexed {
             let end = first.saturating_add(POINTS).min(document.chunks_indexed);

@@ -2,13 +2,12 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::generation::index_key;
 use super::reindex;
 use super::spec::{Lock, Pipeline, shown_to};
 use super::timestamp;
 use crate::auth::Subject;
 use crate::catalog::{CatalogError, Collection, CollectionStats as Counts, Event, NewEvent};
-use crate::index::{Place, Schema, VectorIndex};
+use crate::index::{CollectionKey, Place, Schema, VectorIndex};
 use crate::protocol::{ApiError, CollectionEvent, CollectionInfo, CollectionList, CollectionStats, CreateCollection, DeletedCollection};
 use serde_json::json;
 use std::sync::{Arc, PoisonError};
@@ -90,6 +89,7 @@ impl Engine {
     }
 
     async fn make_collection(&self, name: &str, pipeline: Pipeline, place: Place) -> Result<Collection, PipelineError> {
+        self.disk.admit(0).await?;
         let resolved = self.resolve("unnamed", name, pipeline)?;
         let pipeline = serde_json::to_value(&resolved.pipeline).map_err(ser)?;
         let lock = serde_json::to_value(&resolved.lock).map_err(ser)?;
@@ -99,7 +99,8 @@ impl Engine {
             self.index.at(place)?.health().await?;
         }
         let (collection, event) = self.catalog.create_collection(name, &pipeline, &lock, place.into(), event).await?;
-        self.index.put(&index_key(&collection.id, collection.generation)?, place);
+        self.index
+            .put(&CollectionKey::of_generation(&collection.id, collection.generation)?, place);
         let made = self.make_index(&collection).await;
         self.tell(event);
         if let Err(error) = made {
@@ -123,7 +124,7 @@ impl Engine {
             Err(_) => self.models.default_embedder().info().dimension,
         };
         let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
-        let key = index_key(&collection.id, collection.generation)?;
+        let key = CollectionKey::of_generation(&collection.id, collection.generation)?;
         Ok(self.index.create_collection(&key, &Schema { dimension }).await?)
     }
 
@@ -180,7 +181,7 @@ impl Engine {
         self.stop_moving(&collection.id).await;
         let next = self.catalog.reindex(&collection.id).await?.map(|reindex| reindex.generation);
         for generation in next.into_iter().chain([collection.generation]) {
-            let key = index_key(&collection.id, generation)?;
+            let key = CollectionKey::of_generation(&collection.id, generation)?;
             if let Some(other) = collection.moving_to {
                 self.index.at(other.into())?.drop_collection(&key).await?;
             }
@@ -196,7 +197,8 @@ impl Engine {
         if let Some(event) = self.catalog.finish_delete_collection(&collection.id, event).await? {
             self.tell(event);
         }
-        self.index.forget(&index_key(&collection.id, collection.generation)?);
+        self.index
+            .forget(&CollectionKey::of_generation(&collection.id, collection.generation)?);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::generation::{index_key, text_id};
+use super::generation::text_id;
 use super::retrieve::chunk_id;
 use super::spec::shown_to;
 use super::timestamp;
@@ -10,7 +10,7 @@ use crate::auth::Subject;
 use crate::catalog::{self, DocumentRecord, DocumentSort, DocumentState, NewEvent};
 use crate::document::Span;
 use crate::files::FileError;
-use crate::index::VectorIndex;
+use crate::index::{CollectionKey, VectorIndex};
 use crate::protocol::{
     ApiError, ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDeleted, DocumentDetail, DocumentList, DocumentSummary,
     ErrorCode, FileInfo, Pagination, ProcessingInfo,
@@ -230,7 +230,7 @@ impl Engine {
         };
         let mut texts = texts.into_iter();
         let mut vectors = if embeddings && !chunks.is_empty() {
-            let key = index_key(&record.collection_id, record.generation)?;
+            let key = CollectionKey::of_generation(&record.collection_id, record.generation)?;
             self.index
                 .vectors(&key, id, offset..offset.saturating_add(chunks.len() as u32))
                 .await?
@@ -388,7 +388,7 @@ impl Engine {
         let next = running.map(|reindex| reindex.generation).filter(|next| *next != record.generation);
         let mut found = 0;
         for generation in next.into_iter().chain([record.generation]) {
-            let key = index_key(&record.collection_id, generation)?;
+            let key = CollectionKey::of_generation(&record.collection_id, generation)?;
             found = match self.index.delete_document(&key, &record.id).await {
                 Ok(removed) => removed,
                 Err(crate::index::IndexError::CollectionNotFound { .. }) => 0,

@@ -3,6 +3,7 @@
 //! Knows the order of the stages and nothing of HTTP. The stages never call one another.
 
 use super::announce::Announcements;
+use super::disk::Disk;
 use super::error::PipelineError;
 use super::generation::Leases;
 use super::placement::Moves;
@@ -24,6 +25,7 @@ use crate::generate::llm::{LlmError, LlmHealth, LlmSettings, Refusal};
 use crate::index::{EmbeddedIndex, EmbeddedOptions, Place, PlacedIndex, RemoteIndex, RemoteOptions, VectorIndex};
 use crate::plugin::{Host, HostSettings, PluginStore, Provided, Registry, TextEmbedder, TokenCounter};
 use crate::protocol::ApiError;
+use crate::space::{Space, Trouble};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ pub struct EngineSettings {
     pub embedder_queue: usize,
     /// Largest file, in bytes.
     pub max_upload_bytes: u64,
+    /// Bytes that are to stay free on the disk of the data directory; 0 for none.
+    pub disk_reserve_bytes: u64,
     /// Documents that are processed at once.
     pub max_documents_in_flight: usize,
     /// Percent of the time that re-indexing may work, 1 to 100; the rest is left to uploads and questions.
@@ -110,6 +114,7 @@ impl EngineSettings {
             // About four documents' windows, so that the embedder never starves between them.
             embedder_queue: 1_024,
             max_upload_bytes: 512 * 1024 * 1024,
+            disk_reserve_bytes: 512 * 1024 * 1024,
             // One document's extraction overlaps another's embedding; more would only hold memory.
             max_documents_in_flight: 4,
             // Uploads and questions have the embedder for themselves half of the time.
@@ -147,6 +152,14 @@ pub enum StartError {
     /// The language model's settings.
     #[error("the setting `llm.{}` {}", .0.key, .0.issue)]
     Llm(Refusal),
+    /// The disk of the data directory.
+    #[error("the data directory {directory} cannot be written: {trouble}. Or choose another one with --data-dir DIR")]
+    Disk {
+        /// Where it is.
+        directory: String,
+        /// What is the matter.
+        trouble: Trouble,
+    },
     /// The catalog.
     #[error("the catalog in {directory} cannot be opened: {cause}")]
     Catalog {
@@ -204,6 +217,8 @@ pub struct Services {
     pub embedding_service: ServiceHealth,
     /// What makes answers.
     pub llm_service: ServiceHealth,
+    /// The disk of the data directory: `degraded` while it cannot be written, or its reserve is not free.
+    pub storage: ServiceHealth,
 }
 
 /// Whether a part works.
@@ -228,6 +243,8 @@ pub struct Engine {
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) files: Arc<dyn FileStore>,
     pub(super) index: Arc<PlacedIndex>,
+    /// The disk of the data directory.
+    pub(super) disk: Disk,
     /// The one place for decisions of which copy of a collection counts.
     pub(super) placing: Semaphore,
     /// Collections that move.
@@ -329,6 +346,16 @@ impl Engine {
         }
         let share = settings.share_dir.clone();
         let data = settings.data_dir.clone();
+        let space = Space::new(&data, settings.disk_reserve_bytes);
+        // A disk that is short of room serves; one that cannot be written at all does not open.
+        let least = tokio::task::spawn_blocking({
+            let space = space.clone();
+            move || space.try_least()
+        });
+        least.await?.map_err(|trouble| StartError::Disk {
+            directory: data.display().to_string(),
+            trouble,
+        })?;
         let (model, threads, queue) = (settings.model.clone(), settings.embedder_threads, settings.embedder_queue);
         let (most, unload_after) = (settings.max_models, settings.unload_models_after);
         let cache = data.join("cache");
@@ -414,9 +441,14 @@ impl Engine {
         })?;
         let index = tokio::task::spawn_blocking({
             let directory = data.join("index");
+            let space_of_index = space.clone();
             move || {
                 super::backup::sweep(&data);
-                EmbeddedIndex::open(&directory, EmbeddedOptions::default())
+                let options = EmbeddedOptions {
+                    reserve_bytes: space_of_index.reserve(),
+                    ..EmbeddedOptions::default()
+                };
+                EmbeddedIndex::open(&directory, options)
             }
         })
         .await??;
@@ -427,6 +459,7 @@ impl Engine {
             catalog: Arc::new(catalog),
             files,
             index: Arc::new(PlacedIndex::new(index, remote)),
+            disk: Disk::new(space),
             placing: Semaphore::new(1),
             moves: Moves::default(),
             llm,
@@ -477,6 +510,7 @@ impl Engine {
             .last_seq;
         engine.tasks.spawn(engine.clone().announce(last));
         engine.tasks.spawn(engine.clone().tell_statistics());
+        engine.tasks.spawn(engine.clone().watch_disk());
         if engine.index.has_remote() {
             engine.tasks.spawn(engine.clone().watch_remote());
         }
@@ -561,21 +595,39 @@ impl Engine {
             vector_db,
             embedding_service,
             llm_service,
+            storage: self.storage_health().await,
         };
         let well = [&services.vector_db, &services.embedding_service, &self.file_store().await]
             .iter()
             .all(|service| service.status == "healthy");
-        // Without a language model there are still documents, searches and extractive answers.
-        let status = match (well, services.llm_service.status.as_str()) {
+        // Without a language model there are still documents, searches and extractive answers; on a full disk all that is there already.
+        let all = [&services.llm_service, &services.storage]
+            .iter()
+            .all(|service| service.status == "healthy");
+        let status = match (well, all) {
             (false, _) => "unhealthy",
-            (true, "healthy") => "healthy",
-            (true, _) => "degraded",
+            (true, true) => "healthy",
+            (true, false) => "degraded",
         };
         Health {
             status: status.to_owned(),
             timestamp: super::timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             services,
+        }
+    }
+
+    /// Tries to write. What is there already can be read meanwhile.
+    async fn storage_health(&self) -> ServiceHealth {
+        let start = Instant::now();
+        match tokio::time::timeout(HEALTH_TIMEOUT, self.disk.health()).await {
+            Ok(Ok(())) => healthy(start.elapsed()),
+            Ok(Err(trouble)) => ServiceHealth {
+                status: "degraded".to_owned(),
+                message: Some(trouble.to_string()),
+                ..healthy(start.elapsed())
+            },
+            Err(_) => unhealthy("does not answer"),
         }
     }
 
@@ -613,6 +665,10 @@ impl Engine {
             for collection_id in changed {
                 if let Err(error) = self.tell_statistics_of(&collection_id).await {
                     tracing::warn!(collection_id, %error, "statistics were not told");
+                    if self.disk.explains(&error).await.is_some() {
+                        // They are when it is well again.
+                        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(collection_id);
+                    }
                 }
             }
             tokio::select! {

@@ -9,6 +9,10 @@ use crate::generate::{GenerateError, LlmError};
 use crate::index::IndexError;
 use crate::plugin::{Kind, PluginError, Reason};
 use crate::protocol::{ApiError, ErrorCode};
+use crate::space::Trouble;
+
+/// Seconds after which who was refused because of the disk may come again.
+const RETRY_AFTER: u64 = 30;
 
 /// A failed stage.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,9 @@ pub enum PipelineError {
     /// The file store.
     #[error("{0}")]
     Files(#[from] FileError),
+    /// The disk of the data directory.
+    #[error("{0}")]
+    Disk(#[from] Trouble),
     /// The generator.
     #[error("{0}")]
     Generate(#[from] GenerateError),
@@ -49,6 +56,7 @@ impl PipelineError {
     /// What a client is told. `stage` is named in the details, unless it is empty; the rest goes
     /// to the log.
     pub fn told(self, stage: &str) -> ApiError {
+        let trouble = self.trouble();
         let error = match self {
             Self::Api(error) => error,
             Self::Plugin(error) => plugin(&error),
@@ -64,6 +72,7 @@ impl PipelineError {
                 other => storage(stage, &other, other.code()),
             },
             Self::Files(error) => storage(stage, &error, error.code()),
+            Self::Disk(trouble) => coded(trouble.code(), trouble.to_string()),
             Self::Generate(GenerateError::Llm(error)) => llm(&error),
             Self::Generate(error) => ApiError::new(error.code(), error.to_string()),
             Self::Abandoned => ApiError::new(ErrorCode::ServiceUnavailable, "the request was given up"),
@@ -75,6 +84,10 @@ impl PipelineError {
                 tracing::error!(stage, %error, "worker thread");
                 ApiError::new(ErrorCode::InternalError, "a defect of the server: its log says more")
             }
+        };
+        let error = match trouble {
+            Some(trouble) => error.with("reason", trouble.reason()).with("retry_after", RETRY_AFTER),
+            None => error,
         };
         if stage.is_empty() || error.code == ErrorCode::CollectionNotFound || error.code == ErrorCode::ValidationError {
             error
@@ -92,6 +105,27 @@ impl PipelineError {
         }
     }
 
+    /// What is the matter with the disk of the data directory, where that is why. The same work will succeed when it is mended.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Catalog(error) => error.trouble(),
+            Self::Files(error) => error.trouble(),
+            Self::Index(error) => error.trouble(),
+            Self::Disk(trouble) => Some(*trouble),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a failure of what is stored, for which the disk may be why.
+    pub fn is_of_storage(&self) -> bool {
+        match self {
+            Self::Catalog(error) => matches!(error, CatalogError::DiskFailed(_) | CatalogError::Storage(_)),
+            Self::Files(error) => matches!(error, FileError::Io(_) | FileError::Broken),
+            Self::Index(error) => matches!(error, IndexError::Engine { .. } | IndexError::Corrupt { .. }),
+            _ => false,
+        }
+    }
+
     /// Whether the same work may succeed later without anyone's doing.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -99,7 +133,7 @@ impl PipelineError {
             Self::Files(error) => error.is_outage(),
             Self::Embed(error) => error.code() == "SERVICE_UNAVAILABLE",
             Self::Moved => true,
-            Self::Catalog(CatalogError::Storage(_)) => true,
+            Self::Catalog(CatalogError::Storage(_) | CatalogError::DiskFailed(_)) => true,
             Self::Plugin(error) => matches!(error.reason, Reason::Quarantined { .. }),
             _ => false,
         }

@@ -1,38 +1,22 @@
 //! Generations of a collection: what the index and the files call them, and who still uses one that was replaced.
 //!
-//! May depend on `index` only.
+//! May depend on `document` and `index` only.
 
-use crate::index::{CollectionKey, IndexError};
+use crate::document::{generation_of, in_generation};
+use crate::index::CollectionKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What stands between an identifier and a generation; no identifier of a document or collection holds it.
-const MARK: &str = "-g";
-
-fn named(id: &str, generation: u32) -> String {
-    match generation {
-        // As it was called before there were generations.
-        0 => id.to_owned(),
-        n => format!("{id}{MARK}{n}"),
-    }
-}
-
-/// A generation of a collection, as the index knows it.
-pub fn index_key(collection_id: &str, generation: u32) -> Result<CollectionKey, IndexError> {
-    CollectionKey::of_generation(collection_id, generation)
-}
-
 /// The text of a document that was extracted for a generation, as the file store knows it.
 pub fn text_id(document_id: &str, generation: u32) -> String {
-    named(document_id, generation)
+    in_generation(document_id, generation)
 }
 
 /// The document and the generation of a text.
 pub fn of_text(id: &str) -> (&str, u32) {
-    let parts = id.rsplit_once(MARK).and_then(|(document, n)| Some((document, n.parse().ok()?)));
-    parts.unwrap_or((id, 0))
+    generation_of(id)
 }
 
 /// Whoever holds it may search a generation of a collection.
@@ -107,14 +91,14 @@ mod tests {
         }
         assert_eq!(of_text("a-green"), ("a-green", 0));
         let id = uuid::Uuid::now_v7().to_string();
-        assert_eq!(index_key(&id, 0).unwrap().as_str(), id);
-        assert!(index_key(&id, u32::MAX).is_ok(), "short enough for the index");
+        assert_eq!(CollectionKey::of_generation(&id, 0).unwrap().as_str(), id);
+        assert!(CollectionKey::of_generation(&id, u32::MAX).is_ok(), "short enough for the index");
     }
 
     #[tokio::test]
     async fn a_generation_is_retired_when_the_last_lease_is_back() {
         let leases = Arc::new(Leases::default());
-        let key = index_key("a", 1).unwrap();
+        let key = CollectionKey::of_generation("a", 1).unwrap();
         let (one, two) = (leases.take(&key).unwrap(), leases.take(&key).unwrap());
         let retiring = tokio::spawn({
             let (leases, key) = (leases.clone(), key.clone());
@@ -129,6 +113,6 @@ mod tests {
         drop(two);
         retiring.await.unwrap();
         assert!(leases.take(&key).is_none());
-        assert!(leases.take(&index_key("a", 2).unwrap()).is_some());
+        assert!(leases.take(&CollectionKey::of_generation("a", 2).unwrap()).is_some());
     }
 }

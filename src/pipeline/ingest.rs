@@ -143,46 +143,60 @@ impl Engine {
 
     async fn process_with_tries(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter) -> Result<End, PipelineError> {
         // What needs the index first of all does not begin, and is not counted as begun, before that is there.
-        if !matches!(document.state, DocumentState::Received | DocumentState::Extracted) {
-            self.index_is_there(&document.collection_id).await?;
-        }
-        let Some(mut place) = self.ingest_place().await else {
-            return Ok(End::Parked);
-        };
-        match self.catalog.begin_attempt(&document.id).await? {
-            None => return Ok(End::Parked),
-            Some(attempts) if attempts > MAX_ATTEMPTS => {
-                let message = format!("given up after {MAX_ATTEMPTS} attempts that did not end; the server's log may say why");
-                return Err(ApiError::new(ErrorCode::ProcessingError, message).into());
-            }
-            Some(_) => {}
-        }
+        let mut needs_index = !matches!(document.state, DocumentState::Received | DocumentState::Extracted);
+        let mut begun = false;
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         loop {
-            match self.process(&document.id, reporter).await {
-                // A server that is away is nothing that the document did: it keeps its state and waits, however long that takes,
-                // and gives its place to documents of other collections.
+            self.disk.is_well().await;
+            if needs_index {
+                self.index_is_there(&document.collection_id).await?;
+            }
+            let Some(place) = self.ingest_place().await else {
+                return Ok(End::Parked);
+            };
+            match self.attempt(document, reporter, &mut begun).await {
+                // A server that is away, or a disk that is full, is nothing that the document did: it keeps its state and waits, however
+                // long that takes, and gives its place to others.
                 Err(error) if error.is_outage() => {
                     tracing::warn!(document = document.id, %error, "waiting for a server that is away");
+                    needs_index = true;
                     drop(place);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
-                    self.index_is_there(&document.collection_id).await?;
-                    match self.ingest_place().await {
-                        Some(again) => place = again,
-                        None => return Ok(End::Parked),
-                    }
                 }
-                Err(error) if error.is_transient() && tries < MAX_TRIES => {
-                    tracing::warn!(document = document.id, %error, ?pause, "trying again");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                    tries += 1;
+                Err(error) => {
+                    let transient = error.is_transient() && tries < MAX_TRIES;
+                    drop(place);
+                    if self.wait_for_disk(&error, &mut pause).await {
+                        tracing::warn!(document = document.id, %error, "waited for the disk");
+                    } else if transient {
+                        tracing::warn!(document = document.id, %error, ?pause, "trying again");
+                        tokio::time::sleep(pause).await;
+                        pause *= 2;
+                        tries += 1;
+                    } else {
+                        return Err(error);
+                    }
                 }
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Goes on with a document from where it stands; the first time that is counted.
+    async fn attempt(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter, begun: &mut bool) -> Result<End, PipelineError> {
+        if !*begun {
+            match self.catalog.begin_attempt(&document.id).await? {
+                None => return Ok(End::Parked),
+                Some(attempts) if attempts > MAX_ATTEMPTS => {
+                    let message = format!("given up after {MAX_ATTEMPTS} attempts that did not end; the server's log may say why");
+                    return Err(ApiError::new(ErrorCode::ProcessingError, message).into());
+                }
+                Some(_) => *begun = true,
+            }
+        }
+        self.process(&document.id, reporter).await
     }
 
     /// Waits for the place of one of few documents in memory at a time; the others are rows of the catalog. `None` if the
@@ -234,6 +248,7 @@ impl Engine {
             text_chars: original.text_chars,
         };
         let text = text_id(&document.id, document.text_generation);
+        self.disk.admit(original.document.text.len() as u64).await?;
         let files = self.files.clone();
         self.write(&document.id, async move {
             Ok(files.write_document(&text, Arc::new(original.document)).await?)

@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod change;
 mod collections;
+mod disk;
 mod documents;
 mod embedding;
 mod engine;

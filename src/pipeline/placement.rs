@@ -9,7 +9,6 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::generation::index_key;
 use super::spec::Lock;
 use super::timestamp;
 use crate::auth::Subject;
@@ -136,7 +135,7 @@ impl Engine {
 
     /// Waits until the index that holds a collection can be used. Comes back at once where it may be.
     pub(super) async fn index_is_there(&self, collection_id: &str) -> Result<(), PipelineError> {
-        let key = index_key(collection_id, 0)?;
+        let key = CollectionKey::of_generation(collection_id, 0)?;
         if self.index.place(&key) == Place::Qdrant {
             // An error only says that the engine is gone.
             let _ = self.index.away().wait_for(|away| !away).await;
@@ -245,7 +244,10 @@ impl Engine {
                     return Ok(collection);
                 }
                 // Whatever an earlier move may have left there.
-                self.index.at(to)?.drop_collection(&key(&collection)?).await?;
+                if let Err(error) = self.index.at(to)?.drop_collection(&key(&collection)?).await {
+                    self.catalog.stop_move(&collection.id).await?;
+                    return Err(error.into());
+                }
             }
             let collection = self.catalog.collection(name).await?;
             self.go_on_moving(collection.clone());
@@ -304,6 +306,7 @@ impl Engine {
     async fn move_with_patience(self: &Arc<Self>, collection: &Collection, to: Place, moving: &Move) {
         let mut pause = LOOK;
         loop {
+            self.disk.is_well().await;
             match self.copy_and_switch(collection, to, moving).await {
                 Ok(()) => {
                     moving.say(None);
@@ -320,6 +323,12 @@ impl Engine {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LOOK_AT_MOST);
                     let _ = self.index.away().wait_for(|away| !away).await;
+                }
+                Err(error) if let Some(trouble) = self.disk.explains(&error).await => {
+                    tracing::warn!(collection = collection.name, %error, "a move waits for the disk");
+                    moving.say(Some(trouble.to_string()));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LOOK_AT_MOST);
                 }
                 Err(error) => {
                     tracing::error!(collection = collection.name, %error, "a collection was not moved");
@@ -416,7 +425,7 @@ impl Engine {
 
 /// The generation of a collection that queries see, as the index knows it.
 fn key(collection: &Collection) -> Result<CollectionKey, IndexError> {
-    index_key(&collection.id, collection.generation)
+    CollectionKey::of_generation(&collection.id, collection.generation)
 }
 
 /// Makes the new place hold what the old one holds of these documents.

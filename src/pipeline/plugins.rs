@@ -14,6 +14,7 @@ use crate::protocol::{
     ApiError, ErrorCode, PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats,
     QuarantineInfo,
 };
+use crate::space::Trouble;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -400,6 +401,11 @@ fn refused(error: PluginError) -> ApiError {
 
 fn not_stored(error: StoreError) -> ApiError {
     tracing::error!(%error, "a plugin was not stored");
+    if let StoreError::Io { cause, .. } = &error
+        && let Some(trouble) = Trouble::of(cause)
+    {
+        return PipelineError::from(trouble).told("");
+    }
     ApiError::new(
         ErrorCode::InternalError,
         "the plugin could not be stored; the server's log says why",

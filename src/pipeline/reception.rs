@@ -287,6 +287,7 @@ impl Engine {
             tus_metadata: new.tus_metadata,
         };
         let begun = async {
+            self.disk.admit(new.size.unwrap_or(0)).await?;
             let collection = self.collection_for_upload(name).await?;
             // What cannot be taken is told before the bytes come.
             self.lock_of(&collection, &content_type, &options)?;
@@ -631,6 +632,8 @@ impl Upload {
                 .with("bytes_uploaded", entry.received())
                 .with("total_bytes", entry.size));
         }
+        let room = engine.disk.admit(bytes.len() as u64).await;
+        room.map_err(|trouble| PipelineError::from(trouble).told("upload"))?;
         let appended = receiving.staging.append(bytes).await;
         entry.received.store(receiving.staging.written(), Ordering::Release);
         let received = appended.map_err(|error| PipelineError::from(error).told("upload"))?;
@@ -653,22 +656,16 @@ impl Upload {
         let Some(receiving) = work.receiving.as_mut() else {
             return Err(ended());
         };
-        if let Err(error) = self.engine.record_received(&self.entry, receiving).await
-            && error.is_outage()
-        {
-            return Err(error.told("upload"));
-        }
-        if receiving.durable == self.entry.received() {
-            Ok(receiving.durable)
-        } else {
-            Err(ApiError::new(ErrorCode::InternalError, "the bytes cannot be made durable"))
-        }
+        let recorded = self.engine.record_received(&self.entry, receiving).await;
+        recorded.map_err(|error| error.told("upload"))?;
+        Ok(receiving.durable)
     }
 
     /// Ends the upload: the bytes are durable when this returns, and the document is on its way.
     ///
     /// # Errors
-    /// `CONFLICT` if the upload was cancelled or taken over, `SERVICE_UNAVAILABLE` if it is resumable and the store of files is away:
+    /// `CONFLICT` if the upload was cancelled or taken over, `SERVICE_UNAVAILABLE` if it is resumable and the store of files is away, or
+    /// the disk cannot be written:
     /// then it waits to be resumed.
     pub async fn finish(self) -> Result<PendingIngest, ApiError> {
         let work = self.entry.take(self.owner)?;
@@ -709,7 +706,7 @@ impl Engine {
     /// Makes a document of the bytes, or ends the upload with the reason why not.
     ///
     /// # Errors
-    /// If neither, because the store of files is away: then a resumable upload waits to be resumed.
+    /// If neither, because the store of files is away or the disk cannot be written: then a resumable upload waits to be resumed.
     async fn commit(self: Arc<Self>, mut work: Work) -> Result<(), ApiError> {
         let entry = work.entry.clone();
         let Some(receiving) = work.receiving.take() else { return Ok(()) };
@@ -718,7 +715,7 @@ impl Engine {
         let made = self.make_document(*receiving, &entry).await;
         if let Err(error) = &made
             && entry.resumable
-            && error.is_outage()
+            && (error.is_outage() || self.disk.explains(error).await.is_some())
         {
             // Of what was durable the last byte is asked for again: an upload that has all of them is resumed by nobody.
             let kept = durable.min(entry.received().saturating_sub(1));

@@ -4,13 +4,13 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::generation::index_key;
 use super::ingest::Job;
 use super::placement::touches;
 use super::reception::Options;
 use super::upload::Ending;
-use crate::catalog::{CatalogError, DocumentRecord, ReindexStatus, UploadStatus};
-use crate::index::{IndexError, Place, VectorIndex};
+use crate::catalog::{CatalogError, DocumentRecord, DocumentState, ReindexStatus, Upload, UploadStatus};
+use crate::index::{CollectionKey, IndexError, Place, VectorIndex};
+use crate::protocol::{ApiError, ErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Engine {
         self.take_up_reindexes().await?;
         self.mend_files().await?;
         self.end_lost_uploads().await?;
-        let uploads: BTreeMap<String, crate::catalog::Upload> = self
+        let uploads: BTreeMap<String, Upload> = self
             .catalog
             .open_uploads()
             .await?
@@ -67,6 +67,13 @@ impl Engine {
     /// Finishes deletions in a place, and makes it hold what the catalog says. May run while documents come and go; documents
     /// that have to be indexed again are taken up.
     pub(super) async fn mend(self: &Arc<Self>, place: Place) -> Result<(), PipelineError> {
+        self.finish_deletions(place).await?;
+        self.remove_stray_copies(place).await?;
+        self.mend_index(place).await
+    }
+
+    /// Finishes deletions that were broken off, in a place.
+    pub(super) async fn finish_deletions(self: &Arc<Self>, place: Place) -> Result<(), PipelineError> {
         let remote = place == Place::Qdrant;
         for collection in self.catalog.deleting_collections().await? {
             if touches(&collection, Place::Qdrant) == remote {
@@ -82,8 +89,7 @@ impl Engine {
                 self.finish_deleting(document).await?;
             }
         }
-        self.remove_stray_copies(place).await?;
-        self.mend_index(place).await
+        Ok(())
     }
 
     /// Removes copies of collections that are not, and do not go, where the copy is.
@@ -130,7 +136,7 @@ impl Engine {
             if collection.place != place.into() {
                 continue;
             }
-            let key = index_key(&collection.id, collection.generation)?;
+            let key = CollectionKey::of_generation(&collection.id, collection.generation)?;
             match self.make_index(&collection).await {
                 // Another model goes by the old one's name: this collection says so when it is used, the others serve.
                 Err(PipelineError::Index(error @ IndexError::SchemaMismatch { .. })) => {
@@ -193,19 +199,24 @@ impl Engine {
     }
 
     /// Uploads whose bytes were still coming when the server ended wait to be resumed, where they can be; the others ended with
-    /// their connection.
+    /// their connection. Those whose documents came to their end without a note of it get that.
     async fn end_lost_uploads(&self) -> Result<(), PipelineError> {
         let mut kept = Vec::new();
         for upload in self.catalog.open_uploads().await? {
-            if upload.status != UploadStatus::Receiving {
-                continue;
-            }
-            if Options::of(&upload).resumable {
-                self.remember_reception(&upload);
-                kept.push(upload.id);
-            } else {
-                self.end_upload(self.reporter(&upload.collection, &upload.id, &upload.filename), Ending::Cancelled)
-                    .await;
+            let ending = match upload.status {
+                UploadStatus::Receiving if Options::of(&upload).resumable => {
+                    self.remember_reception(&upload);
+                    kept.push(upload.id);
+                    continue;
+                }
+                UploadStatus::Receiving => Some(Ending::Cancelled),
+                _ => self.ending_of(&upload).await?,
+            };
+            if let Some(ending) = ending {
+                let reporter = self.reporter(&upload.collection, &upload.id, &upload.filename);
+                // How long it took is not known.
+                reporter.interrupted();
+                self.end_upload(reporter, ending).await;
             }
         }
         self.files.sweep(&kept).await?;
@@ -213,5 +224,21 @@ impl Engine {
             .expire_uploads(time::OffsetDateTime::now_utc() - REMEMBER_UPLOADS)
             .await?;
         Ok(())
+    }
+
+    /// How an upload that counts as being processed has ended, if its document is not on its way any more.
+    async fn ending_of(&self, upload: &Upload) -> Result<Option<Ending>, PipelineError> {
+        let Some(id) = &upload.document_id else { return Ok(None) };
+        Ok(match self.catalog.document(id).await {
+            Ok(document) if document.state == DocumentState::Live => Some(Ending::Live(Box::new(document))),
+            Ok(document) if document.state == DocumentState::Failed => {
+                let (code, message) = document.error.map(|error| (error.code, error.message)).unwrap_or_default();
+                let code = serde_json::from_value(code.into()).unwrap_or(ErrorCode::ProcessingError);
+                Some(Ending::Failed(ApiError::new(code, message)))
+            }
+            Ok(_) => None,
+            Err(CatalogError::NotFound { .. }) => Some(Ending::Cancelled),
+            Err(error) => return Err(error.into()),
+        })
     }
 }

@@ -6,7 +6,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::generation::{index_key, of_text, text_id};
+use super::generation::{of_text, text_id};
 use super::ingest::{FIRST_PAUSE, LONGEST_PAUSE, MAX_ATTEMPTS, MAX_TRIES, WINDOW, named, payload, readable_name, terms, timed};
 use super::redo::{Redo, with_extractor};
 use super::resolve::Resolved;
@@ -15,7 +15,7 @@ use super::timestamp;
 use crate::catalog::{
     CatalogError, Chunk, Collection, DocumentRecord, DocumentState, NewEvent, NewReindex, Reindex, ReindexStatus, Remade, RemadeState, Swap,
 };
-use crate::index::{IndexError, Point, Schema, VectorIndex};
+use crate::index::{CollectionKey, IndexError, Point, Schema, VectorIndex};
 use crate::protocol::{ApiError, ErrorCode, ReindexInfo};
 use crate::telemetry::Stage as MeasuredStage;
 use serde_json::{Value, json};
@@ -145,12 +145,16 @@ impl Engine {
     async fn make_with_patience(self: &Arc<Self>, reindex: &Reindex) -> Result<End, PipelineError> {
         let mut pause = FIRST_PAUSE;
         loop {
+            self.disk.is_well().await;
             self.index_is_there(&reindex.collection_id).await?;
             match self.make_generation(reindex).await {
                 Err(error) if error.is_outage() => {
                     tracing::warn!(%error, "a re-index waits for a server that is away");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) if self.wait_for_disk(&error, &mut pause).await => {
+                    tracing::warn!(%error, "a re-index waited for the disk");
                 }
                 outcome => return outcome,
             }
@@ -202,7 +206,7 @@ impl Engine {
         let pipeline = Pipeline::parse(reindex.pipeline.clone())?;
         let resolved = self.resolve_stored(&collection.id, &collection.name, pipeline)?;
         Ok(Resolved {
-            key: index_key(&collection.id, reindex.generation)?,
+            key: CollectionKey::of_generation(&collection.id, reindex.generation)?,
             generation: reindex.generation,
             ..resolved
         })
@@ -308,7 +312,7 @@ impl Engine {
         for _ in 1..MAX_TRIES {
             match self.remake_to_the_end(document, redo, &mut remade, run, &work.cancel).await {
                 // The whole re-index waits, and this is no attempt that failed.
-                Err(error) if error.is_outage() => return Err(error),
+                Err(error) if self.whole_waits(&error).await => return Err(error),
                 Err(error) if error.is_transient() => {
                     tracing::warn!(document = document.id, %error, ?pause, "trying again");
                     tokio::time::sleep(pause).await;
@@ -317,8 +321,15 @@ impl Engine {
                 outcome => return outcome.map_err(|error| of_document(error, document)),
             }
         }
-        let outcome = self.remake_to_the_end(document, redo, &mut remade, run, &work.cancel).await;
-        outcome.map_err(|error| if error.is_outage() { error } else { of_document(error, document) })
+        match self.remake_to_the_end(document, redo, &mut remade, run, &work.cancel).await {
+            Err(error) if self.whole_waits(&error).await => Err(error),
+            outcome => outcome.map_err(|error| of_document(error, document)),
+        }
+    }
+
+    /// Whether a whole re-index waits after a failure: for a server that is away, or for a disk.
+    async fn whole_waits(&self, error: &PipelineError) -> bool {
+        error.is_outage() || self.disk.explains(error).await.is_some()
     }
 
     /// Does step after step until the document is ready, or stopped because it is deleted.
@@ -347,6 +358,7 @@ impl Engine {
                     next.pages = original.pages;
                     next.text_bytes = original.document.text.len() as u64;
                     next.text_chars = original.text_chars;
+                    self.disk.admit(original.document.text.len() as u64).await?;
                     self.files.write_document(&text, Arc::new(original.document)).await?;
                     next.state = RemadeState::Extracted;
                     None
@@ -398,7 +410,7 @@ impl Engine {
         cancel: &CancellationToken,
     ) -> Result<bool, PipelineError> {
         let target = run.target.clone();
-        let old_key = index_key(&document.collection_id, document.generation)?;
+        let old_key = CollectionKey::of_generation(&document.collection_id, document.generation)?;
         let known = match serde_json::from_value::<Lock>(document.lock.clone()) {
             Ok(old) if old.model == target.lock.model => self.known_texts(document).await?,
             _ => HashMap::new(),
@@ -504,7 +516,7 @@ impl Engine {
     /// The vectors of old chunks, in the order asked for; none for a chunk that is not there.
     async fn old_vectors(
         &self,
-        key: &crate::index::CollectionKey,
+        key: &CollectionKey,
         document_id: &str,
         wanted: &[Option<u32>],
     ) -> Result<Vec<Option<Vec<f32>>>, PipelineError> {
@@ -581,7 +593,7 @@ impl Engine {
     }
 
     async fn remove_generation(&self, collection_id: &str, generation: u32, texts: bool) -> Result<(), PipelineError> {
-        let key = index_key(collection_id, generation)?;
+        let key = CollectionKey::of_generation(collection_id, generation)?;
         // A query has read what it needs of the index after its retrieval, each stage of which has its time.
         self.leases.retire(&key, self.query_timeout().saturating_mul(4)).await;
         // A backup that is being made reads the generation that its copy of the catalog names.

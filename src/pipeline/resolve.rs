@@ -4,7 +4,7 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::generation::{Lease, index_key};
+use super::generation::Lease;
 use super::generator::GeneratorStage;
 use super::spec::{Lock, LockedModel, LockedPlugin, LockedReranker, OnFailure, Pipeline, PluginChoice};
 use crate::catalog::{Collection, DocumentRecord};
@@ -104,7 +104,7 @@ impl Engine {
             pipelines.installed
         };
         let pipeline = Pipeline::parse(collection.pipeline.clone())?;
-        let key = index_key(&collection.id, collection.generation)?;
+        let key = CollectionKey::of_generation(&collection.id, collection.generation)?;
         let lease = self.leases.take(&key).ok_or(PipelineError::Moved)?;
         let resolved = Resolved {
             key,
@@ -182,7 +182,7 @@ impl Engine {
             collection_id: collection_id.to_owned(),
             generation: 0,
             revision: 0,
-            key: index_key(collection_id, 0)?,
+            key: CollectionKey::of_generation(collection_id, 0)?,
             _lease: None,
             collection: collection.to_owned(),
             pipeline,

@@ -108,7 +108,7 @@ impl Engine {
     }
 
     async fn read_pasted(&self, reader: &Stage, text: String) -> Result<Document, PipelineError> {
-        let source: Arc<dyn Blob> = Arc::new(Pasted(text.into_bytes()));
+        let source: Arc<dyn Blob> = Arc::new(text.into_bytes());
         let read = self
             .plugin_host
             .extract(&reader.plugin, &reader.config, source, &reader.budget, |_| {});
@@ -163,20 +163,5 @@ fn characters(points: &mut CodePoints<'_>, at: Span) -> CharSpan {
     CharSpan {
         start: points.before(at.start),
         end: points.before(at.end),
-    }
-}
-
-/// A text as an upload's bytes.
-struct Pasted(Vec<u8>);
-
-impl Blob for Pasted {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: u32) -> std::io::Result<Vec<u8>> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
-        let to = from.saturating_add(length as usize).min(self.0.len());
-        Ok(self.0.get(from..to).unwrap_or_default().to_vec())
     }
 }

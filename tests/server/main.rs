@@ -19,6 +19,7 @@ mod conformance;
 mod control;
 mod deletion;
 mod discovery;
+mod disk;
 mod documents;
 mod eval;
 mod faults;

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod collector;
+pub mod disk;
 pub mod files;
 pub mod guide;
 pub mod models;

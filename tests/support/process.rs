@@ -84,6 +84,8 @@ pub fn program(home: &Path) -> Command {
 pub struct Server {
     process: Option<Process>,
     home: TempDir,
+    /// Its data directory, where that is not in its home.
+    data: Option<PathBuf>,
     name: &'static str,
     settings: Vec<String>,
     share: PathBuf,
@@ -102,8 +104,17 @@ impl Server {
         Self::start_with_share(name, &share(), settings)
     }
 
+    /// The same with a data directory of the test's own, which stays.
+    pub fn start_on(name: &'static str, data: &Path, settings: &[&str]) -> Self {
+        Self::start_at(name, &share(), Some(data.to_owned()), settings)
+    }
+
     /// The same with a share directory of the test's own.
     pub fn start_with_share(name: &'static str, share: &Path, settings: &[&str]) -> Self {
+        Self::start_at(name, share, None, settings)
+    }
+
+    fn start_at(name: &'static str, share: &Path, data: Option<PathBuf>, settings: &[&str]) -> Self {
         let home = tempfile::Builder::new()
             .prefix("ibid-test-")
             .tempdir()
@@ -111,6 +122,7 @@ impl Server {
         let mut server = Self {
             process: None,
             home,
+            data,
             name,
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
             share: share.to_owned(),
@@ -209,7 +221,7 @@ impl Server {
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.data.clone().unwrap_or_else(|| self.home.path().join("data"))
     }
 
     /// What it logged last.

@@ -11,6 +11,7 @@ use crate::generate::{Llm, LlmError};
 use crate::index::{RemoteIndex, VectorIndex};
 use crate::pipeline::Pipeline;
 use crate::plugin::{Host, HostSettings, Kind, Registry};
+use crate::space::{Space, Trouble};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -129,11 +130,30 @@ fn plugins(share: &Path, data: &Path) -> Check {
 }
 
 /// Whether the server could write there. What is not there yet is made by the first start.
-pub fn data_dir(path: &Path) -> Check {
+pub fn data_dir(path: &Path, reserve: u64) -> Check {
     let remedy = "choose another one with --data-dir DIR, or make it yours: chown -R \"$USER\" DIR";
     if path.is_dir() {
         return match tempfile::Builder::new().prefix(".doctor-").tempfile_in(path) {
-            Ok(_) => Check::ok("data", format!("{} can be written", path.display())),
+            Ok(_) => match Space::new(path, reserve).check(0) {
+                Ok(()) => Check::ok("data", format!("{} can be written", path.display())),
+                Err(_) => Check::note(
+                    "data",
+                    format!(
+                        "on the disk of {} less is free than ingest.disk_reserve_bytes ({reserve}): uploads are refused, and documents wait",
+                        path.display()
+                    ),
+                    "make room on that disk",
+                ),
+            },
+            Err(error) if let Some(trouble) = Trouble::of(&error) => {
+                let remedy = match trouble {
+                    Trouble::Full => "make room on that disk",
+                    Trouble::ReadOnly => {
+                        "look in the system's log why the disk is read-only; check its file system, and mount it to be written"
+                    }
+                };
+                Check::broken("data", format!("{} cannot be written: {error}", path.display()), remedy)
+            }
             Err(error) => Check::broken("data", format!("{} cannot be written: {error}", path.display()), remedy),
         };
     }
@@ -388,7 +408,7 @@ mod tests {
     #[test]
     fn a_file_in_place_of_the_data_directory_is_found() {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        assert_eq!(data_dir(file.path()).state, State::Broken);
-        assert_eq!(data_dir(&file.path().with_extension("new")).state, State::Ok);
+        assert_eq!(data_dir(file.path(), 0).state, State::Broken);
+        assert_eq!(data_dir(&file.path().with_extension("new"), 0).state, State::Ok);
     }
 }

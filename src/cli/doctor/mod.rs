@@ -98,7 +98,7 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
     // Loading the library, the model and the plugins blocks, and takes a second or two.
     let local = settings.clone();
     let files = tokio::task::spawn_blocking(move || checks::share(&local));
-    let data = checks::data_dir(&settings.data_dir);
+    let data = checks::data_dir(&settings.data_dir, settings.ingest.disk_reserve_bytes);
     let catalog = checks::catalog(&settings.data_dir).await;
     let (objects, storage) = match serve::store_options(&settings) {
         Ok(options) => (

@@ -11,7 +11,7 @@ mod shard;
 mod store;
 
 use super::error::IndexError;
-use super::types::{CollectionKey, Hit, MAX_BATCH_QUERIES, MAX_LIMIT, Point, Query, Schema};
+use super::types::{CollectionKey, Hit, MAX_LIMIT, Point, Query, Schema, check_batch};
 use super::{Filter, VectorIndex};
 use optimizer::Optimizer;
 use shard::Shard;
@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use store::Store;
+use store::{Store, Writes};
 use tokio::sync::{Semaphore, watch};
 
 /// How much of the machine the embedded index may use.
@@ -41,6 +41,9 @@ pub struct EmbeddedOptions {
     pub optimize_after_points: u64,
     /// Bytes of the engine's log from which on a collection is closed and reopened after optimizing, to trim it.
     pub log_limit_bytes: u64,
+    /// Bytes that are to stay free on the disk: with less, nothing is stored, and with an eighth of that nothing is deleted either. 0
+    /// for none. The engine writes through memory maps of files with holes: where a disk is full that ends the process.
+    pub reserve_bytes: u64,
     /// How long `close` waits for an optimization. One that takes longer is left to end with the process, and made
     /// good when the collection is opened again.
     pub close_wait: Duration,
@@ -58,6 +61,7 @@ impl Default for EmbeddedOptions {
             optimize_after_quiet: Duration::from_secs(10),
             optimize_after_points: 50_000,
             log_limit_bytes: 512 << 20,
+            reserve_bytes: 0,
             close_wait: Duration::from_secs(5),
         }
     }
@@ -114,7 +118,7 @@ impl EmbeddedIndex {
         let permit = Arc::clone(room).acquire_owned().await.map_err(|_| IndexError::Closed)?;
         let store = Arc::clone(&self.store);
         let work = tokio::task::spawn_blocking(move || {
-            let result = call(&store);
+            let result = call(&store).map_err(|error| store.explain(error));
             drop(store);
             drop(permit);
             result
@@ -122,11 +126,11 @@ impl EmbeddedIndex {
         work.await.map_err(|error| IndexError::engine(what, error))?
     }
 
-    /// The same with an open collection.
+    /// The same with an open collection, if there is room on the disk for what it writes.
     async fn with_shard<T: Send + 'static>(
         &self,
         room: &Arc<Semaphore>,
-        what: &'static str,
+        (what, writes): (&'static str, Writes),
         key: &CollectionKey,
         call: impl FnOnce(&Shard) -> Result<T, IndexError> + Send + 'static,
     ) -> Result<T, IndexError> {
@@ -134,6 +138,7 @@ impl EmbeddedIndex {
         let (result, inherited) = self
             .blocking(room, what, move |store| {
                 let (shard, opened_now) = store.shard(&wanted)?;
+                store.admit(writes, what)?;
                 // An earlier process may have left something to optimize.
                 let inherited = if opened_now { shard.points() } else { 0 };
                 Ok((call(&shard), inherited))
@@ -165,7 +170,7 @@ impl VectorIndex for EmbeddedIndex {
     }
 
     async fn upsert(&self, collection: &CollectionKey, points: Vec<Point>) -> Result<(), IndexError> {
-        let what = "store points";
+        let what = ("store points", Writes::Bytes(0));
         let stored = self
             .with_shard(&self.updates, what, collection, |shard| shard.upsert(points))
             .await?;
@@ -174,21 +179,18 @@ impl VectorIndex for EmbeddedIndex {
     }
 
     async fn search(&self, collection: &CollectionKey, queries: Vec<Query>) -> Result<Vec<Vec<Hit>>, IndexError> {
-        if queries.len() > MAX_BATCH_QUERIES {
-            return Err(IndexError::invalid(format!(
-                "a batch holds {MAX_BATCH_QUERIES} queries, not {}",
-                queries.len()
-            )));
-        }
+        check_batch(&queries)?;
         // Gone when the caller is: a search that no one waits for ends with the query at hand.
         let caller = Arc::new(());
         let waiting = Arc::downgrade(&caller);
-        self.with_shard(&self.searches, "search", collection, move |shard| search(shard, &queries, &waiting))
-            .await
+        self.with_shard(&self.searches, ("search", Writes::Nothing), collection, move |shard| {
+            search(shard, &queries, &waiting)
+        })
+        .await
     }
 
     async fn delete_document(&self, collection: &CollectionKey, document_id: &str) -> Result<u64, IndexError> {
-        let (what, document) = ("delete a document", document_id.to_owned());
+        let (what, document) = (("delete a document", Writes::Little), document_id.to_owned());
         let deleted = self
             .with_shard(&self.updates, what, collection, move |shard| shard.delete_document(&document))
             .await?;
@@ -197,13 +199,14 @@ impl VectorIndex for EmbeddedIndex {
     }
 
     async fn count(&self, collection: &CollectionKey, document_id: Option<&str>) -> Result<u64, IndexError> {
-        let (what, document) = ("count points", document_id.map(str::to_owned));
+        let (what, document) = (("count points", Writes::Nothing), document_id.map(str::to_owned));
         self.with_shard(&self.updates, what, collection, move |shard| shard.count(document.as_deref()))
             .await
     }
 
     async fn documents(&self, collection: &CollectionKey) -> Result<BTreeMap<String, u64>, IndexError> {
-        self.with_shard(&self.updates, "list documents", collection, Shard::documents).await
+        self.with_shard(&self.updates, ("list documents", Writes::Nothing), collection, Shard::documents)
+            .await
     }
 
     async fn vectors(
@@ -218,7 +221,7 @@ impl VectorIndex for EmbeddedIndex {
                 chunks.len()
             )));
         }
-        let (what, document) = ("read vectors", document_id.to_owned());
+        let (what, document) = (("read vectors", Writes::Nothing), document_id.to_owned());
         self.with_shard(&self.searches, what, collection, move |shard| shard.vectors(&document, chunks))
             .await
     }
@@ -230,13 +233,14 @@ impl VectorIndex for EmbeddedIndex {
                 chunks.len()
             )));
         }
-        let (what, document) = ("read points", document_id.to_owned());
+        let (what, document) = (("read points", Writes::Nothing), document_id.to_owned());
         self.with_shard(&self.searches, what, collection, move |shard| shard.stored(&document, chunks))
             .await
     }
 
     async fn flush(&self, collection: &CollectionKey) -> Result<(), IndexError> {
-        self.with_shard(&self.updates, "flush", collection, Shard::flush).await
+        self.with_shard(&self.updates, ("flush", Writes::Nothing), collection, Shard::flush)
+            .await
     }
 
     async fn health(&self) -> Result<Duration, IndexError> {
@@ -247,7 +251,8 @@ impl VectorIndex for EmbeddedIndex {
 
     async fn storage_bytes(&self, collection: &CollectionKey) -> Result<u64, IndexError> {
         let (what, key) = ("measure a collection", collection.clone());
-        self.with_shard(&self.updates, what, collection, |_| Ok(())).await?;
+        self.with_shard(&self.updates, (what, Writes::Nothing), collection, |_| Ok(()))
+            .await?;
         self.blocking(&self.updates, what, move |store| {
             recovery::storage_bytes(&store.directory(&key)).map_err(|error| IndexError::engine(what, error))
         })

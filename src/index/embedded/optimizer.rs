@@ -2,8 +2,9 @@
 
 use super::super::error::IndexError;
 use super::super::types::CollectionKey;
+use super::recovery;
 use super::shard::lock;
-use super::store::Store;
+use super::store::{Store, Writes};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
@@ -60,16 +61,9 @@ impl Optimizer {
 
     /// Notes that points of a collection were stored or deleted.
     pub(super) fn note(&self, key: &CollectionKey, points: u64) {
-        if points == 0 {
-            return;
+        if points > 0 {
+            note(&self.shared, key, points);
         }
-        let mut queue = lock(&self.shared.queue);
-        let now = Instant::now();
-        let changes = queue.changes.entry(key.clone()).or_insert(Changes { points: 0, last: now });
-        changes.points = changes.points.saturating_add(points);
-        changes.last = now;
-        drop(queue);
-        self.shared.changed.notify_one();
     }
 
     /// Counts the optimizations that changed something.
@@ -118,10 +112,25 @@ impl Drop for Optimizer {
     }
 }
 
+fn note(shared: &Shared, key: &CollectionKey, points: u64) {
+    let mut queue = lock(&shared.queue);
+    let now = Instant::now();
+    let changes = queue.changes.entry(key.clone()).or_insert(Changes { points: 0, last: now });
+    changes.points = changes.points.saturating_add(points);
+    changes.last = now;
+    drop(queue);
+    shared.changed.notify_one();
+}
+
 fn run(shared: &Shared, store: &Store, did: &watch::Sender<u64>) {
     while let Some((key, reply)) = next(shared, store) {
         let outcome = optimize(store, &key);
         match (&outcome, &reply) {
+            // It has time.
+            (Err(IndexError::Disk { trouble, .. }), None) => {
+                tracing::debug!(collection = %key, %trouble, "an optimization is put off");
+                note(shared, &key, 1);
+            }
             (Err(error), None) if !matches!(error, IndexError::CollectionNotFound { .. }) => {
                 tracing::error!(collection = %key, error = error.detail(), "optimizing the index failed");
             }
@@ -139,8 +148,14 @@ fn run(shared: &Shared, store: &Store, did: &watch::Sender<u64>) {
 }
 
 fn optimize(store: &Store, key: &CollectionKey) -> Result<bool, IndexError> {
+    const WHAT: &str = "optimize a collection";
     let (shard, _) = store.shard(key)?;
-    shard.optimize(store.options().log_limit_bytes)
+    // The engine makes new segments beside the old ones, and asks for twice their size.
+    let occupied = recovery::storage_bytes(&store.directory(key)).map_err(|error| IndexError::engine(WHAT, error))?;
+    store.admit(Writes::Bytes(occupied.saturating_mul(2)), WHAT)?;
+    shard
+        .optimize(store.options().log_limit_bytes)
+        .map_err(|error| store.explain(error))
 }
 
 type Job = (CollectionKey, Option<oneshot::Sender<Result<bool, IndexError>>>);

@@ -117,6 +117,11 @@ impl Shard {
         })
     }
 
+    /// Whether it could not be reopened after a failure, so that nothing can be done with it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        read(&self.engine).is_none()
+    }
+
     /// Numbers in its dense vectors.
     pub(super) fn dimension(&self) -> u32 {
         self.dimension
@@ -339,8 +344,11 @@ impl Shard {
     /// Closes and opens the engine and replays the journal. Searches wait for it.
     fn reopen_locked(&self, writer: &mut Writer) -> Result<(), IndexError> {
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = engine.take() {
-            close_engine("close a collection", open)?;
+        if let Some(open) = engine.take()
+            && let Err(error) = close_engine("close a collection", open)
+        {
+            // It flushes when it closes, and may fail to: the journal has what that would have written.
+            tracing::warn!(collection = %self.key, error = error.detail(), "closing an index collection");
         }
         let (reopened, journal) = open_engine(&self.directory)?;
         *engine = Some(reopened);

@@ -5,6 +5,7 @@ use super::super::types::{CollectionKey, Schema};
 use super::EmbeddedOptions;
 use super::recovery;
 use super::shard::{Release, Shard, lock};
+use crate::space::Space;
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,17 @@ const LOCK: &str = "lock";
 
 /// How long to wait until a dropped collection's last user has let go, when it is wanted again.
 const RELEASE_WAIT: Duration = Duration::from_secs(30);
+
+/// What a call writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Writes {
+    /// Nothing that files would grow by.
+    Nothing,
+    /// Some pages, to make room or to open what is there.
+    Little,
+    /// So many bytes beside some pages.
+    Bytes(u64),
+}
 
 /// What is known of a collection. Its lock is held while it is opened, created or dropped: one of these at a time.
 #[derive(Debug, Default)]
@@ -34,6 +46,7 @@ enum State {
 pub(super) struct Store {
     root: PathBuf,
     options: EmbeddedOptions,
+    space: Space,
     /// One for every collection that was asked for; a dropped one's stays, for there must never be two. `None` when
     /// closed.
     slots: Mutex<Option<HashMap<CollectionKey, Arc<Mutex<State>>>>>,
@@ -60,6 +73,7 @@ impl Store {
         recovery::sweep(root).map_err(failed)?;
         Ok(Self {
             root: root.to_owned(),
+            space: Space::new(root, options.reserve_bytes),
             options,
             slots: Mutex::new(Some(HashMap::new())),
             _lock: file,
@@ -74,6 +88,31 @@ impl Store {
         self.root.join(key.as_str())
     }
 
+    /// Whether there is room on the disk for what a call writes.
+    pub(super) fn admit(&self, writes: Writes, what: &'static str) -> Result<(), IndexError> {
+        let room = match writes {
+            Writes::Nothing => Ok(()),
+            Writes::Little => self.space.check_least(),
+            Writes::Bytes(more) => self.space.check(more),
+        };
+        room.map_err(|trouble| IndexError::disk(trouble, what))
+    }
+
+    /// Says of a failure that the disk is why, where it is: the engine's own words seldom tell. An index that cannot be opened for want
+    /// of room is whole, and must not be taken for damaged.
+    pub(super) fn explain(&self, error: IndexError) -> IndexError {
+        match error {
+            IndexError::Engine { .. } | IndexError::Corrupt { .. } => match self.space.try_write(0) {
+                Ok(()) => error,
+                Err(trouble) => IndexError::Disk {
+                    trouble,
+                    cause: error.detail().into(),
+                },
+            },
+            other => other,
+        }
+    }
+
     fn slot(&self, key: &CollectionKey) -> Result<Arc<Mutex<State>>, IndexError> {
         let mut slots = lock(&self.slots);
         let slots = slots.as_mut().ok_or(IndexError::Closed)?;
@@ -85,6 +124,8 @@ impl Store {
         let slot = self.slot(key)?;
         let mut state = lock(&slot);
         match &*state {
+            // One that could not be reopened is opened anew: the directory and the journal are good.
+            State::Open(shard) if shard.is_lost() => *state = State::Closed,
             State::Open(shard) => return Ok((Arc::clone(shard), false)),
             State::Shut => return Err(IndexError::Closed),
             State::Closed | State::Leaving(_) => {}
@@ -93,6 +134,7 @@ impl Store {
         if !directory.is_dir() || recovery::is_dropped(&directory) {
             return Err(IndexError::CollectionNotFound { collection: key.clone() });
         }
+        self.admit(Writes::Little, "open a collection")?;
         let shard = Arc::new(Shard::open(key, &directory)?);
         *state = State::Open(Arc::clone(&shard));
         Ok((shard, true))
@@ -116,6 +158,7 @@ impl Store {
                 recovery::discard(&directory).map_err(|error| IndexError::engine("create a collection", error))?;
             }
             if !directory.is_dir() {
+                self.admit(Writes::Bytes(0), "create a collection")?;
                 *state = State::Closed;
                 return Shard::create(&directory, schema, &self.options);
             }

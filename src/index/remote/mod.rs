@@ -10,7 +10,7 @@ mod schema;
 
 use super::error::{IndexError, Outage};
 use super::fields::{DENSE, DOCUMENT_ID, TIE_LIMIT, TIE_MARGIN};
-use super::types::{CollectionKey, Hit, MAX_BATCH_QUERIES, MAX_LIMIT, Point, Query, QueryVector, Schema};
+use super::types::{CollectionKey, Hit, MAX_LIMIT, Point, Query, QueryVector, Schema, check_batch};
 use super::{Filter, VectorIndex};
 use crate::secret::Secret;
 use call::Reply;
@@ -372,12 +372,7 @@ impl VectorIndex for RemoteIndex {
     }
 
     async fn search(&self, collection: &CollectionKey, queries: Vec<Query>) -> Result<Vec<Vec<Hit>>, IndexError> {
-        if queries.len() > MAX_BATCH_QUERIES {
-            return Err(IndexError::invalid(format!(
-                "a batch holds {MAX_BATCH_QUERIES} queries, not {}",
-                queries.len()
-            )));
-        }
+        check_batch(&queries)?;
         let dimension = self.dimension(collection).await?;
         for query in &queries {
             query.check(dimension)?;

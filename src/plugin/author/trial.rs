@@ -3,11 +3,10 @@
 //! No model is needed to try a plugin: tokens are counted by a rule, and vectors tell nothing but a text's length.
 
 use super::super::error::{PluginError, Reason};
-use super::super::host::{Blob, Budget, Host, Plugin, Provided, Source, TextEmbedder, TokenCounter};
+use super::super::host::{Budget, Host, Plugin, Provided, Source, TextEmbedder, TokenCounter};
 use super::super::manifest::Kind;
 use crate::document::{Attrs, Document, Span, Unit};
 use std::fmt::Write;
-use std::io;
 use std::sync::Arc;
 
 /// What a plugin is given; which one fits is a matter of its kind.
@@ -39,8 +38,7 @@ pub async fn run(host: &Host, plugin: &Plugin, config: &str, input: &Input) -> R
     let budget = Budget::of(plugin.kind());
     match (plugin.kind(), input) {
         (Kind::Extractor, Input::Upload(bytes)) => {
-            let source = Arc::new(Upload(bytes.clone()));
-            let document = host.extract(plugin, config, source, &budget, |_| {}).await?;
+            let document = host.extract(plugin, config, bytes.clone(), &budget, |_| {}).await?;
             Ok(Outcome {
                 summary: format!("{} bytes of text, {} units", document.text.len(), document.units.len()),
                 listing: list_document(&document),
@@ -183,21 +181,6 @@ pub fn paragraphs(text: &str) -> Vec<Unit> {
         offset = end + 2;
     }
     units
-}
-
-/// An upload in memory.
-struct Upload(Arc<Vec<u8>>);
-
-impl Blob for Upload {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
-        let to = from.saturating_add(length as usize).min(self.0.len());
-        Ok(self.0.get(from..to).unwrap_or_default().to_vec())
-    }
 }
 
 /// About as many tokens as a model's tokenizer counts: one for a word, and one more for every six characters of it.

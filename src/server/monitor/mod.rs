@@ -249,6 +249,7 @@ impl Monitor {
         let mut told: BTreeMap<&str, (String, Instant)> = BTreeMap::new();
         // The protocol has no status for the file store, which is worth an alert all the same.
         let mut files = String::new();
+        let mut disk_is_well = true;
         loop {
             let next = Instant::now() + CHECK;
             let health = self.engine.file_store().await;
@@ -260,7 +261,9 @@ impl Monitor {
                 );
                 files = health.status;
             }
-            for (service, health) in self.look_at_services().await {
+            let (services, storage) = self.look_at_services().await;
+            self.judge_disk(&storage, &mut disk_is_well);
+            for (service, health) in services {
                 let before = told.get(service);
                 let changed = before.is_none_or(|(status, _)| *status != health.status);
                 if changed {
@@ -299,15 +302,32 @@ impl Monitor {
         }
     }
 
-    async fn look_at_services(&self) -> [(&'static str, ServiceHealth); 4] {
+    /// The services, and the disk that they write to.
+    async fn look_at_services(&self) -> ([(&'static str, ServiceHealth); 4], ServiceHealth) {
         let (health, plugins) = tokio::join!(self.engine.health(), self.engine.plugin_runtime());
         let services = health.services;
-        [
+        let told = [
             ("vector_database", services.vector_db),
             ("embedding_service", services.embedding_service),
             ("llm_service", services.llm_service),
             ("plugin_runtime", plugins),
-        ]
+        ];
+        (told, services.storage)
+    }
+
+    /// A disk that cannot be written is worth an alert, of the server as a whole; one that can be again ends it.
+    fn judge_disk(&self, storage: &ServiceHealth, was_well: &mut bool) {
+        const NAME: &str = "storage";
+        let well = storage.status == "healthy";
+        if well == std::mem::replace(was_well, well) {
+            return;
+        }
+        if well {
+            return self.all_clear(NAME);
+        }
+        let message = storage.message.clone().unwrap_or_else(|| "the disk does not answer".to_owned());
+        let details = json!({ "storage": storage.status });
+        self.alert(NAME, "critical", "system", message, details);
     }
 
     /// A service that is down is worth an alert; one that is up again ends it.
