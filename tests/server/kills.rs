@@ -1,9 +1,11 @@
-//! The server is killed at random moments while clients upload, replace, delete, and delete whole collections.
+//! The server is killed at random moments while clients upload, replace, delete, change pipelines so that collections are re-indexed,
+//! delete whole collections, and move them to a Qdrant server and back where there is one (see `tests/support/qdrant.rs`).
 //!
 //! `IBID_FAULT_KILLS` says how often (12), `IBID_FAULT_SEED` with which numbers; a failure says the seed that it had.
 
 use crate::support::files::{self, File};
 use crate::support::process::{program, share};
+use crate::support::qdrant;
 use crate::support::{Api, Server, within};
 use fastrand::Rng;
 use reqwest::Method;
@@ -40,15 +42,33 @@ impl Known {
     }
 }
 
+/// What clients do, as it is counted.
+#[derive(Clone, Copy)]
+enum Done {
+    Upload,
+    Replace,
+    Delete,
+    DeleteCollection,
+    Reindex,
+    Move,
+}
+
 /// A client: what it uploaded, by number; each text is another.
 struct Client {
     collection: String,
+    /// Whether there is a Qdrant server to move to.
+    moves: bool,
     rng: Rng,
     next: usize,
     documents: BTreeMap<usize, (File, Known)>,
+    /// Uploads that were accepted and not waited for.
+    uploads: Vec<String>,
     /// Requests that were answered, by kind.
-    done: [u64; 4],
+    done: [u64; 6],
 }
+
+/// What collections are re-indexed to and fro between.
+const CHUNKERS: [&str; 2] = ["sentences", "recursive"];
 
 /// A text that no other document has, of 1 to some 6 chunks.
 fn text(client: usize, number: usize, rng: &mut Rng) -> File {
@@ -69,7 +89,9 @@ impl Client {
     /// One piece of work; `None` if the server gave no answer.
     async fn step(&mut self, number: usize, api: &Api) -> Option<()> {
         let full = self.documents.len() >= DOCUMENTS;
-        match self.rng.u32(0..20) {
+        match self.rng.u32(0..22) {
+            20 => self.reindex(api).await,
+            21 if self.moves => self.move_it(api).await,
             0..=7 if !full => self.upload(number, api).await.map(drop),
             8..=12 if !full => {
                 // Other bytes under a name that is taken, then away with the old ones.
@@ -77,7 +99,7 @@ impl Client {
                 let name = self.documents[&new].0.name.clone();
                 let old = self.documents.iter().find(|(n, (file, _))| **n != new && file.name == name);
                 let old = old.map(|(n, _)| *n);
-                self.done[1] += 1;
+                self.count(Done::Replace);
                 match old {
                     Some(old) => self.delete(old, api).await,
                     None => Some(()),
@@ -94,6 +116,42 @@ impl Client {
         }
     }
 
+    fn count(&mut self, what: Done) {
+        self.done[what as usize] += 1;
+    }
+
+    /// Gives the collection another chunker. While one re-index or a move goes on there is no other.
+    async fn reindex(&mut self, api: &Api) -> Option<()> {
+        let chunker = self.rng.choice(CHUNKERS).unwrap_or_default();
+        let path = format!("/collections/{}/pipeline", self.collection);
+        let request = api.request(Method::PUT, &path).json(&json!({ "chunker": { "plugin": chunker } }));
+        let (status, body) = answer(request).await?;
+        assert!(matches!(status, 200 | 202 | 404 | 409), "{status}: {body}");
+        if status == 202 {
+            self.count(Done::Reindex);
+            if self.rng.u32(0..4) == 0 {
+                // It may have ended, or its collection may be empty by now.
+                let path = format!("/collections/{}/reindex", self.collection);
+                let (status, body) = answer(api.request(Method::DELETE, &path)).await?;
+                assert!(matches!(status, 200 | 409), "{status}: {body}");
+            }
+        }
+        Some(())
+    }
+
+    /// Moves the collection to the Qdrant server, or back, or stops that.
+    async fn move_it(&mut self, api: &Api) -> Option<()> {
+        let place = if self.rng.bool() { "qdrant" } else { "embedded" };
+        let path = format!("/collections/{}/index", self.collection);
+        let request = api.request(Method::PUT, &path).json(&json!({ "index": place }));
+        let (status, body) = answer(request).await?;
+        assert!(matches!(status, 200 | 202 | 404 | 409), "{status}: {body}");
+        if status == 202 {
+            self.count(Done::Move);
+        }
+        Some(())
+    }
+
     async fn upload(&mut self, client: usize, api: &Api) -> Option<usize> {
         let number = self.next;
         self.next += 1;
@@ -106,8 +164,9 @@ impl Client {
         let request = api.request(Method::POST, &format!("/documents/upload?wait={wait}")).multipart(form);
         let (status, body) = answer(request).await?;
         assert_eq!(status, if wait { 201 } else { 202 }, "{body}");
-        self.done[0] += 1;
+        self.count(Done::Upload);
         self.set(number, Known::Accepted);
+        self.uploads.extend(body["upload_id"].as_str().filter(|_| !wait).map(str::to_owned));
         let id = match body["uploaded_documents"][0]["document_id"].as_str() {
             Some(id) => id.to_owned(),
             // What was accepted has its document's identifier in the list alone: it is the one that is new.
@@ -144,7 +203,7 @@ impl Client {
         let (status, body) = answer(api.request(Method::DELETE, &format!("/documents/{id}"))).await?;
         assert_eq!(status, 200, "{id}: {body}");
         self.documents.remove(&number);
-        self.done[2] += 1;
+        self.count(Done::Delete);
         Some(())
     }
 
@@ -159,7 +218,7 @@ impl Client {
         let (status, body) = answer(request).await?;
         assert_eq!(status, 200, "{body}");
         self.documents.clear();
-        self.done[3] += 1;
+        self.count(Done::DeleteCollection);
         Some(())
     }
 
@@ -189,6 +248,13 @@ impl Client {
             assert_eq!(api.get(&format!("/documents/{id}/file")).await.body, file.bytes);
             chunks += found;
             assert_eq!(seen.insert(number, id.to_owned()), None, "twice: {document}");
+            // As its collection makes documents, and not as the collection did before a re-index.
+            let chunker = async |path: &str, at: &str| api.get(path).await.expect(200).pointer(at).cloned().expect("a chunker");
+            assert_eq!(
+                chunker(&format!("/documents/{id}"), "/processing_info/pipeline/plugins/chunker").await,
+                chunker(&format!("/collections/{}/pipeline", self.collection), "/lock/plugins/chunker").await,
+                "{document}"
+            );
         }
         for (number, (file, known)) in &self.documents {
             assert!(
@@ -209,6 +275,23 @@ impl Client {
                 (&json!(listed.len()), &json!(chunks), &json!(0))
             );
         }
+    }
+}
+
+/// Every upload has its end, or is gone with its document.
+async fn expect_ended(server: &Server, uploads: Vec<String>) {
+    let mut socket = server.socket("/ws/upload").await;
+    for upload in uploads {
+        socket
+            .send(json!({ "type": "resume", "request_id": upload, "data": { "upload_id": upload } }))
+            .await;
+        socket
+            .receive_until(|event| match event["type"].as_str() {
+                Some("upload_complete") => event["data"]["upload_id"] == upload.as_str(),
+                Some("error") => event["request_id"] == upload.as_str() && event["data"]["code"] == "RESOURCE_NOT_FOUND",
+                _ => false,
+            })
+            .await;
     }
 }
 
@@ -236,13 +319,31 @@ async fn list(api: &Api, collection: &str) -> Vec<Value> {
 async fn expect_none_half_visible(api: &Api, collection: &str) {
     for document in list(api, collection).await {
         let id = document["document_id"].as_str().expect("an id");
-        let found = api.found_chunks(collection, id).await;
-        if found > 0 {
-            // Read after the search: a document that is found has its final count.
+        let count = async || {
             let detail = api.get(&format!("/documents/{id}")).await.expect(200);
-            assert_eq!(detail["statistics"]["chunks"], found, "half visible: {detail}");
+            detail["statistics"]["chunks"].as_u64().expect("a count")
+        };
+        let before = count().await;
+        let found = api.found_chunks(collection, id).await as u64;
+        if found > 0 {
+            // Read after the search: a document that is found has its final count; or a re-index gave it another one meanwhile.
+            let after = count().await;
+            assert!(
+                found == after || found == before,
+                "half visible: {found} of {before} and then {after}: {document}"
+            );
         }
     }
+}
+
+/// Whether a collection is re-indexed or moves.
+async fn is_remade(api: &Api, collection: &str) -> bool {
+    let info = api.get(&format!("/collections/{collection}/info")).await;
+    if info.status == 404 {
+        return false;
+    }
+    let place = api.get(&format!("/collections/{collection}/index")).await.expect(200);
+    info.expect(200)["reindex"]["status"] == "running" || place["move"]["status"] == "moving"
 }
 
 /// Waits until nothing is in processing, looking at what can be seen all the while.
@@ -258,10 +359,18 @@ async fn settled(server: &Server, clients: &[Client]) {
                 let documents = list(&api, &client.collection).await;
                 processing += documents.iter().filter(|document| document["status"] == "processing").count();
             }
-            if processing == 0 {
+            if processing > 0 {
+                socket.receive_until(|event| event["type"] == "upload_complete").await;
+                continue;
+            }
+            let mut remade = 0;
+            for client in clients {
+                remade += usize::from(is_remade(&api, &client.collection).await);
+            }
+            if remade == 0 {
                 return;
             }
-            socket.receive_until(|event| event["type"] == "upload_complete").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;
@@ -320,14 +429,24 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
     let seed = Seed(number("IBID_FAULT_SEED").unwrap_or_else(|| fastrand::u64(..)));
     let mut rng = Rng::with_seed(seed.0);
     let begun = Instant::now();
-    let mut server = Server::start("kills", &[]);
+    let (url, prefix) = (qdrant::url(), qdrant::prefix("kills"));
+    let mut settings = vec!["ingest.reindex_percent=100".to_owned()];
+    if let Some(url) = &url {
+        settings.extend([format!("qdrant.url={url}"), format!("qdrant.collection_prefix={prefix}")]);
+        let key = std::env::var("IBID_TEST_QDRANT_API_KEY");
+        settings.extend(key.map(|key| format!("qdrant.api_key={key}")));
+    }
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let mut server = Server::start("kills", &settings);
     let mut clients: Vec<Client> = (0..CLIENTS)
         .map(|number| Client {
             collection: format!("kills-{number}"),
             rng: rng.fork(),
             next: 0,
             documents: BTreeMap::new(),
-            done: [0; 4],
+            uploads: Vec::new(),
+            moves: url.is_some(),
+            done: [0; 6],
         })
         .collect();
     for kill in 1..=kills {
@@ -345,6 +464,7 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
         let api = server.api();
         for client in &mut clients {
             client.check(&api).await;
+            expect_ended(&server, std::mem::take(&mut client.uploads)).await;
         }
         if kill % LOOKED_AT == 0 && kill < kills {
             stop_and_look(&mut server).await;
@@ -354,13 +474,16 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
     stop_and_look(&mut server).await;
     let done = clients
         .iter()
-        .fold([0; 4], |sum, client| std::array::from_fn(|n| sum[n] + client.done[n]));
-    let [uploads, replaced, deleted, collections] = done;
+        .fold([0; 6], |sum, client| std::array::from_fn(|n| sum[n] + client.done[n]));
+    let [uploads, replaced, deleted, collections, reindexed, moved] = done;
     eprintln!(
         "{kills} kills in {:?}: answered were {uploads} uploads ({replaced} of a name that may have been taken), {deleted} deletions, \
-         {collections} deletions of collections; seed {}",
+         {collections} deletions of collections, {reindexed} re-indexes and {moved} moves that began; seed {}",
         begun.elapsed(),
         seed.0
     );
+    if let Some(url) = url {
+        qdrant::clear(&qdrant::client(&url), &prefix).await;
+    }
     assert!(uploads > 0, "the server was never left alone for long enough to answer anything");
 }

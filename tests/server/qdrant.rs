@@ -3,7 +3,7 @@
 
 use crate::support::files::{self, File};
 use crate::support::process::program;
-use crate::support::qdrant::{self, Door, Node};
+use crate::support::qdrant::{self, Door, Gate, Node};
 use crate::support::{Api, Server, Socket, within};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -183,6 +183,45 @@ async fn without_an_address_a_move_there_names_the_setting() {
     let new = json!({ "name": "there", "index": "qdrant" });
     api.post("/collections", new).await.error(503, "VECTOR_STORE_ERROR");
     api.get("/collections/there").await.error(404, "COLLECTION_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_move_and_a_re_index_exclude_each_other() {
+    let gate = Gate::open().await;
+    let mut settings = settings(gate.url(), "x-", "embedded");
+    settings.push("ingest.reindex_percent=5".to_owned());
+    let server = start("qdrant-exclude", &settings);
+    let api = server.api();
+    becomes(&api, "healthy").await;
+    for volume in 1..5 {
+        api.ingest("documents", &files::volume(volume, 60)).await;
+    }
+    let pipeline = async |plugin: &str| {
+        let request = api.request(Method::PUT, "/collections/documents/pipeline");
+        api.send(request.json(&json!({ "chunker": { "plugin": plugin } }))).await
+    };
+    let says = |error: &Value, what: &str| assert!(error["message"].as_str().is_some_and(|message| message.contains(what)), "{error}");
+
+    pipeline("sentences").await.expect(202);
+    says(&move_to(&api, "documents", "qdrant").await.error(409, "CONFLICT"), "re-indexed");
+    let place = api.get("/collections/documents/index").await.expect(200);
+    assert_eq!(place, json!({ "collection": "documents", "index": "embedded" }));
+    api.delete("/collections/documents/reindex").await.expect(200);
+
+    assert_eq!(move_to(&api, "documents", "qdrant").await.expect(202)["move"]["status"], "moving");
+    let reindex = "/collections/documents/reindex?redo=re-chunk";
+    says(&api.post(reindex, Value::Null).await.error(409, "CONFLICT"), "moved");
+    says(&pipeline("sentences").await.error(409, "CONFLICT"), "moved");
+    finds(&api, "documents", 3, 60).await;
+    // Neither has touched the other, and when one has ended the other can begin.
+    let place = api.get("/collections/documents/index").await.expect(200);
+    assert_eq!((&place["index"], &place["move"]["status"]), (&json!("embedded"), &json!("moving")));
+    move_to(&api, "documents", "embedded").await.expect(200);
+    let mut events = server.socket("/ws/collections").await;
+    api.post(reindex, Value::Null).await.expect(202);
+    let ended = events.receive_until(|event| event["type"] == "reindex_complete").await;
+    assert_eq!(ended.last().expect("an end")["data"]["status"], "success");
+    finds(&api, "documents", 3, 60).await;
 }
 
 #[tokio::test]

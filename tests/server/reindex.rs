@@ -1,7 +1,7 @@
 //! Pipelines change without downtime: documents are made again beside what queries see.
 
 use crate::support::files::{self, File};
-use crate::support::{Api, Server, Socket, within};
+use crate::support::{Api, Server, Socket, answered, within};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
@@ -158,6 +158,10 @@ async fn a_change_of_chunker_re_chunks_while_queries_go_on() {
         .await
         .expect(200);
     let told = &answer["processing_metadata"]["pipeline"];
+    assert_eq!((&told["plugins"], &told["model"]), (&lock["plugins"], &lock["model"]));
+    let mut socket = server.socket("/ws/query").await;
+    socket.query("a", json!({ "query": "Where is the compass of volume 70?" })).await;
+    let told = answered(&socket.answer("a").await).complete["pipeline"].clone();
     assert_eq!((&told["plugins"], &told["model"]), (&lock["plugins"], &lock["model"]));
     nothing_left(&server, 1).await;
 

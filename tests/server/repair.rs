@@ -2,9 +2,11 @@
 
 use crate::faults::files_under;
 use crate::kills::{check, doctor};
+use crate::plugins::{GUESTS, install, pipeline};
 use crate::support::files::{self, QUESTIONS};
 use crate::support::{Api, Server, within};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -182,4 +184,126 @@ async fn an_index_that_is_gone_or_old_is_made_again() {
     expect_whole(&server.api(), &wanted).await;
     stop(&mut server).await;
     assert_eq!(storage(&server, &[]).0, "ok");
+}
+
+/// Directories in a directory.
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).expect("a directory").flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn an_index_with_a_part_gone_or_damaged_is_made_again() {
+    let mut server = Server::start("repair-segments", &[]);
+    let wanted = [
+        server.api().ingest("documents", &files::report("report.pdf")).await,
+        server.api().ingest("documents", &files::volume(5, 30)).await,
+    ];
+    let index = server.data_dir().join("index");
+    type Damage = fn(&Path);
+    let damages: [Damage; 4] = [
+        // A segment is gone.
+        |index| fs::remove_dir_all(&directories(&index.join("segments"))[0]).expect("removing"),
+        // All of them are.
+        |index| fs::remove_dir_all(index.join("segments")).expect("removing"),
+        // A segment has lost what its files are.
+        |index| {
+            for path in files_under(&directories(&index.join("segments"))[0]) {
+                fs::write(path, "rubbish").expect("writing");
+            }
+        },
+        |index| fs::write(index.join("edge_config.json"), "rubbish").expect("writing"),
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        for repair in [false, true] {
+            stop(&mut server).await;
+            damage(&directories(&index)[0]);
+            let (state, detail) = storage(&server, &[]);
+            assert_eq!(state, "note", "{number}: {detail}");
+            if repair {
+                let (_, detail) = storage(&server, &["--repair"]);
+                assert!(detail.contains("mended"), "{number}: {detail}");
+            }
+            server.restart();
+            expect_whole(&server.api(), &wanted).await;
+        }
+    }
+    stop(&mut server).await;
+    assert_eq!(storage(&server, &[]).0, "ok");
+}
+
+#[tokio::test]
+async fn damaged_plugins_and_compiled_code_keep_no_server_from_starting() {
+    let mut server = Server::start("repair-plugins", &[]);
+    let (api, chunker) = (server.api(), &GUESTS[0]);
+    install(&api, "", chunker).await.expect(201);
+    let own = json!({ "name": "own", "pipeline": pipeline("chunker", "hostile-chunker", "", "fail") });
+    api.post("/collections", own).await.expect(201);
+    api.ingest("own", &files::volume(5, 5)).await;
+    let wanted = [api.ingest("documents", &files::report("report.pdf")).await];
+    stop(&mut server).await;
+
+    // The plugin is cut short; the compiled code of all is rubbish, cut short, or of another program, by turns.
+    let component = holding(&server.data_dir().join("plugins"), chunker);
+    fs::write(&component, &chunker[..chunker.len() / 2]).expect("writing");
+    let compiled = files_under(&server.data_dir().join("cache"));
+    assert!(compiled.len() > 5, "{compiled:?}");
+    for (number, path) in compiled.iter().enumerate() {
+        let whole = fs::read(path).expect("compiled code");
+        let damaged = match number % 3 {
+            0 => b"rubbish".repeat(100),
+            1 => whole[..whole.len() / 2].to_vec(),
+            _ => {
+                let foreign = b"\x7fELF of another program".repeat(100);
+                [Sha256::digest(&foreign).to_vec(), foreign].concat()
+            }
+        };
+        fs::write(path, damaged).expect("writing");
+    }
+    let report = doctor(&server, &[]);
+    let installed = check(&report, "installed");
+    assert_eq!(installed["state"], "broken", "{installed}");
+    let name = component.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(
+        installed["detail"].as_str().is_some_and(|detail| detail.contains(name)),
+        "{installed}"
+    );
+    assert!(
+        installed["remedy"].as_str().is_some_and(|remedy| remedy.contains("--repair")),
+        "{installed}"
+    );
+
+    server.restart();
+    let api = server.api();
+    let log = server.whole_log();
+    assert!(log.contains(name) && log.contains("install the plugin again"), "{log}");
+    expect_whole(&api, &wanted).await;
+    api.get("/plugins/hostile-chunker").await.error(404, "RESOURCE_NOT_FOUND");
+    // Whoever needs it is told which it is.
+    let refused = api.upload("", "own", &[&files::volume(6, 5)]).await;
+    assert!(
+        !refused.status.is_success() && refused.text().contains("hostile-chunker"),
+        "{}",
+        refused.text()
+    );
+    // The same file again puts it back, and all is as it was.
+    install(&api, "", chunker).await.expect(201);
+    api.ingest("own", &files::volume(6, 5)).await;
+    assert_eq!(fs::read(&component).expect("the plugin"), *chunker);
+    stop(&mut server).await;
+    assert_eq!(check(&doctor(&server, &[]), "installed")["state"], "ok");
+    fs::write(&component, &chunker[..100]).expect("writing");
+    let report = doctor(&server, &["--repair"]);
+    assert_eq!(check(&report, "installed")["state"], "note", "{report:#}");
+    assert!(!component.exists());
+    // Compiled code is made again once, not at each start.
+    server.restart();
+    expect_whole(&server.api(), &wanted).await;
+    for path in &compiled {
+        let code = fs::read(path).expect("compiled code");
+        let (sum, code) = code.split_at(32);
+        assert_eq!(Sha256::digest(code).as_slice(), sum, "{}", path.display());
+    }
 }

@@ -1,8 +1,19 @@
 //! Qdrant servers: the one at `IBID_TEST_QDRANT_URL`, a door before it that can be shut, and processes of the program at
-//! `IBID_TEST_QDRANT_BINARY`. Tests that need one say past the capture of their output that they were not run.
+//! `IBID_TEST_QDRANT_BINARY`; and what only seems to be one. Tests that need a real one say past the capture of their output that they were not run.
 
 use super::{PATIENCE, within};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use qdrant_client::Qdrant;
+use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,6 +129,58 @@ impl Door {
             let _ = open.await;
         }
     }
+}
+
+/// Something that answers as a Qdrant server without collections does, and fails for whoever wants to store anything: enough to begin a
+/// move, and never to end it.
+pub struct Gate {
+    url: String,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Gate {
+    pub async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let answers = service_fn(|request: Request<Incoming>| async move { Ok::<_, Infallible>(gate(request.uri().path())) });
+                connections.spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answers));
+            }
+        });
+        Self {
+            url,
+            _serving: AbortOnDropHandle::new(serving),
+        }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// Its answer to a call of gRPC.
+fn gate(path: &str) -> Response<BoxBody<Bytes, Infallible>> {
+    // The message, or the status.
+    let (message, status): (&[u8], &str) = match path.rsplit('/').next() {
+        // That it does not.
+        Some("CollectionExists") => (&[0x0a, 0], "0"),
+        Some("List") => (&[], "0"),
+        Some("Delete") => (&[], "5"),
+        _ => (&[], "14"),
+    };
+    let response = Response::builder().header("content-type", "application/grpc");
+    if status != "0" {
+        let body = Empty::new().boxed();
+        return response.header("grpc-status", status).body(body).expect("a response");
+    }
+    let length = u32::try_from(message.len()).expect("short").to_be_bytes();
+    let data = [&[0], length.as_slice(), message].concat();
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let frames = [Frame::data(Bytes::from(data)), Frame::trailers(trailers)];
+    let body = StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>)));
+    response.body(body.boxed()).expect("a response")
 }
 
 /// A Qdrant process with a storage of its own.
