@@ -70,7 +70,8 @@ pub async fn make(client: &Client, args: BackupArgs) -> Result<(), CliError> {
     if args.json {
         return console::json(&json!({
             "directory": dir, "created_at": manifest.created_at, "collections": manifest.collections,
-            "documents": manifest.documents, "damaged": manifest.damaged, "bytes": bytes,
+            "documents": manifest.documents, "damaged": manifest.damaged,
+            "without_vectors": manifest.without_vectors, "bytes": bytes,
         }));
     }
     console::print(&format!(
@@ -80,6 +81,12 @@ pub async fn make(client: &Client, args: BackupArgs) -> Result<(), CliError> {
         console::count(manifest.collections, "collection"),
         bytes.div_ceil(1_000_000)
     ))?;
+    if !manifest.without_vectors.is_empty() {
+        console::note(&format!(
+            "their Qdrant server did not answer, so the vectors of {} are not in the backup: they are computed again after a restore",
+            manifest.without_vectors.join(", ")
+        ));
+    }
     if !manifest.damaged.is_empty() {
         let damaged = manifest.damaged.join(", ");
         console::note(&format!(

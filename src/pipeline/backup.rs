@@ -4,7 +4,7 @@
 //! names are sent, and at last the catalog itself and a manifest with the SHA-256 of everything. What is deleted meanwhile is
 //! marked as being deleted in the copy, so that the first start of a restored server finishes that: a document is in a backup wholly or
 //! not at all. Nothing is locked for it, and no client waits. Vectors are sent as points, not as the engine's files, which change
-//! under its hands; so a backup restores into any index.
+//! under its hands; so a backup restores into any index: those of a Qdrant server as well, which move there again after a restore.
 
 use super::engine::Engine;
 use super::error::PipelineError;
@@ -12,7 +12,8 @@ use super::generation::text_id;
 use super::reindex;
 use crate::auth::{Scope, Subject};
 use crate::catalog::{
-    Catalog, CatalogError, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, ReindexStatus, SqliteCatalog, SqliteOptions,
+    Catalog, CatalogError, Collection, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, NewEvent, ReindexStatus, SqliteCatalog,
+    SqliteOptions,
 };
 use crate::files::FileError;
 use crate::index::{CollectionKey, Place, Point, VectorIndex};
@@ -20,6 +21,7 @@ use crate::protocol::{ApiError, ErrorCode};
 use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fs::File;
@@ -59,6 +61,9 @@ pub struct Manifest {
     pub documents: u64,
     /// Documents of which something was not there when it was made: they are as damaged in the backup as they were on the server.
     pub damaged: Vec<String>,
+    /// Collections in a Qdrant server that did not answer: their vectors are not in it, and are computed again after a restore.
+    #[serde(default)]
+    pub without_vectors: Vec<String>,
     /// Every other entry, in the archive's order.
     pub entries: Vec<Entry>,
 }
@@ -143,10 +148,11 @@ impl Engine {
                     collections: 0,
                     documents: 0,
                     damaged: Vec::new(),
+                    without_vectors: Vec::new(),
                     entries: Vec::new(),
                 },
                 sent: HashSet::new(),
-                embedded: HashSet::new(),
+                unreached: HashSet::new(),
             };
             match making.run(&path) {
                 Ok(documents) => tracing::info!(documents, "a backup was made"),
@@ -253,9 +259,8 @@ struct Making<'a> {
     manifest: Manifest,
     /// Originals that are in the archive already.
     sent: HashSet<String>,
-    /// Collections whose vectors are sent. Those in a Qdrant server are that server's to back up, and are made again where they are
-    /// missing.
-    embedded: HashSet<String>,
+    /// Collections whose Qdrant server did not answer.
+    unreached: HashSet<String>,
 }
 
 impl Making<'_> {
@@ -269,10 +274,9 @@ impl Making<'_> {
             let event = reindex::ended(&running, ReindexStatus::Cancelled);
             runtime.block_on(self.copy.end_reindex(&running, ReindexStatus::Cancelled, None, event))?;
         }
-        let embedded = collections
-            .into_iter()
-            .filter(|collection| collection.place == Place::Embedded.into());
-        self.embedded = embedded.map(|collection| collection.id).collect();
+        for collection in &collections {
+            self.bring_home(collection)?;
+        }
         let mut offset = 0;
         loop {
             // Oldest first: what is marked below leaves the list, so it is collected and marked after the last page.
@@ -345,6 +349,29 @@ impl Making<'_> {
         Ok(true)
     }
 
+    /// What a Qdrant server holds comes back in the data directory, and moves from there to the server that the settings name then, as
+    /// any collection moves: nothing is embedded again for that, and until it has moved it answers from where it is.
+    fn bring_home(&self, collection: &Collection) -> Result<(), MakeError> {
+        if collection.place != Place::Qdrant.into() {
+            return Ok(());
+        }
+        let home = async {
+            let was_to_stay = collection.moving_to.is_none();
+            if was_to_stay {
+                self.copy.begin_move(&collection.id, Place::Embedded.into()).await?;
+            }
+            let event = json!({ "timestamp": super::timestamp::now(), "index": Place::Embedded.as_str() });
+            self.copy
+                .finish_move(&collection.id, NewEvent::new("collection_moved", event))
+                .await?;
+            if was_to_stay {
+                self.copy.begin_move(&collection.id, Place::Qdrant.into()).await?;
+            }
+            Ok::<_, CatalogError>(())
+        };
+        Ok(self.runtime.block_on(home)?)
+    }
+
     fn deleted(&mut self, document: &DocumentRecord) -> Result<bool, MakeError> {
         self.runtime.block_on(self.copy.begin_delete(&document.id))?;
         Ok(false)
@@ -377,7 +404,7 @@ impl Making<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        if !self.embedded.contains(&document.collection_id) {
+        if self.unreached.contains(&document.collection_id) {
             return Ok(whole);
         }
         let key = CollectionKey::of_generation(&document.collection_id, document.generation)?;
@@ -387,6 +414,16 @@ impl Making<'_> {
             let points = match runtime.block_on(self.engine.index.points(&key, &document.id, first..end)) {
                 Ok(points) => points,
                 Err(crate::index::IndexError::CollectionNotFound { .. }) => Vec::new(),
+                Err(error) if error.is_outage() => {
+                    tracing::warn!(
+                        collection = document.collection,
+                        error = error.detail(),
+                        "the backup is without a collection's vectors"
+                    );
+                    self.unreached.insert(document.collection_id.clone());
+                    self.manifest.without_vectors.push(document.collection.clone());
+                    return Ok(whole);
+                }
                 Err(error) => return Err(error.into()),
             };
             whole &= points.len() as u64 == u64::from(end - first);

@@ -3,6 +3,8 @@
 use crate::kills::{check, doctor};
 use crate::support::files::{self, QUESTIONS};
 use crate::support::process::{Server, program};
+use crate::support::python::succeeded;
+use crate::support::qdrant::Door;
 use crate::support::within;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -20,14 +22,14 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-async fn backup(server: &Server, dir: &Path) -> Value {
+pub async fn backup(server: &Server, dir: &Path) -> Value {
     let dir = dir.to_str().expect("UTF-8");
     let output = run(&server.data_dir(), &["--server", server.url(), "backup", dir, "--json"]).await;
     assert!(output.status.success(), "{}", said(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-async fn restore(dir: &Path, data: &Path) -> Output {
+pub async fn restore(dir: &Path, data: &Path) -> Output {
     let (dir, data) = (dir.to_str().expect("UTF-8"), data.to_str().expect("UTF-8"));
     run(Path::new("/"), &["restore", dir, "--data-dir", data, "--json"]).await
 }
@@ -127,6 +129,60 @@ async fn a_backup_during_an_ingest_and_deletions_is_whole_and_answers_as_its_ser
     assert!(restored.stopped().await.success());
     let report = doctor(&restored, &[]);
     assert_eq!(check(&report, "storage")["state"], "ok", "{report:#}");
+}
+
+/// Has the catalog of a data directory that nobody uses say that all collections are in a Qdrant server.
+async fn place_in_qdrant(data: &Path) {
+    let change =
+        "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute(\"UPDATE collections SET place = 'qdrant'\")\ndb.commit()";
+    let mut python = tokio::process::Command::new("python3");
+    let done = within("python3", python.args(["-c", change]).arg(data.join("catalog")).output()).await;
+    succeeded("python3", &done.expect("python3"));
+}
+
+#[tokio::test]
+async fn vectors_of_a_qdrant_server_that_is_away_are_computed_again_after_a_restore() {
+    let place = tempfile::tempdir().expect("a directory");
+    let [one, dir, other] = ["one", "backup", "other"].map(|name| place.path().join(name));
+    let mut server = Server::start_on("backup-away", &one, &[]);
+    server.api().ingest("reports", &files::report("report.pdf")).await;
+    server.api().ingest("reports", &files::volume(1, 30)).await;
+    let before = answers(&server, "reports").await;
+    server.terminate();
+    assert!(server.stopped().await.success());
+    place_in_qdrant(&one).await;
+    let door = Door::shut_before("http://127.0.0.1:9").await;
+    let server = Server::start_on("backup-away", &one, &[&format!("qdrant.url={}", door.url()), "qdrant.retries=0"]);
+    let report = backup(&server, &dir).await;
+    assert_eq!(
+        (&report["without_vectors"], &report["damaged"]),
+        (&json!(["reports"]), &json!([])),
+        "{report}"
+    );
+    drop(server);
+
+    // Where no Qdrant server is named, it is used from where it is.
+    let output = restore(&dir, &other).await;
+    assert!(output.status.success(), "{}", said(&output));
+    let restored = Server::start_on("backup-came", &other, &[]);
+    let api = restored.api();
+    within("the documents to be indexed again", async {
+        while api.documents("reports").await.iter().any(|document| document["status"] != "ready") {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(answers(&restored, "reports").await, before);
+    let place = api.get("/collections/reports/index").await.expect(200);
+    assert_eq!(
+        (&place["index"], &place["move"]["to"]),
+        (&json!("embedded"), &json!("qdrant")),
+        "{place}"
+    );
+    let request = api.request(reqwest::Method::PUT, "/collections/reports/index");
+    let stays = api.send(request.json(&json!({ "index": "embedded" }))).await.expect(200);
+    assert_eq!(stays["index"], "embedded");
+    assert_eq!(answers(&restored, "reports").await, before);
 }
 
 #[tokio::test]

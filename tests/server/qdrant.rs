@@ -1,6 +1,7 @@
 //! Collections in a Qdrant server: what happens where there is none, and with a real one (see `tests/support/qdrant.rs`) the life of
 //! documents there, outages, and moves.
 
+use crate::backup::{backup, restore};
 use crate::support::files::{self, File};
 use crate::support::process::program;
 use crate::support::qdrant::{self, Door, Gate, Node};
@@ -366,6 +367,36 @@ async fn a_collection_moves_there_and_back_while_it_is_used() {
     let total = chunks(&server.api(), "documents").await;
     assert_eq!(qdrant::points(&client, &prefix).await, (1, total));
     qdrant::clear(&client, &prefix).await;
+}
+
+#[tokio::test]
+async fn a_backup_has_the_vectors_and_they_move_again_after_a_restore() {
+    let Some(url) = qdrant::url() else { return };
+    let (client, old, new) = (qdrant::client(&url), qdrant::prefix("backup"), qdrant::prefix("restore"));
+    let server = start("qdrant-backup", &settings(&url, &old, "qdrant"));
+    becomes(&server.api(), "healthy").await;
+    for volume in 1..3 {
+        server.api().ingest("documents", &files::volume(volume, 60)).await;
+    }
+    let total = chunks(&server.api(), "documents").await;
+    let place = tempfile::tempdir().expect("a directory");
+    let (dir, data) = (place.path().join("backup"), place.path().join("data"));
+    let report = backup(&server, &dir).await;
+    assert_eq!(report["without_vectors"], json!([]), "{report}");
+    assert!(restore(&dir, &data).await.status.success());
+    let own = settings(&url, &new, "qdrant");
+    let restored = Server::start_on("qdrant-restored", &data, &own.iter().map(String::as_str).collect::<Vec<_>>());
+    let api = restored.api();
+    moved(&api, "documents", "qdrant").await;
+    finds(&api, "documents", 1, 60).await;
+    finds(&api, "documents", 2, 60).await;
+    assert_eq!(qdrant::points(&client, &new).await, (1, total));
+    // The old server's are as they were.
+    assert_eq!(qdrant::points(&client, &old).await, (1, total));
+    assert!(!restored.whole_log().contains("vectors are not all there"));
+    for prefix in [old, new] {
+        qdrant::clear(&client, &prefix).await;
+    }
 }
 
 #[tokio::test]
