@@ -67,9 +67,37 @@ impl Engine {
     /// Finishes deletions in a place, and makes it hold what the catalog says. May run while documents come and go; documents
     /// that have to be indexed again are taken up.
     pub(super) async fn mend(self: &Arc<Self>, place: Place) -> Result<(), PipelineError> {
+        self.rebuild_damaged(place).await?;
         self.finish_deletions(place).await?;
         self.remove_stray_copies(place).await?;
         self.mend_index(place).await
+    }
+
+    /// Makes indexes anew that cannot be opened; what is missing in them is made again by [`mend_index`](Self::mend_index), or by the
+    /// re-index that they are of.
+    async fn rebuild_damaged(&self, place: Place) -> Result<(), PipelineError> {
+        let here = self.catalog.collections().await?.into_iter();
+        for collection in here.filter(|collection| collection.place == place.into()) {
+            let key = CollectionKey::of_generation(&collection.id, collection.generation)?;
+            match self.make_index(&collection).await {
+                Err(PipelineError::Index(error @ IndexError::Corrupt { .. })) => {
+                    tracing::error!(collection = collection.name, error = error.detail(), "rebuilding a damaged index");
+                    self.index.drop_collection(&key).await?;
+                    self.make_index(&collection).await?;
+                }
+                // It is told of where that is looked at.
+                Err(PipelineError::Index(IndexError::SchemaMismatch { .. })) => {}
+                other => other?,
+            }
+            let next = self.catalog.reindex(&collection.id).await?;
+            if let Some(next) = next.filter(|next| next.status == ReindexStatus::Running) {
+                let key = CollectionKey::of_generation(&collection.id, next.generation)?;
+                if let Err(IndexError::Corrupt { .. }) = self.index.count(&key, None).await {
+                    self.index.drop_collection(&key).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Finishes deletions that were broken off, in a place.
