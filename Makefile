@@ -82,6 +82,8 @@ tools:
 
 # What the tests need beside: the languages in which plugins are written, and a registry to pull them from.
 test-tools:
+	@# Debian keeps PostgreSQL's programs out of the way.
+	@PATH="$$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" scripts/require initdb=postgresql
 	@scripts/require openssl=openssl pip=python3-pip node=nodejs npm=npm docker-registry=docker-registry chromium=chromium
 
 test: test-tools setup test-plugins ## every test: the plugins' own, the program's, and those over real sockets

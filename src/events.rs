@@ -7,7 +7,7 @@
 use crate::protocol::{CollectionEvent, UploadEvent};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
 /// Events that a subscriber may be behind before it misses some.
 const RING: usize = 1_024;
@@ -40,6 +40,8 @@ pub struct Events {
     uploads: Mutex<BTreeMap<String, InFlight>>,
     upload_ring: broadcast::Sender<Arc<UploadNotice>>,
     collection_ring: broadcast::Sender<Arc<CollectionEvent>>,
+    /// To servers that share the catalog, if there are any.
+    others: Option<mpsc::Sender<Arc<UploadNotice>>>,
 }
 
 impl Default for Events {
@@ -48,13 +50,35 @@ impl Default for Events {
             uploads: Mutex::default(),
             upload_ring: broadcast::Sender::new(RING),
             collection_ring: broadcast::Sender::new(RING),
+            others: None,
         }
     }
 }
 
 impl Events {
+    /// A hub that also gives uploads' events to whoever tells other servers of them; what it has no room for is left out.
+    pub fn with_others(others: mpsc::Sender<Arc<UploadNotice>>) -> Self {
+        Self {
+            others: Some(others),
+            ..Self::default()
+        }
+    }
+
     /// Tells subscribers of an upload's event. Never waits.
     pub fn publish_upload(&self, collection: &str, event: UploadEvent) {
+        let notice = self.repeat_upload(collection, event);
+        if let Some(others) = &self.others
+            && let Err(mpsc::error::TrySendError::Full(notice)) = others.try_send(notice)
+        {
+            tracing::debug!(
+                upload = notice.event.upload_id(),
+                "too much happens to tell other servers all of it"
+            );
+        }
+    }
+
+    /// Tells subscribers here of an upload's event that happened at another server. Never waits.
+    pub fn repeat_upload(&self, collection: &str, event: UploadEvent) -> Arc<UploadNotice> {
         let id = event.upload_id().to_owned();
         let notice = Arc::new(UploadNotice {
             collection: collection.to_owned(),
@@ -83,7 +107,8 @@ impl Events {
             }
         }
         // An error only says that nobody listens.
-        let _ = self.upload_ring.send(notice);
+        let _ = self.upload_ring.send(notice.clone());
+        notice
     }
 
     /// Subscribes to uploads.

@@ -49,6 +49,15 @@ pub enum CatalogError {
     /// The database could not be read or written.
     #[error("the catalog could not be read or written: the server's log says why")]
     Storage(#[source] sqlx::Error),
+    /// The database that servers share does not answer. It may be back by itself.
+    #[error("the catalog's database does not answer for now: the same request works when it is back")]
+    Away(#[source] sqlx::Error),
+    /// The address of the database makes no sense.
+    #[error("the catalog's address is not one of a PostgreSQL database: {0}")]
+    Address(String),
+    /// The database does not let this server in, or is not there.
+    #[error("the catalog's database cannot be reached: {0}")]
+    Unreachable(#[source] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the catalog's schema could not be brought up to date; was it written by a newer version?")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -68,8 +77,14 @@ impl CatalogError {
             Self::NotFound { .. } => "RESOURCE_NOT_FOUND",
             Self::Conflict(_) | Self::Outdated => "CONFLICT",
             Self::Validation { .. } => "VALIDATION_ERROR",
-            Self::StorageFull(_) | Self::ReadOnly(_) | Self::DiskFailed(_) => "SERVICE_UNAVAILABLE",
-            Self::Broken(_) | Self::Storage(_) | Self::Migration(_) | Self::Directory(_) | Self::Damaged(_) => "INTERNAL_ERROR",
+            Self::StorageFull(_) | Self::ReadOnly(_) | Self::DiskFailed(_) | Self::Away(_) => "SERVICE_UNAVAILABLE",
+            Self::Broken(_)
+            | Self::Storage(_)
+            | Self::Address(_)
+            | Self::Unreachable(_)
+            | Self::Migration(_)
+            | Self::Directory(_)
+            | Self::Damaged(_) => "INTERNAL_ERROR",
         }
     }
 
@@ -118,7 +133,27 @@ impl From<sqlx::Error> for CatalogError {
             Some((_, 10 | 14)) => Self::DiskFailed(error),
             // SQLITE_CORRUPT, SQLITE_NOTADB
             Some((_, 11 | 26)) => Self::Broken(error),
+            _ => Self::of_server(error),
+        }
+    }
+}
+
+impl CatalogError {
+    /// Of PostgreSQL, or of the way to it.
+    fn of_server(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|told| told.code()).map(|code| code.into_owned());
+        match (&error, code.as_deref()) {
+            // disk_full
+            (_, Some("53100")) => Self::StorageFull(error),
+            (_, Some(code)) if is_outage(code) => Self::Away(error),
+            (sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut, _) => Self::Away(error),
             _ => Self::Storage(error),
         }
     }
+}
+
+/// Whether a code of PostgreSQL says that the connection or the server goes or is gone: classes 08 (connection), 53300 (too many of
+/// them), 57P01 to 57P03 (shut down, crashed, starting).
+fn is_outage(code: &str) -> bool {
+    code.len() == 5 && (code.starts_with("08") || matches!(code, "53300" | "57P01" | "57P02" | "57P03"))
 }

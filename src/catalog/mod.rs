@@ -1,6 +1,6 @@
 //! The durable truth: collections, documents, chunks, uploads and events.
 //!
-//! Everyone above speaks to the [`Catalog`] trait; [`SqliteCatalog`] implements it on one machine.
+//! Everyone above speaks to the [`Catalog`] trait; [`SqlCatalog`] implements it, in SQLite on one machine and in PostgreSQL for several servers.
 //! Depends on `document` and `space`. Holds no text and no vectors: those are in the file store and in
 //! the index, and the catalog says which of them count. A state move names the state it expects
 //! and tells whether it happened, so that work on a document that was deleted meanwhile stops by
@@ -8,7 +8,8 @@
 
 mod error;
 mod generation;
-mod sqlite;
+mod shared;
+mod sql;
 mod types;
 mod validate;
 
@@ -17,7 +18,8 @@ mod tests;
 
 pub use error::CatalogError;
 pub use generation::{NewReindex, Reindex, ReindexCounts, ReindexStatus, Remade, RemadeState, Swap};
-pub use sqlite::{SqliteCatalog, SqliteOptions};
+pub use shared::{BEAT, Claimed, Ear, Heard, LEASE, Shared};
+pub use sql::{PostgresOptions, SqlCatalog, SqliteOptions};
 pub use types::{
     Chunk, Collection, CollectionState, CollectionStats, Creation, DeletionReceipt, DocumentError, DocumentQuery, DocumentRecord,
     DocumentSort, DocumentState, Event, Extracted, IndexPlace, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Upload,
@@ -27,6 +29,7 @@ pub use validate::collection_name as validate_collection_name;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A result of the catalog.
 pub type Result<T> = std::result::Result<T, CatalogError>;
@@ -215,6 +218,8 @@ pub trait Catalog: Send + Sync {
 
     /// Copies the catalog as it is at one moment into a file that is not there yet. Writers go on meanwhile.
     async fn copy_to(&self, path: &std::path::Path) -> Result<()>;
+    /// What servers share over this catalog; `None` where it is one server's own.
+    fn shared(&self) -> Option<Arc<dyn Shared>>;
     /// Whether the database answers.
     async fn check(&self) -> Result<()>;
     /// Waits for what is under way and closes the database; later calls fail.

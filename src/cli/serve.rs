@@ -4,6 +4,7 @@ use super::args::ServeArgs;
 use super::live::LiveSettings;
 use super::{CliError, console, tools};
 use crate::auth::{Authenticator, Subject};
+use crate::catalog::PostgresOptions;
 use crate::config::{Effective, FileStoreKind, LlmOnFailure, Settings};
 use crate::files::{S3Options, StoreOptions};
 use crate::generate::llm::LlmSettings;
@@ -163,6 +164,7 @@ fn engine_settings(settings: &Settings) -> Result<EngineSettings, CliError> {
         default_place: settings.index.default,
         files: store_options(settings)?,
         qdrant: qdrant_options(settings)?,
+        catalog: catalog_options(settings)?,
         plugin_install: settings.plugins.install,
         allowed_plugins: settings.plugins.allow.clone(),
         ..EngineSettings::new(&settings.data_dir, &settings.share_dir)
@@ -177,7 +179,7 @@ pub fn llm_settings(settings: &Settings) -> Result<LlmSettings, CliError> {
     let llm = &settings.llm;
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let path = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
-    let api_key = key_of("llm", &llm.api_key, &llm.api_key_file)?;
+    let api_key = secret_of("llm.api_key", &llm.api_key, &llm.api_key_file)?;
     Ok(LlmSettings {
         base_url: given(&llm.base_url),
         model: given(&llm.model),
@@ -195,18 +197,10 @@ pub fn llm_settings(settings: &Settings) -> Result<LlmSettings, CliError> {
     })
 }
 
-/// The key of a section that has `api_key` and `api_key_file`.
+/// The secret of a setting that has a twin which names a file, with `_file` after its name.
 ///
 /// # Errors
-/// If the file cannot be read, or there are two keys.
-fn key_of(section: &str, key: &Secret, file: &Path) -> Result<Option<Secret>, CliError> {
-    secret_of(&format!("{section}.api_key"), key, file)
-}
-
-/// The secret of a setting that has a twin `..._file`.
-///
-/// # Errors
-/// If the file cannot be read, or there are two secrets.
+/// If the file cannot be read, or both are set.
 fn secret_of(setting: &str, key: &Secret, file: &Path) -> Result<Option<Secret>, CliError> {
     match (file.as_os_str().is_empty(), key.is_empty()) {
         (true, true) => Ok(None),
@@ -248,6 +242,19 @@ pub fn store_options(settings: &Settings) -> Result<StoreOptions, CliError> {
     })))
 }
 
+/// What the catalog takes of section `catalog`; `None` where it names no database.
+///
+/// # Errors
+/// If the file of the address cannot be read, or there are two addresses.
+pub fn catalog_options(settings: &Settings) -> Result<Option<PostgresOptions>, CliError> {
+    let catalog = &settings.catalog;
+    let url = secret_of("catalog.url", &catalog.url, &catalog.url_file)?;
+    Ok(url.map(|url| PostgresOptions {
+        connections: catalog.connections,
+        ..PostgresOptions::new(url.expose())
+    }))
+}
+
 /// What the index takes of section `qdrant`; `None` where it names no server.
 ///
 /// # Errors
@@ -259,7 +266,7 @@ pub fn qdrant_options(settings: &Settings) -> Result<Option<RemoteOptions>, CliE
     }
     Ok(Some(RemoteOptions {
         url: qdrant.url.clone(),
-        api_key: key_of("qdrant", &qdrant.api_key, &qdrant.api_key_file)?,
+        api_key: secret_of("qdrant.api_key", &qdrant.api_key, &qdrant.api_key_file)?,
         prefix: qdrant.collection_prefix.clone(),
         timeout: Duration::from_secs(qdrant.timeout_seconds),
         connect_timeout: Duration::from_secs(qdrant.connect_timeout_seconds),

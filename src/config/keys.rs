@@ -379,6 +379,24 @@ pub const KEYS: &[Key] = &[
         help: "Seconds that a suspended upload waits to be resumed before its bytes are dropped.",
     },
     Key {
+        path: "catalog.url",
+        kind: Kind::Secret,
+        default: || text(""),
+        help: "PostgreSQL database that servers share as their catalog, such as \"postgres://ibid:password@db.example/ibid?sslmode=verify-full\"; never shown. Needs qdrant.url and files.store = \"s3\". Better in IBID_CATALOG_URL or catalog.url_file than here. Empty: a file in the data directory, for this server alone.",
+    },
+    Key {
+        path: "catalog.url_file",
+        kind: Kind::Optional(&Kind::Path),
+        default: || text(""),
+        help: "A file whose content is the address, in place of catalog.url.",
+    },
+    Key {
+        path: "catalog.connections",
+        kind: Kind::Integer(2, 1_000),
+        default: || Value::Integer(16),
+        help: "Most connections of this server to that database, beside up to 9 for locks and for what other servers say.",
+    },
+    Key {
         path: "index.default",
         kind: Kind::Choice(&["embedded", "qdrant"]),
         default: || text("embedded"),

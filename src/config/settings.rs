@@ -31,6 +31,8 @@ pub struct Settings {
     pub index: IndexSettings,
     /// The Qdrant server that may keep them.
     pub qdrant: QdrantSettings,
+    /// The database that servers share.
+    pub catalog: CatalogSettings,
     /// Plugins.
     pub plugins: PluginSettings,
     /// Questions.
@@ -168,6 +170,18 @@ pub struct IngestSettings {
     pub resumable_uploads: usize,
     /// Seconds that one may.
     pub resumable_seconds: u64,
+}
+
+/// Section `catalog`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogSettings {
+    /// The database that servers share; empty for a file of this server's own.
+    pub url: Secret,
+    /// A file that holds the address; empty for none.
+    pub url_file: PathBuf,
+    /// Most connections to it.
+    pub connections: u32,
 }
 
 /// Section `index`.

@@ -122,6 +122,11 @@ impl FileError {
         Self::io(path)(error)
     }
 
+    /// Something that the store needs does not answer: `place` names it, for the log.
+    pub fn away(place: &str, error: io::Error) -> Self {
+        Self::Away(Cause { path: place.into(), error })
+    }
+
     /// Sorts an error of the file system.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -28,6 +28,8 @@ pub struct PlacedIndex {
     remote: Option<RemoteIndex>,
     /// By the collection's identifier: all of its generations are in one place.
     placements: RwLock<HashMap<String, Placement>>,
+    /// Where a collection is that nothing was said of.
+    unknown: Place,
     away: watch::Sender<bool>,
 }
 
@@ -43,11 +45,21 @@ impl PlacedIndex {
             embedded,
             remote,
             placements: RwLock::default(),
+            unknown: Place::Embedded,
             away,
         }
     }
 
-    /// Says where a collection is, in all of its generations. What is never said of is taken to be embedded.
+    /// Takes collections of which nothing is said to be in the Qdrant server: other servers make collections too, and there.
+    pub fn with_others(self) -> Self {
+        Self {
+            unknown: Place::Qdrant,
+            ..self
+        }
+    }
+
+    /// Says where a collection is, in all of its generations. What is never said of is taken to be embedded, unless there are
+    /// [other servers](Self::with_others).
     pub fn put(&self, collection: &CollectionKey, place: Place) {
         let mut placements = self.placements.write().unwrap_or_else(PoisonError::into_inner);
         let (collection, _) = collection.parts();
@@ -73,7 +85,7 @@ impl PlacedIndex {
         let placements = self.placements.read().unwrap_or_else(PoisonError::into_inner);
         placements
             .get(collection.parts().0)
-            .map_or(Place::Embedded, |placement| placement.place)
+            .map_or(self.unknown, |placement| placement.place)
     }
 
     /// The index of a place.
@@ -116,7 +128,7 @@ impl PlacedIndex {
             return placement.writes.clone();
         }
         drop(known);
-        self.put(collection, Place::Embedded);
+        self.put(collection, self.unknown);
         self.writes(collection)
     }
 

@@ -19,14 +19,15 @@ const PAGE: u32 = 100;
 /// Events that are recorded and not told yet, by their number.
 #[derive(Default)]
 pub(super) struct Announcements {
-    waiting: Mutex<BTreeMap<u64, Event>>,
+    /// Those of other servers by their number alone: the log has them.
+    waiting: Mutex<BTreeMap<u64, Option<Event>>>,
     come: Notify,
 }
 
 impl Announcements {
     fn add(&self, event: Event) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert(event.seq, event);
+        waiting.insert(event.seq, Some(event));
         if waiting.len() > WAITING {
             waiting.pop_first();
         }
@@ -34,9 +35,20 @@ impl Announcements {
         self.come.notify_one();
     }
 
-    fn take(&self) -> Option<Event> {
+    /// An event of this number is in the log.
+    pub fn add_number(&self, seq: u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.pop_first().map(|(_, event)| event)
+        waiting.entry(seq).or_default();
+        if waiting.len() > WAITING {
+            waiting.pop_first();
+        }
+        drop(waiting);
+        self.come.notify_one();
+    }
+
+    fn take(&self) -> Option<(u64, Option<Event>)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.pop_first()
     }
 }
 
@@ -53,16 +65,20 @@ impl Engine {
                 () = self.stopping.cancelled() => return,
                 () = self.announcements.come.notified() => {}
             }
-            while let Some(event) = self.announcements.take() {
-                let seq = event.seq;
+            while let Some((seq, event)) = self.announcements.take() {
                 if seq <= last {
                     // It was found in the log.
                     continue;
                 }
-                if seq > last + 1 {
-                    self.announce_between(last, seq).await;
+                match event {
+                    Some(event) => {
+                        if seq > last + 1 {
+                            self.announce_between(last, seq).await;
+                        }
+                        self.events.publish_collection(wire(event));
+                    }
+                    None => self.announce_between(last, seq.saturating_add(1)).await,
                 }
-                self.events.publish_collection(wire(event));
                 last = seq;
             }
         }
@@ -81,10 +97,21 @@ impl Engine {
                 if after >= before {
                     return;
                 }
+                self.learn(&event);
                 self.events.publish_collection(wire(event));
             }
             if whole {
                 return;
+            }
+        }
+    }
+
+    /// Takes note of what may have happened at another server.
+    fn learn(&self, event: &Event) {
+        if self.is_shared() {
+            self.visibility.changed();
+            if event.kind == "collection_deleted" {
+                self.forget_collection(&event.collection_id);
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use super::error::PipelineError;
 use super::generation::{of_text, text_id};
-use crate::catalog::{Catalog, CatalogError, DocumentState, SqliteCatalog, SqliteOptions, UploadStatus};
+use crate::catalog::{Catalog, CatalogError, DocumentState, SqlCatalog, SqliteOptions, UploadStatus};
 use crate::files::{FileError, FileStore, LocalExclusion, StoreOptions};
 use crate::index::{CollectionKey, EmbeddedIndex, EmbeddedOptions, IndexError, Place, VectorIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +135,7 @@ impl std::fmt::Display for Finding {
 
 /// An audited data directory, open as a server has it open.
 pub struct Audit {
-    catalog: SqliteCatalog,
+    catalog: SqlCatalog,
     files: Arc<dyn FileStore>,
     index: EmbeddedIndex,
 }
@@ -148,7 +148,7 @@ impl Audit {
     pub async fn open(data: &Path, files: &StoreOptions) -> Result<Self, PipelineError> {
         // First, for it says whether a server is there.
         let files = files.open(data, Arc::new(LocalExclusion::default())).await?;
-        let catalog = SqliteCatalog::open(&data.join("catalog"), SqliteOptions::default()).await?;
+        let catalog = SqlCatalog::sqlite(&data.join("catalog"), SqliteOptions::default()).await?;
         let directory = data.join("index");
         let index = tokio::task::spawn_blocking(move || EmbeddedIndex::open(&directory, EmbeddedOptions::default())).await??;
         Ok(Self { catalog, files, index })

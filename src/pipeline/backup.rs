@@ -12,7 +12,7 @@ use super::generation::text_id;
 use super::reindex;
 use crate::auth::{Scope, Subject};
 use crate::catalog::{
-    Catalog, CatalogError, Collection, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, NewEvent, ReindexStatus, SqliteCatalog,
+    Catalog, CatalogError, Collection, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, NewEvent, ReindexStatus, SqlCatalog,
     SqliteOptions,
 };
 use crate::files::FileError;
@@ -124,7 +124,7 @@ impl Engine {
                 .map_err(|error| FileError::of(&self.settings.data_dir, error))?;
             let path = directory.path().join("catalog");
             self.catalog.copy_to(&path).await?;
-            let copy = SqliteCatalog::open(&path, SqliteOptions::default()).await?;
+            let copy = SqlCatalog::sqlite(&path, SqliteOptions::default()).await?;
             Ok::<_, PipelineError>((directory, path, copy))
         };
         let (directory, path, copy) = copied.await.map_err(|error| error.told("backup"))?;
@@ -254,7 +254,7 @@ struct Making<'a> {
     engine: &'a Engine,
     runtime: Handle,
     /// The copy of the catalog.
-    copy: SqliteCatalog,
+    copy: SqlCatalog,
     archive: tar::Builder<Pieces>,
     manifest: Manifest,
     /// Originals that are in the archive already.

@@ -2,6 +2,7 @@
 //!
 //! May depend on `catalog` and `protocol`.
 
+use super::cluster::Stop;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::redo::Redo;
@@ -184,7 +185,7 @@ impl Engine {
     ///
     /// # Errors
     /// `CONFLICT` where none runs.
-    pub async fn cancel_reindex(&self, name: &str) -> Result<ReindexInfo, ApiError> {
+    pub async fn cancel_reindex(self: &Arc<Self>, name: &str) -> Result<ReindexInfo, ApiError> {
         let work = async {
             let collection = self.catalog.collection(name).await?;
             let running = self.catalog.reindex(&collection.id).await?;
@@ -193,7 +194,13 @@ impl Engine {
                 return Err(ApiError::new(ErrorCode::Conflict, message).into());
             }
             self.reindexing.stop(&collection.id).await;
-            let ended = self.catalog.reindex(&collection.id).await?;
+            self.stop_elsewhere(Stop::Reindex(collection.id.clone())).await?;
+            let mut ended = self.catalog.reindex(&collection.id).await?;
+            if let Some(left) = ended.as_ref().filter(|ended| ended.status == ReindexStatus::Running) {
+                // Its server died, and no other has taken it over yet.
+                self.end_without_swap(left, ReindexStatus::Cancelled, None).await?;
+                ended = self.catalog.reindex(&collection.id).await?;
+            }
             let ended = ended.ok_or_else(|| PipelineError::from(ApiError::collection_not_found(name)))?;
             Ok::<_, PipelineError>(reindex::info(&ended))
         };

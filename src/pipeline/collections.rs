@@ -1,5 +1,6 @@
 //! Collections: made, listed, counted, deleted, and their events.
 
+use super::cluster::Stop;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::reindex;
@@ -76,6 +77,9 @@ impl Engine {
             None => self.settings.default_place,
             Some(word) => Place::parse(word).ok_or_else(|| ApiError::validation("index", "must be `embedded` or `qdrant`"))?,
         };
+        if place == Place::Embedded && self.is_shared() {
+            return Err(super::placement::not_shared("index"));
+        }
         let pipeline = Pipeline::parse(new.pipeline.unwrap_or_else(|| json!({})))?;
         let collection = self
             .make_collection(&new.name, pipeline, place)
@@ -168,11 +172,8 @@ impl Engine {
 
     /// Removes what is left of a collection that is being deleted.
     pub(super) async fn finish_deleting_collection(&self, collection: &Collection) -> Result<(), PipelineError> {
-        self.pipelines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .resolved
-            .remove(&collection.id);
+        self.forget_collection(&collection.id);
+        self.stop_elsewhere(Stop::Collection(collection.id.clone())).await?;
         let documents = self.catalog.deleting_documents(Some(&collection.id)).await?;
         for document in &documents {
             self.in_process.stop(&document.id).await;
@@ -187,7 +188,6 @@ impl Engine {
             }
             self.index.drop_collection(&key).await?;
         }
-        self.forget_profiles(&collection.id);
         for document in documents {
             self.remove_files(&document).await?;
             self.catalog.finish_delete(&document.id, None).await?;
@@ -200,6 +200,12 @@ impl Engine {
         self.index
             .forget(&CollectionKey::of_generation(&collection.id, collection.generation)?);
         Ok(())
+    }
+
+    /// Forgets what is known of a collection that is gone, or going.
+    pub(super) fn forget_collection(&self, id: &str) {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).resolved.remove(id);
+        self.forget_profiles(id);
     }
 
     /// What happens to the collections whose names are `wanted`: after `after`, if that is given; and what happens to any from now on.

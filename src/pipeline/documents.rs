@@ -1,5 +1,6 @@
 //! Documents: listed, read, deleted.
 
+use super::cluster::Stop;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::generation::text_id;
@@ -351,6 +352,7 @@ impl Engine {
     pub(super) async fn finish_deleting(&self, record: DocumentRecord) -> Result<DeletedDocument, PipelineError> {
         self.visibility.hide(&record.collection_id, &record.id);
         self.remaking.stop(&record.id).await;
+        self.stop_elsewhere(Stop::Document(record.id.clone())).await?;
         let vectors_deleted = self.remove_vectors(&record).await?;
         let files_deleted = self.remove_files(&record).await?;
         let told = DocumentDeleted {

@@ -3,6 +3,7 @@
 //! Knows the order of the stages and nothing of HTTP. The stages never call one another.
 
 use super::announce::Announcements;
+use super::cluster::{Cluster, SharedExclusion};
 use super::disk::Disk;
 use super::error::PipelineError;
 use super::generation::Leases;
@@ -16,10 +17,10 @@ use super::tuning::Tuned;
 use super::visibility::Visibility;
 use super::watch::QueryMeter;
 use super::work::Works;
-use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
+use crate::catalog::{Catalog, PostgresOptions, SqlCatalog, SqliteOptions};
 use crate::embed::{Embedder, EmbedderSettings, Models, ModelsSettings, Precision, Runtime, RuntimeChoice};
 use crate::events::Events;
-use crate::files::{FileStore, LocalExclusion, StoreOptions};
+use crate::files::{Exclusion, FileStore, LocalExclusion, StoreOptions};
 use crate::generate::Llm;
 use crate::generate::llm::{LlmError, LlmHealth, LlmSettings, Refusal};
 use crate::index::{EmbeddedIndex, EmbeddedOptions, Place, PlacedIndex, RemoteIndex, RemoteOptions, VectorIndex};
@@ -45,6 +46,8 @@ pub struct EngineSettings {
     pub share_dir: PathBuf,
     /// Collection that is meant where none is named.
     pub default_collection: String,
+    /// The database of the catalog that this server shares with others; absent: a file in `data_dir`.
+    pub catalog: Option<PostgresOptions>,
     /// Name of the embedding model of pipelines that name none: a directory under `models/`.
     pub model: String,
     /// Which ONNX Runtime is loaded, and the processor that runs the model.
@@ -104,6 +107,7 @@ impl EngineSettings {
             data_dir: data_dir.into(),
             share_dir: share_dir.into(),
             default_collection: "documents".to_owned(),
+            catalog: None,
             model: "all-MiniLM-L6-v2".to_owned(),
             runtime: RuntimeChoice::default(),
             precision: Precision::default(),
@@ -169,6 +173,18 @@ pub enum StartError {
         #[source]
         cause: crate::catalog::CatalogError,
     },
+    /// The catalog that servers share.
+    #[error("{0}. `catalog.url` says where the catalog of several servers is")]
+    SharedCatalog(crate::catalog::CatalogError),
+    /// Servers that share a catalog have to share the index.
+    #[error("servers that share a catalog (`catalog.url`) keep vectors in a Qdrant server: set `qdrant.url`")]
+    NoSharedIndex,
+    /// Servers that share a catalog have to share the files.
+    #[error("servers that share a catalog (`catalog.url`) keep files in an object store: set `files.store` to s3, and section `files.s3`")]
+    NoSharedFiles,
+    /// The other servers.
+    #[error("this server cannot join those that share its catalog: {0}")]
+    Join(ApiError),
     /// New collections are to be kept in a Qdrant server, and there is none.
     #[error("`index.default` is qdrant, and `qdrant.url` does not say where the server is: set it, or leave index.default as it is")]
     NoQdrant,
@@ -241,6 +257,8 @@ pub struct Engine {
     /// When it was started.
     pub(super) started: Instant,
     pub(super) catalog: Arc<dyn Catalog>,
+    /// The servers that share the catalog, if it is not this one's alone.
+    pub(super) cluster: Option<Cluster>,
     pub(super) files: Arc<dyn FileStore>,
     pub(super) index: Arc<PlacedIndex>,
     /// The disk of the data directory.
@@ -335,7 +353,7 @@ impl TokenCounter for ModelTokens {
 
 impl Engine {
     /// Opens everything, and takes up what was unfinished.
-    pub async fn start(settings: EngineSettings) -> Result<Arc<Self>, StartError> {
+    pub async fn start(mut settings: EngineSettings) -> Result<Arc<Self>, StartError> {
         let llm = Llm::new(settings.llm.clone()).map_err(StartError::Llm)?;
         if llm.is_default() && settings.llm.first_token_timeout >= settings.query_timeout {
             tracing::warn!("llm.first_token_timeout_seconds is not below query.timeout_seconds: queries end before it");
@@ -343,6 +361,15 @@ impl Engine {
         let remote = settings.qdrant.clone().map(RemoteIndex::new).transpose()?;
         if remote.is_none() && settings.default_place == Place::Qdrant {
             return Err(StartError::NoQdrant);
+        }
+        if settings.catalog.is_some() {
+            if remote.is_none() {
+                return Err(StartError::NoSharedIndex);
+            }
+            if matches!(settings.files, StoreOptions::Directory) {
+                return Err(StartError::NoSharedFiles);
+            }
+            settings.default_place = Place::Qdrant;
         }
         let share = settings.share_dir.clone();
         let data = settings.data_dir.clone();
@@ -425,13 +452,33 @@ impl Engine {
             max_events: settings.kept_events,
             ..SqliteOptions::default()
         };
-        let catalog = SqliteCatalog::open(&data.join("catalog"), catalog_options)
-            .await
-            .map_err(|cause| StartError::Catalog {
-                directory: data.display().to_string(),
-                cause,
-            })?;
-        let files = settings.files.open(&data, Arc::new(LocalExclusion::default())).await;
+        let catalog = match &settings.catalog {
+            None => SqlCatalog::sqlite(&data.join("catalog"), catalog_options)
+                .await
+                .map_err(|cause| StartError::Catalog {
+                    directory: data.display().to_string(),
+                    cause,
+                })?,
+            Some(options) => {
+                let options = PostgresOptions {
+                    max_events: settings.kept_events,
+                    ..options.clone()
+                };
+                SqlCatalog::postgres(&options).await.map_err(StartError::SharedCatalog)?
+            }
+        };
+        let (cluster, events) = match catalog.shared() {
+            None => (None, Events::default()),
+            Some(shared) => {
+                let (told, outbox) = Cluster::outbox();
+                (Some(Cluster::new(shared, outbox)), Events::with_others(told))
+            }
+        };
+        let exclusion: Arc<dyn Exclusion> = match catalog.shared() {
+            None => Arc::new(LocalExclusion::default()),
+            Some(shared) => Arc::new(SharedExclusion(shared)),
+        };
+        let files = settings.files.open(&data, exclusion).await;
         let files = files.map_err(|cause| StartError::Files {
             place: match &settings.files {
                 StoreOptions::Directory => data.display().to_string(),
@@ -455,10 +502,15 @@ impl Engine {
         let models = models.await??;
         let (plugin_host, plugins, plugin_store, installed) = plugins.await??;
 
+        let index = match &cluster {
+            None => PlacedIndex::new(index, remote),
+            Some(_) => PlacedIndex::new(index, remote).with_others(),
+        };
         let engine = Arc::new(Self {
             catalog: Arc::new(catalog),
             files,
-            index: Arc::new(PlacedIndex::new(index, remote)),
+            cluster,
+            index: Arc::new(index),
             disk: Disk::new(space),
             placing: Semaphore::new(1),
             moves: Moves::default(),
@@ -469,7 +521,7 @@ impl Engine {
             plugin_store,
             installed_plugins: Mutex::new(installed),
             plugin_changes: Arc::new(Semaphore::new(1)),
-            events: Arc::default(),
+            events: Arc::new(events),
             announcements: Announcements::default(),
             visibility: Visibility::default(),
             profiles: KnownProfiles::default(),
@@ -499,15 +551,16 @@ impl Engine {
         engine
             .resolve("check", "check", Pipeline::default())
             .map_err(|error| StartError::Pipeline(error.told("")))?;
+        // Before anything is looked at: what happens from now on at other servers is heard.
+        let last = engine.newest_event().await.map_err(|error| StartError::Resume(error.told("")))?;
+        engine
+            .join(&engine.settings.data_dir.clone())
+            .await
+            .map_err(|error| StartError::Join(error.told("")))?;
         engine
             .take_up()
             .await
             .map_err(|error: PipelineError| StartError::Resume(error.told("")))?;
-        // Nobody listens yet: what happened until now is only in the log.
-        let last = engine.catalog.events_since(u64::MAX, None, 1).await;
-        let last = last
-            .map_err(|error| StartError::Resume(PipelineError::from(error).told("")))?
-            .last_seq;
         engine.tasks.spawn(engine.clone().announce(last));
         engine.tasks.spawn(engine.clone().tell_statistics());
         engine.tasks.spawn(engine.clone().watch_disk());
@@ -517,6 +570,10 @@ impl Engine {
         engine.tasks.spawn(engine.clone().expire_receptions());
         engine.tasks.spawn(engine.clone().unload_models());
         Ok(engine)
+    }
+
+    async fn newest_event(&self) -> Result<u64, PipelineError> {
+        Ok(self.catalog.events_since(u64::MAX, None, 1).await?.last_seq)
     }
 
     /// The collection that is meant where a client says `named`.
@@ -530,6 +587,7 @@ impl Engine {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.leave().await;
         self.models.close().await;
         if let Err(error) = self.index.close().await {
             tracing::error!(error = error.detail(), "the index was not closed cleanly");

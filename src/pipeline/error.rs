@@ -101,6 +101,7 @@ impl PipelineError {
         match self {
             Self::Index(error) => error.is_outage(),
             Self::Files(error) => error.is_outage(),
+            Self::Catalog(CatalogError::Away(_)) => true,
             _ => false,
         }
     }

@@ -107,6 +107,9 @@ impl Engine {
                 tracing::info!(document = document.id, "parked: goes on at the next start");
                 return;
             }
+            Ok(End::Parked) if self.goes_on_elsewhere(&document.id).await => {
+                return self.leave_upload(&reporter);
+            }
             Ok(End::Parked) => Ending::Cancelled,
             Err(error) => Ending::Failed(self.give_up(&document, error).await),
         };

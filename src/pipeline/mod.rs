@@ -8,6 +8,7 @@ mod announce;
 mod audit;
 mod backup;
 mod change;
+mod cluster;
 mod collections;
 mod disk;
 mod documents;

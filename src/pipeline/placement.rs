@@ -215,6 +215,9 @@ impl Engine {
         if !subject.sees(name) {
             return Err(ApiError::collection_not_found(name));
         }
+        if to == Place::Embedded && self.is_shared() {
+            return Err(not_shared("index"));
+        }
         let moved = async {
             let collection = self.catalog.collection(name).await?;
             if collection.place == to.into() {
@@ -421,6 +424,11 @@ impl Engine {
         difference.strays = here.into_keys().collect();
         Ok(difference)
     }
+}
+
+/// A collection cannot be where one server alone would have it.
+pub(super) fn not_shared(field: &str) -> ApiError {
+    ApiError::validation(field, "must be `qdrant`: this server shares its collections with others")
 }
 
 /// The generation of a collection that queries see, as the index knows it.

@@ -161,11 +161,15 @@ impl Engine {
         }
         let before = self.resolutions().await.map_err(|error| error.told(""))?;
         let store = self.plugin_store.clone();
-        let stored = tokio::task::spawn_blocking(move || store.put(&bytes)).await;
-        stored.map_err(|error| PipelineError::from(error).told(""))?.map_err(not_stored)?;
+        let stored = tokio::task::spawn_blocking(move || store.put(&bytes).map(|()| bytes)).await;
+        let bytes = stored.map_err(|error| PipelineError::from(error).told(""))?.map_err(not_stored)?;
+        let replaced = same.map(|same| same.digest().to_owned());
+        // First with the others: a plugin that only this server had would go again.
+        self.share_plugin(Some((&digest, &bytes)), replaced.as_deref())
+            .await
+            .map_err(|error| error.told(""))?;
         self.installed().insert(digest.clone());
         self.plugins.insert(plugin.clone());
-        let replaced = same.map(|same| same.digest().to_owned());
         if let Some(old) = &replaced
             && self.installed().remove(old)
         {
@@ -228,6 +232,9 @@ impl Engine {
             );
             return Err(conflict(message).with("collections", needed));
         }
+        self.share_plugin(None, Some(plugin.digest()))
+            .await
+            .map_err(|error| error.told(""))?;
         self.installed().remove(plugin.digest());
         self.unstore(plugin.digest().to_owned()).await;
         let (moved, broken) = self.adopt(before).await.map_err(|error| error.told(""))?;
@@ -251,6 +258,44 @@ impl Engine {
         }
         let message = "This plugin is not on the operator's list: its digest has to be added to the setting plugins.allow.";
         Err(ApiError::new(ErrorCode::AuthorizationFailed, message).with("digest", digest))
+    }
+
+    /// Installs a component that another server installed. What is wrong with it is logged: it is left out.
+    pub(super) async fn take_component(&self, bytes: Vec<u8>) -> Result<(), PipelineError> {
+        if let Err(refused) = self.check_allowed(&digest_of(&bytes)) {
+            tracing::warn!(error = %refused, "a plugin of another server was left out");
+            return Ok(());
+        }
+        let (host, store) = (self.plugin_host.clone(), self.plugin_store.clone());
+        let loading = tokio::task::spawn_blocking(move || {
+            let plugin = host.load(&bytes).map_err(|error| error.to_string())?;
+            store.put(&bytes).map_err(|error| error.to_string())?;
+            Ok::<_, String>(plugin)
+        });
+        match loading.await? {
+            Ok(plugin) => {
+                tracing::info!(plugin = %plugin.reference(), "plugin installed, as at another server");
+                self.installed().insert(plugin.digest().to_owned());
+                self.plugins.insert(plugin);
+            }
+            Err(error) => tracing::error!(error, "a plugin of another server was left out"),
+        }
+        Ok(())
+    }
+
+    /// Removes a component that another server removed.
+    pub(super) async fn drop_component(&self, digest: &str) {
+        tracing::info!(digest, "plugin removed, as at another server");
+        self.plugins.remove(digest);
+        self.installed().remove(digest);
+        self.unstore(digest.to_owned()).await;
+    }
+
+    /// Has every pipeline be resolved anew, with what is installed now.
+    pub(super) fn forget_pipelines(&self) {
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.installed += 1;
+        pipelines.resolved.clear();
     }
 
     async fn unstore(&self, digest: String) {
@@ -294,11 +339,7 @@ impl Engine {
     /// Has every pipeline take up what is installed now, and tells of those that changed. Returns the names of these,
     /// and of those that cannot run.
     async fn adopt(&self, before: Vec<(Collection, Lock)>) -> Result<(Vec<String>, Vec<String>), PipelineError> {
-        {
-            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            pipelines.installed += 1;
-            pipelines.resolved.clear();
-        }
+        self.forget_pipelines();
         let (mut moved, mut broken) = (Vec::new(), Vec::new());
         for (collection, lock) in before {
             let Ok(resolved) = self.resolve_afresh(&collection) else {

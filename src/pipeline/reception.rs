@@ -4,6 +4,7 @@
 //! puts them back, so that nothing is locked while the disk works; whoever comes later becomes the owner, and waits until
 //! they are back. A connection that was lost unnoticed thus never keeps an upload from its client.
 
+use super::cluster::Stop;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::ingest::Job;
@@ -328,6 +329,7 @@ impl Engine {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` if its bytes are not coming any more, `CONFLICT` if it is not resumable, or a failure of storage.
     pub async fn resume_upload(self: &Arc<Self>, id: &str) -> Result<Upload, ApiError> {
+        self.adopt_upload(id).await.map_err(|error| error.told("upload"))?;
         let entry = self.receptions.get(id).ok_or_else(|| no_upload(id))?;
         if !entry.resumable {
             return Err(ApiError::new(
@@ -448,6 +450,7 @@ impl Engine {
     /// # Errors
     /// `RESOURCE_NOT_FOUND`, `CONFLICT` if it has ended, or a failure of storage.
     pub async fn cancel_upload(self: &Arc<Self>, id: &str) -> Result<(), ApiError> {
+        self.adopt_upload(id).await.map_err(|error| error.told("upload"))?;
         if let Some(entry) = self.receptions.get(id)
             && let Ok((_, work)) = entry.claim().await
         {
@@ -461,8 +464,16 @@ impl Engine {
             CatalogError::NotFound { .. } => no_upload(id),
             other => PipelineError::from(other).told("upload"),
         })?;
-        match (info.status, info.document_id) {
-            (UploadStatus::Processing, Some(document)) => self.cancel_processing(&document).await,
+        match (info.status, info.document_id.clone()) {
+            (UploadStatus::Processing, Some(document)) => {
+                let elsewhere = self.is_shared() && !self.in_process.has(&document);
+                self.cancel_processing(&document).await?;
+                if elsewhere {
+                    let reporter = self.reporter(&info.collection, id, &info.filename);
+                    self.end_upload(reporter, Ending::Cancelled).await;
+                }
+                Ok(())
+            }
             (UploadStatus::Receiving, _) => Err(ApiError::new(
                 ErrorCode::ServiceUnavailable,
                 "the upload is just beginning: try again",
@@ -476,6 +487,7 @@ impl Engine {
         let (engine, id) = (self.clone(), document_id.to_owned());
         let work = self.tasks.spawn(async move {
             engine.in_process.stop(&id).await;
+            engine.stop_elsewhere(Stop::Document(id.clone())).await?;
             let document = engine.catalog.document(&id).await?;
             engine.remove_vectors(&document).await?;
             if !engine.catalog.fail(&id, "CANCELLED", "the upload was cancelled").await? {
@@ -543,6 +555,25 @@ impl Engine {
         }
         receiving.durable = durable;
         Ok(())
+    }
+
+    /// Whether an upload's bytes come to this server.
+    pub(super) fn has_reception(&self, id: &str) -> bool {
+        self.receptions.get(id).is_some()
+    }
+
+    /// Leaves a resumable upload to another server, with all that has come of it.
+    pub(super) async fn release_reception(&self, id: &str) {
+        let Some(entry) = self.receptions.get(id).filter(|entry| entry.resumable) else {
+            return;
+        };
+        let Ok((_, mut work)) = entry.claim().await else { return };
+        if let Some(mut receiving) = work.receiving.take() {
+            // What is not durable now is sent again by whoever goes on.
+            let _ = self.record_received(&entry, &mut receiving).await;
+        }
+        self.receptions.entries().remove(id);
+        work.ended = true;
     }
 
     /// Takes note, at start, of an upload that was suspended; its subscribers are told that it waits.

@@ -22,20 +22,17 @@ impl Engine {
     /// a Qdrant server is mended when that is there, which the start does not wait for: see
     /// [`watch_remote`](Self::watch_remote).
     pub(super) async fn take_up(self: &Arc<Self>) -> Result<(), PipelineError> {
+        if self.is_shared() {
+            return self.take_up_shared().await;
+        }
         self.load_places().await?;
         self.mend(Place::Embedded).await?;
         self.take_up_reindexes().await?;
         self.mend_files().await?;
         self.end_lost_uploads().await?;
-        let uploads: BTreeMap<String, Upload> = self
-            .catalog
-            .open_uploads()
-            .await?
-            .into_iter()
-            .filter_map(|upload| Some((upload.document_id.clone()?, upload)))
-            .collect();
+        let uploads = self.uploads_of_documents().await?;
         for document in self.catalog.unfinished().await? {
-            let upload = uploads.get(&document.id).map(|upload| upload.id.clone());
+            let upload = uploads.get(&document.id).cloned();
             self.go_on(document, upload);
         }
         for collection in self.catalog.collections().await? {
@@ -44,9 +41,35 @@ impl Engine {
         Ok(())
     }
 
+    /// As [`take_up`](Self::take_up), beside other servers: what they do is left to them. The index is compared with the catalog when
+    /// the Qdrant server is there.
+    async fn take_up_shared(self: &Arc<Self>) -> Result<(), PipelineError> {
+        self.load_places().await?;
+        for document in self.catalog.unfinished().await? {
+            self.visibility.hide(&document.collection_id, &document.id);
+        }
+        self.take_up_reindexes().await?;
+        self.mend_files().await?;
+        let open = self.catalog.open_uploads().await?;
+        self.files
+            .sweep(&open.into_iter().map(|upload| upload.id).collect::<Vec<_>>())
+            .await?;
+        self.expire_uploads().await?;
+        self.claim().await
+    }
+
+    /// Open uploads by the document that they became.
+    pub(super) async fn uploads_of_documents(&self) -> Result<BTreeMap<String, String>, PipelineError> {
+        let open = self.catalog.open_uploads().await?;
+        Ok(open
+            .into_iter()
+            .filter_map(|upload| Some((upload.document_id?, upload.id)))
+            .collect())
+    }
+
     /// Goes on with a document that is not live. One that is indexed again after it was live has no open upload; its own
     /// identifier then names the work.
-    fn go_on(self: &Arc<Self>, document: DocumentRecord, upload_id: Option<String>) {
+    pub(super) fn go_on(self: &Arc<Self>, document: DocumentRecord, upload_id: Option<String>) {
         tracing::info!(
             document = document.id,
             filename = document.filename,
@@ -102,6 +125,10 @@ impl Engine {
 
     /// Finishes deletions that were broken off, in a place.
     pub(super) async fn finish_deletions(self: &Arc<Self>, place: Place) -> Result<(), PipelineError> {
+        // Beside other servers deletions are claimed: some of these are theirs.
+        if self.is_shared() {
+            return Ok(());
+        }
         let remote = place == Place::Qdrant;
         for collection in self.catalog.deleting_collections().await? {
             if touches(&collection, Place::Qdrant) == remote {
@@ -248,9 +275,12 @@ impl Engine {
             }
         }
         self.files.sweep(&kept).await?;
-        self.catalog
-            .expire_uploads(time::OffsetDateTime::now_utc() - REMEMBER_UPLOADS)
-            .await?;
+        self.expire_uploads().await
+    }
+
+    async fn expire_uploads(&self) -> Result<(), PipelineError> {
+        let before = time::OffsetDateTime::now_utc() - REMEMBER_UPLOADS;
+        self.catalog.expire_uploads(before).await?;
         Ok(())
     }
 

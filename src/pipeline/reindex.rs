@@ -111,7 +111,7 @@ impl Engine {
         }
     }
 
-    async fn end_without_swap(
+    pub(super) async fn end_without_swap(
         self: &Arc<Self>,
         reindex: &Reindex,
         status: ReindexStatus,
@@ -595,7 +595,8 @@ impl Engine {
     async fn remove_generation(&self, collection_id: &str, generation: u32, texts: bool) -> Result<(), PipelineError> {
         let key = CollectionKey::of_generation(collection_id, generation)?;
         // A query has read what it needs of the index after its retrieval, each stage of which has its time.
-        self.leases.retire(&key, self.query_timeout().saturating_mul(4)).await;
+        let most = self.query_timeout().saturating_mul(4);
+        tokio::join!(self.leases.retire(&key, most), self.wait_for_others(most));
         // A backup that is being made reads the generation that its copy of the catalog names.
         let _no_backup = self.backups.acquire().await.map_err(|_| PipelineError::Abandoned)?;
         self.index.drop_collection(&key).await?;
@@ -631,8 +632,11 @@ impl Engine {
         for collection in self.catalog.collections().await? {
             while self.catalog.sweep_generations(&collection.id).await? > 0 {}
         }
-        for reindex in self.catalog.running_reindexes().await? {
-            self.go_on_with(reindex);
+        // Of several servers each goes on with those that it claims.
+        if !self.is_shared() {
+            for reindex in self.catalog.running_reindexes().await? {
+                self.go_on_with(reindex);
+            }
         }
         Ok(())
     }

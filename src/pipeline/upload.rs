@@ -148,6 +148,16 @@ impl Engine {
         reporter.answer(outcome);
     }
 
+    /// Another server goes on with an upload: it tells its end.
+    pub(super) fn leave_upload(&self, reporter: &Reporter) {
+        tracing::info!(upload = &*reporter.upload_id, "another server goes on with it");
+        let error = ApiError::new(
+            ErrorCode::ServiceUnavailable,
+            "another server goes on with this document: GET /uploads/{id} tells how it ends",
+        );
+        reporter.answer(Err(failed(&reporter.upload_id, &reporter.filename, &error)));
+    }
+
     pub(super) fn too_large(&self) -> ApiError {
         catalogue::refused(limit::UPLOAD_BYTES);
         let limit = self.settings.max_upload_bytes;

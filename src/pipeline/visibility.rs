@@ -32,6 +32,11 @@ impl Visibility {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
+    /// Documents may have come or gone at another server.
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
     /// How often documents came and went, in any collection: what was learnt of them at another count may be old.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)

@@ -61,6 +61,11 @@ impl Works {
         Some((entry.cancel.clone(), entry.ended.clone(), entry.writes.clone()))
     }
 
+    /// Whether there is work about `id`.
+    pub fn has(&self, id: &str) -> bool {
+        self.get(id).is_some()
+    }
+
     /// What the work about `id` is writing. That goes on when the work is stopped, and is over when [`stop`](Self::stop) returns.
     pub fn writes(&self, id: &str) -> TaskTracker {
         self.get(id).map(|(_, _, writes)| writes).unwrap_or_default()

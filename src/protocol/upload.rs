@@ -90,7 +90,7 @@ pub fn flat_metadata(object: Map<String, Value>) -> Result<BTreeMap<String, Stri
 }
 
 /// What happens to an upload, in this order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum UploadEvent {
     /// First byte.
@@ -122,7 +122,7 @@ impl UploadEvent {
 }
 
 /// `data` of `upload_started`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UploadStarted {
     /// The upload.
     pub upload_id: String,
@@ -135,12 +135,12 @@ pub struct UploadStarted {
     /// Collection it goes to.
     pub collection: String,
     /// Whether the client did not say the size, and `file_size` is the most that it can be by what the request says.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub size_is_estimate: bool,
 }
 
 /// `data` of `upload_progress`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UploadProgress {
     /// The upload.
     pub upload_id: String,
@@ -157,7 +157,7 @@ pub struct UploadProgress {
 }
 
 /// `data` of `processing_progress`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessingProgress {
     /// The upload.
     pub upload_id: String,
@@ -172,7 +172,7 @@ pub struct ProcessingProgress {
 }
 
 /// `data` of `chunking_progress`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChunkingProgress {
     /// The upload.
     pub upload_id: String,
@@ -187,7 +187,7 @@ pub struct ChunkingProgress {
 }
 
 /// `data` of `embedding_progress`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EmbeddingProgress {
     /// The upload.
     pub upload_id: String,
@@ -202,7 +202,7 @@ pub struct EmbeddingProgress {
 }
 
 /// How an upload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadStatus {
     /// The document can be found.
@@ -216,7 +216,7 @@ pub enum UploadStatus {
 }
 
 /// `data` of `upload_complete`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UploadComplete {
     /// The upload.
     pub upload_id: String,
@@ -231,13 +231,13 @@ pub struct UploadComplete {
     /// How it ended.
     pub status: UploadStatus,
     /// `{code, message}` of a failure.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
     /// Whether pages of the document are pictures of text, which cannot be found; absent where none are.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_ocr: bool,
     /// For people: what is not as they would expect.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 

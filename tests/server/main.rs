@@ -14,6 +14,7 @@ mod claims;
 mod cli;
 mod client_packages;
 mod clients;
+mod cluster;
 mod collections;
 mod conformance;
 mod control;

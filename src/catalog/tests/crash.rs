@@ -1,11 +1,9 @@
 //! What was acknowledged outlives the process: dropped without closing, and killed.
 
-use super::{Place, chunks, collection, digest, event, found, live, received};
-use crate::catalog::{Catalog, DocumentState, SqliteCatalog, SqliteOptions};
+use super::{Address, Place, chunks, collection, digest, event, found, live, received};
+use crate::catalog::DocumentState;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 #[tokio::test]
 async fn work_is_taken_up_where_it_stopped_oldest_first() {
@@ -45,8 +43,12 @@ const CHILD: &str = "IBID_TEST_CATALOG_TO_WRITE";
 /// Not a test by itself: the process that `a_killed_writer_loses_nothing_it_acknowledged` kills.
 #[tokio::test]
 async fn writes_until_killed() {
-    let Ok(path) = std::env::var(CHILD) else { return };
-    let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(Path::new(&path), SqliteOptions::default()).await.unwrap());
+    let Ok(address) = std::env::var(CHILD) else { return };
+    let address = match address.starts_with("postgres://") {
+        true => Address::Database(address),
+        false => Address::File(address.into()),
+    };
+    let catalog = address.open(10_000).await;
     let papers = catalog.collection("papers").await.unwrap();
     for n in 0..u64::MAX {
         let document = live(&catalog, &papers, n, 5).await;
@@ -58,9 +60,13 @@ async fn writes_until_killed() {
 async fn a_killed_writer_loses_nothing_it_acknowledged() {
     let place = Place::new().await;
     let papers = collection(&place, "papers").await;
+    let address = match &place.address {
+        Address::File(path) => path.clone().into_os_string(),
+        Address::Database(url) => url.into(),
+    };
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "catalog::tests::crash::writes_until_killed", "--nocapture"])
-        .env(CHILD, place.path())
+        .env(CHILD, address)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

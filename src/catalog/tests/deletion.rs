@@ -1,16 +1,12 @@
 //! Deleting leaves nothing behind, in the right order.
 
-use super::{Place, chunks, collection, digest, event, file, found, live, received};
+use super::{Address, Place, chunks, collection, digest, event, file, found, live, received};
 use crate::catalog::{CollectionStats, Creation, DocumentQuery, NewUpload, UploadStatus};
 use serde_json::json;
+use sqlx::{Connection, Row};
 
 /// Every text in every table, for looking whether something is still mentioned.
 async fn everything(place: &Place) -> String {
-    use sqlx::{Connection, Row};
-    let path = place.path();
-    let mut db = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display()))
-        .await
-        .unwrap();
     let mut all = String::new();
     for table in [
         "collections",
@@ -23,11 +19,19 @@ async fn everything(place: &Place) -> String {
         "remade_documents",
     ] {
         let query = sqlx::AssertSqlSafe(format!("SELECT * FROM {table}"));
-        for row in sqlx::query(query).fetch_all(&mut db).await.unwrap() {
-            for column in 0..row.len() {
-                if let Ok(text) = row.try_get::<String, _>(column) {
-                    all.push_str(&text);
-                    all.push('\n');
+        match &place.address {
+            Address::File(path) => {
+                let mut db = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display()))
+                    .await
+                    .unwrap();
+                for row in sqlx::query(query).fetch_all(&mut db).await.unwrap() {
+                    all.extend((0..row.len()).filter_map(|column| row.try_get::<String, _>(column).ok()));
+                }
+            }
+            Address::Database(url) => {
+                let mut db = sqlx::PgConnection::connect(url).await.unwrap();
+                for row in sqlx::query(query).fetch_all(&mut db).await.unwrap() {
+                    all.extend((0..row.len()).filter_map(|column| row.try_get::<String, _>(column).ok()));
                 }
             }
         }

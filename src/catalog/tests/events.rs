@@ -1,16 +1,12 @@
 //! The bounded log: order, filters, gaps, and no word of other collections.
 
 use super::{Place, collection};
-use crate::catalog::{NewEvent, SqliteOptions};
+use crate::catalog::NewEvent;
 use serde_json::json;
 
 #[tokio::test]
 async fn events_are_numbered_filtered_and_bounded() {
-    let place = Place::with(SqliteOptions {
-        max_events: 10,
-        ..SqliteOptions::default()
-    })
-    .await;
+    let place = Place::with_events(10).await;
     let (a, b) = (collection(&place, "a").await, collection(&place, "b").await);
     let (only_a, only_b) = (["a".to_owned()], ["b".to_owned()]);
     let start = place.events_since(0, None, 100).await.unwrap();

@@ -1,4 +1,4 @@
-//! The catalog through its public face.
+//! The catalog through its public face: in SQLite, and once more in PostgreSQL (see [`postgres`]).
 
 mod crash;
 mod deletion;
@@ -6,10 +6,13 @@ mod documents;
 mod events;
 mod generations;
 mod listing;
+mod postgres;
+mod shared;
 mod uploads;
 
 use super::{
-    Catalog, Chunk, Collection, Creation, DocumentRecord, Extracted, IndexPlace, NewDocument, NewEvent, SqliteCatalog, SqliteOptions,
+    Catalog, Chunk, Collection, Creation, DocumentRecord, Extracted, IndexPlace, NewDocument, NewEvent, PostgresOptions, SqlCatalog,
+    SqliteOptions,
 };
 use crate::document::Span;
 use serde_json::json;
@@ -17,38 +20,67 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// A catalog in a directory that goes with it.
+/// Where a catalog is: a file, or a database of PostgreSQL.
+#[derive(Clone)]
+enum Address {
+    File(PathBuf),
+    Database(String),
+}
+
+impl Address {
+    async fn open(&self, max_events: u64) -> Arc<dyn Catalog> {
+        let catalog = match self {
+            Self::File(path) => {
+                let options = SqliteOptions {
+                    max_events,
+                    ..SqliteOptions::default()
+                };
+                SqlCatalog::sqlite(path, options).await
+            }
+            Self::Database(url) => {
+                let options = PostgresOptions {
+                    max_events,
+                    ..PostgresOptions::new(url.as_str())
+                };
+                SqlCatalog::postgres(&options).await
+            }
+        };
+        Arc::new(catalog.unwrap())
+    }
+}
+
+/// A catalog in a directory that goes with it, or in a database.
 struct Place {
     catalog: Arc<dyn Catalog>,
-    directory: TempDir,
+    address: Address,
+    /// Kept as long as the catalog.
+    _directory: TempDir,
 }
 
 impl Place {
     async fn new() -> Self {
-        Self::with(SqliteOptions::default()).await
+        Self::with_events(10_000).await
     }
 
-    async fn with(options: SqliteOptions) -> Self {
+    async fn with_events(max_events: u64) -> Self {
         let directory = TempDir::new().unwrap();
-        let path = directory.path().join("not/there/yet/catalog.db");
+        let address = match std::env::var(postgres::SERVER) {
+            Ok(server) => Address::Database(postgres::database(&server).await),
+            Err(_) => Address::File(directory.path().join("not/there/yet/catalog.db")),
+        };
         Self {
-            catalog: Arc::new(SqliteCatalog::open(&path, options).await.unwrap()),
-            directory,
+            catalog: address.open(max_events).await,
+            address,
+            _directory: directory,
         }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("not/there/yet/catalog.db")
     }
 
     /// The same catalog after its process went without a word.
     async fn reopened(self) -> Self {
-        let path = self.path();
         drop(self.catalog);
-        let catalog = SqliteCatalog::open(&path, SqliteOptions::default()).await.unwrap();
         Self {
-            catalog: Arc::new(catalog),
-            directory: self.directory,
+            catalog: self.address.open(10_000).await,
+            ..self
         }
     }
 }

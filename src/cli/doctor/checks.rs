@@ -3,7 +3,7 @@
 use super::super::client::Client;
 use super::super::{CliError, console, serve, tools};
 use super::Check;
-use crate::catalog::{Catalog, SqliteCatalog, SqliteOptions};
+use crate::catalog::{Catalog, PostgresOptions, SqlCatalog, SqliteOptions};
 use crate::config::Settings;
 use crate::embed::{ModelInfo, Runtime, RuntimeChoice};
 use crate::files::{S3Store, StoreOptions};
@@ -184,7 +184,7 @@ pub async fn catalog(data: &Path) -> Check {
         );
         Check::broken("catalog", format!("{}: {}", path.display(), with_causes(error)), remedy)
     };
-    let catalog = match SqliteCatalog::open(&path, SqliteOptions::default()).await {
+    let catalog = match SqlCatalog::sqlite(&path, SqliteOptions::default()).await {
         Ok(catalog) => catalog,
         Err(error) => return broken(&error),
     };
@@ -196,6 +196,27 @@ pub async fn catalog(data: &Path) -> Check {
             format!("opens, {}", console::count(collections.len() as u64, "collection")),
         ),
         Err(error) => broken(&error),
+    }
+}
+
+/// Whether the catalog that servers share can be reached.
+pub async fn shared_catalog(options: &PostgresOptions) -> Check {
+    let looked = async {
+        let catalog = SqlCatalog::postgres(options).await?;
+        let listed = catalog.collections().await;
+        catalog.close().await;
+        listed
+    };
+    match looked.await {
+        Ok(collections) => Check::ok(
+            "catalog",
+            format!("in PostgreSQL, {}", console::count(collections.len() as u64, "collection")),
+        ),
+        Err(error) => Check::broken(
+            "catalog",
+            with_causes(&error),
+            "check catalog.url and the database server; docs/servers.md says what it has to be",
+        ),
     }
 }
 

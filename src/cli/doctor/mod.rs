@@ -99,11 +99,28 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
     let local = settings.clone();
     let files = tokio::task::spawn_blocking(move || checks::share(&local));
     let data = checks::data_dir(&settings.data_dir, settings.ingest.disk_reserve_bytes);
-    let catalog = checks::catalog(&settings.data_dir).await;
+    let shared = match serve::catalog_options(&settings) {
+        Ok(None) => None,
+        Ok(Some(options)) => Some(checks::shared_catalog(&options).await),
+        Err(error) => Some(Check::broken(
+            "catalog",
+            error.to_string(),
+            "change section catalog of the settings",
+        )),
+    };
+    let is_shared = shared.is_some();
+    let catalog = match shared {
+        Some(check) => check,
+        None => checks::catalog(&settings.data_dir).await,
+    };
     let (objects, storage) = match serve::store_options(&settings) {
         Ok(options) => (
             checks::objects(&options).await,
-            storage::look(&settings.data_dir, &options, repair).await,
+            match is_shared {
+                // What servers share is compared by each of them when it starts, beside the others.
+                true => Vec::new(),
+                false => storage::look(&settings.data_dir, &options, repair).await,
+            },
         ),
         Err(error) => {
             let remedy = "change section files.s3 of the settings";

@@ -4,10 +4,9 @@ use super::super::{
     CatalogError, Chunk, Collection, CollectionState, DocumentError, DocumentRecord, DocumentState, Event, IndexPlace, Reindex,
     ReindexCounts, ReindexStatus, Remade, RemadeState, Result, Upload, UploadStatus,
 };
+use super::database::Row;
 use crate::document::Span;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
@@ -44,35 +43,35 @@ fn damaged(column: &str) -> CatalogError {
 }
 
 /// A count from the database.
-pub(super) fn count<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Result<T> {
-    T::try_from(row.try_get::<i64, _>(column)?).map_err(|_| damaged(column))
+pub(super) fn count<T: TryFrom<i64>>(row: &Row, column: &str) -> Result<T> {
+    T::try_from(row.try_get::<i64>(column)?).map_err(|_| damaged(column))
 }
 
-fn count_option<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Result<Option<T>> {
-    row.try_get::<Option<i64>, _>(column)?
+fn count_option<T: TryFrom<i64>>(row: &Row, column: &str) -> Result<Option<T>> {
+    row.try_get::<Option<i64>>(column)?
         .map(|value| T::try_from(value).map_err(|_| damaged(column)))
         .transpose()
 }
 
-fn at(row: &SqliteRow, column: &str) -> Result<OffsetDateTime> {
-    OffsetDateTime::parse(row.try_get::<&str, _>(column)?, &Rfc3339).map_err(|_| damaged(column))
+fn at(row: &Row, column: &str) -> Result<OffsetDateTime> {
+    OffsetDateTime::parse(row.try_get::<&str>(column)?, &Rfc3339).map_err(|_| damaged(column))
 }
 
-fn at_option(row: &SqliteRow, column: &str) -> Result<Option<OffsetDateTime>> {
-    let text = row.try_get::<Option<&str>, _>(column)?;
+fn at_option(row: &Row, column: &str) -> Result<Option<OffsetDateTime>> {
+    let text = row.try_get::<Option<&str>>(column)?;
     text.map(|text| OffsetDateTime::parse(text, &Rfc3339).map_err(|_| damaged(column)))
         .transpose()
 }
 
-fn parsed<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T> {
-    serde_json::from_str(row.try_get::<&str, _>(column)?).map_err(|_| damaged(column))
+fn parsed<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T> {
+    serde_json::from_str(row.try_get::<&str>(column)?).map_err(|_| damaged(column))
 }
 
-fn word<T>(row: &SqliteRow, column: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
-    parse(row.try_get::<&str, _>(column)?).ok_or_else(|| damaged(column))
+fn word<T>(row: &Row, column: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
+    parse(row.try_get::<&str>(column)?).ok_or_else(|| damaged(column))
 }
 
-pub(super) fn collection(row: &SqliteRow) -> Result<Collection> {
+pub(super) fn collection(row: &Row) -> Result<Collection> {
     Ok(Collection {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
@@ -80,7 +79,7 @@ pub(super) fn collection(row: &SqliteRow) -> Result<Collection> {
         pipeline: parsed(row, "pipeline")?,
         lock: parsed(row, "pipeline_lock")?,
         place: word(row, "place", IndexPlace::parse)?,
-        moving_to: match row.try_get::<Option<&str>, _>("moving_to")? {
+        moving_to: match row.try_get::<Option<&str>>("moving_to")? {
             Some(place) => Some(IndexPlace::parse(place).ok_or_else(|| damaged("moving_to"))?),
             None => None,
         },
@@ -90,9 +89,9 @@ pub(super) fn collection(row: &SqliteRow) -> Result<Collection> {
     })
 }
 
-pub(super) fn reindex(row: &SqliteRow) -> Result<Reindex> {
-    let code = row.try_get::<Option<String>, _>("error_code")?;
-    let message = row.try_get::<Option<String>, _>("error_message")?;
+pub(super) fn reindex(row: &Row) -> Result<Reindex> {
+    let code = row.try_get::<Option<String>>("error_code")?;
+    let message = row.try_get::<Option<String>>("error_message")?;
     Ok(Reindex {
         collection_id: row.try_get("collection_id")?,
         generation: count(row, "generation")?,
@@ -108,7 +107,7 @@ pub(super) fn reindex(row: &SqliteRow) -> Result<Reindex> {
     })
 }
 
-pub(super) fn reindex_counts(row: &SqliteRow) -> Result<ReindexCounts> {
+pub(super) fn reindex_counts(row: &Row) -> Result<ReindexCounts> {
     Ok(ReindexCounts {
         documents_total: count(row, "documents_total")?,
         documents_done: count(row, "documents_done")?,
@@ -117,7 +116,7 @@ pub(super) fn reindex_counts(row: &SqliteRow) -> Result<ReindexCounts> {
     })
 }
 
-pub(super) fn remade(row: &SqliteRow) -> Result<Remade> {
+pub(super) fn remade(row: &Row) -> Result<Remade> {
     Ok(Remade {
         document_id: row.try_get("document_id")?,
         generation: count(row, "generation")?,
@@ -135,14 +134,14 @@ pub(super) fn remade(row: &SqliteRow) -> Result<Remade> {
     })
 }
 
-pub(super) fn remade_count(row: &SqliteRow) -> Result<(String, RemadeState, u32)> {
+pub(super) fn remade_count(row: &Row) -> Result<(String, RemadeState, u32)> {
     let state = word(row, "state", RemadeState::parse)?;
     Ok((row.try_get("document_id")?, state, count(row, "chunks_indexed")?))
 }
 
 /// A row of `select_document!`.
-pub(super) fn document(row: &SqliteRow) -> Result<DocumentRecord> {
-    let error = match row.try_get::<Option<String>, _>("error_code")? {
+pub(super) fn document(row: &Row) -> Result<DocumentRecord> {
+    let error = match row.try_get::<Option<String>>("error_code")? {
         Some(code) => Some(DocumentError {
             stage: word(row, "error_stage", DocumentState::parse)?,
             code,
@@ -178,7 +177,7 @@ pub(super) fn document(row: &SqliteRow) -> Result<DocumentRecord> {
     })
 }
 
-pub(super) fn chunk(row: &SqliteRow) -> Result<Chunk> {
+pub(super) fn chunk(row: &Row) -> Result<Chunk> {
     Ok(Chunk {
         index: count(row, "chunk_index")?,
         at: Span::new(count(row, "byte_start")?, count(row, "byte_end")?),
@@ -192,8 +191,8 @@ pub(super) fn chunk(row: &SqliteRow) -> Result<Chunk> {
 }
 
 /// A row of `select_upload!`.
-pub(super) fn upload(row: &SqliteRow) -> Result<Upload> {
-    let result = row.try_get::<Option<&str>, _>("result")?;
+pub(super) fn upload(row: &Row) -> Result<Upload> {
+    let result = row.try_get::<Option<&str>>("result")?;
     Ok(Upload {
         id: row.try_get("id")?,
         collection_id: row.try_get("collection_id")?,
@@ -213,7 +212,7 @@ pub(super) fn upload(row: &SqliteRow) -> Result<Upload> {
     })
 }
 
-pub(super) fn event(row: &SqliteRow) -> Result<Event> {
+pub(super) fn event(row: &Row) -> Result<Event> {
     Ok(Event {
         seq: count(row, "seq")?,
         collection_id: row.try_get("collection_id")?,

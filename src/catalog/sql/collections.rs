@@ -1,14 +1,13 @@
 //! Collections: their life, their pipelines, their counts.
 
+use super::database::{Row, query};
 use super::rows::{self, count, now};
-use super::{SqliteCatalog, events, generations};
+use super::{SqlCatalog, events, generations};
 use crate::catalog::{CatalogError, Collection, CollectionStats, Event, IndexPlace, NewEvent, Result, validate};
 use serde_json::Value;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 pub(super) async fn create(
-    catalog: &SqliteCatalog,
+    catalog: &SqlCatalog,
     name: &str,
     pipeline: &Value,
     lock: &Value,
@@ -17,7 +16,7 @@ pub(super) async fn create(
 ) -> Result<(Collection, Event)> {
     validate::collection_name(name)?;
     let mut tx = catalog.write().await?;
-    let row = sqlx::query(
+    let row = query(
         "INSERT INTO collections (id, name, state, pipeline, pipeline_lock, place, created_at)
          VALUES (?, ?, 'live', ?, ?, ?, ?) ON CONFLICT (name) WHERE state = 'live' DO NOTHING RETURNING *",
     )
@@ -27,7 +26,7 @@ pub(super) async fn create(
     .bind(rows::json(lock)?)
     .bind(place.as_str())
     .bind(now()?)
-    .fetch_optional(&mut *tx)
+    .fetch_optional(&mut tx)
     .await?
     .ok_or_else(|| CatalogError::Conflict(format!("there is a collection {name:?} already")))?;
     let collection = rows::collection(&row)?;
@@ -36,16 +35,16 @@ pub(super) async fn create(
     Ok((collection, event))
 }
 
-pub(super) async fn by_name(catalog: &SqliteCatalog, name: &str) -> Result<Collection> {
-    let row = sqlx::query("SELECT * FROM collections WHERE name = ? AND state = 'live'")
+pub(super) async fn by_name(catalog: &SqlCatalog, name: &str) -> Result<Collection> {
+    let row = query("SELECT * FROM collections WHERE name = ? AND state = 'live'")
         .bind(name)
         .fetch_optional(&catalog.reader)
         .await?;
     rows::collection(&row.ok_or_else(|| CatalogError::CollectionNotFound(name.to_owned()))?)
 }
 
-pub(super) async fn by_id(catalog: &SqliteCatalog, id: &str) -> Result<Collection> {
-    let row = sqlx::query("SELECT * FROM collections WHERE id = ?")
+pub(super) async fn by_id(catalog: &SqlCatalog, id: &str) -> Result<Collection> {
+    let row = query("SELECT * FROM collections WHERE id = ?")
         .bind(id)
         .fetch_optional(&catalog.reader)
         .await?;
@@ -53,30 +52,23 @@ pub(super) async fn by_id(catalog: &SqliteCatalog, id: &str) -> Result<Collectio
 }
 
 /// Collections in a state, by name.
-pub(super) async fn in_state(catalog: &SqliteCatalog, state: &str) -> Result<Vec<Collection>> {
-    let found = sqlx::query("SELECT * FROM collections WHERE state = ? ORDER BY name, id")
+pub(super) async fn in_state(catalog: &SqlCatalog, state: &str) -> Result<Vec<Collection>> {
+    let found = query("SELECT * FROM collections WHERE state = ? ORDER BY name, id")
         .bind(state)
         .fetch_all(&catalog.reader)
         .await?;
     found.iter().map(rows::collection).collect()
 }
 
-pub(super) async fn set_pipeline(
-    catalog: &SqliteCatalog,
-    id: &str,
-    pipeline: &Value,
-    lock: &Value,
-    event: NewEvent,
-) -> Result<Option<Event>> {
+pub(super) async fn set_pipeline(catalog: &SqlCatalog, id: &str, pipeline: &Value, lock: &Value, event: NewEvent) -> Result<Option<Event>> {
     let mut tx = catalog.write().await?;
-    let moved =
-        sqlx::query("UPDATE collections SET pipeline = ?, pipeline_lock = ?, revision = revision + 1 WHERE id = ? AND state = 'live'")
-            .bind(rows::json(pipeline)?)
-            .bind(rows::json(lock)?)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-    if moved.rows_affected() == 0 {
+    let moved = query("UPDATE collections SET pipeline = ?, pipeline_lock = ?, revision = revision + 1 WHERE id = ? AND state = 'live'")
+        .bind(rows::json(pipeline)?)
+        .bind(rows::json(lock)?)
+        .bind(id)
+        .execute(&mut tx)
+        .await?;
+    if moved == 0 {
         return Ok(None);
     }
     let event = events::append(catalog, &mut tx, id, None, event).await?;
@@ -84,31 +76,32 @@ pub(super) async fn set_pipeline(
     Ok(Some(event))
 }
 
-pub(super) async fn begin_move(catalog: &SqliteCatalog, id: &str, to: IndexPlace) -> Result<bool> {
-    let begun = sqlx::query("UPDATE collections SET moving_to = ?1 WHERE id = ?2 AND state = 'live' AND place <> ?1 AND moving_to IS NULL")
+pub(super) async fn begin_move(catalog: &SqlCatalog, id: &str, to: IndexPlace) -> Result<bool> {
+    let begun = query("UPDATE collections SET moving_to = ? WHERE id = ? AND state = 'live' AND place <> ? AND moving_to IS NULL")
         .bind(to.as_str())
         .bind(id)
+        .bind(to.as_str())
         .execute(&catalog.writer)
         .await?;
-    Ok(begun.rows_affected() > 0)
+    Ok(begun > 0)
 }
 
-pub(super) async fn stop_move(catalog: &SqliteCatalog, id: &str) -> Result<bool> {
-    let stopped = sqlx::query("UPDATE collections SET moving_to = NULL WHERE id = ? AND state = 'live' AND moving_to IS NOT NULL")
+pub(super) async fn stop_move(catalog: &SqlCatalog, id: &str) -> Result<bool> {
+    let stopped = query("UPDATE collections SET moving_to = NULL WHERE id = ? AND state = 'live' AND moving_to IS NOT NULL")
         .bind(id)
         .execute(&catalog.writer)
         .await?;
-    Ok(stopped.rows_affected() > 0)
+    Ok(stopped > 0)
 }
 
-pub(super) async fn finish_move(catalog: &SqliteCatalog, id: &str, event: NewEvent) -> Result<Option<Event>> {
+pub(super) async fn finish_move(catalog: &SqlCatalog, id: &str, event: NewEvent) -> Result<Option<Event>> {
     let mut tx = catalog.write().await?;
     let moved =
-        sqlx::query("UPDATE collections SET place = moving_to, moving_to = NULL WHERE id = ? AND state = 'live' AND moving_to IS NOT NULL")
+        query("UPDATE collections SET place = moving_to, moving_to = NULL WHERE id = ? AND state = 'live' AND moving_to IS NOT NULL")
             .bind(id)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-    if moved.rows_affected() == 0 {
+    if moved == 0 {
         return Ok(None);
     }
     let event = events::append(catalog, &mut tx, id, None, event).await?;
@@ -116,40 +109,40 @@ pub(super) async fn finish_move(catalog: &SqliteCatalog, id: &str, event: NewEve
     Ok(Some(event))
 }
 
-pub(super) async fn begin_delete(catalog: &SqliteCatalog, name: &str) -> Result<Collection> {
+pub(super) async fn begin_delete(catalog: &SqlCatalog, name: &str) -> Result<Collection> {
     let mut tx = catalog.write().await?;
-    let row = sqlx::query("UPDATE collections SET state = 'deleting' WHERE name = ? AND state = 'live' RETURNING *")
+    let row = query("UPDATE collections SET state = 'deleting' WHERE name = ? AND state = 'live' RETURNING *")
         .bind(name)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?
         .ok_or_else(|| CatalogError::CollectionNotFound(name.to_owned()))?;
     let collection = rows::collection(&row)?;
     let now = now()?;
-    sqlx::query("UPDATE documents SET state = 'deleting', updated_at = ? WHERE collection_id = ?")
+    query("UPDATE documents SET state = 'deleting', updated_at = ? WHERE collection_id = ?")
         .bind(&now)
         .bind(&collection.id)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-    sqlx::query(
+    query(
         "UPDATE uploads SET status = 'cancelled', updated_at = ?
          WHERE collection_id = ? AND status IN ('receiving', 'processing')",
     )
     .bind(&now)
     .bind(&collection.id)
-    .execute(&mut *tx)
+    .execute(&mut tx)
     .await?;
     tx.commit().await?;
     Ok(collection)
 }
 
-pub(super) async fn finish_delete(catalog: &SqliteCatalog, id: &str, event: NewEvent) -> Result<Option<Event>> {
+pub(super) async fn finish_delete(catalog: &SqlCatalog, id: &str, event: NewEvent) -> Result<Option<Event>> {
     let mut tx = catalog.write().await?;
-    let row = sqlx::query(
+    let row = query(
         "SELECT (SELECT COUNT(*) FROM documents WHERE collection_id = c.id) AS documents
          FROM collections c WHERE id = ? AND state = 'deleting'",
     )
     .bind(id)
-    .fetch_optional(&mut *tx)
+    .fetch_optional(&mut tx)
     .await?;
     let Some(row) = row else { return Ok(None) };
     let documents: u64 = count(&row, "documents")?;
@@ -158,17 +151,14 @@ pub(super) async fn finish_delete(catalog: &SqliteCatalog, id: &str, event: NewE
             "{documents} documents of the collection are not deleted yet"
         )));
     }
-    sqlx::query("DELETE FROM uploads WHERE collection_id = ?")
+    query("DELETE FROM uploads WHERE collection_id = ?")
         .bind(id)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
     generations::forget(&mut tx, id).await?;
     events::forget_collection(&mut tx, id).await?;
     let event = events::append(catalog, &mut tx, id, None, event).await?;
-    sqlx::query("DELETE FROM collections WHERE id = ?")
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
+    query("DELETE FROM collections WHERE id = ?").bind(id).execute(&mut tx).await?;
     events::forget_unused_names(&mut tx).await?;
     tx.commit().await?;
     Ok(Some(event))
@@ -178,15 +168,15 @@ pub(super) async fn finish_delete(catalog: &SqliteCatalog, id: &str, event: NewE
 macro_rules! counts {
     () => {
         "COUNT(*) FILTER (WHERE d.state = 'live') AS documents,
-         COALESCE(SUM(d.chunks_total) FILTER (WHERE d.state = 'live'), 0) AS chunks,
-         COALESCE(SUM(d.file_size) FILTER (WHERE d.state = 'live'), 0) AS file_bytes,
-         COALESCE(SUM(d.text_bytes) FILTER (WHERE d.state = 'live'), 0) AS text_bytes,
+         CAST(COALESCE(SUM(d.chunks_total) FILTER (WHERE d.state = 'live'), 0) AS BIGINT) AS chunks,
+         CAST(COALESCE(SUM(d.file_size) FILTER (WHERE d.state = 'live'), 0) AS BIGINT) AS file_bytes,
+         CAST(COALESCE(SUM(d.text_bytes) FILTER (WHERE d.state = 'live'), 0) AS BIGINT) AS text_bytes,
          COUNT(*) FILTER (WHERE d.state IN ('received', 'extracted', 'chunked', 'embedded', 'indexed')) AS processing,
          COUNT(*) FILTER (WHERE d.state = 'failed') AS failed"
     };
 }
 
-fn stats_of(row: &SqliteRow) -> Result<CollectionStats> {
+fn stats_of(row: &Row) -> Result<CollectionStats> {
     Ok(CollectionStats {
         documents: count(row, "documents")?,
         chunks: count(row, "chunks")?,
@@ -197,16 +187,16 @@ fn stats_of(row: &SqliteRow) -> Result<CollectionStats> {
     })
 }
 
-pub(super) async fn stats(catalog: &SqliteCatalog, id: &str) -> Result<CollectionStats> {
-    let row = sqlx::query(concat!("SELECT ", counts!(), " FROM documents d WHERE d.collection_id = ?"))
+pub(super) async fn stats(catalog: &SqlCatalog, id: &str) -> Result<CollectionStats> {
+    let row = query(concat!("SELECT ", counts!(), " FROM documents d WHERE d.collection_id = ?"))
         .bind(id)
         .fetch_one(&catalog.reader)
         .await?;
     stats_of(&row)
 }
 
-pub(super) async fn all_stats(catalog: &SqliteCatalog) -> Result<Vec<(String, CollectionStats)>> {
-    let found = sqlx::query(concat!(
+pub(super) async fn all_stats(catalog: &SqlCatalog) -> Result<Vec<(String, CollectionStats)>> {
+    let found = query(concat!(
         "SELECT c.id, ",
         counts!(),
         " FROM collections c LEFT JOIN documents d ON d.collection_id = c.id WHERE c.state = 'live' GROUP BY c.id"

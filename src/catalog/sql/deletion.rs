@@ -1,48 +1,42 @@
 //! Deleting documents, in two steps: hidden first, and gone when everything else of them is.
 
+use super::database::query;
 use super::documents::select_document;
 use super::rows::{self, now};
-use super::{SqliteCatalog, chunks, events, generations};
+use super::{SqlCatalog, chunks, events, generations};
 use crate::catalog::{CatalogError, DeletionReceipt, DocumentRecord, DocumentState, Event, NewEvent, Result};
 
-pub(super) async fn begin(catalog: &SqliteCatalog, id: &str) -> Result<DocumentRecord> {
+pub(super) async fn begin(catalog: &SqlCatalog, id: &str) -> Result<DocumentRecord> {
     let mut tx = catalog.write().await?;
-    let row = sqlx::query(select_document!("WHERE d.id = ?"))
-        .bind(id)
-        .fetch_optional(&mut *tx)
-        .await?;
+    let row = query(select_document!("WHERE d.id = ?")).bind(id).fetch_optional(&mut tx).await?;
     let mut document = rows::document(&row.ok_or_else(|| CatalogError::no_document(id))?)?;
     if document.state == DocumentState::Deleting {
         return Err(CatalogError::no_document(id));
     }
-    sqlx::query("UPDATE documents SET state = 'deleting', updated_at = ? WHERE id = ?")
+    query("UPDATE documents SET state = 'deleting', updated_at = ? WHERE id = ?")
         .bind(now()?)
         .bind(id)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
     tx.commit().await?;
     document.state = DocumentState::Deleting;
     Ok(document)
 }
 
-pub(super) async fn finish(catalog: &SqliteCatalog, id: &str, event: Option<NewEvent>) -> Result<Option<(DeletionReceipt, Option<Event>)>> {
+pub(super) async fn finish(catalog: &SqlCatalog, id: &str, event: Option<NewEvent>) -> Result<Option<(DeletionReceipt, Option<Event>)>> {
     let mut tx = catalog.write().await?;
-    let row = sqlx::query(select_document!("WHERE d.id = ? AND d.state = 'deleting'"))
+    let row = query(select_document!("WHERE d.id = ? AND d.state = 'deleting'"))
         .bind(id)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
     let Some(row) = row else { return Ok(None) };
     let document = rows::document(&row)?;
     chunks::delete_others(&mut tx, id, document.generation).await?;
     generations::forget_document(&mut tx, id).await?;
     let chunks = chunks::delete(&mut tx, id).await?;
-    let uploads = sqlx::query("DELETE FROM uploads WHERE document_id = ?")
-        .bind(id)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    let uploads = query("DELETE FROM uploads WHERE document_id = ?").bind(id).execute(&mut tx).await?;
     events::forget_document(&mut tx, id).await?;
-    sqlx::query("DELETE FROM documents WHERE id = ?").bind(id).execute(&mut *tx).await?;
+    query("DELETE FROM documents WHERE id = ?").bind(id).execute(&mut tx).await?;
     let event = match event {
         // Not tied to the document: it is what remains to be told of it.
         Some(event) => Some(events::append(catalog, &mut tx, &document.collection_id, None, event).await?),

@@ -1,29 +1,36 @@
-//! The catalog in SQLite: one writer, several readers, a write-ahead log that is synchronised at
-//! every commit. One file per topic; this one opens the database and joins them to the trait.
+//! The catalog in SQL: in a SQLite file, or in a PostgreSQL database that several servers share. One file per topic; this one
+//! opens the database and joins them to the trait.
+//!
+//! SQLite has one writer, several readers, and a write-ahead log that is synchronised at every commit.
 
 mod chunks;
 mod collections;
+mod database;
 mod deletion;
 mod documents;
 mod events;
 mod generations;
 mod rows;
+mod shared;
 mod uploads;
 
+use super::shared::Shared;
 use super::{
     Catalog, CatalogError, Chunk, Collection, CollectionStats, Creation, DeletionReceipt, DocumentQuery, DocumentRecord, DocumentState,
     Event, Extracted, IndexPlace, Listing, LocatedChunk, NewDocument, NewEvent, NewReindex, NewUpload, Reindex, ReindexStatus, Remade,
     RemadeState, Replay, Result, Swap, Upload, UploadResult,
 };
 use async_trait::async_trait;
+use database::{Dialect, Pool, Tx, query};
 use serde_json::Value;
+use shared::PostgresShared;
 use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
-
-/// A transaction that may write.
-type Write = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 /// Settings of the catalog in SQLite.
 #[derive(Debug, Clone, Copy)]
@@ -48,17 +55,53 @@ impl Default for SqliteOptions {
     }
 }
 
-/// The catalog in a SQLite file.
-pub struct SqliteCatalog {
-    writer: SqlitePool,
-    reader: SqlitePool,
-    max_events: u64,
+/// Settings of the catalog in PostgreSQL.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database`, with `?sslmode=` and the other parameters of libpq.
+    pub url: String,
+    /// Most connections of this server; at least 2.
+    pub connections: u32,
+    /// How many numbers back the log of events reaches; at least 1.
+    pub max_events: u64,
+    /// How long a call waits for a connection before it fails.
+    pub wait: Duration,
 }
 
-impl SqliteCatalog {
-    /// Opens the catalog at `path`, makes it (and its directory) if it is not there, and brings its
+impl PostgresOptions {
+    /// Defaults for a database.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            // Several servers share what PostgreSQL allows by default, 100.
+            connections: 16,
+            max_events: 10_000,
+            wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Without the password.
+impl std::fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The catalog in a database.
+pub struct SqlCatalog {
+    writer: Pool,
+    reader: Pool,
+    max_events: u64,
+    shared: Option<Arc<PostgresShared>>,
+}
+
+impl SqlCatalog {
+    /// Opens the catalog in the SQLite file `path`, makes it (and its directory) if it is not there, and brings its
     /// schema up to date.
-    pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self> {
+    pub async fn sqlite(path: &Path, options: SqliteOptions) -> Result<Self> {
         if let Some(directory) = path.parent() {
             tokio::fs::create_dir_all(directory).await.map_err(CatalogError::Directory)?;
         }
@@ -84,25 +127,53 @@ impl SqliteCatalog {
             .connect_with(connect.create_if_missing(false).pragma("query_only", "ON"))
             .await?;
         Ok(Self {
-            writer,
-            reader,
+            writer: Pool::Sqlite(writer),
+            reader: Pool::Sqlite(reader),
+            max_events: options.max_events.max(1),
+            shared: None,
+        })
+    }
+
+    /// Opens the catalog in a PostgreSQL database, and brings its schema up to date. Several servers may do so at once.
+    pub async fn postgres(options: &PostgresOptions) -> Result<Self> {
+        let server = uuid::Uuid::now_v7().simple().to_string();
+        let connect = PgConnectOptions::from_str(&options.url)
+            .map_err(|error| CatalogError::Address(error.to_string()))?
+            .application_name("ibid")
+            .options([("ibid.server", &server)]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(options.wait)
+            .connect_with(connect.clone())
+            .await
+            .map_err(CatalogError::Unreachable)?;
+        sqlx::migrate!("migrations/postgres").run(&pool).await?;
+        let shared = PostgresShared::new(pool.clone(), connect, server);
+        Ok(Self {
+            shared: Some(Arc::new(shared)),
+            writer: Pool::Postgres(pool.clone()),
+            reader: Pool::Postgres(pool),
             max_events: options.max_events.max(1),
         })
     }
 
-    /// Begins a transaction that may write; it takes SQLite's lock at once, so it cannot fail half-way for want of it.
-    async fn write(&self) -> Result<Write> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    fn dialect(&self) -> Dialect {
+        self.reader.dialect()
+    }
+
+    /// Begins a transaction that may write.
+    async fn write(&self) -> Result<Tx> {
+        Ok(self.writer.write().await?)
     }
 
     /// Begins a transaction that sees one moment.
-    async fn read(&self) -> Result<Write> {
-        Ok(self.reader.begin().await?)
+    async fn read(&self) -> Result<Tx> {
+        Ok(self.reader.read().await?)
     }
 }
 
 #[async_trait]
-impl Catalog for SqliteCatalog {
+impl Catalog for SqlCatalog {
     async fn create_collection(
         &self,
         name: &str,
@@ -299,8 +370,14 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn copy_to(&self, path: &Path) -> Result<()> {
+        let Pool::Sqlite(writer) = &self.writer else {
+            return Err(CatalogError::Conflict(
+                "the catalog is in PostgreSQL: back it up with pg_dump, and the object store and Qdrant with it (docs/servers.md)"
+                    .to_owned(),
+            ));
+        };
         // Of its own: the readers may only query, and the writer would keep others waiting.
-        let mut connection = SqliteConnection::connect_with(&self.writer.connect_options()).await?;
+        let mut connection = SqliteConnection::connect_with(&writer.connect_options()).await?;
         let path = path.to_str().ok_or_else(|| CatalogError::Validation {
             field: "path",
             issue: "is not UTF-8".to_owned(),
@@ -310,10 +387,16 @@ impl Catalog for SqliteCatalog {
         Ok(())
     }
     async fn check(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&self.reader).await?;
+        query("SELECT 1").execute(&self.reader).await?;
         Ok(())
     }
+    fn shared(&self) -> Option<Arc<dyn Shared>> {
+        self.shared.clone().map(|shared| shared as Arc<dyn Shared>)
+    }
     async fn close(&self) {
+        if let Some(shared) = &self.shared {
+            shared.close().await;
+        }
         self.reader.close().await;
         self.writer.close().await;
     }
