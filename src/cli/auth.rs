@@ -160,8 +160,11 @@ pub fn key(action: KeyAction) -> Result<(), CliError> {
                 .collect();
             console::print(&console::table(&["NAME", "ID", "MAY", "MADE", "ENDS"], &[], &rows))
         }
-        KeyAction::Revoke { name, settings } => {
+        KeyAction::Revoke { name, json, settings } => {
             let key = key_file(&settings)?.revoke(&name)?;
+            if json {
+                return console::json(&told(&key));
+            }
             console::note(&format!("The key `{}` is revoked.", console::clean(&key.name)));
             Ok(())
         }
@@ -175,6 +178,7 @@ pub fn token(action: TokenAction) -> Result<(), CliError> {
         grant,
         expires,
         kid,
+        json,
         settings,
     } = action;
     let settings = tools::settings(&settings)?.settings;
@@ -193,7 +197,11 @@ pub fn token(action: TokenAction) -> Result<(), CliError> {
         iat: now.unix_timestamp(),
         exp: now.unix_timestamp().saturating_add(lifetime(&expires)?.whole_seconds()),
     };
-    console::line(&mint(algorithm, key.expose().as_bytes(), setting, kid, &claims)?)
+    let token = mint(algorithm, key.expose().as_bytes(), setting, kid, &claims)?;
+    if json {
+        return console::json(&json!({ "token": token, "claims": claims }));
+    }
+    console::line(&token)
 }
 
 /// What tokens are signed with, and the setting that says so.

@@ -24,18 +24,19 @@ pub async fn run(client: Result<Client, CliError>, action: ModelAction) -> Resul
             query_prefix,
             document_prefix,
             onnx,
+            json,
         } => {
             let options = Options {
                 query_prefix,
                 document_prefix,
                 onnx,
             };
-            if !force && is_up_to_date(&source, &target, &options) {
-                return console::line(&format!("{} is up to date", target.display()));
+            if !force && let Some(info) = up_to_date(&source, &target, &options) {
+                return tell(&info, &target, false, json);
             }
             console::note(&format!("Converting {} ...", source.display()));
             let info = convert::convert(&source, &target, &options).map_err(|error| CliError::Failed(error.to_string()))?;
-            made(&info, &target)
+            tell(&info, &target, true, json)
         }
     }
 }
@@ -69,7 +70,7 @@ async fn pull(args: PullArgs) -> Result<(), CliError> {
     };
     let target = settings.share_dir.join("models").join(&name);
     if is_here {
-        return install(directory.to_owned(), target, options, args.force).await;
+        return install(directory.to_owned(), target, options, args.force, args.json).await;
     }
     let token = std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
     let hub = Hub::new(&settings.embedder.hub_url, token.as_ref(), &args.source, &args.revision)?;
@@ -78,7 +79,7 @@ async fn pull(args: PullArgs) -> Result<(), CliError> {
     let downloads = settings.share_dir.join("downloads");
     let source = downloads.join(format!("{}--{revision}", args.source.replace('/', "--")));
     hub.fetch(&source, args.onnx.as_deref()).await?;
-    install(source.clone(), target, options, args.force).await?;
+    install(source.clone(), target, options, args.force, args.json).await?;
     // What was fetched is in the model now. That it cannot be removed is no reason to fail.
     let _ = tokio::fs::remove_dir_all(&source).await;
     let _ = tokio::fs::remove_dir(&downloads).await;
@@ -86,10 +87,10 @@ async fn pull(args: PullArgs) -> Result<(), CliError> {
 }
 
 /// Converts a directory into an installed model; takes the place of another one only if it is told to.
-async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool) -> Result<(), CliError> {
+async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool, json: bool) -> Result<(), CliError> {
     let work = move || {
-        if is_up_to_date(&source, &target, &options) {
-            return console::line(&format!("{} is up to date", target.display()));
+        if let Some(info) = up_to_date(&source, &target, &options) {
+            return tell(&info, &target, false, json);
         }
         if target.exists() && !force {
             return Err(CliError::Failed(format!(
@@ -106,14 +107,24 @@ async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool
         }
         console::note(&format!("Converting {} ...", source.display()));
         let info = convert::convert(&source, &target, &options).map_err(|error| CliError::Failed(error.to_string()))?;
-        made(&info, &target)
+        tell(&info, &target, true, json)
     };
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| CliError::Failed(error.to_string()))?
 }
 
-fn made(info: &ModelInfo, target: &Path) -> Result<(), CliError> {
+/// Tells of the model that is in `target` now, and whether it was `made` or had been there.
+fn tell(info: &ModelInfo, target: &Path, made: bool, json: bool) -> Result<(), CliError> {
+    if json {
+        return console::json(&json!({
+            "name": info.name, "kind": info.kind, "dimension": info.dimension, "max_tokens": info.max_tokens,
+            "sha256": info.model_sha256, "directory": target, "changed": made,
+        }));
+    }
+    if !made {
+        return console::line(&format!("{} is up to date", target.display()));
+    }
     let kind = match info.kind {
         ModelKind::Embedding => format!("{}, {} dimensions", info.kind.with_article(), info.dimension),
         ModelKind::Reranker => info.kind.with_article().to_owned(),
@@ -215,14 +226,12 @@ fn loaded(server: Option<&Value>, model: &InstalledModel) -> Option<Value> {
     listed.into_iter().find(is_this)?.get("loaded").cloned()
 }
 
-/// Whether the target is whole and what this converter would make of the source.
-fn is_up_to_date(source: &Path, target: &Path, options: &Options) -> bool {
-    let Ok(info) = ModelInfo::read(target) else {
-        return false;
-    };
+/// The model in the target, if it is whole and what this converter would make of the source.
+fn up_to_date(source: &Path, target: &Path, options: &Options) -> Option<ModelInfo> {
+    let info = ModelInfo::read(target).ok()?;
     let same = |path: &Path, expected: &str| tools::sha256(path).is_ok_and(|found| found == expected);
     let asked = |option: &Option<String>, has: &str| option.as_ref().is_none_or(|asked| asked == has);
-    info.converter == CONVERTER_VERSION
+    let is_same = info.converter == CONVERTER_VERSION
         && target.file_name().is_some_and(|name| name.to_string_lossy() == info.name)
         && asked(&options.query_prefix, &info.query_prefix)
         && asked(&options.document_prefix, &info.document_prefix)
@@ -234,5 +243,6 @@ fn is_up_to_date(source: &Path, target: &Path, options: &Options) -> bool {
             .ready
             .iter()
             .flat_map(|ready| &ready.external)
-            .all(|(file, sha256)| same(&target.join(file), sha256))
+            .all(|(file, sha256)| same(&target.join(file), sha256));
+    is_same.then_some(info)
 }

@@ -120,13 +120,18 @@ pub async fn check(file: PathBuf, as_json: bool) -> Result<(), CliError> {
 }
 
 /// Publishes a component. Needs no server.
-pub async fn push(file: PathBuf, reference: String, plain_http: bool) -> Result<(), CliError> {
-    let pinned = author::push(read(&file)?, &reference, plain_http).await?;
+pub async fn push(file: PathBuf, reference: String, plain_http: bool, as_json: bool) -> Result<(), CliError> {
+    let component = read(&file)?;
+    let digest = digest_of(&component);
+    let pinned = author::push(component, &reference, plain_http).await?;
+    if as_json {
+        return console::json(&json!({ "reference": pinned, "digest": digest }));
+    }
     console::line(&format!("Pushed {pinned}"))
 }
 
 /// Fetches a component. Needs no server.
-pub async fn pull(reference: String, output: Option<PathBuf>, plain_http: bool) -> Result<(), CliError> {
+pub async fn pull(reference: String, output: Option<PathBuf>, plain_http: bool, as_json: bool) -> Result<(), CliError> {
     let pulled = author::pull(&reference, plain_http).await?;
     // A name that a registry's contents choose must not lead out of this directory: a plugin's cannot.
     let manifest = Manifest::of_component(&pulled.component).map_err(|error| CliError::Failed(format!("{reference}: {error}")))?;
@@ -135,6 +140,12 @@ pub async fn pull(reference: String, output: Option<PathBuf>, plain_http: bool) 
         path: path.clone(),
         source,
     })?;
+    if as_json {
+        return console::json(&json!({
+            "name": manifest.name, "version": manifest.version.to_string(), "kind": manifest.kind, "file": path,
+            "reference": pulled.pinned, "digest": digest_of(&pulled.component),
+        }));
+    }
     console::line(&format!(
         "Pulled {} {} ({}) to {}",
         manifest.name,
@@ -270,20 +281,39 @@ fn shown(time: Duration) -> String {
 }
 
 /// Runs a project's fixtures, building it first unless a component is named. Needs no server.
-pub async fn test(dir: PathBuf, component: Option<PathBuf>, target_dir: Option<PathBuf>, bless: bool) -> Result<(), CliError> {
+pub async fn test(
+    dir: PathBuf,
+    component: Option<PathBuf>,
+    target_dir: Option<PathBuf>,
+    bless: bool,
+    as_json: bool,
+) -> Result<(), CliError> {
     let failed = |why: String| CliError::Failed(why);
     let bytes = component_of(&dir, component, target_dir)?;
     let host = Host::new(HostSettings::default())?;
     let plugin = host.load(&bytes)?;
     let reports = author::test(&host, &plugin, &dir, bless).await?;
-    for report in &reports {
-        let (mark, detail) = match &report.end {
-            author::FixtureEnd::Passed => ("ok  ", String::new()),
-            author::FixtureEnd::Blessed => ("new ", String::new()),
-            author::FixtureEnd::Differs(diff) => ("FAIL", diff.clone()),
-            author::FixtureEnd::Unblessed(listing) => ("FAIL", format!("expected.txt is missing; --bless would write:\n{listing}")),
-            author::FixtureEnd::Broken(why) => ("FAIL", why.clone()),
+    let ends = reports.iter().map(|report| {
+        let (end, mark, detail) = match &report.end {
+            author::FixtureEnd::Passed => ("passed", "ok  ", String::new()),
+            author::FixtureEnd::Blessed => ("blessed", "new ", String::new()),
+            author::FixtureEnd::Differs(diff) => ("differs", "FAIL", diff.clone()),
+            author::FixtureEnd::Unblessed(listing) => (
+                "unblessed",
+                "FAIL",
+                format!("expected.txt is missing; --bless would write:\n{listing}"),
+            ),
+            author::FixtureEnd::Broken(why) => ("broken", "FAIL", why.clone()),
         };
+        (report, end, mark, detail)
+    });
+    if as_json {
+        let fixtures = ends
+            .clone()
+            .map(|(report, end, _, detail)| json!({ "name": report.name, "good": report.end.is_good(), "end": end, "detail": detail }));
+        console::json(&json!({ "digest": plugin.digest(), "fixtures": fixtures.collect::<Vec<_>>() }))?;
+    }
+    for (report, _, mark, detail) in ends.filter(|_| !as_json) {
         console::line(&format!("{mark}  {}", console::clean(&report.name)))?;
         for line in detail.lines() {
             console::line(&format!("      {}", console::clean(line)))?;
@@ -298,7 +328,7 @@ pub async fn test(dir: PathBuf, component: Option<PathBuf>, target_dir: Option<P
 }
 
 /// Writes a new project, and says how to go on. Needs no server.
-pub fn new(name: &str, kind: KindArg, lang: LanguageArg, dir: Option<PathBuf>) -> Result<(), CliError> {
+pub fn new(name: &str, kind: KindArg, lang: LanguageArg, dir: Option<PathBuf>, as_json: bool) -> Result<(), CliError> {
     let kind = match kind {
         KindArg::Extractor => Kind::Extractor,
         KindArg::Chunker => Kind::Chunker,
@@ -312,6 +342,9 @@ pub fn new(name: &str, kind: KindArg, lang: LanguageArg, dir: Option<PathBuf>) -
     };
     let dir = dir.unwrap_or_else(|| PathBuf::from(name));
     let files = author::new_project(&dir, name, kind, language)?;
+    if as_json {
+        return console::json(&json!({ "name": name, "kind": kind, "dir": dir, "files": files }));
+    }
     let (program, shown) = (console::program(), dir.display());
     console::line(&format!(
         "Made {} in {shown}: {} files. Its README.md says what is where.",

@@ -77,6 +77,7 @@ pub fn build(action: PluginAction) -> Result<(), CliError> {
         target_dir,
         no_install,
         quiet,
+        json,
     } = action
     else {
         return Ok(());
@@ -93,6 +94,15 @@ pub fn build(action: PluginAction) -> Result<(), CliError> {
         report: &report,
     };
     let built = author::build(&dirs, &options).map_err(|error| CliError::Failed(error.to_string()))?;
+    if json {
+        let plugins = built.iter().map(|plugin| {
+            serde_json::json!({
+                "name": plugin.manifest.name, "version": plugin.manifest.version.to_string(), "kind": plugin.manifest.kind,
+                "file": plugin.path, "size": plugin.bytes, "changed": plugin.changed,
+            })
+        });
+        return console::json(&serde_json::json!({ "plugins": plugins.collect::<Vec<_>>() }));
+    }
     for plugin in built {
         let state = if plugin.changed { "built" } else { "up to date" };
         let manifest = &plugin.manifest;

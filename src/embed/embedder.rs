@@ -17,6 +17,7 @@ use super::{
     batch::{self, Limits},
     device::{self, Sessions},
     model::{TOKENIZER_FILE, verify},
+    priority,
     queue::{Lane, Outcome, Queue, Role, Text, Ticket},
     session::Place,
     stats::Counters,
@@ -37,8 +38,9 @@ pub(super) const GPU_IN_FLIGHT: usize = 2;
 /// How the embedder uses the machine.
 #[derive(Clone, Debug)]
 pub struct EmbedderSettings {
-    /// Threads that compute, or beside GPUs read texts, each on one core; at least 1. Default: the cores this process may
-    /// use. On a CPU one more thread serves queries alone, so that a query does not wait for documents' batches to end.
+    /// Texts that are computed at a time, or beside GPUs threads that read texts, each on one core; at least 1. Default: the cores
+    /// this process may use. On a CPU so many threads compute documents and as many others queries, to which the first give
+    /// way: a query does not wait for documents' batches to end.
     pub threads: usize,
     /// The processor that runs the model.
     pub device: Device,
@@ -201,19 +203,29 @@ impl Embedder {
         let mut handles = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let mut start = |name: String, worker: &Arc<Worker>, lanes: &'static [Lane], role: Role| {
             let worker = Arc::clone(worker);
-            handles.push(thread::Builder::new().name(name).spawn(move || worker.serve(lanes, role))?);
+            let serve = move || {
+                if lanes == DOCUMENTS {
+                    priority::give_way();
+                }
+                worker.serve(lanes, role);
+            };
+            handles.push(thread::Builder::new().name(name).spawn(serve)?);
             Ok::<_, std::io::Error>(())
         };
+        const QUERIES: &[Lane] = &[Lane::Queries];
+        const DOCUMENTS: &[Lane] = &[Lane::Documents];
         const BOTH: &[Lane] = &[Lane::Queries, Lane::Documents];
-        let role = if on_gpus { Role::Read } else { Role::Both };
         for (index, worker) in (0..threads).zip(workers.iter().cycle()) {
-            start(format!("embed-{index}"), worker, BOTH, role)?;
-        }
-        for (gpu, worker) in workers.iter().enumerate() {
-            if !on_gpus {
-                start("embed-query".to_owned(), worker, &[Lane::Queries], Role::Both)?;
-                continue;
+            if on_gpus {
+                start(format!("embed-read-{index}"), worker, BOTH, Role::Read)?;
+            } else {
+                // As many for queries as for documents: while there are queries alone, they have all cores. Whose turn it is, the
+                // system decides, over the threads of all models.
+                start(format!("embed-query-{index}"), worker, QUERIES, Role::Both)?;
+                start(format!("embed-doc-{index}"), worker, DOCUMENTS, Role::Both)?;
             }
+        }
+        for (gpu, worker) in workers.iter().enumerate().filter(|_| on_gpus) {
             let tokens = worker.limits.tokens;
             for flight in 0..GPU_IN_FLIGHT {
                 start(format!("embed-gpu{gpu}-{flight}"), worker, BOTH, Role::Run { tokens })?;

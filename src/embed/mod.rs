@@ -5,8 +5,9 @@
 //! embedders of several models as they are used. Queries go before documents; memory is bounded by
 //! [`EmbedderSettings`]; on a CPU a text's vector never depends on what else is being embedded.
 //!
-//! On a CPU each thread reads texts and runs the model, in small batches of one length. On GPUs threads of
-//! their own run the model, in large batches of any lengths, while the others read texts ahead of them.
+//! On a CPU each thread reads texts and runs the model, in small batches of one length; those that do so for documents give way to
+//! those that do so for queries. On GPUs threads of their own run the model, in large batches of any lengths, while the others read
+//! texts ahead of them.
 //!
 //! May depend on: ONNX Runtime, the tokenizer library, files, tokio's synchronisation. Knows nothing of documents,
 //! collections, the index or the server.
@@ -19,6 +20,7 @@ mod embedder;
 mod error;
 mod model;
 mod models;
+mod priority;
 mod queue;
 mod reranker;
 mod runtime;

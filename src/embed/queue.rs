@@ -151,7 +151,7 @@ impl Queue {
         if !state.closed {
             state.lane(lane).texts.extend(texts);
             drop(state);
-            // All of them: the one that would be woken may be the one that serves queries only.
+            // All of them: the one that would be woken may be one that serves the other lane only.
             self.changed.notify_all();
         }
     }

@@ -124,6 +124,36 @@ async fn a_vector_does_not_depend_on_its_batch() {
     }
 }
 
+/// The niceness of the process's threads whose names begin like this.
+#[cfg(target_os = "linux")]
+fn niceness(of: &str) -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    let found = tasks.filter_map(|task| {
+        // `TID (NAME) STATE ...`: the niceness is the 17th field after the name.
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+        name.starts_with(of)
+            .then(|| rest.split_whitespace().nth(16)?.parse().ok())
+            .flatten()
+    });
+    found.collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn threads_for_documents_give_way_to_those_for_queries() {
+    let embedder = embedder();
+    // One of each kind has begun once its work is done. Other tests' threads are like these, but may only just begin.
+    embedder.embed_texts(texts(64), |_| {}).await.expect("vectors");
+    embedder.embed_query("a question").await.expect("a vector");
+    let (documents, queries) = (niceness("embed-doc-"), niceness("embed-query-"));
+    let (Some(documents), Some(queries)) = (documents.iter().max(), queries.iter().max()) else {
+        panic!("no such threads: {documents:?}, {queries:?}");
+    };
+    // Where all run at the lowest priority there is no lower one.
+    assert!(documents > queries || *queries == 19, "documents {documents}, queries {queries}");
+}
+
 #[tokio::test]
 async fn concurrent_requests_get_their_own_vectors() {
     let embedder = embedder();

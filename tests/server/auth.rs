@@ -292,7 +292,8 @@ async fn api_keys_come_and_go_while_the_server_runs() {
         "{listed}"
     );
     let mut socket = server().socket_with("/ws/collections", &key).await;
-    run(&["revoke", "robot"]).await;
+    let revoked: Value = serde_json::from_str(&run(&["revoke", "robot", "--json"]).await).expect("JSON");
+    assert_eq!((&revoked["name"], revoked.get("key")), (&json!("robot"), None));
     assert_eq!(socket.turned_away().await, "INVALID_TOKEN");
     api.get("/auth/me").await.error(401, "AUTHENTICATION_REQUIRED");
     let shown = run(&["list"]).await;
@@ -305,9 +306,8 @@ async fn a_minted_token_is_taken() {
     let file = home.path().join("secret");
     std::fs::write(&file, format!("{}\n", tokens::SECRET)).expect("written");
     let setting = format!("auth.secret_file={}", file.display());
-    let minted = ibid(
-        home.path(),
-        &[
+    let mint = async |more: &[&str]| {
+        let args = [
             "token",
             "mint",
             "--sub",
@@ -318,11 +318,14 @@ async fn a_minted_token_is_taken() {
             "a",
             "--expires",
             "5m",
-            "--set",
-            &setting,
-        ],
-    )
-    .await;
+        ];
+        ibid(home.path(), &[&args[..], &["--set", &setting], more].concat()).await
+    };
+    let told: Value = serde_json::from_str(&mint(&["--json"]).await).expect("JSON");
+    assert_eq!((&told["claims"]["sub"], &told["claims"]["scope"]), (&json!("dev"), &json!("read")));
+    let same = server().api().with_token(told["token"].as_str().expect("a token"));
+    assert_eq!(same.get("/auth/me").await.expect(200)["subject"], json!("dev"));
+    let minted = mint(&[]).await;
     let me = server().api().with_token(minted.trim()).get("/auth/me").await.expect(200);
     assert_eq!(
         (&me["subject"], &me["scopes"], &me["collections"]),

@@ -25,9 +25,57 @@ async fn until(lines: &mut Lines<BufReader<impl tokio::io::AsyncRead + Unpin>>, 
 }
 
 fn make(home: &Path, name: &str) -> std::path::PathBuf {
-    let done = program(home).args(["plugin", "new", "--kind", "analyzer", name]).output().unwrap();
+    let made = told(program(home).args(["plugin", "new", "--kind", "analyzer", "--json", name]));
+    assert_eq!((&made["name"], &made["kind"]), (&json!(name), &json!("analyzer")));
+    assert!(made["files"].as_array().is_some_and(|files| files.len() > 3), "{made}");
+    home.join(made["dir"].as_str().unwrap())
+}
+
+/// What a command prints as JSON.
+fn told(command: &mut std::process::Command) -> Value {
+    let done = command.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    home.join(name)
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn a_project_is_made_built_and_tested_by_a_program() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = make(home.path(), "scripted");
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/wasm");
+    let mut build = program(home.path());
+    build
+        .args(["plugin", "build", "scripted", "--json", "--out", "out", "--target-dir"])
+        .arg(target);
+    let built = &told(&mut build)["plugins"][0];
+    assert_eq!((&built["name"], &built["changed"]), (&json!("scripted"), &json!(true)));
+    let component = home.path().join(built["file"].as_str().unwrap());
+    assert_eq!(fs::metadata(&component).unwrap().len(), built["size"].as_u64().unwrap());
+    let test = || {
+        let mut command = program(home.path());
+        command
+            .args(["plugin", "test", "scripted", "--json", "--component"])
+            .arg(&component);
+        command
+    };
+    let fixtures = told(&mut test())["fixtures"].as_array().unwrap().clone();
+    assert!(
+        !fixtures.is_empty() && fixtures.iter().all(|fixture| fixture["end"] == "passed"),
+        "{fixtures:?}"
+    );
+    // What is not as expected is told as well, and the command fails.
+    let first = dir
+        .join("fixtures")
+        .join(fixtures[0]["name"].as_str().unwrap())
+        .join("expected.txt");
+    fs::write(first, "something else").unwrap();
+    let done = test().output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(
+        (&report["fixtures"][0]["end"], &report["fixtures"][0]["good"]),
+        (&json!("differs"), &json!(false))
+    );
 }
 
 #[tokio::test]

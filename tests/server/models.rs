@@ -412,12 +412,20 @@ async fn model_pull_fetches_what_it_needs_goes_on_where_it_broke_off_and_checks_
         "{}",
         told(&refused)
     );
-    let named = hub.pull(share.path(), &["--name", "newer"]);
+    let named = hub.pull(share.path(), &["--name", "newer", "--json"]);
     assert!(
         named.status.success() && share.path().join("models/newer/ibid-model.json").exists(),
         "{}",
         told(&named)
     );
+    let made: Value = serde_json::from_slice(&named.stdout).expect("JSON");
+    assert_eq!(
+        (&made["name"], &made["dimension"], &made["changed"]),
+        (&json!("newer"), &json!(8), &json!(true))
+    );
+    let again = hub.pull(share.path(), &["--name", "newer", "--json"]);
+    let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
+    assert_eq!((&again["changed"], &again["sha256"]), (&json!(false), &made["sha256"]));
 
     hub.lies.store(true, Ordering::SeqCst);
     let wrong = hub.pull(share.path(), &["--name", "wrong"]);

@@ -227,9 +227,15 @@ async fn a_plugin_goes_from_a_closed_registry_into_a_running_server() {
     let said = String::from_utf8(done.stdout).unwrap();
     let pinned = said.trim().strip_prefix("Pushed ").unwrap().to_owned();
 
-    let done = ibid(home.path(), None, &["pull", &pinned]).await;
+    // What is printed for programs is the same.
+    let again: Value = serde_json::from_slice(&ibid(home.path(), None, &[&push[..], &["--json"]].concat()).await.stdout).unwrap();
+    assert_eq!(again["reference"], pinned);
+
+    let done = ibid(home.path(), None, &["pull", &pinned, "--json"]).await;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(fs::read(home.path().join("passthrough.wasm")).unwrap() == component("passthrough"));
+    let pulled: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&pulled["file"], &pulled["digest"]), (&json!("passthrough.wasm"), &again["digest"]));
 
     let server = Server::start("registry", &[]);
     let done = ibid(home.path(), Some(server.url()), &["install", &format!("oci://{pinned}")]).await;
