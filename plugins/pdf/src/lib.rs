@@ -7,6 +7,7 @@
 
 mod config;
 mod extract;
+mod extremes;
 mod failure;
 mod file;
 mod font;

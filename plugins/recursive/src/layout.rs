@@ -29,6 +29,10 @@ pub fn layout(text: &str, base: u32, before: Strength, units: &[Unit], pages: &[
         pending = pending.max(strength);
         let (from, to) = ((start - base) as usize, (end - base) as usize);
         let Some(stretch) = text.get(from..to) else { continue };
+        // Between paragraphs that are marked there is nothing to cut.
+        if stretch.bytes().all(|byte| byte.is_ascii_whitespace()) {
+            continue;
+        }
         let reading = readings.at(start);
         let cuts = match reading {
             Reading::Prose => sentences(stretch),

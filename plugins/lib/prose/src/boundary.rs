@@ -1,6 +1,8 @@
 //! Where a text can be cut, and how well: lines, sentences, words, characters.
 //!
-//! Pure text scanning: depends on nothing. All offsets are bytes of the text that is given.
+//! Pure text scanning: depends on nothing but `scan`, which finds bytes. All offsets are bytes of the text that is given.
+
+use crate::scan::{next_end, next_line_feed};
 
 /// How strong a boundary is. Chunks end at the strongest within reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +64,7 @@ pub fn sentences(text: &str) -> Vec<(usize, Strength)> {
     let mut offset = 0;
     let mut before: Option<&str> = None;
     let mut blank = false;
-    for line in text.split_inclusive('\n') {
+    for line in Lines(text) {
         let content = line.trim();
         if content.is_empty() {
             blank = true;
@@ -86,7 +88,7 @@ pub fn lines(text: &str, strength: Strength) -> Vec<(usize, Strength)> {
     let mut found = Vec::new();
     let mut offset = 0;
     let mut blank = false;
-    for line in text.split_inclusive('\n') {
+    for line in Lines(text) {
         let is_blank = line.trim().is_empty();
         if offset > 0 && !is_blank {
             found.push((offset, if blank { Strength::Paragraph } else { strength }));
@@ -167,35 +169,23 @@ fn is_roman(word: &str) -> bool {
     word.bytes().all(|byte| matches!(byte, b'i' | b'v' | b'x'))
 }
 
-/// Whether a terminator begins with this byte: of each text of a megabyte most bytes are none of them.
-fn may_end(byte: u8) -> bool {
-    matches!(byte, b'.' | b'!' | b'?' | 0xd8 | 0xdb | 0xe0..=0xe3 | 0xef)
-}
+/// The lines of a text, each with the line feed that ends it.
+struct Lines<'a>(&'a str);
 
-/// The first byte from `from` on that a terminator may begin with. Eight bytes are looked at at a time: in a sandbox each turn of a loop
-/// looks at the clock as well.
-fn next_end(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    // The high bit of each byte that is `wanted`; perhaps of some after the first such.
-    let is = |word: u64, wanted: u8| {
-        let zero_where_alike = word ^ (ONES * u64::from(wanted));
-        zero_where_alike.wrapping_sub(ONES) & !zero_where_alike
-    };
-    let (words, rest) = bytes.get(from..)?.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
-        let value = u64::from_le_bytes(*word);
-        let mut found = (value | is(value, b'.') | is(value, b'!') | is(value, b'?')) & HIGH;
-        while found != 0 {
-            let within = found.trailing_zeros() as usize / 8;
-            if word.get(within).is_some_and(|byte| may_end(*byte)) {
-                return Some(from + 8 * number + within);
-            }
-            found &= found - 1;
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.0.is_empty() {
+            return None;
         }
+        let (line, rest) = match next_line_feed(self.0.as_bytes()) {
+            Some(at) => self.0.split_at_checked(at + 1).unwrap_or((self.0, "")),
+            None => (self.0, ""),
+        };
+        self.0 = rest;
+        Some(line)
     }
-    let within = rest.iter().position(|byte| may_end(*byte))?;
-    Some(bytes.len() - rest.len() + within)
 }
 
 /// A word before a full stop that is longer is no abbreviation, in bytes.
@@ -215,7 +205,8 @@ fn within_line(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
         if !wide && !is_terminator(character) {
             continue;
         }
-        let mut is_stop = character != '.' || !follows_abbreviation(line, at, first_word);
+        // Whether it is a stop of an abbreviation is asked last: it takes longest, and mostly does not matter.
+        let mut is_stop = character != '.';
         while let Some(next) = line.get(from..).and_then(|rest| rest.chars().next())
             && (is_closing(next) || is_terminator(next) || is_wide_terminator(next))
         {
@@ -223,18 +214,54 @@ fn within_line(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
             from += next.len_utf8();
         }
         let after = line.get(from..).unwrap_or_default();
-        let next = after.trim_start();
+        let next = trim_start(after);
         let is_apart = wide || next.len() < after.len();
         // What starts in lower case goes on with the sentence, except where there is no case.
-        if is_stop && is_apart && next.chars().next().is_some_and(|first| !first.is_lowercase()) {
+        if is_apart
+            && next.chars().next().is_some_and(|first| !first.is_lowercase())
+            && (is_stop || !follows_abbreviation(line, at, first_word))
+        {
             found.push((base + line.len() - next.len(), Strength::Sentence));
         }
     }
 }
 
+/// As the standard library's, for what mostly has one space in front, if any.
+fn trim_start(text: &str) -> &str {
+    match text.strip_prefix(' ').unwrap_or(text) {
+        rest if rest.as_bytes().first().is_some_and(u8::is_ascii_graphic) => rest,
+        rest => rest.trim_start(),
+    }
+}
+
+/// The letters at the end of eight bytes: how many they are, and what they are in lower case, the last one in the lowest byte.
+fn last_letters(bytes: [u8; 8]) -> (usize, u64) {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let word = u64::from_be_bytes(bytes);
+    let small = (word | ONES << 5) & !HIGH;
+    // No byte carries into the next: all are below 128, and what is added is at most 31.
+    let from_a = small + ONES * u64::from(128 - b'a');
+    let past_z = small + ONES * u64::from(127 - b'z');
+    let letters = from_a & !past_z & !word & HIGH;
+    let count = (!letters & HIGH).trailing_zeros() as usize / 8;
+    let kept = if count < 8 { (1 << (8 * count)) - 1 } else { u64::MAX };
+    (count, small & kept)
+}
+
 /// Whether the word that ends at `at` is an abbreviation. `first_word` is where the line's first word starts.
 fn follows_abbreviation(line: &str, at: usize, first_word: usize) -> bool {
     let before = line.get(..at).unwrap_or_default();
+    // Nearly all words before a full stop are letters that stand behind a blank.
+    if let Some(last) = before.as_bytes().last_chunk::<8>() {
+        let (count, letters) = last_letters(*last);
+        let blank = last.len().checked_sub(count + 1).and_then(|at| last.get(at));
+        match (count, blank) {
+            (7.., _) => return false,
+            (2.., Some(b' ')) => return ABBREVIATIONS.binary_search(&letters).is_ok(),
+            _ => {}
+        }
+    }
     // No more of it is looked at than an abbreviation has, so that a line without spaces costs no more than one with.
     let near = before.len().saturating_sub(LONGEST_ABBREVIATION + 4);
     let start = match before.as_bytes().get(near..) {
@@ -369,6 +396,25 @@ mod tests {
             within_line(&line, 7, &mut found);
             within_line_plainly(&line, 7, &mut plainly);
             prop_assert_eq!(found, plainly);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_and_blanks_are_those_of_the_standard_library(text in "([a-zé\u{2003}]{0,40}|[ \n\r]){0,8}") {
+            let lines: Vec<_> = Lines(&text).collect();
+            prop_assert_eq!(lines, text.split_inclusive('\n').collect::<Vec<_>>());
+            prop_assert_eq!(trim_start(&text), text.trim_start());
+        }
+
+        #[test]
+        fn letters_at_the_end_are_those_that_each_byte_tells(bytes: [u8; 8], ends in "[A-Za-z@\\[`{]{0,8}") {
+            let mut bytes = bytes;
+            let from = 8 - ends.len();
+            bytes[from..].copy_from_slice(ends.as_bytes());
+            let count = bytes.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+            let letters = bytes[8 - count..].iter().fold(0, |value, byte| value << 8 | u64::from(byte.to_ascii_lowercase()));
+            prop_assert_eq!(last_letters(bytes), (count, letters));
         }
     }
 

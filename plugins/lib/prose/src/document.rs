@@ -101,8 +101,15 @@ pub fn is_white(character: char) -> bool {
 /// Offsets are bytes of `text`, which stands at `base` in the document.
 pub fn trimmed(text: &str, from: usize, to: usize, base: u32) -> Option<Span> {
     let part = text.get(from..to)?;
-    let start = from + part.len() - part.trim_start_matches(is_white).len();
-    let len = part.trim_matches(is_white).len();
+    // Mostly one blank at the end is all there is to trim.
+    let short = part.strip_suffix(' ').unwrap_or(part);
+    let (start, len) = match (short.as_bytes().first(), short.as_bytes().last()) {
+        (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => (from, short.len()),
+        _ => {
+            let rest = part.trim_start_matches(is_white);
+            (from + part.len() - rest.len(), rest.trim_end_matches(is_white).len())
+        }
+    };
     (len > 0).then(|| Span {
         start: base + start as u32,
         end: base + (start + len) as u32,

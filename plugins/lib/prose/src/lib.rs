@@ -7,4 +7,5 @@ pub mod headings;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod refine;
+mod scan;
 pub mod sentences;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::{Glyph, PageGlyphs};
+use crate::extremes::{larger, smaller};
 use crate::failure::Failure;
 use crate::file::Page;
 use crate::font::Font;
@@ -187,8 +188,8 @@ impl Run<'_, '_> {
     pub(super) fn image(&mut self) {
         let corners = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)].map(|(x, y)| self.state.ctm.apply(x, y));
         let side = |of: fn(&(f32, f32)) -> f32, end: f32| {
-            let low = corners.iter().map(of).fold(f32::MAX, f32::min).clamp(0.0, end);
-            let high = corners.iter().map(of).fold(f32::MIN, f32::max).clamp(0.0, end);
+            let low = corners.iter().map(of).fold(f32::MAX, smaller).clamp(0.0, end);
+            let high = corners.iter().map(of).fold(f32::MIN, larger).clamp(0.0, end);
             high - low
         };
         let area = side(|corner| corner.0, self.page.width) * side(|corner| corner.1, self.page.height);
@@ -247,7 +248,7 @@ impl Run<'_, '_> {
                 (ax * pen, ay * pen, ax * advance, ay * advance)
             };
             let (x, y) = (base.e + x + rise_x, base.f + y + rise_y);
-            let on_page = x.max(x + dx) >= 0.0 && x.min(x + dx) <= width && y + size >= 0.0 && y - size <= height;
+            let on_page = larger(x, x + dx) >= 0.0 && smaller(x, x + dx) <= width && y + size >= 0.0 && y - size <= height;
             if visible && on_page && x.abs() < 1e6 && y.abs() < 1e6 && dx.is_finite() {
                 let glyph = Glyph {
                     x,

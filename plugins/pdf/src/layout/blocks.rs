@@ -3,6 +3,7 @@
 use super::rows::{Cell, Row};
 use super::table::{self, line};
 use super::{Block, BlockKind, CellSeparator, Line};
+use crate::extremes::{larger, smaller};
 
 /// Most rows of a table's header.
 const MAX_HEADER: usize = 5;
@@ -13,8 +14,8 @@ const MAX_BETWEEN: usize = 3;
 /// Groups the rows of one region and appends its blocks.
 pub(super) fn group(rows: Vec<Row>, separator: CellSeparator, blocks: &mut Vec<Block>) {
     let leading = leading(&rows);
-    let x0 = rows.iter().map(Row::x0).fold(f32::MAX, f32::min);
-    let x1 = rows.iter().map(Row::x1).fold(f32::MIN, f32::max);
+    let x0 = rows.iter().map(Row::x0).fold(f32::MAX, smaller);
+    let x1 = rows.iter().map(Row::x1).fold(f32::MIN, larger);
     let tables = tables(&rows, leading, x1 - x0);
     let mut at = 0;
     for table in tables.into_iter().chain(std::iter::once(TableRows {
@@ -57,7 +58,7 @@ fn leading(rows: &[Row]) -> f32 {
         .windows(2)
         .filter_map(|pair| match pair {
             [above, row] => {
-                let size = above.size().max(row.size()).max(0.1);
+                let size = larger(0.1, larger(above.size(), row.size()));
                 let step = (above.base - row.base) / size;
                 (step > 0.8 && step < 2.2).then_some(step)
             }
@@ -78,7 +79,7 @@ fn is_bullet(text: &str) -> bool {
 }
 
 fn starts_block(above: &Row, row: &Row, leading: f32, x0: f32, x1: f32) -> bool {
-    let size = above.size().max(row.size()).max(0.1);
+    let size = larger(0.1, larger(above.size(), row.size()));
     let step = (above.base - row.base) / size;
     if step > leading * 1.28 + 0.05 || step < -0.1 {
         return true;
@@ -148,7 +149,7 @@ fn tables(rows: &[Row], leading: f32, width: f32) -> Vec<TableRows> {
     let mut tables: Vec<TableRows> = Vec::new();
     let close = |at: usize| match (at.checked_sub(1).and_then(|i| rows.get(i)), rows.get(at)) {
         (Some(above), Some(row)) => {
-            let size = above.size().max(row.size()).max(0.1);
+            let size = larger(0.1, larger(above.size(), row.size()));
             (above.base - row.base) / size < 2.6 * leading && (above.size() - row.size()).abs() < 0.35 * size
         }
         _ => false,
@@ -197,7 +198,7 @@ fn two_rows_agree(rows: &[Row], start: usize) -> bool {
 /// columns that stand above it, clear of the column of labels.
 fn with_header(rows: &[Row], start: usize, end: usize, floor: usize, close: &impl Fn(usize) -> bool) -> TableRows {
     let slice = rows.get(start..end).unwrap_or_default();
-    let label_x = slice.iter().map(Row::x0).fold(f32::MAX, f32::min);
+    let label_x = slice.iter().map(Row::x0).fold(f32::MAX, smaller);
     let first_values = slice.iter().position(has_values).unwrap_or(0);
     let mut start = start;
     let values_at = start + first_values;
@@ -206,7 +207,7 @@ fn with_header(rows: &[Row], start: usize, end: usize, floor: usize, close: &imp
         .get(values_at)
         .and_then(|row| row.cells.get(1))
         .map_or(f32::MAX, |cell| cell.x0);
-    let clear = |row: &Row| row.x0() > label_x + 0.35 * (figures_x - label_x).max(0.0);
+    let clear = |row: &Row| row.x0() > label_x + 0.35 * larger(0.0, figures_x - label_x);
     while start > floor
         && close(start)
         && values_at - start < MAX_HEADER

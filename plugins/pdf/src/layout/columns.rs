@@ -1,6 +1,7 @@
 //! Reading order: rows that are columns of prose side by side are taken apart, left column first.
 
 use super::rows::{Cell, Row};
+use crate::extremes::{larger, smaller};
 
 /// Fewest rows that columns have.
 const MIN_ROWS: usize = 6;
@@ -72,8 +73,8 @@ impl Side {
             self.chars += cell.chars;
             self.letters += cell.text.chars().filter(|c| c.is_alphabetic()).count();
             self.width += cell.x1 - cell.x0;
-            self.x0 = self.x0.min(cell.x0);
-            self.x1 = self.x1.max(cell.x1);
+            self.x0 = smaller(self.x0, cell.x0);
+            self.x1 = larger(self.x1, cell.x1);
         }
         self.rows += usize::from(any);
     }
@@ -94,8 +95,8 @@ fn gutter(rows: &[Row]) -> Option<Gutter> {
     if rows.len() < MIN_ROWS {
         return None;
     }
-    let left_edge = rows.iter().map(Row::x0).fold(f32::MAX, f32::min);
-    let right_edge = rows.iter().map(Row::x1).fold(f32::MIN, f32::max);
+    let left_edge = rows.iter().map(Row::x0).fold(f32::MAX, smaller);
+    let right_edge = rows.iter().map(Row::x1).fold(f32::MIN, larger);
     let width = right_edge - left_edge;
     // Columns are flush left: where many cells start is where one may begin.
     let mut starts: Vec<f32> = rows
@@ -147,7 +148,7 @@ fn judge(rows: &[Row], x: f32, start: usize, end: usize) -> Option<(usize, Gutte
     let last = slice.iter().rposition(&has_right)?;
     let mut stop = last + 1;
     while let (Some(above), Some(row)) = (slice.get(stop - 1), slice.get(stop)) {
-        if above.base - row.base > 1.7 * row.size().max(above.size()) {
+        if above.base - row.base > 1.7 * larger(row.size(), above.size()) {
             break;
         }
         stop += 1;

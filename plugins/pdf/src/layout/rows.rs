@@ -1,6 +1,7 @@
 //! Runs to rows: everything on one line of the page, cut into cells at wide gaps.
 
 use super::runs::Run;
+use crate::extremes::{larger, smaller};
 
 /// A part of a row without wide gaps.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl Row {
     }
 
     pub(super) fn x1(&self) -> f32 {
-        self.cells.iter().map(|cell| cell.x1).fold(f32::MIN, f32::max)
+        self.cells.iter().map(|cell| cell.x1).fold(f32::MIN, larger)
     }
 
     pub(super) fn chars(&self) -> usize {
@@ -64,14 +65,14 @@ impl Building {
     fn overlap(&self, run: &Run) -> f32 {
         let (low, high) = (self.base - 0.2 * self.size, self.base + 0.7 * self.size);
         let (run_low, run_high) = (run.base - 0.2 * run.size, run.base + 0.7 * run.size);
-        (high.min(run_high) - low.max(run_low)) / (0.9 * self.size.min(run.size))
+        (smaller(high, run_high) - larger(low, run_low)) / (0.9 * smaller(self.size, run.size))
     }
 
     /// Whether the run would print over what is there.
     fn collides(&self, run: &Run) -> bool {
         self.runs.iter().any(|other| {
-            let shared = other.x1.min(run.x1) - other.x0.max(run.x0);
-            shared > 0.5 * (other.x1 - other.x0).min(run.x1 - run.x0).max(0.1)
+            let shared = smaller(other.x1, run.x1) - larger(other.x0, run.x0);
+            shared > 0.5 * larger(0.1, smaller(other.x1 - other.x0, run.x1 - run.x0))
         })
     }
 
@@ -120,7 +121,7 @@ fn finish(mut row: Building) -> Row {
         let joined = match (&before, cells.last_mut()) {
             (Some(last), Some(cell)) => {
                 let gap = run.x0 - last.x1;
-                let size = last.size.max(run.size);
+                let size = larger(last.size, run.size);
                 let cell_ends = gap > CELL_GAP * size;
                 if !cell_ends {
                     let apart = gap > last.word_gap && !(gap < size && closes(&cell.text, &run.text));
@@ -128,7 +129,7 @@ fn finish(mut row: Building) -> Row {
                         cell.text.push(' ');
                     }
                     cell.text.push_str(&run.text);
-                    cell.x1 = cell.x1.max(run.x1);
+                    cell.x1 = larger(cell.x1, run.x1);
                     if run.size > cell.size {
                         cell.size = run.size;
                     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::extremes::larger;
 use crate::interpret::{Glyph, PageGlyphs};
 
 /// Glyphs that follow one another on a baseline, coordinates turned so that they run rightwards.
@@ -29,7 +30,7 @@ const RUN_GAP: f32 = 0.9;
 /// bold face are left out.
 pub(super) fn by_direction(page: &PageGlyphs) -> Vec<Vec<Run>> {
     let mut groups: Vec<(i32, usize, Builder)> = Vec::new();
-    let mut seen = Seen::default();
+    let mut seen = Seen::of(page.glyphs.len());
     let mut last = 0usize;
     for glyph in &page.glyphs {
         let degrees = direction(glyph);
@@ -103,10 +104,23 @@ impl Hasher for Mix {
 }
 
 /// Where which glyph was drawn already.
-#[derive(Default)]
 struct Seen(HashMap<u64, (f32, f32), BuildHasherDefault<Mix>>);
 
+/// The size of a cell that a glyph of size 1 falls into. It holds one place of a character: the narrowest are as far apart as it is wide,
+/// and lines further than it is high.
+const CELL: (f32, f32) = (0.25, 0.75);
+/// How near another one of size 1 is taken for the same.
+const NEAR: f32 = 0.12;
+
 impl Seen {
+    /// Room for so many glyphs, as far as that is no waste.
+    fn of(glyphs: usize) -> Self {
+        Self(HashMap::with_capacity_and_hasher(
+            glyphs.min(1 << 14),
+            BuildHasherDefault::default(),
+        ))
+    }
+
     /// Whether the same glyph was drawn at nearly the same place before; notes it if not.
     fn before(&mut self, glyph: &Glyph, text: &str) -> bool {
         let Some(c) = text.chars().next() else {
@@ -115,24 +129,26 @@ impl Seen {
         if c == ' ' {
             return false;
         }
-        // Cells are wider than the distance that counts as the same place, so that a neighbour
-        // on either side is enough to look at.
-        let cell = (0.25 * glyph.size).max(0.05);
-        let near = 0.12 * glyph.size;
-        let (cx, cy) = ((glyph.x / cell) as i64, (glyph.y / cell) as i64);
+        // Cells are more than twice as wide as the distance that counts as the same place, so that a neighbour
+        // on either side is enough to look at, and none for most heights.
+        let (width, height) = (larger(0.05, CELL.0 * glyph.size), larger(0.05, CELL.1 * glyph.size));
+        let near = NEAR * glyph.size;
+        let (x, y) = (glyph.x / width, glyph.y / height);
+        let (cx, cy) = (x as i64, y as i64);
         let key = |x: i64, y: i64| (u64::from(u32::from(c)) << 42) ^ ((x as u64 & 0x1F_FFFF) << 21) ^ (y as u64 & 0x1F_FFFF);
-        let side = |v: f32, c: i64| {
-            let within = v / cell - c as f32;
-            if within > 0.5 { 1 } else { -1 }
+        let is_in = |x: i64, y: i64| {
+            let known = self.0.get(&key(x, y));
+            known.is_some_and(|(x, y)| (x - glyph.x).abs() < near && (y - glyph.y).abs() < near)
         };
-        let (sx, sy) = (side(glyph.x, cx), side(glyph.y, cy));
-        for (nx, ny) in [(0, 0), (sx, 0), (0, sy), (sx, sy)] {
-            if let Some((x, y)) = self.0.get(&key(cx.wrapping_add(nx), cy.wrapping_add(ny)))
-                && (x - glyph.x).abs() < near
-                && (y - glyph.y).abs() < near
-            {
-                return true;
-            }
+        let (within_x, within_y) = (x - cx as f32, y - cy as f32);
+        let side = cx.wrapping_add(if within_x > 0.5 { 1 } else { -1 });
+        if is_in(cx, cy) || is_in(side, cy) {
+            return true;
+        }
+        let reach = NEAR / CELL.1;
+        let above = if within_y > 1.0 - reach { 1 } else { -1 };
+        if (above == 1 || within_y < reach) && (is_in(cx, cy.wrapping_add(above)) || is_in(side, cy.wrapping_add(above))) {
+            return true;
         }
         self.0.insert(key(cx, cy), (glyph.x, glyph.y));
         false
@@ -183,7 +199,7 @@ impl Builder {
         let width = if glyph.vertical {
             glyph.size
         } else {
-            (glyph.dx * self.cos + glyph.dy * self.sin).max(0.0)
+            larger(0.0, glyph.dx * self.cos + glyph.dy * self.sin)
         };
         let x1 = x0 + width;
         // The only blank that is left in a page's text.
@@ -195,7 +211,7 @@ impl Builder {
                     && x0 >= open.x1 - 0.3 * open.size
                     && x0 - open.x1 < RUN_GAP * open.size
                 {
-                    open.x1 = open.x1.max(x1);
+                    open.x1 = larger(open.x1, x1);
                 }
             } else {
                 self.blank = true;
@@ -205,7 +221,7 @@ impl Builder {
         let word_gap = (0.45 * glyph.space).clamp(0.1 * glyph.size, 0.17 * glyph.size);
         if let Some(open) = &mut self.open {
             let gap = x0 - open.x1;
-            let size = open.size.max(glyph.size);
+            let size = larger(open.size, glyph.size);
             let follows = (open.base - base).abs() < 0.08 * size
                 && (open.size - glyph.size).abs() < 0.1 * size
                 && gap > -0.35 * size
@@ -216,7 +232,7 @@ impl Builder {
                     open.text.push(' ');
                 }
                 push(&mut open.text, text);
-                open.x1 = x1.max(open.x1);
+                open.x1 = larger(open.x1, x1);
                 open.word_gap = word_gap;
                 open.bold &= glyph.bold;
                 self.blank = text.ends_with(' ');

@@ -2,6 +2,7 @@
 
 use super::rows::{Row, closes};
 use super::{CellSeparator, Line, TableCell};
+use crate::extremes::{larger, smaller};
 
 /// How far, in parts of the font size, a cell may stand beside its column's header: short figures are set flush right under long headers
 /// that are centred. What stands over it or nearly so comes first.
@@ -100,7 +101,7 @@ impl Placed {
 
     /// How much of a column the two share; negative where they stand apart.
     fn shared(&self, other: &Placed) -> f32 {
-        self.x1.min(other.x1) - self.x0.max(other.x0)
+        smaller(self.x1, other.x1) - larger(self.x0, other.x0)
     }
 }
 
