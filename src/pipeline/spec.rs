@@ -543,7 +543,7 @@ mod tests {
             (json!({"reranker": {"model": ""}}), "pipeline.reranker.model"),
             (json!({"reranker": {"model": "x", "top_k": 0}}), "pipeline.reranker.top_k"),
             (json!({"reranker": {"model": "x", "top_k": 201}}), "pipeline.reranker.top_k"),
-            (json!({"reranker": {"model": "x", "modes": ["slow"]}}), "pipeline.reranker.modes"),
+            (json!({"reranker": {"model": "x", "modes": ["slow"]}}), "pipeline.reranker.modes[0]"),
             (json!({"limits": {"memory_mb": 0}}), "pipeline.limits.memory_mb"),
             (json!({"generator": {"kind": "oracle"}}), "pipeline.generator.kind"),
             (json!({"generator": {"kind": "openai", "modle": "x"}}), "pipeline.generator.modle"),
