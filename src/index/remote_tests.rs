@@ -1,15 +1,20 @@
-//! The remote index: the contract against the server at `IBID_TEST_QDRANT_URL`, if that is set, and without a server what
-//! happens where there is none.
+//! The remote index: the contract against the server at `IBID_TEST_QDRANT_URL`, or else a stand-in that keeps it too; and what happens
+//! where there is no server.
+
+#[path = "../../tests/support/qdrant_double.rs"]
+#[allow(dead_code, reason = "other tests look into it")]
+mod qdrant_double;
 
 use super::contract::{self, DIMENSION, chunk, create, dense, found, key};
 use super::*;
 use crate::secret::Secret;
+use qdrant_double::AnyQdrant;
 use std::io::Write;
 use std::sync::Once;
 
 const EAST: [f32; 4] = [1.0, 0.0, 0.0, 0.0];
 
-/// The server's address, unless the tests are to do without one: which is told past the capture of their output.
+/// The real server's address, unless the tests are to do without one: which is told past the capture of their output.
 fn server() -> Option<String> {
     static TOLD: Once = Once::new();
     let url = std::env::var("IBID_TEST_QDRANT_URL").ok().filter(|url| !url.is_empty());
@@ -17,7 +22,7 @@ fn server() -> Option<String> {
         TOLD.call_once(|| {
             let _ = writeln!(
                 std::io::stderr(),
-                "NOT RUN: the tests of the remote index, which need a Qdrant server: set IBID_TEST_QDRANT_URL to its gRPC address"
+                "NOT RUN: tests of the remote index that need a real Qdrant server: set IBID_TEST_QDRANT_URL to its gRPC address"
             );
         });
     }
@@ -34,8 +39,8 @@ fn options(url: &str) -> RemoteOptions {
 }
 
 async fn with_options(change: impl FnOnce(&mut RemoteOptions), check: impl AsyncFn(&dyn VectorIndex)) {
-    let Some(url) = server() else { return };
-    let mut options = options(&url);
+    let server = AnyQdrant::new().await;
+    let mut options = options(&server.url());
     change(&mut options);
     let index = RemoteIndex::new(options).unwrap();
     check(&index).await;

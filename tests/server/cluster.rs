@@ -8,7 +8,7 @@ use crate::support::files::{self, File, QUESTIONS};
 use crate::support::moto::Moto;
 use crate::support::postgres::Postgres;
 use crate::support::process::{program, share};
-use crate::support::qdrant_double::QdrantDouble;
+use crate::support::qdrant_double::AnyQdrant;
 use crate::support::{Api, Server, Socket, qdrant, within};
 use crate::tus::{create, offset, patch};
 use reqwest::Method;
@@ -23,7 +23,7 @@ const LONG: usize = 3000;
 struct Shared {
     settings: Vec<String>,
     moto: Moto,
-    double: Option<QdrantDouble>,
+    index: AnyQdrant,
     _postgres: Postgres,
 }
 
@@ -32,15 +32,10 @@ impl Shared {
     async fn new() -> Option<Self> {
         let postgres = Postgres::start()?;
         let moto = Moto::start(BUCKET)?;
-        let real = std::env::var("IBID_TEST_QDRANT_URL").ok().filter(|url| !url.is_empty());
-        let double = match real {
-            Some(_) => None,
-            None => Some(QdrantDouble::start().await),
-        };
-        let index = double.as_ref().map(QdrantDouble::url).or(real)?;
+        let index = AnyQdrant::new().await;
         let mut settings = vec![
             format!("catalog.url={}", postgres.database()),
-            format!("qdrant.url={index}"),
+            format!("qdrant.url={}", index.url()),
             format!("qdrant.collection_prefix={}", qdrant::prefix("cluster")),
             "files.store=s3".to_owned(),
             format!("files.s3.endpoint={}", moto.url()),
@@ -54,7 +49,7 @@ impl Shared {
         Some(Self {
             settings,
             moto,
-            double,
+            index,
             _postgres: postgres,
         })
     }
@@ -67,7 +62,7 @@ impl Shared {
     /// Nothing of any document is left anywhere.
     fn is_empty(&self) {
         assert_eq!(self.moto.objects(BUCKET), Vec::<String>::new());
-        if let Some(double) = &self.double {
+        if let Some(double) = self.index.double() {
             assert_eq!(double.points(), 0);
         }
     }
@@ -172,7 +167,7 @@ async fn what_happens_at_one_server_is_seen_at_the_other() {
     at_one.receive_until(|message| is(message, "collection_deleted")).await;
     one.api().get("/collections/reports/info").await.error(404, "COLLECTION_NOT_FOUND");
     shared.is_empty();
-    if let Some(double) = &shared.double {
+    if let Some(double) = shared.index.double() {
         assert_eq!(double.collections(), 0);
     }
 }
@@ -193,7 +188,7 @@ async fn what_a_killed_server_did_goes_on_at_the_other() {
     let id = ready(&two.api(), "volumes", &volume.name).await;
     let info = two.api().get("/collections/volumes/info").await.expect(200);
     assert_eq!(info["total_documents"], 1, "{info}");
-    if let Some(double) = &shared.double {
+    if let Some(double) = shared.index.double() {
         assert_eq!(double.points() as u64, info["total_chunks"].as_u64().expect("a number"));
     }
     // It is itself again at once, for its data directory tells that its former self is dead.

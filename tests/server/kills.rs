@@ -6,6 +6,7 @@
 use crate::support::files::{self, File};
 use crate::support::process::{program, share};
 use crate::support::qdrant;
+use crate::support::qdrant_double::AnyQdrant;
 use crate::support::{Api, Server, within};
 use fastrand::Rng;
 use reqwest::Method;
@@ -56,8 +57,6 @@ enum Done {
 /// A client: what it uploaded, by number; each text is another.
 struct Client {
     collection: String,
-    /// Whether there is a Qdrant server to move to.
-    moves: bool,
     rng: Rng,
     next: usize,
     documents: BTreeMap<usize, (File, Known)>,
@@ -91,7 +90,7 @@ impl Client {
         let full = self.documents.len() >= DOCUMENTS;
         match self.rng.u32(0..22) {
             20 => self.reindex(api).await,
-            21 if self.moves => self.move_it(api).await,
+            21 => self.move_it(api).await,
             0..=7 if !full => self.upload(number, api).await.map(drop),
             8..=12 if !full => {
                 // Other bytes under a name that is taken, then away with the old ones.
@@ -429,13 +428,14 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
     let seed = Seed(number("IBID_FAULT_SEED").unwrap_or_else(|| fastrand::u64(..)));
     let mut rng = Rng::with_seed(seed.0);
     let begun = Instant::now();
-    let (url, prefix) = (qdrant::url(), qdrant::prefix("kills"));
-    let mut settings = vec!["ingest.reindex_percent=100".to_owned()];
-    if let Some(url) = &url {
-        settings.extend([format!("qdrant.url={url}"), format!("qdrant.collection_prefix={prefix}")]);
-        let key = std::env::var("IBID_TEST_QDRANT_API_KEY");
-        settings.extend(key.map(|key| format!("qdrant.api_key={key}")));
-    }
+    let (index, prefix) = (AnyQdrant::new().await, qdrant::prefix("kills"));
+    let mut settings = vec![
+        "ingest.reindex_percent=100".to_owned(),
+        format!("qdrant.url={}", index.url()),
+        format!("qdrant.collection_prefix={prefix}"),
+    ];
+    let key = std::env::var("IBID_TEST_QDRANT_API_KEY");
+    settings.extend(key.map(|key| format!("qdrant.api_key={key}")));
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let mut server = Server::start("kills", &settings);
     let mut clients: Vec<Client> = (0..CLIENTS)
@@ -445,7 +445,6 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
             next: 0,
             documents: BTreeMap::new(),
             uploads: Vec::new(),
-            moves: url.is_some(),
             done: [0; 6],
         })
         .collect();
@@ -482,8 +481,8 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
         begun.elapsed(),
         seed.0
     );
-    if let Some(url) = url {
-        qdrant::clear(&qdrant::client(&url), &prefix).await;
+    if index.double().is_none() {
+        qdrant::clear(&qdrant::client(&index.url()), &prefix).await;
     }
     assert!(uploads > 0, "the server was never left alone for long enough to answer anything");
 }

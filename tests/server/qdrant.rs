@@ -5,6 +5,7 @@ use crate::backup::{backup, restore};
 use crate::support::files::{self, File};
 use crate::support::process::program;
 use crate::support::qdrant::{self, Door, Gate, Node};
+use crate::support::qdrant_double::AnyQdrant;
 use crate::support::{Api, Server, Socket, within};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -227,7 +228,8 @@ async fn a_move_and_a_re_index_exclude_each_other() {
 
 #[tokio::test]
 async fn documents_live_in_qdrant_as_they_do_here() {
-    let Some(url) = qdrant::url() else { return };
+    let place = AnyQdrant::new().await;
+    let url = place.url();
     let (client, prefix) = (qdrant::client(&url), qdrant::prefix("life"));
     let mut server = start("qdrant-life", &settings(&url, &prefix, "qdrant"));
     let api = server.api();
@@ -262,7 +264,8 @@ async fn documents_live_in_qdrant_as_they_do_here() {
 
 #[tokio::test]
 async fn a_server_that_goes_away_and_comes_back_loses_nothing() {
-    let Some(url) = qdrant::url() else { return };
+    let place = AnyQdrant::new().await;
+    let url = place.url();
     let (client, prefix) = (qdrant::client(&url), qdrant::prefix("outage"));
     let mut door = Door::shut_before(&url).await;
     door.open();
@@ -309,7 +312,8 @@ async fn a_server_that_goes_away_and_comes_back_loses_nothing() {
 
 #[tokio::test]
 async fn a_collection_moves_there_and_back_while_it_is_used() {
-    let Some(url) = qdrant::url() else { return };
+    let place = AnyQdrant::new().await;
+    let url = place.url();
     let (client, prefix) = (qdrant::client(&url), qdrant::prefix("move"));
     let mut server = start("qdrant-move", &settings(&url, &prefix, "embedded"));
     let api = server.api();
@@ -371,7 +375,8 @@ async fn a_collection_moves_there_and_back_while_it_is_used() {
 
 #[tokio::test]
 async fn a_backup_has_the_vectors_and_they_move_again_after_a_restore() {
-    let Some(url) = qdrant::url() else { return };
+    let place = AnyQdrant::new().await;
+    let url = place.url();
     let (client, old, new) = (qdrant::client(&url), qdrant::prefix("backup"), qdrant::prefix("restore"));
     let server = start("qdrant-backup", &settings(&url, &old, "qdrant"));
     becomes(&server.api(), "healthy").await;

@@ -1,4 +1,4 @@
-//! Qdrant servers: the one at `IBID_TEST_QDRANT_URL`, a door before it that can be shut, and processes of the program at
+//! Qdrant servers: a door before one that can be shut, and processes of the program at
 //! `IBID_TEST_QDRANT_BINARY`; and what only seems to be one. Tests that need a real one say past the capture of their output that they were not run.
 
 use super::{PATIENCE, within};
@@ -33,12 +33,6 @@ fn told(variable: &str, once: &'static Once) -> Option<String> {
         });
     }
     value
-}
-
-/// The address of the server's gRPC interface.
-pub fn url() -> Option<String> {
-    static TOLD: Once = Once::new();
-    told("IBID_TEST_QDRANT_URL", &TOLD)
 }
 
 /// The program.

@@ -1,5 +1,5 @@
-//! A stand-in for a Qdrant server: the calls that Ibid makes, over gRPC, on points in memory that are all looked at. It stands where a
-//! test is about other things than Qdrant and needs one all the same; what is about Qdrant itself runs against a real one.
+//! A stand-in for a Qdrant server: the calls that Ibid makes, over gRPC, on points in memory that are all looked at. Tests of what Ibid
+//! does with a Qdrant server run against it where no real one is named; what is about Qdrant itself needs a real one.
 
 use qdrant_client::qdrant::collections_server::{Collections, CollectionsServer};
 use qdrant_client::qdrant::points_server::{Points, PointsServer};
@@ -35,6 +35,40 @@ impl Store {
         Ok(work(
             collection.ok_or_else(|| Status::not_found(format!("Collection `{name}` doesn't exist!")))?,
         ))
+    }
+}
+
+/// A Qdrant server for a test: the one at `IBID_TEST_QDRANT_URL`, or else a stand-in.
+pub enum AnyQdrant {
+    /// Its address.
+    Real(String),
+    /// A stand-in, for this test alone.
+    Double(QdrantDouble),
+}
+
+impl AnyQdrant {
+    /// The one that there is.
+    pub async fn new() -> Self {
+        match std::env::var("IBID_TEST_QDRANT_URL").ok().filter(|url| !url.is_empty()) {
+            Some(url) => Self::Real(url),
+            None => Self::Double(QdrantDouble::start().await),
+        }
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Real(url) => url.clone(),
+            Self::Double(double) => double.url(),
+        }
+    }
+
+    /// The stand-in, if it is one.
+    pub fn double(&self) -> Option<&QdrantDouble> {
+        match self {
+            Self::Real(_) => None,
+            Self::Double(double) => Some(double),
+        }
     }
 }
 
@@ -135,6 +169,33 @@ fn vector<'a>(point: &'a q::PointStruct, name: &str) -> Option<&'a vector::Vecto
     }
 }
 
+/// To length 1, as Qdrant keeps vectors that it compares by cosine.
+fn normalize(data: &mut [f32]) {
+    let length = data.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if length > 0.0 {
+        data.iter_mut().for_each(|value| *value /= length);
+    }
+}
+
+/// What is searched for: a vector of length 1, or words weighed by how rare they are among the points.
+fn prepared(input: &vector_input::Variant, collection: &Collection, name: &str) -> vector_input::Variant {
+    let mut input = input.clone();
+    match &mut input {
+        vector_input::Variant::Dense(dense) => normalize(&mut dense.data),
+        vector_input::Variant::Sparse(sparse) => {
+            let all = collection.points.len() as f32;
+            for (word, value) in sparse.indices.iter().zip(&mut sparse.values) {
+                let holds =
+                    |point: &&q::PointStruct| matches!(vector(point, name), Some(vector::Vector::Sparse(of)) if of.indices.contains(word));
+                let with = collection.points.values().filter(holds).count() as f32;
+                *value *= ((all - with + 0.5) / (with + 0.5)).ln_1p();
+            }
+        }
+        _ => {}
+    }
+    input
+}
+
 /// How alike they are; `None` for a sparse vector that shares nothing with the question.
 fn score(input: &vector_input::Variant, stored: &vector::Vector) -> Option<f32> {
     match (input, stored) {
@@ -188,12 +249,16 @@ fn nearest(collection: &Collection, query: &q::QueryPoints) -> q::BatchResult {
     let Some(q::query::Variant::Nearest(input)) = query.query.as_ref().and_then(|query| query.variant.as_ref()) else {
         return q::BatchResult::default();
     };
+    let Some(input) = &input.variant else {
+        return q::BatchResult::default();
+    };
+    let input = prepared(input, collection, &name);
     let mut result: Vec<q::ScoredPoint> = collection
         .points
         .values()
         .filter(|point| passes(query.filter.as_ref(), point))
         .filter_map(|point| {
-            let score = score(input.variant.as_ref()?, vector(point, &name)?)?;
+            let score = score(&input, vector(point, &name)?)?;
             Some(q::ScoredPoint {
                 id: point.id.clone(),
                 payload: point.payload.clone(),
@@ -309,7 +374,16 @@ impl Points for Store {
     async fn upsert(&self, request: Request<q::UpsertPoints>) -> Answer<q::PointsOperationResponse> {
         let request = request.into_inner();
         self.with(&request.collection_name, |collection| {
-            for point in request.points {
+            for mut point in request.points {
+                if let Some(vectors::VectorsOptions::Vectors(named)) =
+                    point.vectors.as_mut().and_then(|vectors| vectors.vectors_options.as_mut())
+                {
+                    for stored in named.vectors.values_mut() {
+                        if let Some(vector::Vector::Dense(dense)) = &mut stored.vector {
+                            normalize(&mut dense.data);
+                        }
+                    }
+                }
                 let id = point.id.as_ref().map(id_of).unwrap_or_default();
                 collection.points.insert(id, point);
             }
