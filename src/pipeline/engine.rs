@@ -628,6 +628,16 @@ impl Engine {
         }
     }
 
+    /// Asks the catalog something. As with the file store, it shows in the status of the whole.
+    pub async fn catalog_health(&self) -> ServiceHealth {
+        let start = Instant::now();
+        match tokio::time::timeout(HEALTH_TIMEOUT, self.catalog.check()).await {
+            Ok(Ok(())) => healthy(start.elapsed()),
+            Ok(Err(error)) => unhealthy(error.to_string()),
+            Err(_) => unhealthy("does not answer"),
+        }
+    }
+
     /// Asks every part something real.
     pub async fn health(&self) -> Health {
         let vector_db = match tokio::time::timeout(HEALTH_TIMEOUT, self.index.health()).await {
@@ -655,7 +665,8 @@ impl Engine {
             llm_service,
             storage: self.storage_health().await,
         };
-        let well = [&services.vector_db, &services.embedding_service, &self.file_store().await]
+        let (files, catalog) = tokio::join!(self.file_store(), self.catalog_health());
+        let well = [&services.vector_db, &services.embedding_service, &files, &catalog]
             .iter()
             .all(|service| service.status == "healthy");
         // Without a language model there are still documents, searches and extractive answers; on a full disk all that is there already.

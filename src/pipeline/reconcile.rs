@@ -11,9 +11,12 @@ use super::upload::Ending;
 use crate::catalog::{CatalogError, DocumentRecord, DocumentState, ReindexStatus, Upload, UploadStatus};
 use crate::index::{CollectionKey, IndexError, Place, VectorIndex};
 use crate::protocol::{ApiError, ErrorCode};
+use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Parts of the file store that are looked at side by side.
+const LOOKS: usize = 16;
 /// Uploads that ended are remembered this long, for clients that come late to ask how.
 const REMEMBER_UPLOADS: time::Duration = time::Duration::days(7);
 
@@ -243,8 +246,11 @@ impl Engine {
 
     /// Files and texts that no document needs go.
     async fn mend_files(&self) -> Result<(), PipelineError> {
-        for shard in 0..=u8::MAX {
-            for sha256 in self.files.originals(shard).await? {
+        // Where files are elsewhere, each look waits for a network.
+        let shards = stream::iter(0..=u8::MAX).map(|shard| self.files.originals(shard)).buffered(LOOKS);
+        let mut shards = std::pin::pin!(shards);
+        while let Some(shard) = shards.next().await {
+            for sha256 in shard? {
                 if self.remove_file(&sha256).await? {
                     tracing::warn!(sha256, "removed a file that no document needed");
                 }

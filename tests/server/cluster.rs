@@ -24,7 +24,7 @@ struct Shared {
     settings: Vec<String>,
     moto: Moto,
     index: AnyQdrant,
-    _postgres: Postgres,
+    postgres: Postgres,
 }
 
 impl Shared {
@@ -50,7 +50,7 @@ impl Shared {
             settings,
             moto,
             index,
-            _postgres: postgres,
+            postgres,
         })
     }
 
@@ -295,6 +295,47 @@ async fn pipelines_and_plugins_are_the_same_everywhere() {
         }
     })
     .await;
+}
+
+/// Waits until a server's health has this status of HTTP.
+async fn health_becomes(server: &Server, status: u16) {
+    within("the health to change", async {
+        while server.api().get("/health").await.status.as_u16() != status {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
+    let Some(mut shared) = Shared::new().await else { return };
+    let (one, two) = (shared.server("cluster-waits"), shared.server("cluster-waits-too"));
+    let mut heard = uploads(&two).await;
+    let report = files::report("report.pdf");
+    one.api().ingest("reports", &report).await;
+    heard.receive_until(|message| is(message, "upload_complete")).await;
+    let before = answer(&two.api(), "reports").await;
+
+    // In the middle of an ingest, which waits.
+    let volume = files::volume(5, LONG);
+    let sent = send(&one, "volumes", &volume);
+    heard.receive_until(|message| is(message, "embedding_progress")).await;
+    shared.postgres.kill();
+    health_becomes(&two, 503).await;
+    let request = json!({ "query": QUESTIONS[0].0, "collection_name": "reports" });
+    two.api().post("/query", request).await.error(503, "SERVICE_UNAVAILABLE");
+
+    shared.postgres.restart();
+    health_becomes(&one, 200).await;
+    health_becomes(&two, 200).await;
+    let id = ready(&two.api(), "volumes", &volume.name).await;
+    sent.await.expect("the upload's task");
+    assert_eq!(answer(&two.api(), "reports").await, before);
+    // They hear each other again.
+    let mut changes = collections(&two).await;
+    one.api().delete(&format!("/documents/{id}")).await.expect(200);
+    changes.receive_until(|message| is(message, "document_deleted")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,7 +15,7 @@ pub struct Postgres {
     server: Child,
     port: u16,
     databases: AtomicU32,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 fn program(name: &str) -> Option<PathBuf> {
@@ -81,7 +81,7 @@ impl Postgres {
             server,
             port,
             databases: AtomicU32::new(0),
-            _directory: directory,
+            directory,
         };
         postgres.wait();
         Some(postgres)
@@ -125,6 +125,21 @@ impl Postgres {
         self.address(&name)
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        // Its children end when it does: SIGQUIT is its immediate shutdown.
+        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+
+    /// Starts it again after that, where it was.
+    #[allow(dead_code, reason = "the program's own tests do without")]
+    pub fn restart(&mut self) {
+        let postgres = program("postgres").expect("it was there");
+        self.server = Self::serve(&postgres, &self.directory.path().join("data"), self.port);
+        self.wait();
+    }
+
     /// The server's own address, from which databases can be made.
     #[allow(dead_code, reason = "the tests over sockets make theirs by `database`")]
     pub fn url(&self) -> String {
@@ -134,8 +149,6 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Its children end when it does: SIGQUIT is its immediate shutdown.
-        let _ = Command::new("kill").args(["-QUIT", &self.server.id().to_string()]).status();
-        let _ = self.server.wait();
+        self.kill();
     }
 }

@@ -247,19 +247,17 @@ impl Monitor {
     async fn check(self: Arc<Self>) {
         let mut changes = self.engine.plugin_state_changes();
         let mut told: BTreeMap<&str, (String, Instant)> = BTreeMap::new();
-        // The protocol has no status for the file store, which is worth an alert all the same.
-        let mut files = String::new();
+        // The protocol has no status for these, which are worth an alert all the same.
+        let mut stores: BTreeMap<&str, String> = BTreeMap::new();
         let mut disk_is_well = true;
         loop {
             let next = Instant::now() + CHECK;
-            let health = self.engine.file_store().await;
-            if files != health.status {
-                self.judge(
-                    "file_store",
-                    Some(&files).filter(|files| !files.is_empty()).map(String::as_str),
-                    &health,
-                );
-                files = health.status;
+            let (files, catalog) = tokio::join!(self.engine.file_store(), self.engine.catalog_health());
+            for (store, health) in [("file_store", files), ("catalog", catalog)] {
+                let before = stores.insert(store, health.status.clone());
+                if before.as_deref() != Some(&health.status) {
+                    self.judge(store, before.as_deref(), &health);
+                }
             }
             let (services, storage) = self.look_at_services().await;
             self.judge_disk(&storage, &mut disk_is_well);
