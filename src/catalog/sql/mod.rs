@@ -25,7 +25,7 @@ use database::{Dialect, Pool, Tx, query};
 use serde_json::Value;
 use shared::PostgresShared;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::path::Path;
 use std::str::FromStr;
@@ -141,6 +141,9 @@ impl SqlCatalog {
             .map_err(|error| CatalogError::Address(error.to_string()))?
             .application_name("ibid")
             .options([("ibid.server", &server)]);
+        // A pool tries until its time is over, and does not tell why in vain.
+        let first = PgConnection::connect_with(&connect).await.map_err(CatalogError::Unreachable)?;
+        first.close().await.map_err(CatalogError::Unreachable)?;
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(2))
             .acquire_timeout(options.wait)
