@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
@@ -264,7 +264,9 @@ impl KeyFile {
             .mode(0o700)
             .create(directory)
             .map_err(|source| self.failed(source))?;
+        let opened = File::open(directory).map_err(|source| self.failed(source))?;
         let lock = File::create(self.path.with_extension("lock")).map_err(|source| self.failed(source))?;
+        self.hand_over([&opened, &lock])?;
         lock.lock().map_err(|source| self.failed(source))?;
         let mut contents = self.read()?;
         let result = change(&mut contents)?;
@@ -272,12 +274,25 @@ impl KeyFile {
         // Its owner alone may read what tempfile makes.
         let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|source| self.failed(source))?;
         file.write_all(text.as_bytes()).map_err(|source| self.failed(source))?;
+        self.hand_over([file.as_file()])?;
         file.as_file().sync_all().map_err(|source| self.failed(source))?;
         file.persist(&self.path).map_err(|error| self.failed(error.error))?;
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|source| self.failed(source))?;
+        opened.sync_all().map_err(|source| self.failed(source))?;
         Ok(result)
+    }
+
+    /// Gives files that were made to whom the data directory belongs: root makes keys for a server that runs as another user.
+    fn hand_over<'a>(&self, made: impl IntoIterator<Item = &'a File>) -> Result<(), KeyError> {
+        let data_dir = self.path.parent().and_then(Path::parent);
+        let data_dir = data_dir.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let owner = fs::metadata(data_dir).map_err(|source| self.failed(source))?;
+        for file in made {
+            let roots = file.metadata().map_err(|source| self.failed(source))?.uid() == 0;
+            if roots && owner.uid() != 0 {
+                fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|source| self.failed(source))?;
+            }
+        }
+        Ok(())
     }
 
     fn failed(&self, source: io::Error) -> KeyError {
@@ -354,6 +369,23 @@ mod tests {
         let table = file.table().expect("read");
         assert!(table.find(&secret).is_none() && !table.has(&made) && table.find(&other).is_some());
         assert!(matches!(file.revoke("ci"), Err(KeyError::Unknown(_))));
+    }
+
+    #[test]
+    fn keys_belong_to_whom_the_data_directory_belongs() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let owner = || fs::metadata(directory.path()).expect("the directory");
+        if owner().uid() == 0 {
+            // As root, for a server that runs as another user; nobody else can make this difference.
+            std::os::unix::fs::chown(directory.path(), Some(12_345), Some(12_345)).expect("given away");
+        }
+        let file = KeyFile::in_data_dir(directory.path());
+        file.add(new("ci")).expect("made");
+        file.revoke("ci").expect("revoked");
+        for path in ["auth", "auth/keys.json", "auth/keys.lock"] {
+            let made = fs::metadata(directory.path().join(path)).expect(path);
+            assert_eq!(made.uid(), owner().uid(), "{path}");
+        }
     }
 
     #[test]

@@ -39,13 +39,53 @@ fn commands(page: &str) -> String {
     script
 }
 
-/// Targets of a page's links to other files.
-fn links(page: &str) -> Vec<&str> {
-    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+/// A page's lines without its blocks of code.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    page.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    })
+}
+
+/// Targets of a page's links within the repository: a file, empty for the page itself, and a heading in it if one is named.
+fn links(page: &str) -> Vec<(&str, Option<&str>)> {
+    let targets = prose(page).flat_map(|line| line.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
     targets
-        .filter(|target| !target.contains("://") && !target.starts_with('#') && !target.contains(' '))
-        .map(|target| target.split('#').next().unwrap_or(target))
+        .filter(|target| !target.contains("://") && !target.contains(' '))
+        .map(|target| match target.split_once('#') {
+            Some((file, heading)) => (file, Some(heading)),
+            None => (target, None),
+        })
         .collect()
+}
+
+/// What a page's headings are addressed by: mdBook and GitHub make the same of them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for heading in prose(page).filter(|line| line.starts_with('#')) {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|&c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let others = (1..).map(|number| format!("{anchor}-{number}"));
+        let free = std::iter::once(anchor.clone()).chain(others).find(|anchor| !found.contains(anchor));
+        found.extend(free);
+    }
+    found
+}
+
+/// Every page of the repository, in `directory` and below it.
+fn markdown(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && !name.starts_with('.') && !matches!(name, "target" | "node_modules") {
+            markdown(&path, found);
+        } else if name.ends_with(".md") && !path.is_dir() {
+            found.push(path);
+        }
+    }
 }
 
 async fn run(server: &Server, script: String) -> (String, String) {
@@ -125,14 +165,76 @@ async fn keys_pipelines_and_language_models_are_set_up_as_their_pages_say() {
 #[test]
 fn every_page_is_in_the_book_and_links_lead_somewhere() {
     let summary = page("SUMMARY.md");
-    let listed: BTreeSet<String> = links(&summary).into_iter().map(str::to_owned).collect();
+    let listed: BTreeSet<String> = links(&summary).into_iter().map(|(file, _)| file.to_owned()).collect();
     assert_eq!(listed, pages());
+    let mut all = Vec::new();
+    markdown(Path::new(env!("CARGO_MANIFEST_DIR")), &mut all);
+    assert!(all.len() > pages().len(), "{all:?}");
     // The guide is kept as it was written, with links to pages that were never part of it.
-    for name in pages().into_iter().filter(|name| name != "websocket-guide.md") {
-        for target in links(&page(&name)) {
-            assert!(docs().join(target).exists(), "docs/{name} links to {target}, which is not there");
+    for path in all.iter().filter(|path| !path.ends_with("docs/websocket-guide.md")) {
+        let text = fs::read_to_string(path).expect("a page");
+        for (file, heading) in links(&text) {
+            let from = path.display();
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().expect("a directory").join(file),
+            };
+            assert!(target.exists(), "{from} links to {file}, which is not there");
+            // What is elsewhere in the repository is not in the book.
+            assert!(
+                !path.starts_with(docs()) || !file.starts_with(".."),
+                "{from} links to {file}, out of the book"
+            );
+            if let Some(heading) = heading {
+                let there = anchors(&fs::read_to_string(&target).expect("a page"));
+                assert!(
+                    there.contains(heading),
+                    "{from} links to {file}#{heading}, and the headings are {there:?}"
+                );
+            }
         }
     }
+}
+
+#[test]
+fn variables_of_pages_and_deployments_are_settings() {
+    let settings: BTreeSet<String> = ibid::config::KEYS.iter().map(ibid::config::Key::variable).collect();
+    // Of the client commands, of the tests, and of what is deployed beside the server.
+    let others = [
+        "IBID_CONFIG",
+        "IBID_SERVER",
+        "IBID_TOKEN",
+        "IBID_CA",
+        "IBID_COLLECTION",
+        "IBID_SECRET",
+        "IBID_S3_SECRET",
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("README.md")];
+    let mut directories = vec![docs(), root.join("deploy")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true if path.ends_with("images") => {}
+                true => directories.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    let mut found = 0;
+    for path in files {
+        let text = fs::read_to_string(&path).expect("a text");
+        for rest in text.split("IBID_").skip(1) {
+            let end = rest.find(|c: char| !matches!(c, 'A'..='Z' | '0'..='9' | '_')).unwrap_or(rest.len());
+            let name = format!("IBID_{}", &rest[..end]);
+            // `IBID_*` speaks of all of them.
+            let known = end == 0 || settings.contains(&name) || others.contains(&name.as_str());
+            assert!(known, "{} names {name}, which is no setting", path.display());
+            found += 1;
+        }
+    }
+    assert!(found > 100, "{found}");
 }
 
 #[test]
