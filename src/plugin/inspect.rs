@@ -7,7 +7,7 @@ use std::fmt;
 use wasmparser::{Encoding, Parser, Payload};
 
 /// Version of the contract in `wit/` that this server offers.
-pub const CONTRACT_VERSION: Version = Version::new(0, 9, 0);
+pub const CONTRACT_VERSION: Version = Version::new(0, 9, 1);
 
 /// Package of the contract.
 const PACKAGE: &str = "ibid:plugin";
@@ -210,7 +210,7 @@ mod tests {
         let exports = ["ibid:plugin/chunking@0.9.0"];
         check(
             Kind::Chunker,
-            &["ibid:plugin/types@0.9.0", "ibid:plugin/tokens@0.9.0"],
+            &["ibid:plugin/types@0.9.1", "ibid:plugin/tokens@0.9.0"],
             &exports,
             Ok(()),
         );
@@ -224,7 +224,7 @@ mod tests {
             Kind::Chunker,
             &["ibid:plugin/embed@1.2.0"],
             &exports,
-            Err("needs ibid:plugin/embed@1.2.0, this server offers ibid:plugin/embed@0.9.0"),
+            Err("needs ibid:plugin/embed@1.2.0, this server offers ibid:plugin/embed@0.9.1"),
         );
         check(
             Kind::Chunker,
@@ -234,9 +234,9 @@ mod tests {
         );
         check(
             Kind::Chunker,
-            &["ibid:plugin/log@0.9.1"],
+            &["ibid:plugin/log@0.9.2"],
             &exports,
-            Err("needs ibid:plugin/log@0.9.1, this server offers ibid:plugin/log@0.9.0"),
+            Err("needs ibid:plugin/log@0.9.2, this server offers ibid:plugin/log@0.9.1"),
         );
         check(
             Kind::Chunker,

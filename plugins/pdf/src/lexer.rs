@@ -104,6 +104,7 @@ impl<'a> Lexer<'a> {
         rest.get(..len).unwrap_or_default()
     }
 
+    #[inline(never)]
     fn name(&mut self) -> Cow<'a, [u8]> {
         let raw = self.word();
         if !raw.contains(&b'#') {
@@ -126,6 +127,7 @@ impl<'a> Lexer<'a> {
         Cow::Owned(name)
     }
 
+    #[inline(never)]
     fn literal_string(&mut self) -> Cow<'a, [u8]> {
         let rest = self.rest();
         let plain = rest
@@ -192,6 +194,7 @@ impl<'a> Lexer<'a> {
         Cow::Owned(out)
     }
 
+    #[inline(never)]
     fn hex_string(&mut self) -> Cow<'a, [u8]> {
         let rest = self.rest();
         let end = rest.iter().position(|byte| *byte == b'>').unwrap_or(rest.len());
@@ -244,7 +247,57 @@ impl<'a> Lexer<'a> {
 /// Powers of ten, for as many digits as real files write after the point.
 const SCALES: [f64; 10] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 
+/// What eight bytes are as digits: how many the first of them are, and their value. All eight at once, since numbers are most of a page
+/// and their lengths cannot be foretold.
+fn leading_digits(bytes: [u8; 8]) -> (usize, u64) {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // A digit is below ten then, and the first one in the lowest byte.
+    let word = u64::from_le_bytes(bytes) ^ (ONES * u64::from(b'0'));
+    // No byte carries into the next: without its high bit it is below 128.
+    let others = (((word & !HIGH) + ONES * (128 - 10)) | word) & HIGH;
+    let count = others.trailing_zeros() as usize / 8;
+    // Noughts in front do not matter.
+    let digits = word.checked_shl(64 - 8 * count as u32).unwrap_or(0);
+    // Two, four and eight neighbours together.
+    let pairs = digits.wrapping_mul((10 << 8) + 1) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul((100 << 16) + 1) >> 16 & 0x0000_ffff_0000_ffff;
+    (count, fours.wrapping_mul((10_000 << 32) + 1) >> 32)
+}
+
+/// A number as nearly all are written, a minus perhaps and a few digits on each side of a point, and how many bytes it takes; none
+/// for all else. What it is worth is what [`number`] says.
+#[inline(never)]
+fn plain_number(bytes: &[u8]) -> Option<(f32, usize)> {
+    let sign = usize::from(bytes.first() == Some(&b'-'));
+    let (whole_digits, whole) = leading_digits(*bytes.get(sign..)?.first_chunk()?);
+    let point = sign + whole_digits;
+    let (mut end, mut digits, mut fraction) = (point, 0, 0);
+    if bytes.get(point) == Some(&b'.') {
+        (digits, fraction) = leading_digits(*bytes.get(point + 1..)?.first_chunk()?);
+        // Some programs write nine digits in all.
+        if digits == 8
+            && let Some(last @ b'0'..=b'9') = bytes.get(point + 9)
+        {
+            digits += 1;
+            fraction = fraction * 10 + u64::from(last - b'0');
+        }
+        end += 1 + digits;
+    }
+    let is_plain = whole_digits < 8 && (1..=15).contains(&(whole_digits + digits));
+    if !is_plain || bytes.get(end).is_some_and(|byte| CLASSES[usize::from(*byte)] == 0) {
+        return None;
+    }
+    // Up to seven digits are a whole number of an `f32`, up to fifteen of an `f64`.
+    let value = match SCALES.get(digits)? {
+        _ if fraction == 0 => whole as f32,
+        scale => ((whole as f64 * scale + fraction as f64) / scale) as f32,
+    };
+    Some((if sign == 1 { -value } else { value }, end))
+}
+
 /// Reads a number as PDF writers write them: `-.5`, `4.`, `--3`, `1.2-3`.
+#[inline(never)]
 fn number(word: &[u8]) -> Option<f32> {
     let mut negative = false;
     let mut digits = word;
@@ -324,13 +377,22 @@ impl<'a> Iterator for Lexer<'a> {
                     return Some(Token::ArrayEnd);
                 }
                 b')' | b'{' | b'}' => self.at += 1,
-                _ => {
+                b'0'..=b'9' | b'+' | b'-' | b'.' => {
+                    // Half of a page's numbers are one digit.
+                    if let [digit @ b'0'..=b'9', end, ..] = self.rest()
+                        && CLASSES[usize::from(*end)] != 0
+                    {
+                        self.at += 1;
+                        return Some(Token::Number(f32::from(digit - b'0')));
+                    }
+                    if let Some((number, length)) = plain_number(self.rest()) {
+                        self.at += length;
+                        return Some(Token::Number(number));
+                    }
                     let word = self.word();
-                    return Some(match byte {
-                        b'0'..=b'9' | b'+' | b'-' | b'.' => number(word).map_or(Token::Word(word), Token::Number),
-                        _ => Token::Word(word),
-                    });
+                    return Some(number(word).map_or(Token::Word(word), Token::Number));
                 }
+                _ => return Some(Token::Word(self.word())),
             }
         }
     }
@@ -339,6 +401,7 @@ impl<'a> Iterator for Lexer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn tokens(source: &[u8]) -> Vec<Token<'_>> {
         Lexer::new(source).collect()
@@ -382,6 +445,35 @@ mod tests {
                 Token::Number(0.0)
             ]
         );
+    }
+
+    proptest! {
+        /// The quick way and the thorough one agree, whatever follows.
+        #[test]
+        fn plain_numbers_are_numbers(word in "-?[0-9]{0,9}(\\.[0-9]{0,11})?", after in "[ /\\[\\]()<>\r\n][0-9. -]{0,20}") {
+            let source = format!("{word}{after}");
+            if let Some((value, length)) = plain_number(source.as_bytes()) {
+                prop_assert_eq!(length, word.len());
+                prop_assert_eq!(Some(value.to_bits()), number(word.as_bytes()).map(f32::to_bits));
+            }
+        }
+
+        #[test]
+        fn what_goes_on_is_no_plain_number(word in "-?[0-9]{0,7}(\\.[0-9]{0,7})?[a-z+-]", after in " {16}") {
+            prop_assert_eq!(plain_number(format!("{word}{after}").as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn most_numbers_are_plain() {
+        for (source, value, length) in [
+            ("0 0 0 0 0 0 0 0 0 0 0", 0.0, 1),
+            ("-12.375 Td (text) Tj ET", -12.375, 7),
+            (".5 1234567.1234567 1 1", 0.5, 2),
+            ("4.] TJ                ", 4.0, 2),
+        ] {
+            assert_eq!(plain_number(source.as_bytes()), Some((value, length)));
+        }
     }
 
     #[test]

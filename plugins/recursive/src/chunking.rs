@@ -10,7 +10,7 @@ use prose::headings::{Headings, name_of};
 use prose::refine::{Room, refine};
 
 /// Bytes of text that are read at once.
-const WINDOW: u32 = 128 << 10;
+const WINDOW: u32 = 64 << 10;
 
 /// The chunks of the text in `within`, ordered by start. They hold all of it but white space.
 pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Chunk> {

@@ -2,7 +2,7 @@
 //!
 //! Headings and table rows are atoms, lines of code, and sentences of all else.
 
-use prose::boundary::{Strength, lines, sentences};
+use prose::boundary::{Strength, find_sentences, lines};
 use prose::document::{Kind, Span, Unit, trimmed};
 use prose::refine::Atom;
 
@@ -20,70 +20,87 @@ pub fn layout(text: &str, base: u32, before: Strength, units: &[Unit], pages: &[
     let end = base + text.len() as u32;
     let marks = marks(Span { start: base, end }, units, pages);
     let mut readings = readings(units);
-    let mut atoms: Vec<Atom> = Vec::new();
-    let mut pending = before;
-    let starts = [base].into_iter().chain(marks.iter().map(|(at, _)| *at));
-    let ends = marks.iter().map(|(at, _)| *at).chain([end]);
-    let strengths = [before].into_iter().chain(marks.iter().map(|(_, strength)| *strength));
-    for ((start, end), strength) in starts.zip(ends).zip(strengths) {
-        pending = pending.max(strength);
-        let (from, to) = ((start - base) as usize, (end - base) as usize);
-        let Some(stretch) = text.get(from..to) else { continue };
+    let mut laid = Laid {
+        text,
+        base,
+        atoms: Vec::new(),
+        pending: before,
+    };
+    let mut sentences = Vec::new();
+    let (mut start, mut strength) = (base, before);
+    for (end, next) in marks.into_iter().chain([(end, Strength::Character)]) {
+        laid.pending = laid.pending.max(strength);
+        let stretch = text.get((start - base) as usize..(end - base) as usize).unwrap_or_default();
         // Between paragraphs that are marked there is nothing to cut.
-        if stretch.bytes().all(|byte| byte.is_ascii_whitespace()) {
-            continue;
-        }
-        let reading = readings.at(start);
-        let cuts = match reading {
-            Reading::Prose => sentences(stretch),
-            Reading::Lines => lines(stretch, Strength::Sentence),
-            Reading::Whole(_) => Vec::new(),
-        };
-        let starts = [(0, Strength::Character)].into_iter().chain(cuts.iter().copied());
-        let ends = cuts.iter().map(|(at, _)| *at).chain([stretch.len()]);
-        for ((part, strength), part_end) in starts.zip(ends) {
-            pending = pending.max(strength);
-            let Some(at) = trimmed(stretch, part, part_end, start) else {
-                continue;
-            };
-            let gap = atoms.last().map_or("", |last| {
-                text.get((last.at.end - base) as usize..(at.start - base) as usize)
-                    .unwrap_or_default()
-            });
-            if gap.bytes().filter(|&byte| byte == b'\n').count() > 1 {
-                pending = pending.max(Strength::Paragraph);
-            }
-            let (heading, title) = match reading {
+        if !stretch.bytes().all(|byte| byte.is_ascii_whitespace()) {
+            match readings.at(start) {
+                Reading::Prose => {
+                    find_sentences(stretch, &mut sentences);
+                    laid.add(stretch, start, &sentences, None, None);
+                }
+                Reading::Lines => laid.add(stretch, start, &lines(stretch, Strength::Sentence), None, None),
                 // A page may cut a heading in two: the second part starts no section.
                 Reading::Whole(Unit {
                     kind: Kind::Heading(level),
                     at: unit,
                     ..
-                }) => ((start == unit.start).then_some(level), None),
-                Reading::Whole(unit) => (None, unit.title),
-                _ => (None, None),
-            };
-            atoms.push(Atom {
-                at,
-                before: pending,
-                heading,
-                title,
-                tokens: 0,
-            });
-            pending = Strength::Character;
+                }) => laid.add(stretch, start, &[], (start == unit.start).then_some(level), None),
+                Reading::Whole(unit) => laid.add(stretch, start, &[], None, unit.title),
+            }
+        }
+        (start, strength) = (end, next);
+    }
+    laid.atoms
+}
+
+/// The atoms so far, and the strongest boundary since the last one.
+struct Laid<'a> {
+    text: &'a str,
+    base: u32,
+    atoms: Vec<Atom>,
+    pending: Strength,
+}
+
+impl Laid<'_> {
+    /// Adds the parts between `cuts` of a stretch, which starts at `start` in the document. Most of the time goes by here: in a function of
+    /// its own there are registers enough.
+    #[inline(never)]
+    fn add(&mut self, stretch: &str, start: u32, cuts: &[(usize, Strength)], heading: Option<u8>, title: Option<Span>) {
+        let (mut from, mut strength) = (0, Strength::Character);
+        for (to, next) in cuts.iter().copied().chain([(stretch.len(), Strength::Character)]) {
+            self.pending = self.pending.max(strength);
+            if let Some(at) = trimmed(stretch, from, to, start) {
+                self.push(at, heading, title);
+            }
+            (from, strength) = (to, next);
         }
     }
-    // A heading holds fast to what it is above.
-    for index in 1..atoms.len() {
-        let after_heading = atoms.get(index - 1).is_some_and(|atom| atom.heading.is_some());
-        if let Some(atom) = atoms
-            .get_mut(index)
-            .filter(|atom| after_heading && atom.before <= Strength::Paragraph)
-        {
-            atom.before = Strength::Word;
+
+    #[inline]
+    fn push(&mut self, at: Span, heading: Option<u8>, title: Option<Span>) {
+        let mut before = self.pending;
+        if let Some(last) = self.atoms.last() {
+            let gap = self
+                .text
+                .as_bytes()
+                .get((last.at.end - self.base) as usize..(at.start - self.base) as usize);
+            if gap.unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() > 1 {
+                before = before.max(Strength::Paragraph);
+            }
+            // A heading holds fast to what it is above.
+            if last.heading.is_some() && before <= Strength::Paragraph {
+                before = Strength::Word;
+            }
         }
+        self.atoms.push(Atom {
+            at,
+            before,
+            heading,
+            title,
+            tokens: 0,
+        });
+        self.pending = Strength::Character;
     }
-    atoms
 }
 
 /// Boundaries that pages and units make inside the window, in order, one an offset.

@@ -35,7 +35,7 @@ impl GuestChunker for Semantic {
     }
 
     fn chunk(&self, document: &Doc, within: Span) -> Result<Vec<Piece>, Failure> {
-        let host = Host(document);
+        let host = Host::new(document);
         let sentences = prose::sentences::sentences(&host, ours(within));
         let spans: Vec<Span> = sentences.iter().copied().map(theirs).collect();
         let similar = embed::neighbour_similarity(document, &spans)?;

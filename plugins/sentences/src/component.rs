@@ -35,7 +35,7 @@ impl GuestChunker for Sentences {
     }
 
     fn chunk(&self, document: &Doc, within: Span) -> Result<Vec<Piece>, Failure> {
-        let sentences = prose::sentences::sentences(&Host(document), ours(within));
+        let sentences = prose::sentences::sentences(&Host::new(document), ours(within));
         Ok(windows::windows(&sentences, &self.0)
             .into_iter()
             .map(|at| piece(Chunk { at, context: Vec::new() }))

@@ -37,6 +37,6 @@ impl GuestChunker for Structure {
     }
 
     fn chunk(&self, document: &Doc, within: Span) -> Result<Vec<Piece>, Failure> {
-        Ok(chunks(&Host(document), ours(within), &self.0).into_iter().map(piece).collect())
+        Ok(chunks(&Host::new(document), ours(within), &self.0).into_iter().map(piece).collect())
     }
 }

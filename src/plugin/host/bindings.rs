@@ -14,12 +14,12 @@ mod offered {
         inline: "
             package ibid:host;
             world offered {
-                import ibid:plugin/types@0.9.0;
-                import ibid:plugin/log@0.9.0;
-                import ibid:plugin/document@0.9.0;
-                import ibid:plugin/tokens@0.9.0;
-                import ibid:plugin/embed@0.9.0;
-                import ibid:plugin/intake@0.9.0;
+                import ibid:plugin/types@0.9.1;
+                import ibid:plugin/log@0.9.1;
+                import ibid:plugin/document@0.9.1;
+                import ibid:plugin/tokens@0.9.1;
+                import ibid:plugin/embed@0.9.1;
+                import ibid:plugin/intake@0.9.1;
             }
         ",
         imports: { default: trappable },

@@ -1,15 +1,18 @@
 //! Chunkers: from a document to the pieces that are embedded, found and quoted.
 
-use super::bindings::chunker::exports::ibid::plugin::chunking;
+use super::bindings::chunker::SemanticChunkerPlugin;
+use super::bindings::import::types;
+use super::bulk::{GivenPiece, Pieces};
 use super::call::{Runner, check_config};
-use super::imports::{Provided, View};
+use super::imports::{Doc, Provided, View};
 use super::plugin::Pre;
-use super::state::Offered;
+use super::state::{Offered, State};
 use super::{Budget, Host, Plugin, check};
 use crate::document::{Attrs, Document, Span};
 use crate::plugin::{Kind, PluginError, Reason};
 use std::sync::Arc;
-use wasmtime::component::Resource;
+use wasmtime::Store;
+use wasmtime::component::{Instance, Resource, ResourceAny, TypedFunc};
 
 /// One chunk of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,18 +55,30 @@ impl Host {
             let view = View::new(document.clone(), provided);
             let mut store = worker.store(Offered::Document(view), cancelled);
             worker.guest(&mut store, |store| {
-                let instance = pre.instantiate(&mut *store)?;
-                let guest = instance.ibid_plugin_chunking().chunker();
-                let chunker = guest.call_open(&mut *store, &config)??;
-                let pieces = guest.call_chunk(&mut *store, chunker, Resource::new_borrow(0), within.into())??;
-                Ok(checked(pieces, &document, within, worker.budget())?)
+                let instance = pre.instance_pre().instantiate(&mut *store)?;
+                let guest = SemanticChunkerPlugin::new(&mut *store, &instance)?;
+                let chunker = guest.ibid_plugin_chunking().chunker().call_open(&mut *store, &config)??;
+                let chunk = chunk_function(&instance, &mut *store)?;
+                let (pieces,) = chunk.call(&mut *store, (chunker, Resource::new_borrow(0), within.into()))?;
+                Ok(checked(pieces?, &document, within, worker.budget())?)
             })
         };
         runner.run(work).await
     }
 }
 
-fn checked(given: Vec<chunking::Piece>, document: &Document, within: Span, budget: &Budget) -> Result<Vec<Piece>, Reason> {
+/// What a chunker's `chunk` takes and gives.
+type Chunk = TypedFunc<(ResourceAny, Resource<Doc>, types::Span), (Result<Pieces, types::Failure>,)>;
+
+/// The generated bindings would lift each piece field by field.
+fn chunk_function(instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Chunk> {
+    let interface = instance.get_export_index(&mut *store, None, "ibid:plugin/chunking@0.9.1");
+    let function = interface.and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), "[method]chunker.chunk"));
+    let function = function.ok_or_else(|| wasmtime::format_err!("no function `chunk` is exported"))?;
+    instance.get_typed_func(store, function)
+}
+
+fn checked(Pieces(given): Pieces, document: &Document, within: Span, budget: &Budget) -> Result<Vec<Piece>, Reason> {
     if given.len() > budget.output_items {
         return Err(Reason::Limit(format!(
             "{} pieces, of {} that are allowed",
@@ -76,7 +91,7 @@ fn checked(given: Vec<chunking::Piece>, document: &Document, within: Span, budge
     let mut pieces = Vec::with_capacity(given.len());
     for (number, piece) in given.into_iter().enumerate() {
         let invalid = |why: String| Reason::InvalidResult(format!("piece {number} {why}"));
-        let at = Span::from(piece.at);
+        let GivenPiece { at, context, attrs } = piece;
         check::span(at, &document.text).map_err(|why| invalid(format!("is not in the text: {why}")))?;
         if at.is_empty() {
             return Err(invalid(format!("is empty ({}..{})", at.start, at.end)));
@@ -92,11 +107,10 @@ fn checked(given: Vec<chunking::Piece>, document: &Document, within: Span, budge
             return Err(invalid(format!("starts at {}, before the one ahead of it at {last}", at.start)));
         }
         last = at.start;
-        let context: Vec<Span> = piece.context.into_iter().map(Span::from).collect();
         for span in &context {
             check::span(*span, &document.text).map_err(|why| invalid(format!("has context that is not in the text: {why}")))?;
         }
-        let attrs = check::attrs(piece.attrs).map_err(|why| invalid(format!("has attributes of which {why}")))?;
+        let attrs = check::attrs(attrs).map_err(|why| invalid(format!("has attributes of which {why}")))?;
         bytes = bytes
             .saturating_add(check::size(&attrs))
             .saturating_add(context.len() * size_of::<Span>());

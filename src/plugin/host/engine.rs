@@ -2,8 +2,9 @@
 
 use super::super::error::{PluginError, Reason};
 use super::super::manifest::Kind;
-use super::bindings::{analyzer, chunker, extractor, formatter};
+use super::bindings::{analyzer, extractor, formatter, import};
 use super::cache::Cache;
+use super::imports;
 use super::log::GuestLine;
 use super::plugin::StateChange;
 use super::settings::HostSettings;
@@ -168,7 +169,10 @@ fn linkers(engine: &Engine) -> wasmtime::Result<[Linker<State>; 4]> {
     type Itself = HasSelf<State>;
     let [mut first, mut second, mut third, mut fourth] = std::array::from_fn(|_| Linker::new(engine));
     extractor::ExtractorPlugin::add_to_linker::<_, Itself>(&mut first, |state| state)?;
-    chunker::SemanticChunkerPlugin::add_to_linker::<_, Itself>(&mut second, |state| state)?;
+    imports::add_document(&mut second)?;
+    import::types::add_to_linker::<_, Itself>(&mut second, |state| state)?;
+    import::log::add_to_linker::<_, Itself>(&mut second, |state| state)?;
+    import::embed::add_to_linker::<_, Itself>(&mut second, |state| state)?;
     analyzer::AnalyzerPlugin::add_to_linker::<_, Itself>(&mut third, |state| state)?;
     formatter::CitationPlugin::add_to_linker::<_, Itself>(&mut fourth, |state| state)?;
     Ok([first, second, third, fourth])

@@ -1,13 +1,15 @@
 //! The host functions that guests read with: the log, the document, and the token counter.
 
 use super::bindings::{import, to_guest};
+use super::bulk::{CodedUnits, Kinds, Spans, Text, Units};
 use super::state::{State, Stop};
 use crate::document::{Document, Span};
 use import::types;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
-use wasmtime::Result;
-use wasmtime::component::Resource;
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime::{Result, StoreContextMut};
 
 /// Text is counted in parts of about this many bytes, cut after white space, between which the
 /// deadline is looked at: about 25 ms of tokenizing.
@@ -99,6 +101,8 @@ pub struct View {
     /// For each unit the furthest end of it and those before it; made on first use. Units nest, so
     /// one that starts long before a window may reach into it.
     reach: Option<Vec<u32>>,
+    /// Made on first use.
+    kinds: Option<Kinds>,
 }
 
 impl View {
@@ -109,19 +113,26 @@ impl View {
             embedder: provided.embedder,
             embeddable: Embeddable::default(),
             reach: None,
+            kinds: None,
         }
     }
 
-    /// The text at a span as guests give it: ends past the text are cut to it, ends inside a
+    /// Where the text at a span as guests give it is: ends past the text are cut to it, ends inside a
     /// character are moved down.
-    fn text(&self, at: types::Span) -> &str {
+    fn range(&self, at: Span) -> Range<usize> {
         let text = &self.document.text;
         let end = text.floor_char_boundary(at.end as usize);
-        let start = text.floor_char_boundary(at.start as usize).min(end);
-        text.get(start..end).unwrap_or_default()
+        text.floor_char_boundary(at.start as usize).min(end)..end
     }
 
-    fn units(&mut self, within: Span) -> Vec<types::Unit> {
+    fn text(&self, at: Span) -> &str {
+        // Nearly all are as they should be.
+        at.of(&self.document.text)
+            .unwrap_or_else(|| self.document.text.get(self.range(at)).unwrap_or_default())
+    }
+
+    /// Units that share a byte with a window.
+    fn units(&mut self, within: Span) -> Units {
         let units = &self.document.units;
         let reach = self.reach.get_or_insert_with(|| {
             let mut furthest = 0;
@@ -135,13 +146,24 @@ impl View {
         });
         let first = reach.partition_point(|end| *end <= within.start);
         let after = units.partition_point(|unit| unit.at.start < within.end);
-        // A reversed window holds nothing.
-        let candidates = units.get(first..after).filter(|_| within.start <= within.end).unwrap_or_default();
-        candidates
-            .iter()
-            .filter(|unit| unit.at.overlaps(within))
-            .map(types::Unit::from)
-            .collect()
+        Units {
+            document: self.document.clone(),
+            // A reversed window holds nothing.
+            range: if within.start <= within.end { first..after } else { 0..0 },
+            within,
+        }
+    }
+
+    /// The same, with their kinds as numbers.
+    fn coded_units(&mut self, within: Span) -> CodedUnits {
+        CodedUnits {
+            kinds: self.kinds().codes.clone(),
+            units: self.units(within),
+        }
+    }
+
+    fn kinds(&mut self) -> &Kinds {
+        self.kinds.get_or_insert_with(|| Kinds::of(&self.document))
     }
 
     fn pages(&self, within: Span) -> Vec<types::Page> {
@@ -173,49 +195,60 @@ impl import::log::Host for State {
     }
 }
 
-impl import::document::Host for State {}
-
-impl import::document::HostDoc for State {
-    fn len(&mut self, _: Resource<Doc>) -> Result<u32> {
+/// Offers the document. By hand, since the generated bindings copy everything twice.
+pub fn add_document(linker: &mut Linker<State>) -> Result<()> {
+    type Store<'a> = StoreContextMut<'a, State>;
+    let mut document = linker.instance("ibid:plugin/document@0.9.1")?;
+    document.resource("doc", ResourceType::host::<Doc>(), |_, _| Ok(()))?;
+    document.func_wrap("[method]doc.len", |mut store: Store<'_>, (_,): (Resource<Doc>,)| {
         // The draft that the text was written to was no longer than that.
-        Ok(u32::try_from(self.view()?.document.text.len()).unwrap_or(u32::MAX))
-    }
-
-    fn text(&mut self, _: Resource<Doc>, at: types::Span) -> Result<String> {
-        Ok(self.view()?.text(at).to_owned())
-    }
-
-    fn units(&mut self, _: Resource<Doc>, within: types::Span) -> Result<Vec<types::Unit>> {
-        Ok(self.view()?.units(within.into()))
-    }
-
-    fn pages(&mut self, _: Resource<Doc>, within: types::Span) -> Result<Vec<types::Page>> {
-        Ok(self.view()?.pages(within.into()))
-    }
-
-    fn attrs(&mut self, _: Resource<Doc>) -> Result<Vec<types::Attr>> {
-        Ok(to_guest(&self.view()?.document.attrs))
-    }
-
-    fn drop(&mut self, _: Resource<Doc>) -> Result<()> {
-        Ok(())
-    }
+        Ok((u32::try_from(store.data_mut().view()?.document.text.len()).unwrap_or(u32::MAX),))
+    })?;
+    document.func_wrap("[method]doc.text", |mut store: Store<'_>, (_, at): (Resource<Doc>, types::Span)| {
+        let view = store.data_mut().view()?;
+        Ok((Text(view.document.clone(), view.range(at.into())),))
+    })?;
+    document.func_wrap(
+        "[method]doc.units",
+        |mut store: Store<'_>, (_, within): (Resource<Doc>, types::Span)| Ok((store.data_mut().view()?.units(within.into()),)),
+    )?;
+    document.func_wrap(
+        "[method]doc.coded-units",
+        |mut store: Store<'_>, (_, within): (Resource<Doc>, types::Span)| Ok((store.data_mut().view()?.coded_units(within.into()),)),
+    )?;
+    document.func_wrap("[method]doc.unit-kinds", |mut store: Store<'_>, (_,): (Resource<Doc>,)| {
+        Ok((store.data_mut().view()?.kinds().names.clone(),))
+    })?;
+    document.func_wrap(
+        "[method]doc.pages",
+        |mut store: Store<'_>, (_, within): (Resource<Doc>, types::Span)| Ok((store.data_mut().view()?.pages(within.into()),)),
+    )?;
+    document.func_wrap("[method]doc.attrs", |mut store: Store<'_>, (_,): (Resource<Doc>,)| {
+        Ok((to_guest(&store.data_mut().view()?.document.attrs),))
+    })?;
+    let mut tokens = linker.instance("ibid:plugin/tokens@0.9.1")?;
+    tokens.func_wrap("count", |mut store: Store<'_>, (text,): (String,)| {
+        Ok((store.data_mut().count(&text)?,))
+    })?;
+    tokens.func_wrap("count-spans", |mut store: Store<'_>, (_, spans): (Resource<Doc>, Spans)| {
+        Ok((store.data_mut().count_spans(&spans.0)?,))
+    })
 }
 
-impl import::tokens::Host for State {
-    fn count(&mut self, text: String) -> Result<u32> {
+impl State {
+    fn count(&mut self, text: &str) -> Result<u32, Stop> {
         let tokens = self.view()?.tokens.clone();
-        Ok(count_long(&*tokens, &text, || self.clock.check())?)
+        count_long(&*tokens, text, || self.clock.check())
     }
 
-    fn count_spans(&mut self, _: Resource<Doc>, spans: Vec<types::Span>) -> Result<Vec<u32>> {
+    fn count_spans(&mut self, spans: &[Span]) -> Result<Vec<u32>, Stop> {
         let clock = self.clock.clone();
         let view = self.view()?;
         let mut counts = Vec::with_capacity(spans.len());
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(spans.len().min(COUNTED_SPANS));
         let mut batched = 0;
         for span in spans {
-            let text = view.text(span);
+            let text = view.text(*span);
             if !batch.is_empty() && (batch.len() == COUNTED_SPANS || batched + text.len() > COUNTED_BYTES) {
                 count_batch(&*view.tokens, &mut batch, &mut counts)?;
                 batched = 0;
@@ -244,12 +277,15 @@ impl import::embed::Host for State {
         if spans.len() < 2 {
             return Ok(Ok(Vec::new()));
         }
-        let bytes = spans.iter().map(|span| view.text(*span).len()).fold(0, usize::saturating_add);
+        let bytes = spans
+            .iter()
+            .map(|span| view.text((*span).into()).len())
+            .fold(0, usize::saturating_add);
         if !view.embeddable.take(spans.len(), bytes) {
             let message = "One call may have 20,000 spans and 8 MiB of text embedded: use longer spans, or a chunker without `embed`.";
             return Ok(Err(failure("LIMIT_EXCEEDED", message)));
         }
-        let texts = spans.iter().map(|span| view.text(*span).to_owned()).collect::<Vec<_>>();
+        let texts = spans.iter().map(|span| view.text((*span).into()).to_owned()).collect::<Vec<_>>();
         let wanted = texts.len();
         let vectors = embedder.embed(texts, &|| !clock.is_cancelled());
         // Waiting for the embedder is no fault of the guest's: its deadline moves by as much.
@@ -348,7 +384,7 @@ mod tests {
     #[test]
     fn text_never_fails() {
         let view = view("aé日b", &[], &[]); // at 0, 1, 3, 6
-        let check = |start, end, expected: &str| assert_eq!(view.text(types::Span { start, end }), expected, "{start}..{end}");
+        let check = |start, end, expected: &str| assert_eq!(view.text(Span::new(start, end)), expected, "{start}..{end}");
         check(0, 7, "aé日b");
         check(0, u32::MAX, "aé日b");
         check(2, 5, "é");

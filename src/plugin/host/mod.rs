@@ -7,6 +7,7 @@
 mod analyze;
 mod bindings;
 mod budget;
+mod bulk;
 mod cache;
 mod call;
 mod check;

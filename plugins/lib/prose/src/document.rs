@@ -99,17 +99,25 @@ pub fn is_white(character: char) -> bool {
 
 /// A part of `text`, from `from` up to `to`, without white space at its ends; none if that is all.
 /// Offsets are bytes of `text`, which stands at `base` in the document.
+#[inline]
 pub fn trimmed(text: &str, from: usize, to: usize, base: u32) -> Option<Span> {
-    let part = text.get(from..to)?;
+    let part = text.as_bytes().get(from..to)?;
     // Mostly one blank at the end is all there is to trim.
-    let short = part.strip_suffix(' ').unwrap_or(part);
-    let (start, len) = match (short.as_bytes().first(), short.as_bytes().last()) {
-        (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => (from, short.len()),
-        _ => {
-            let rest = part.trim_start_matches(is_white);
-            (from + part.len() - rest.len(), rest.trim_end_matches(is_white).len())
-        }
-    };
+    let short = part.strip_suffix(b" ").unwrap_or(part);
+    match (short.first(), short.last()) {
+        (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => Some(Span {
+            start: base + from as u32,
+            end: base + (from + short.len()) as u32,
+        }),
+        _ => trimmed_of_all(text, from, to, base),
+    }
+}
+
+#[inline(never)]
+fn trimmed_of_all(text: &str, from: usize, to: usize, base: u32) -> Option<Span> {
+    let part = text.get(from..to)?;
+    let rest = part.trim_start_matches(is_white);
+    let (start, len) = (from + part.len() - rest.len(), rest.trim_end_matches(is_white).len());
     (len > 0).then(|| Span {
         start: base + start as u32,
         end: base + (start + len) as u32,

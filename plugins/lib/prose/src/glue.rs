@@ -5,8 +5,14 @@
 #[macro_export]
 macro_rules! host_document {
     () => {
-        /// The host's document.
-        struct Host<'a>(&'a ibid::plugin::document::Doc);
+        /// The host's document, and the kinds of its units once they are known.
+        struct Host<'a>(&'a ibid::plugin::document::Doc, std::cell::OnceCell<Vec<String>>);
+
+        impl<'a> Host<'a> {
+            fn new(document: &'a ibid::plugin::document::Doc) -> Self {
+                Self(document, std::cell::OnceCell::new())
+            }
+        }
 
         impl $crate::document::Document for Host<'_> {
             fn len(&self) -> u32 {
@@ -18,14 +24,18 @@ macro_rules! host_document {
             }
 
             fn units(&self, within: $crate::document::Span) -> Vec<$crate::document::Unit> {
-                let units = self.0.units(theirs(within));
-                let unit = |unit: ibid::plugin::types::Unit| $crate::document::Unit {
-                    at: ours(unit.at),
-                    kind: $crate::document::Kind::of(&unit.kind, unit.level),
-                    title: unit.title.map(ours),
+                let kinds = self.1.get_or_init(|| self.0.unit_kinds());
+                let units = self.0.coded_units(theirs(within));
+                let unit = |unit: ibid::plugin::types::CodedUnit| {
+                    let kind = kinds.get(unit.kind as usize).map_or("", String::as_str);
+                    // No cut is made inside a row.
+                    (kind != "table-cell").then(|| $crate::document::Unit {
+                        at: ours(unit.at),
+                        kind: $crate::document::Kind::of(kind, unit.level),
+                        title: unit.title.map(ours),
+                    })
                 };
-                // No cut is made inside a row.
-                units.into_iter().filter(|unit| unit.kind != "table-cell").map(unit).collect()
+                units.into_iter().filter_map(unit).collect()
             }
 
             fn pages(&self, within: $crate::document::Span) -> Vec<$crate::document::Span> {

@@ -1,32 +1,40 @@
-//! Searches for one of a few bytes, sixteen at a time: in a sandbox each turn of a loop looks at the clock as well.
+//! Searches for one of a few bytes, 64 at a time: in a sandbox each turn of a loop looks at the clock as well.
+//!
+//! The searches are functions of their own, so that what they loop over stays in registers whatever is around them.
 //!
 //! Depends on nothing.
 
 /// Bytes that are looked at in one turn.
+const STRIDE: usize = 4 * BLOCK;
+
+/// Bytes of a register, and of the turns for what is left.
 const BLOCK: usize = 16;
 
 /// The first byte from `from` on that a terminator may begin with.
+#[inline(never)]
 pub fn next_end(bytes: &[u8], from: usize) -> Option<usize> {
     next(bytes, from, marks::of_ends, may_end)
 }
 
 /// The first line feed.
+#[inline(never)]
 pub fn next_line_feed(bytes: &[u8]) -> Option<usize> {
     next(bytes, 0, marks::of_line_feeds, |byte| byte == b'\n')
 }
 
 /// Whether a terminator begins with this byte: of each text of a megabyte most bytes are none of them.
 fn may_end(byte: u8) -> bool {
-    matches!(byte, b'.' | b'!' | b'?' | 0xd8 | 0xdb | 0xe0..=0xe3 | 0xef)
+    // Asked first, since it is nearly always the one.
+    byte == b'.' || matches!(byte, b'!' | b'?' | 0xd8 | 0xdb | 0xe0..=0xe3 | 0xef)
 }
 
 /// The first byte from `from` on that is wanted; `marks` has a bit for each byte of a block that may be.
 #[inline]
 fn next(bytes: &[u8], from: usize, marks: impl Fn(&[u8; BLOCK]) -> u32, wanted: impl Fn(u8) -> bool) -> Option<usize> {
-    let first = |block: &[u8; BLOCK], mut found: u32| {
+    let first = |bytes: &[u8], mut found: u64| {
         while found != 0 {
             let within = found.trailing_zeros() as usize;
-            if block.get(within).is_some_and(|byte| wanted(*byte)) {
+            if bytes.get(within).is_some_and(|byte| wanted(*byte)) {
                 return Some(within);
             }
             found &= found - 1;
@@ -34,8 +42,16 @@ fn next(bytes: &[u8], from: usize, marks: impl Fn(&[u8; BLOCK]) -> u32, wanted: 
         None
     };
     let mut at = from;
+    while let Some(stride) = bytes.get(at..)?.first_chunk::<STRIDE>() {
+        let (blocks, _) = stride.as_chunks::<BLOCK>();
+        let found = blocks.iter().rev().fold(0, |found, block| found << BLOCK | u64::from(marks(block)));
+        if let Some(within) = first(stride, found) {
+            return Some(at + within);
+        }
+        at += STRIDE;
+    }
     while let Some(block) = bytes.get(at..)?.first_chunk::<BLOCK>() {
-        if let Some(within) = first(block, marks(block)) {
+        if let Some(within) = first(block, u64::from(marks(block))) {
             return Some(at + within);
         }
         at += BLOCK;
@@ -46,7 +62,7 @@ fn next(bytes: &[u8], from: usize, marks: impl Fn(&[u8; BLOCK]) -> u32, wanted: 
     // What is left is the end of a whole block, whose beginning was looked at.
     let start = bytes.len() - BLOCK;
     let seen = at.saturating_sub(start).min(BLOCK);
-    first(block, marks(block) >> seen << seen).map(|within| start + within)
+    first(block, u64::from(marks(block) >> seen << seen)).map(|within| start + within)
 }
 
 /// A bit for each byte of a block, the first one lowest.
@@ -132,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_is_the_first(text in "([a-z]{0,40}|[ .!?\n]|é|。|！|؟){0,12}", from in 0_usize..60) {
+        fn what_is_found_is_the_first(text in "([a-z]{0,150}|[ .!?\n]|é|。|！|؟){0,12}", from in 0_usize..200) {
             let bytes = text.as_bytes();
             let from = from.min(bytes.len());
             let plainly = |wanted: &dyn Fn(u8) -> bool, from: usize| bytes[from..].iter().position(|byte| wanted(*byte)).map(|at| from + at);

@@ -12,7 +12,7 @@ wit_bindgen::generate!({
             get-environment: func() -> list<tuple<string, string>>;
         }
         world outsider {
-            include ibid:plugin/chunker-plugin@0.9.0;
+            include ibid:plugin/chunker-plugin@0.9.1;
             import environment;
         }
     ",
