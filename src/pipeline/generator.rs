@@ -30,6 +30,11 @@ pub struct GeneratorStage {
 }
 
 impl GeneratorStage {
+    /// Whether a language model writes the answers: it understands a passage the better, the more of it there is.
+    pub fn is_language_model(&self) -> bool {
+        self.locked.kind == OPENAI
+    }
+
     /// What is said of it before it has made anything.
     pub fn info(&self) -> GeneratorInfo {
         GeneratorInfo {

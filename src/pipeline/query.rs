@@ -166,13 +166,14 @@ impl Engine {
             filters: request.filters.clone().unwrap_or_default(),
             names: names(&plan),
             reread: resolved.reads_again(mode, limit, request.rerank),
+            join: true,
         };
         let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut timings))
             .await?;
         let mut reranked = false;
         let mut warnings = Vec::new();
-        let passages = match wanted.reread {
+        let mut passages = match wanted.reread {
             None => found.passages,
             Some(read) => {
                 let ranked = self
@@ -184,6 +185,12 @@ impl Engine {
             }
         };
         timings.measure();
+        let own = resolved.pipeline.retrieval.relative_threshold;
+        // What its own default was measured on; a cross-encoder's scores have scales of their own.
+        let fitting = search_type == SearchType::Hybrid && mode != Mode::Speed && !reranked;
+        let share = request.relative_threshold.unwrap_or(if fitting { own } else { 0.0 });
+        let least = passages.0.iter().map(FoundChunk::told).fold(0.0, f32::max) * share;
+        passages.0.retain(|found| found.told() >= least);
         let asked = resolved.bm25.query(&question);
         let results: Vec<SearchHit> = passages
             .0
@@ -344,6 +351,7 @@ impl Engine {
             filters: question.options.filters.clone().unwrap_or_default(),
             names: names(&plan),
             reread: resolved.reads_again(mode, limit, None),
+            join: resolved.generator.is_language_model(),
         };
         let phrasings = wanted.searches.iter().skip(1).map(|search| search.text.clone()).collect();
         let found = self

@@ -19,6 +19,7 @@ use crate::protocol::{ApiError, ErrorCode, Filters, Mode, SearchHitMetadata, Sea
 use crate::telemetry;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -42,6 +43,9 @@ pub struct Retrieval {
     pub names: Vec<String>,
     /// Passages that a reranker is to read, at least `limit` of them where it may; `None` if none is to.
     pub reread: Option<usize>,
+    /// Whether chunks that stand next to each other become one passage, where no reranker reads them. The extractive generator wants
+    /// them single: it takes its statements from as many places as it can.
+    pub join: bool,
 }
 
 impl Retrieval {
@@ -76,6 +80,10 @@ const SAME_PAGE: f32 = 0.8;
 /// question's words than the table that holds the answer. Anything from .05 to .12 is better than nothing (`docs/quality.md`).
 const FIGURES: f32 = 0.1;
 
+/// What a chunk must have, as a share of the best one's relevance, to be joined to its neighbour: what is beside the point stays away
+/// from what is not.
+const NEIGHBOUR: f32 = 0.7;
+
 /// The share of figures among a passage's words from which on it is full of them.
 const FULL_OF_FIGURES: f32 = 0.35;
 
@@ -92,9 +100,8 @@ pub(super) fn discount_pages<T>(passages: &mut [T], place: impl Fn(&T) -> (&Stri
     }
 }
 
-/// The best `limit` passages, those of the same page discounted. Documents without pages keep their
-/// order.
-fn spread(mut found: Vec<Located>, limit: usize) -> Vec<Located> {
+/// The passages, those of the same page discounted. Documents without pages keep their order.
+fn spread(mut found: Vec<Located>) -> Vec<Located> {
     discount_pages(
         &mut found,
         |passage| (&passage.document_id, passage.chunk.page),
@@ -102,18 +109,74 @@ fn spread(mut found: Vec<Located>, limit: usize) -> Vec<Located> {
     );
     // Stable: what is equally relevant stays in its order.
     found.sort_by(|a, b| b.relevance.total_cmp(&a.relevance));
-    found.truncate(limit);
     found
 }
 
-/// A chunk that was found, not yet read.
+/// The best `limit` of what was found, most relevant first; chunks that stand next to each other as one passage, in the place of
+/// the better one.
+fn joined(found: Vec<Located>, limit: usize) -> Vec<Located> {
+    let least = found.first().map_or(0.0, |best| best.relevance * NEIGHBOUR);
+    let mut passages: Vec<Located> = Vec::with_capacity(limit.min(found.len()));
+    for chunk in found {
+        let related = chunk.relevance >= least;
+        match passages.iter().position(|passage| related && passage.adjoins(&chunk)) {
+            None if passages.len() == limit && !related => break,
+            None if passages.len() == limit => {}
+            None => passages.push(chunk),
+            Some(at) => {
+                let mut passage = passages.remove(at);
+                passage.take(chunk);
+                // It may have been all that stood between two passages.
+                if let Some(other) = passages.iter().position(|other| passage.adjoins(other)) {
+                    let other = passages.remove(other);
+                    passage.take(other);
+                }
+                let at = passages.partition_point(|other| other.relevance >= passage.relevance);
+                passages.insert(at, passage);
+            }
+        }
+    }
+    passages
+}
+
+/// What was found, not yet read: a chunk, or some that stand next to each other.
 #[derive(Debug, Clone)]
 struct Located {
     document_id: String,
     /// The generation of the text that it is a part of.
     text_generation: u32,
+    /// The best of them, its span that of all.
     chunk: Chunk,
+    /// Which they are.
+    indices: RangeInclusive<u32>,
     relevance: f32,
+}
+
+impl Located {
+    /// Whether `other` stands right before or after, and a citation of either says the same of where it stands.
+    fn adjoins(&self, other: &Self) -> bool {
+        let after = |a: &Self, b: &Self| a.indices.end().checked_add(1) == Some(*b.indices.start());
+        (after(self, other) || after(other, self))
+            && self.text_generation == other.text_generation
+            && self.document_id == other.document_id
+            && self.chunk.page == other.chunk.page
+            && self.chunk.section == other.chunk.section
+            && self.chunk.context == other.chunk.context
+    }
+
+    /// Takes in `other`, which adjoins it.
+    fn take(&mut self, other: Self) {
+        if other.relevance > self.relevance {
+            self.chunk.index = other.chunk.index;
+            self.relevance = other.relevance;
+        }
+        let (mine, theirs) = (&mut self.chunk, other.chunk);
+        mine.at = Span::new(mine.at.start.min(theirs.at.start), mine.at.end.max(theirs.at.end));
+        mine.char_start = mine.char_start.min(theirs.char_start);
+        mine.char_end = mine.char_end.max(theirs.char_end);
+        mine.attrs.extend(theirs.attrs);
+        self.indices = *self.indices.start().min(other.indices.start())..=*self.indices.end().max(other.indices.end());
+    }
 }
 
 /// A passage, and what a citation of it needs.
@@ -324,7 +387,8 @@ impl Engine {
             (SearchType::Hybrid, Some(question)) if asks_for_figure(&question.text) => FIGURES / (1.0 + aim.most()),
             _ => 0.0,
         };
-        let reading = self.read_chunks(resolved.generation, ranked, wanted.wanted(), figures);
+        let join = wanted.join && wanted.reread.is_none();
+        let reading = self.read_chunks(resolved.generation, ranked, wanted.wanted(), join, figures);
         let passages = timings.time("reading", reading).await?;
         Ok(Found { passages, aim })
     }
@@ -347,13 +411,14 @@ impl Engine {
         Ok(Arc::new(narrowed(&hidden, filters)?))
     }
 
-    /// Looks up where the chunks stand and reads the texts of the best `limit`; leaves out those whose documents are not
-    /// live any more. A chunk that is full of figures gains up to `figures`.
+    /// Looks up where the chunks stand and reads the texts of the best `limit`, neighbours joined if `join`; leaves out those whose
+    /// documents are not live any more. A chunk that is full of figures gains up to `figures`.
     pub(super) async fn read_chunks(
         &self,
         generation: u32,
         ranked: Vec<((String, u32), f32)>,
         limit: usize,
+        join: bool,
         figures: f32,
     ) -> Result<Passages, PipelineError> {
         let references: Vec<(String, u32)> = ranked.iter().map(|(reference, _)| reference.clone()).collect();
@@ -368,6 +433,7 @@ impl Engine {
             Some(Located {
                 document_id,
                 text_generation,
+                indices: chunk.index..=chunk.index,
                 chunk,
                 relevance,
             })
@@ -383,7 +449,11 @@ impl Engine {
                 }
             }
         }
-        let best = spread(located, limit);
+        let mut best = spread(located);
+        match join {
+            true => best = joined(best, limit),
+            false => best.truncate(limit),
+        }
 
         let mut ids: Vec<String> = best.iter().map(|found| found.document_id.clone()).collect();
         ids.sort();
@@ -398,9 +468,12 @@ impl Engine {
                 (record.id, (record.filename, metadata))
             })
             .collect();
-        if figures <= 0.0 {
-            texts = self.read_texts(&best).await?;
-        }
+        let unread = best.iter().filter(|found| {
+            let read = texts.get(&(found.document_id.clone(), found.chunk.index));
+            read.is_none_or(|(text, _)| text.len() != found.chunk.at.len() as usize)
+        });
+        let unread = self.read_texts(unread).await?;
+        texts.extend(unread);
         let found = best.into_iter().filter_map(|found| {
             let (source, metadata) = documents.get(&found.document_id).cloned()?;
             let (text, header) = texts.remove(&(found.document_id.clone(), found.chunk.index))?;
@@ -420,7 +493,10 @@ impl Engine {
 
     /// The chunks' texts, each with that of its context: one read for each document. A document that was deleted since
     /// it was found has none.
-    async fn read_texts(&self, chunks: &[Located]) -> Result<HashMap<(String, u32), (Arc<str>, String)>, PipelineError> {
+    async fn read_texts(
+        &self,
+        chunks: impl IntoIterator<Item = &Located>,
+    ) -> Result<HashMap<(String, u32), (Arc<str>, String)>, PipelineError> {
         let mut wanted: BTreeMap<(&str, u32), Vec<&Chunk>> = BTreeMap::new();
         for found in chunks {
             let text = (found.document_id.as_str(), found.text_generation);
@@ -435,7 +511,7 @@ impl Engine {
             let read = self.files.read_spans(&text_id(document_id, generation), &spans).await;
             (document_id, chunks, read)
         });
-        let mut texts = HashMap::with_capacity(chunks.len());
+        let mut texts = HashMap::new();
         for (document_id, chunks, read) in futures_util::future::join_all(reads).await {
             let mut read = match read {
                 Ok(read) => read.into_iter(),
@@ -660,11 +736,16 @@ mod tests {
     use super::*;
 
     fn located(document: &str, page: Option<u32>, relevance: f32) -> Located {
+        chunk(document, 0, page, relevance)
+    }
+
+    /// Ten bytes from `index` times ten on, two characters of which take two.
+    fn chunk(document: &str, index: u32, page: Option<u32>, relevance: f32) -> Located {
         let chunk = Chunk {
-            index: 0,
-            at: Span::new(10, 20),
-            char_start: 8,
-            char_end: 18,
+            index,
+            at: Span::new(index * 10 + 10, index * 10 + 20),
+            char_start: u64::from(index) * 10 + 8,
+            char_end: u64::from(index) * 10 + 18,
             page,
             section: Vec::new(),
             context: Vec::new(),
@@ -673,9 +754,54 @@ mod tests {
         Located {
             document_id: document.to_owned(),
             text_generation: 0,
+            indices: index..=index,
             chunk,
             relevance,
         }
+    }
+
+    fn spans(found: Vec<Located>) -> Vec<(String, u32, Span)> {
+        let spans = found.into_iter();
+        spans.map(|found| (found.document_id, found.chunk.index, found.chunk.at)).collect()
+    }
+
+    #[test]
+    fn neighbours_are_one_passage_in_the_place_of_the_better_one() {
+        let found = vec![
+            chunk("a", 1, None, 1.0),
+            chunk("b", 5, None, 0.95),
+            chunk("b", 3, None, 0.94),
+            chunk("a", 2, None, 0.9),
+            chunk("b", 4, None, 0.8),
+            chunk("c", 0, None, 0.75),
+        ];
+        let found = joined(found, 3);
+        assert_eq!((found[0].chunk.char_start, found[0].chunk.char_end), (18, 38));
+        assert_eq!(
+            spans(found),
+            [
+                ("a".to_owned(), 1, Span::new(20, 40)),
+                ("b".to_owned(), 5, Span::new(40, 70)),
+                ("c".to_owned(), 0, Span::new(10, 20)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_beside_the_point_or_elsewhere_is_not_joined() {
+        let mut other_section = chunk("a", 3, None, 0.9);
+        other_section.chunk.section = vec!["Another".to_owned()];
+        let found = vec![
+            chunk("a", 2, None, 1.0),
+            chunk("b", 1, None, 0.95),
+            other_section,
+            chunk("c", 1, Some(1), 0.85),
+            chunk("c", 2, Some(2), 0.8),
+            chunk("a", 1, None, 0.6),
+        ];
+        let order: Vec<(String, u32)> = spans(joined(found, 10)).into_iter().map(|(id, index, _)| (id, index)).collect();
+        let expected = [("a", 2), ("b", 1), ("a", 3), ("c", 1), ("c", 2), ("a", 1)];
+        assert_eq!(order, expected.map(|(id, index)| (id.to_owned(), index)));
     }
 
     #[test]
@@ -686,7 +812,7 @@ mod tests {
             located("a", Some(2), 0.8),
             located("b", Some(1), 0.75),
         ];
-        let order: Vec<(String, Option<u32>)> = spread(found, 3).into_iter().map(|p| (p.document_id, p.chunk.page)).collect();
+        let order: Vec<(String, Option<u32>)> = spread(found).into_iter().take(3).map(|p| (p.document_id, p.chunk.page)).collect();
         assert_eq!(
             order,
             [("a".to_owned(), Some(1)), ("a".to_owned(), Some(2)), ("b".to_owned(), Some(1))]
@@ -696,7 +822,7 @@ mod tests {
     #[test]
     fn documents_without_pages_keep_their_order() {
         let found = vec![located("a", None, 1.0), located("a", None, 0.9), located("b", None, 0.8)];
-        let kept: Vec<f32> = spread(found, 3).into_iter().map(|p| p.relevance).collect();
+        let kept: Vec<f32> = spread(found).into_iter().map(|p| p.relevance).collect();
         assert_eq!(kept, [1.0, 0.9, 0.8]);
     }
 

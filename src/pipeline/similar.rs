@@ -85,7 +85,7 @@ impl Engine {
         let upto = (request.offset + request.limit) as usize;
         let spare = upto * 2;
         let found = self
-            .read_chunks(resolved.generation, wanted.into_iter().take(spare).collect(), spare, 0.0)
+            .read_chunks(resolved.generation, wanted.into_iter().take(spare).collect(), spare, false, 0.0)
             .await?;
         Ok(found
             .0

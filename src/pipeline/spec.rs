@@ -121,6 +121,11 @@ pub struct Retrieval {
     #[schema(minimum = 0)]
     #[serde(serialize_with = "as_written")]
     pub sparse_weight: f32,
+    /// What a search's result must have, as a share of the best one's relevance: 0 to 1, 0 for no limit. For hybrid searches that no
+    /// reranker orders, in the modes `balanced` and `comprehensive`; answers look at all that was found.
+    #[schema(minimum = 0, maximum = 1)]
+    #[serde(serialize_with = "as_written")]
+    pub relative_threshold: f32,
     /// Language of the BM25 search's stemmer and stop words (English name, lower case).
     pub language: String,
 }
@@ -145,6 +150,7 @@ impl Default for Retrieval {
             limit: 10,
             dense_weight: 0.4,
             sparse_weight: 0.6,
+            relative_threshold: 0.84,
             language: "english".to_owned(),
         }
     }
@@ -421,6 +427,12 @@ impl Pipeline {
                 ));
             }
         }
+        if !(0.0..=1.0).contains(&r.relative_threshold) {
+            return Err(ApiError::validation(
+                "pipeline.retrieval.relative_threshold",
+                format!("must be 0 to 1, not {}", r.relative_threshold),
+            ));
+        }
         if r.dense_weight == 0.0 && r.sparse_weight == 0.0 {
             return Err(ApiError::validation(
                 "pipeline.retrieval.dense_weight",
@@ -539,6 +551,7 @@ mod tests {
             (json!({"retrieval": {"limit": 0}}), "pipeline.retrieval.limit"),
             (json!({"retrieval": {"limit": "many"}}), "pipeline.retrieval.limit"),
             (json!({"retrieval": {"dense_weight": -1.0}}), "pipeline.retrieval.dense_weight"),
+            (json!({"retrieval": {"relative_threshold": 1.5}}), "pipeline.retrieval.relative_threshold"),
             (json!({"reranker": {"top_k": 10}}), "pipeline.reranker.model"),
             (json!({"reranker": {"model": ""}}), "pipeline.reranker.model"),
             (json!({"reranker": {"model": "x", "top_k": 0}}), "pipeline.reranker.top_k"),

@@ -39,6 +39,11 @@ pub struct SearchRequest {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub score_threshold: Option<f32>,
+    /// Results with less than this share of the best one's relevance, in [0,1], are left out; absent: what the pipeline says
+    /// (`retrieval.relative_threshold`) of the searches that it is for.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    pub relative_threshold: Option<f32>,
     /// Absent: what the mode says (`speed`: semantic, else hybrid).
     #[serde(default)]
     pub search_type: Option<SearchType>,
@@ -69,6 +74,9 @@ impl SearchRequest {
         };
         options.question()?;
         options.validate()?;
+        if let Some(share) = self.relative_threshold.filter(|share| !(0.0..=1.0).contains(share)) {
+            return Err(ApiError::validation("relative_threshold", format!("must be 0 to 1, not {share}")));
+        }
         check_page(self.limit, self.offset)
     }
 }
@@ -104,10 +112,10 @@ pub struct SearchResponse {
     pub warnings: Vec<Warning>,
 }
 
-/// A chunk that was found.
+/// A passage that was found: a chunk, or several that stand next to each other.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SearchHit {
-    /// The chunk's text, exactly as in the document.
+    /// The passage, exactly as in the document.
     pub content: String,
     /// Where it stands.
     pub metadata: SearchHitMetadata,
@@ -128,14 +136,14 @@ pub struct Highlight {
     pub end_char: u64,
 }
 
-/// Where a chunk stands.
+/// Where a passage stands.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SearchHitMetadata {
     /// The document.
     pub document_id: String,
-    /// The chunk.
+    /// The chunk; of several, the most relevant.
     pub chunk_id: String,
-    /// Position among the document's chunks, from 0.
+    /// Its position among the document's chunks, from 0.
     pub chunk_index: u32,
     /// File name.
     pub source: String,
