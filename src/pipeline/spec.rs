@@ -551,7 +551,10 @@ mod tests {
             (json!({"retrieval": {"limit": 0}}), "pipeline.retrieval.limit"),
             (json!({"retrieval": {"limit": "many"}}), "pipeline.retrieval.limit"),
             (json!({"retrieval": {"dense_weight": -1.0}}), "pipeline.retrieval.dense_weight"),
-            (json!({"retrieval": {"relative_threshold": 1.5}}), "pipeline.retrieval.relative_threshold"),
+            (
+                json!({"retrieval": {"relative_threshold": 1.5}}),
+                "pipeline.retrieval.relative_threshold",
+            ),
             (json!({"reranker": {"top_k": 10}}), "pipeline.reranker.model"),
             (json!({"reranker": {"model": ""}}), "pipeline.reranker.model"),
             (json!({"reranker": {"model": "x", "top_k": 0}}), "pipeline.reranker.top_k"),

@@ -66,6 +66,43 @@ async fn words_of_the_query_are_highlighted_where_they_stand() {
 }
 
 #[tokio::test]
+async fn a_search_joins_neighbours_and_leaves_out_what_is_beside_the_point() {
+    let api = Server::shared().api();
+    let collection = "finding-worth";
+    let chunker = json!({ "plugin": "recursive@^1", "config": { "target_tokens": 30, "overlap_tokens": 0, "min_tokens": 10 } });
+    let new = json!({ "name": collection, "pipeline": { "chunker": chunker } });
+    api.post("/collections", new).await.expect(201);
+    let text = "The canteen serves soup on Mondays and fish on Fridays, and coffee is free of charge for everybody who works in the building.\n\n\
+        The notice period for employees is three months, counted from the end of the month in which notice of termination is given.\n\n\
+        During the probation the notice period for employees is two weeks, and notice of termination may be given on any working day.\n\n\
+        Bicycles are parked behind the house, never in the hall, since the fire brigade wants its doors to be free at all times.\n";
+    let document = api.ingest(collection, &File::new("handbook.txt", text)).await;
+    assert_eq!(document["chunks_created"], 4, "a paragraph each");
+    let search = async |threshold: Option<f64>| {
+        let mut request = json!({ "query": "What is the notice period for employees?", "collection_name": collection });
+        if let Some(threshold) = threshold {
+            request["relative_threshold"] = json!(threshold);
+        }
+        api.search(request).await
+    };
+
+    let hits = search(None).await;
+    assert_eq!(hits.len(), 1, "{hits:?}");
+    let content = hits[0]["content"].as_str().expect("content");
+    assert!(
+        content.starts_with("The notice period for") && content.ends_with("any working day."),
+        "{content}"
+    );
+    let (start, end) = (&hits[0]["metadata"]["start_char"], &hits[0]["metadata"]["end_char"]);
+    let range = format!("?start={start}&end={end}");
+    assert_eq!(api.text(document["document_id"].as_str().expect("an id"), &range).await, content);
+
+    let all = search(Some(0.0)).await;
+    let all: Vec<&str> = all.iter().filter_map(|hit| hit["content"].as_str()).collect();
+    assert_eq!((all.len(), all[0]), (3, content), "{all:?}");
+}
+
+#[tokio::test]
 async fn other_scripts_are_searched_and_quoted() {
     let api = Server::shared().api();
     for (name, text) in [

@@ -111,6 +111,7 @@ async fn bodies_that_are_wrong_are_told_apart() {
         (json!({ "query": "?", "offset": 1_001 }), "offset"),
         (json!({ "query": "?", "search_type": "fuzzy" }), "search_type"),
         (json!({ "query": "?", "score_threshold": 2 }), "score_threshold"),
+        (json!({ "query": "?", "relative_threshold": 1.5 }), "relative_threshold"),
     ] {
         assert_eq!(
             api.post("/search", body).await.error(400, "VALIDATION_ERROR")["details"]["field"],
