@@ -49,7 +49,7 @@ pub enum KeyError {
     #[error("there is an API key called `{0}` already: choose another name, or revoke that one")]
     Taken(String),
     /// No key has that name or identifier.
-    #[error("there is no API key `{0}`")]
+    #[error("there is no API key `{0}`: `ibid key list` shows those there are")]
     Unknown(String),
     /// The name cannot be one.
     #[error("a key's name has 1 to {MAX_NAME} characters, none of them a control character")]
