@@ -157,6 +157,13 @@ impl Engine {
             .await?;
         let search_type = request.search_type.unwrap_or(default_search(mode));
         let limit = (request.offset + request.limit) as usize;
+        let reread = resolved.reads_again(mode, limit, request.rerank);
+        // What the pipeline's share is for: other scores have other scales, and who turns pages wants more.
+        let own = match (search_type, mode, reread, request.offset) {
+            (SearchType::Hybrid, Mode::Balanced | Mode::Comprehensive, None, 0) => resolved.pipeline.retrieval.relative_threshold,
+            _ => 0.0,
+        };
+        let share = request.relative_threshold.unwrap_or(own);
         let wanted = Retrieval {
             searches: searches(&question, &plan, mode),
             search_type,
@@ -165,8 +172,8 @@ impl Engine {
             score_threshold: request.score_threshold,
             filters: request.filters.clone().unwrap_or_default(),
             names: names(&plan),
-            reread: resolved.reads_again(mode, limit, request.rerank),
-            join: true,
+            reread,
+            join: share > 0.0,
         };
         let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut timings))
@@ -185,10 +192,6 @@ impl Engine {
             }
         };
         timings.measure();
-        let own = resolved.pipeline.retrieval.relative_threshold;
-        // What its own default was measured on; a cross-encoder's scores have scales of their own.
-        let fitting = search_type == SearchType::Hybrid && mode != Mode::Speed && !reranked;
-        let share = request.relative_threshold.unwrap_or(if fitting { own } else { 0.0 });
         let least = passages.0.iter().map(FoundChunk::told).fold(0.0, f32::max) * share;
         passages.0.retain(|found| found.told() >= least);
         let asked = resolved.bm25.query(&question);

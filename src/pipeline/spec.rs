@@ -121,8 +121,9 @@ pub struct Retrieval {
     #[schema(minimum = 0)]
     #[serde(serialize_with = "as_written")]
     pub sparse_weight: f32,
-    /// What a search's result must have, as a share of the best one's relevance: 0 to 1, 0 for no limit. For hybrid searches that no
-    /// reranker orders, in the modes `balanced` and `comprehensive`; answers look at all that was found.
+    /// What a search's result must have, as a share of the best one's relevance, 0 to 1; chunks that stand next to each other are one
+    /// result. 0: each chunk is one, and none is left out. For hybrid searches in `balanced` and `comprehensive` that no reranker
+    /// orders, without an offset; answers look at all that was found.
     #[schema(minimum = 0, maximum = 1)]
     #[serde(serialize_with = "as_written")]
     pub relative_threshold: f32,

@@ -39,8 +39,9 @@ pub struct SearchRequest {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub score_threshold: Option<f32>,
-    /// Results with less than this share of the best one's relevance, in [0,1], are left out; absent: what the pipeline says
-    /// (`retrieval.relative_threshold`) of the searches that it is for.
+    /// Results with less than this share of the best one's relevance, in [0,1], are left out, and chunks that stand next to each other
+    /// are one result; 0: each chunk is a result. Absent: what the pipeline says (`retrieval.relative_threshold`) of the searches that
+    /// it is for, which have no `offset`.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub relative_threshold: Option<f32>,

@@ -39,7 +39,7 @@ async def use(session):
             assert f"report.pdf, page {where['page']}" in answer.content[0].text
 
     found = await session.call_tool("search", {"query": QUESTION, "limit": 2, "collection_name": "documents"})
-    assert found.structured_content["total_results"] == 2 and QUOTED in found.content[0].text, found
+    assert found.structured_content["total_results"] == 1 and QUOTED in found.content[0].text, found
     nothing = await session.call_tool("search", {"query": QUESTION, "filters": {"sources": ["other.pdf"]}})
     assert nothing.structured_content["results"] == [] and not nothing.is_error, nothing
 

@@ -98,8 +98,9 @@ async fn a_search_joins_neighbours_and_leaves_out_what_is_beside_the_point() {
     assert_eq!(api.text(document["document_id"].as_str().expect("an id"), &range).await, content);
 
     let all = search(Some(0.0)).await;
-    let all: Vec<&str> = all.iter().filter_map(|hit| hit["content"].as_str()).collect();
-    assert_eq!((all.len(), all[0]), (3, content), "{all:?}");
+    assert_eq!(all.len(), 4, "each chunk for itself: {all:?}");
+    let next = json!({ "query": "What is the notice period for employees?", "collection_name": collection, "offset": 1 });
+    assert_eq!(api.search(next).await, all[1..], "and so for whoever turns pages");
 }
 
 #[tokio::test]
