@@ -84,6 +84,9 @@ const FIGURES: f32 = 0.1;
 /// from what is not.
 const NEIGHBOUR: f32 = 0.7;
 
+/// Chunks that are joined at most: of a document that is to the point from end to end the best parts are wanted, and not all of it.
+const JOINED: u32 = 5;
+
 /// The share of figures among a passage's words from which on it is full of them.
 const FULL_OF_FIGURES: f32 = 0.35;
 
@@ -112,16 +115,13 @@ fn spread(mut found: Vec<Located>) -> Vec<Located> {
     found
 }
 
-/// The best `limit` of what was found, most relevant first; chunks that stand next to each other as one passage, in the place of
-/// the better one.
-fn joined(found: Vec<Located>, limit: usize) -> Vec<Located> {
+/// What was found, most relevant first; chunks that stand next to each other as one passage, in the place of the better one.
+fn joined(found: Vec<Located>) -> Vec<Located> {
     let least = found.first().map_or(0.0, |best| best.relevance * NEIGHBOUR);
-    let mut passages: Vec<Located> = Vec::with_capacity(limit.min(found.len()));
+    let mut passages: Vec<Located> = Vec::with_capacity(found.len());
     for chunk in found {
         let related = chunk.relevance >= least;
         match passages.iter().position(|passage| related && passage.adjoins(&chunk)) {
-            None if passages.len() == limit && !related => break,
-            None if passages.len() == limit => {}
             None => passages.push(chunk),
             Some(at) => {
                 let mut passage = passages.remove(at);
@@ -153,10 +153,12 @@ struct Located {
 }
 
 impl Located {
-    /// Whether `other` stands right before or after, and a citation of either says the same of where it stands.
+    /// Whether `other` stands right before or after, a citation of either says the same of where it stands, and both are not too long.
     fn adjoins(&self, other: &Self) -> bool {
         let after = |a: &Self, b: &Self| a.indices.end().checked_add(1) == Some(*b.indices.start());
+        let chunks = |a: &Self| a.indices.end() - a.indices.start() + 1;
         (after(self, other) || after(other, self))
+            && chunks(self) + chunks(other) <= JOINED
             && self.text_generation == other.text_generation
             && self.document_id == other.document_id
             && self.chunk.page == other.chunk.page
@@ -450,10 +452,10 @@ impl Engine {
             }
         }
         let mut best = spread(located);
-        match join {
-            true => best = joined(best, limit),
-            false => best.truncate(limit),
+        if join {
+            best = joined(best);
         }
+        best.truncate(limit);
 
         let mut ids: Vec<String> = best.iter().map(|found| found.document_id.clone()).collect();
         ids.sort();
@@ -739,7 +741,7 @@ mod tests {
         chunk(document, 0, page, relevance)
     }
 
-    /// Ten bytes from `index` times ten on, two characters of which take two.
+    /// The ten bytes of a chunk at its place, after two characters that take two each.
     fn chunk(document: &str, index: u32, page: Option<u32>, relevance: f32) -> Located {
         let chunk = Chunk {
             index,
@@ -775,7 +777,7 @@ mod tests {
             chunk("b", 4, None, 0.8),
             chunk("c", 0, None, 0.75),
         ];
-        let found = joined(found, 3);
+        let found = joined(found);
         assert_eq!((found[0].chunk.char_start, found[0].chunk.char_end), (18, 38));
         assert_eq!(
             spans(found),
@@ -785,6 +787,13 @@ mod tests {
                 ("c".to_owned(), 0, Span::new(10, 20)),
             ]
         );
+    }
+
+    #[test]
+    fn a_document_that_is_to_the_point_throughout_stays_in_parts() {
+        let found = (0..12).map(|index| chunk("a", index, None, 1.0)).collect();
+        let lengths: Vec<u32> = spans(joined(found)).into_iter().map(|(_, _, at)| at.len() / 10).collect();
+        assert_eq!(lengths, [5, 5, 2]);
     }
 
     #[test]
@@ -799,7 +808,7 @@ mod tests {
             chunk("c", 2, Some(2), 0.8),
             chunk("a", 1, None, 0.6),
         ];
-        let order: Vec<(String, u32)> = spans(joined(found, 10)).into_iter().map(|(id, index, _)| (id, index)).collect();
+        let order: Vec<(String, u32)> = spans(joined(found)).into_iter().map(|(id, index, _)| (id, index)).collect();
         let expected = [("a", 2), ("b", 1), ("a", 3), ("c", 1), ("c", 2), ("a", 1)];
         assert_eq!(order, expected.map(|(id, index)| (id.to_owned(), index)));
     }
