@@ -244,8 +244,7 @@ async fn search_finds_passages_by_meaning_by_words_and_by_both() {
     // Pages of results follow one another.
     let page = async |offset: u32, limit: u32| {
         let filters = json!({ "document_ids": [document["document_id"]] });
-        let request =
-            json!({ "query": "a lantern", "collection_name": "rest-search", "offset": offset, "limit": limit, "filters": filters });
+        let request = json!({ "query": "a lantern", "collection_name": "rest-search", "offset": offset, "limit": limit, "filters": filters, "relative_threshold": 0 });
         api.search(request)
             .await
             .iter()
