@@ -24,9 +24,9 @@ async fn make(api: &Api, name: &str, reranker: Value) {
     }
 }
 
-/// What a search of the collection answers.
+/// What a search of the collection answers, which leaves nothing out.
 async fn search(api: &Api, collection: &str, more: Value) -> Value {
-    let mut request = json!({ "query": QUESTION, "collection_name": collection });
+    let mut request = json!({ "query": QUESTION, "collection_name": collection, "relative_threshold": 0 });
     let fields = request.as_object_mut().expect("an object");
     fields.extend(more.as_object().expect("an object").clone());
     api.post("/search", request).await.expect(200)

@@ -29,8 +29,9 @@ pub use socket::Socket;
 use std::future::Future;
 use std::time::Duration;
 
-/// Nothing that a test waits for takes this long, however busy the machine is: a wait that does has failed.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+/// Nothing that a test waits for takes this long, however busy the machine is (documents give way to all else there): a wait that does
+/// has failed.
+pub const PATIENCE: Duration = Duration::from_secs(420);
 
 /// Waits for `work`; fails the test, naming `what` it waited for, if that never comes.
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
