@@ -118,6 +118,9 @@ impl SqlCatalog {
                 .acquire_timeout(options.wait)
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // On a full disk SQLite ends a transaction by itself; the driver then fails to roll it back, and would refuse to begin
+                // another on this connection for ever. False has it closed, and another one opened.
+                .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         };
         // One connection that writes: writers then queue here, in order, rather than on SQLite's lock.
         let writer = pool().max_connections(1).connect_with(connect.clone()).await?;
