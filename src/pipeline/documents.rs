@@ -4,7 +4,7 @@ use super::cluster::Stop;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::generation::text_id;
-use super::retrieve::chunk_id;
+use super::passages::chunk_id;
 use super::spec::shown_to;
 use super::timestamp;
 use crate::auth::Subject;

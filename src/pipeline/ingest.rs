@@ -6,12 +6,13 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::filters::moment;
 use super::generation::text_id;
+use super::passages::page_break;
 use super::policy::Rescue;
 use super::redo::with_extractor;
 use super::reporter::{Reporter, missing_text};
 use super::resolve::{Resolved, Stage, locked};
-use super::retrieve::{moment, page_break};
 use super::spec::{LockedPlugin, Pipeline};
 use super::timestamp;
 use super::upload::Ending;

@@ -4,10 +4,12 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::passages::FoundChunk;
 use super::policy::{Citing, Rescue};
 use super::resolve::{Resolved, Stage as PluginStage};
-use super::retrieve::{FoundChunk, Retrieval, Timings};
+use super::retrieve::{Reading, Retrieval};
 use super::stream::{AnswerWriter, Delivery, Written};
+use super::timings::Timings;
 use crate::auth::Subject;
 use crate::document::Attrs;
 use crate::generate::{Request, Sink};
@@ -172,17 +174,20 @@ impl Engine {
             score_threshold: request.score_threshold,
             filters: request.filters.clone().unwrap_or_default(),
             names: names(&plan),
-            reread,
-            join: share > 0.0,
+            reading: match reread {
+                Some(read) => Reading::Reranked(read),
+                None if share > 0.0 => Reading::Joined,
+                None => Reading::Single,
+            },
         };
         let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut timings))
             .await?;
         let mut reranked = false;
         let mut warnings = Vec::new();
-        let mut passages = match wanted.reread {
-            None => found.passages,
-            Some(read) => {
+        let mut passages = match wanted.reading {
+            Reading::Single | Reading::Joined => found.passages,
+            Reading::Reranked(read) => {
                 let ranked = self
                     .rerank(&resolved, &question, found, (read, limit), wanted.score_threshold, &mut timings)
                     .await;
@@ -353,16 +358,19 @@ impl Engine {
             score_threshold: question.options.score_threshold,
             filters: question.options.filters.clone().unwrap_or_default(),
             names: names(&plan),
-            reread: resolved.reads_again(mode, limit, None),
-            join: resolved.generator.is_language_model(),
+            reading: match resolved.reads_again(mode, limit, None) {
+                Some(read) => Reading::Reranked(read),
+                None if resolved.generator.is_language_model() => Reading::Joined,
+                None => Reading::Single,
+            },
         };
         let phrasings = wanted.searches.iter().skip(1).map(|search| search.text.clone()).collect();
         let found = self
             .in_time("document_retrieval", self.retrieve(&resolved, &wanted, &mut progress.timings))
             .await?;
-        let passages = match wanted.reread {
-            None => found.passages,
-            Some(read) => {
+        let passages = match wanted.reading {
+            Reading::Single | Reading::Joined => found.passages,
+            Reading::Reranked(read) => {
                 let message = format!("Reading {} again", passages_of(found.passages.0.len().min(read)));
                 status(events, Stage::RetrievingDocuments, 0.5, &message).await?;
                 let threshold = wanted.score_threshold;

@@ -3,12 +3,15 @@
 //! What the question says of the documents counts as it does in the fusion: a passage alone does not say of which company or year
 //! it is. Without the cross-encoder, whatever the reason, passages stay as they were found, and the answer says so.
 //!
-//! May depend on `embed`, `protocol`, `retrieve` and `spec`.
+//! May depend on `embed`, `protocol`, `passages`, `reading`, `retrieve` and `spec`.
 
 use super::engine::Engine;
+use super::passages::{FoundChunk, Passages};
+use super::reading::discount_pages;
 use super::resolve::Resolved;
-use super::retrieve::{Found, FoundChunk, Passages, Timings, discount_pages};
+use super::retrieve::Found;
 use super::spec::RerankerChoice;
+use super::timings::Timings;
 use crate::embed::{EmbedError, Reranker};
 use crate::protocol::{Mode, Warning};
 use crate::telemetry::catalogue;

@@ -4,7 +4,8 @@
 
 use super::engine::Engine;
 use super::error::PipelineError;
-use super::retrieve::{FoundChunk, narrowed};
+use super::filters::narrowed;
+use super::passages::FoundChunk;
 use crate::auth::Subject;
 use crate::catalog::{DocumentRecord, DocumentState};
 use crate::index::{Filter, Hit, Query, QueryVector, VectorIndex};

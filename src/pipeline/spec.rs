@@ -428,12 +428,7 @@ impl Pipeline {
                 ));
             }
         }
-        if !(0.0..=1.0).contains(&r.relative_threshold) {
-            return Err(ApiError::validation(
-                "pipeline.retrieval.relative_threshold",
-                format!("must be 0 to 1, not {}", r.relative_threshold),
-            ));
-        }
+        ApiError::check_share("pipeline.retrieval.relative_threshold", Some(r.relative_threshold))?;
         if r.dense_weight == 0.0 && r.sparse_weight == 0.0 {
             return Err(ApiError::validation(
                 "pipeline.retrieval.dense_weight",

@@ -4,8 +4,8 @@
 //! May depend on `protocol`, `plugin`, `generate` and `document`.
 
 use super::error::PipelineError;
+use super::passages::Passages;
 use super::policy::Citing;
-use super::retrieve::Passages;
 use crate::document::Span;
 use crate::generate::{Piece, Quotation};
 use crate::plugin::Source;

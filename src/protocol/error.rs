@@ -139,6 +139,17 @@ impl ApiError {
         }
     }
 
+    /// Checks a share: a value in [0,1], if there is one.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for `field`.
+    pub fn check_share(field: &str, value: Option<f32>) -> Result<(), Self> {
+        match value.filter(|share| !(0.0..=1.0).contains(share)) {
+            Some(share) => Err(Self::validation(field, format!("must be 0 to 1, not {share}"))),
+            None => Ok(()),
+        }
+    }
+
     /// No collection called `name`.
     pub fn collection_not_found(name: &str) -> Self {
         Self::new(

@@ -144,11 +144,7 @@ impl QueryOptions {
         {
             return Err(ApiError::validation("temperature", format!("must be 0 to 2, not {t}")));
         }
-        if let Some(t) = self.score_threshold
-            && !(0.0..=1.0).contains(&t)
-        {
-            return Err(ApiError::validation("score_threshold", format!("must be 0 to 1, not {t}")));
-        }
+        ApiError::check_share("score_threshold", self.score_threshold)?;
         if let Some(language) = &self.language
             && (language.is_empty() || language.len() > 35 || !language.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
         {

@@ -75,9 +75,7 @@ impl SearchRequest {
         };
         options.question()?;
         options.validate()?;
-        if let Some(share) = self.relative_threshold.filter(|share| !(0.0..=1.0).contains(share)) {
-            return Err(ApiError::validation("relative_threshold", format!("must be 0 to 1, not {share}")));
-        }
+        ApiError::check_share("relative_threshold", self.relative_threshold)?;
         check_page(self.limit, self.offset)
     }
 }

@@ -35,11 +35,7 @@ impl SimilarRequest {
             return Err(ApiError::validation("document_id", "must have 1 to 128 characters"));
         }
         check_page(self.limit, self.offset)?;
-        if let Some(score) = self.score_threshold
-            && !(0.0..=1.0).contains(&score)
-        {
-            return Err(ApiError::validation("score_threshold", format!("must be 0 to 1, not {score}")));
-        }
+        ApiError::check_share("score_threshold", self.score_threshold)?;
         self.filters.as_ref().map_or(Ok(()), Filters::validate)
     }
 }
