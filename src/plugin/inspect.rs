@@ -12,6 +12,11 @@ pub const CONTRACT_VERSION: Version = Version::new(0, 9, 1);
 /// Package of the contract.
 const PACKAGE: &str = "ibid:plugin";
 
+/// The full name of an interface of the contract, as this server offers it.
+pub fn offered(interface: &str) -> String {
+    format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")
+}
+
 /// An import or export of a component, such as `ibid:plugin/document@0.9.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {

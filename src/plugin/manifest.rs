@@ -120,6 +120,9 @@ fn any_object() -> Value {
     serde_json::json!({ "type": "object" })
 }
 
+/// How WebAssembly begins, a module as well as a component.
+const WASM: &[u8] = b"\0asm";
+
 /// Why a manifest cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
@@ -151,6 +154,10 @@ impl Manifest {
     /// # Errors
     /// If the bytes are no component, or carry no valid manifest.
     pub fn of_component(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+        if !bytes.starts_with(WASM) {
+            let other = "it does not begin as WebAssembly does; `ibid plugin build` makes a component of a plugin's project";
+            return Err(ManifestError::NotAComponent(other.to_owned()));
+        }
         let broken = |error: wasmparser::BinaryReaderError| ManifestError::NotAComponent(error.message().to_owned());
         let mut depth = 0_usize;
         let mut found = None;
@@ -158,7 +165,9 @@ impl Manifest {
             match payload.map_err(broken)? {
                 Payload::Version { encoding, .. } => {
                     if depth == 0 && encoding != Encoding::Component {
-                        return Err(ManifestError::NotAComponent("it is a core module".into()));
+                        return Err(ManifestError::NotAComponent(
+                            "it is a core module; `ibid plugin build` makes a component of a plugin's project".into(),
+                        ));
                     }
                     depth += 1;
                 }

@@ -49,40 +49,90 @@ fn list<'a>(cx: &mut LiftContext<'a>, (start, count): (u32, u32), element: usize
     Ok(bytes)
 }
 
-/// Spans that a guest gives.
-pub struct Spans(pub Vec<Span>);
+/// What lies on the wire as a list of the contract's records.
+trait Records: Send + Sync {
+    /// The generated type of a record.
+    type Record: ComponentType;
+}
 
-// SAFETY: the same on the wire as the generated type's list, which checks what it is read as.
-unsafe impl ComponentType for Spans {
+/// Records that a guest gives.
+trait Given: Records + Sized {
+    /// Reads the list of type `ty` that is at a place in the guest's memory, and no further.
+    fn read(cx: &mut LiftContext<'_>, ty: InterfaceType, place: (u32, u32)) -> Result<Self>;
+}
+
+/// Records that a guest is handed.
+trait Handed: Records<Record: Lower> {
+    /// Writes them to memory that is asked of the guest; returns where they are and how many.
+    fn write<T>(&self, cx: &mut LowerContext<'_, T>) -> Result<(usize, usize)>;
+
+    /// As the generated code writes them, where a guest's strings are not as `write` has them.
+    fn generated(&self, _: StringEncoding) -> Option<Vec<Self::Record>> {
+        None
+    }
+}
+
+/// A list of the contract's records, in bulk.
+pub struct List<R>(pub R);
+
+// SAFETY: the same on the wire as the generated type's list, which checks what it is read and written as.
+unsafe impl<R: Records> ComponentType for List<R> {
     type Lower = Pair;
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::POINTER_PAIR;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        <[types::Span] as ComponentType>::typecheck(ty, types)
+        <[R::Record] as ComponentType>::typecheck(ty, types)
     }
 }
 
-impl Spans {
-    fn read(cx: &mut LiftContext<'_>, place: (u32, u32)) -> Result<Self> {
+// SAFETY: what is given reads within the guest's memory alone; any bytes are numbers, and what is not numbers is left to
+// the generated types.
+unsafe impl<R: Given> Lift for List<R> {
+    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, [start, count]: &Pair) -> Result<Self> {
+        R::read(cx, ty, (start.get_u32(), count.get_u32())).map(Self)
+    }
+
+    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
+        R::read(cx, ty, (number(bytes, 0), number(bytes, 4))).map(Self)
+    }
+}
+
+// SAFETY: what is handed is written within the guest's memory alone, in the layout of the type that is checked.
+unsafe impl<R: Handed> Lower for List<R> {
+    fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, target: &mut MaybeUninit<Pair>) -> Result<()> {
+        if let Some(all) = self.0.generated(cx.options().string_encoding) {
+            return all.linear_lower_to_flat(cx, ty, target);
+        }
+        let (at, count) = self.0.write(cx)?;
+        target.write([ValRaw::i64(i64::try_from(at)?), ValRaw::i64(i64::try_from(count)?)]);
+        Ok(())
+    }
+
+    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
+        if let Some(all) = self.0.generated(cx.options().string_encoding) {
+            return all.linear_lower_to_memory(cx, ty, offset);
+        }
+        let (at, count) = self.0.write(cx)?;
+        *cx.get(offset) = u32::try_from(at)?.to_le_bytes();
+        *cx.get(offset + 4) = u32::try_from(count)?.to_le_bytes();
+        Ok(())
+    }
+}
+
+impl Records for Vec<Span> {
+    type Record = types::Span;
+}
+
+impl Given for Vec<Span> {
+    fn read(cx: &mut LiftContext<'_>, _: InterfaceType, place: (u32, u32)) -> Result<Self> {
         let bytes = list(cx, place, SPAN_BYTES, <types::Span as ComponentType>::ALIGN32, size_of::<Span>())?;
         let (spans, _) = bytes.as_chunks::<SPAN_BYTES>();
-        Ok(Self(spans.iter().map(|span| span_of(span)).collect()))
+        Ok(spans.iter().map(|span| span_of(span)).collect())
     }
 }
 
 fn span_of(record: &[u8]) -> Span {
     Span::new(number(record, 0), number(record, 4))
-}
-
-// SAFETY: reads within the guest's memory alone, and any bytes are a span.
-unsafe impl Lift for Spans {
-    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, _: InterfaceType, [start, count]: &Pair) -> Result<Self> {
-        Self::read(cx, (start.get_u32(), count.get_u32()))
-    }
-
-    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, _: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        Self::read(cx, (number(bytes, 0), number(bytes, 4)))
-    }
 }
 
 /// One chunk as a guest gives it.
@@ -92,28 +142,20 @@ pub struct GivenPiece {
     pub attrs: Vec<types::Attr>,
 }
 
-/// The chunks that a guest gives.
-pub struct Pieces(pub Vec<GivenPiece>);
-
-// SAFETY: the same on the wire as the generated type's list, which checks what it is read as.
-unsafe impl ComponentType for Pieces {
-    type Lower = Pair;
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::POINTER_PAIR;
-
-    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        <[chunking::Piece] as ComponentType>::typecheck(ty, types)
-    }
+impl Records for Vec<GivenPiece> {
+    type Record = chunking::Piece;
 }
 
-impl Pieces {
+impl Given for Vec<GivenPiece> {
     fn read(cx: &mut LiftContext<'_>, ty: InterfaceType, place: (u32, u32)) -> Result<Self> {
         let InterfaceType::List(ty) = ty else { bad_type_info() };
         let InterfaceType::Record(ty) = cx.types[ty].element else {
             bad_type_info()
         };
-        let Some(attrs) = cx.types[ty].fields.last().map(|field| field.ty) else {
+        let [_, context, attrs] = &*cx.types[ty].fields else {
             bad_type_info()
         };
+        let (context_type, attrs_type) = (context.ty, attrs.ty);
         let align = <chunking::Piece as ComponentType>::ALIGN32;
         let (records, _) = list(cx, place, PIECE_BYTES, align, size_of::<GivenPiece>())?.as_chunks::<PIECE_BYTES>();
         let piece = |record: &[u8; PIECE_BYTES]| {
@@ -121,26 +163,15 @@ impl Pieces {
             let (context, own) = lists.split_at(8);
             Ok(GivenPiece {
                 at: span_of(span),
-                context: Spans::read(cx, (number(context, 0), number(context, 4)))?.0,
+                context: Vec::read(cx, context_type, (number(context, 0), number(context, 4)))?,
                 // They have strings, of which most pieces have none.
                 attrs: match number(own, 4) {
                     0 => Vec::new(),
-                    _ => Lift::linear_lift_from_memory(cx, attrs, own)?,
+                    _ => Lift::linear_lift_from_memory(cx, attrs_type, own)?,
                 },
             })
         };
-        Ok(Self(records.iter().map(piece).collect::<Result<_>>()?))
-    }
-}
-
-// SAFETY: reads within the guest's memory alone; what is not numbers is left to the generated type.
-unsafe impl Lift for Pieces {
-    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, [start, count]: &Pair) -> Result<Self> {
-        Self::read(cx, ty, (start.get_u32(), count.get_u32()))
-    }
-
-    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        Self::read(cx, ty, (number(bytes, 0), number(bytes, 4)))
+        records.iter().map(piece).collect()
     }
 }
 
@@ -186,25 +217,21 @@ pub struct Units {
     pub within: Span,
 }
 
-// SAFETY: the same on the wire as the generated type's list, which checks what it is written as.
-unsafe impl ComponentType for Units {
-    type Lower = Pair;
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::POINTER_PAIR;
-
-    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        <[types::Unit] as ComponentType>::typecheck(ty, types)
-    }
-}
-
 impl Units {
     /// The units, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Unit> {
         let candidates = self.document.units.get(self.range.clone()).unwrap_or_default();
         candidates.iter().filter(|unit| unit.at.overlaps(self.within))
     }
+}
 
-    /// Writes all of them to memory that is asked of the guest. It may answer with any places within its memory, which is
-    /// why the records are put together here and written when nothing more is asked.
+impl Records for Units {
+    type Record = types::Unit;
+}
+
+impl Handed for Units {
+    /// The guest may answer with any places within its memory, which is why the records are put together here and written when
+    /// nothing more is asked.
     fn write<T>(&self, cx: &mut LowerContext<'_, T>) -> Result<(usize, usize)> {
         let mut records = Vec::with_capacity(self.range.len() * UNIT_BYTES);
         for unit in self.iter() {
@@ -228,9 +255,8 @@ impl Units {
         place(cx, &records, <types::Unit as ComponentType>::ALIGN32, UNIT_BYTES)
     }
 
-    /// As the generated code does it, for guests whose strings are no UTF-8.
-    fn generated(&self) -> Vec<types::Unit> {
-        self.iter().map(types::Unit::from).collect()
+    fn generated(&self, encoding: StringEncoding) -> Option<Vec<types::Unit>> {
+        (encoding != StringEncoding::Utf8).then(|| self.iter().map(types::Unit::from).collect())
     }
 }
 
@@ -273,17 +299,11 @@ pub struct CodedUnits {
     pub kinds: Arc<[u32]>,
 }
 
-// SAFETY: the same on the wire as the generated type's list, which checks what it is written as.
-unsafe impl ComponentType for CodedUnits {
-    type Lower = Pair;
-    const ABI: CanonicalAbiInfo = CanonicalAbiInfo::POINTER_PAIR;
-
-    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> Result<()> {
-        <[types::CodedUnit] as ComponentType>::typecheck(ty, types)
-    }
+impl Records for CodedUnits {
+    type Record = types::CodedUnit;
 }
 
-impl CodedUnits {
+impl Handed for CodedUnits {
     fn write<T>(&self, cx: &mut LowerContext<'_, T>) -> Result<(usize, usize)> {
         let Units { document, range, within } = &self.units;
         let units = document.units.get(range.clone()).unwrap_or_default();
@@ -306,19 +326,6 @@ impl CodedUnits {
     }
 }
 
-// SAFETY: writes within the guest's memory alone, in the layout of the type that is checked.
-unsafe impl Lower for CodedUnits {
-    fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, target: &mut MaybeUninit<Pair>) -> Result<()> {
-        let place = self.write(cx)?;
-        to_flat(place, target)
-    }
-
-    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, offset: usize) -> Result<()> {
-        let place = self.write(cx)?;
-        to_memory(cx, place, offset)
-    }
-}
-
 /// An option as it is written: whether it is there, and what it is.
 fn optional(span: Option<Span>) -> (u32, Span) {
     (u32::from(span.is_some()), span.unwrap_or(Span::new(0, 0)))
@@ -331,17 +338,6 @@ fn place<T>(cx: &mut LowerContext<'_, T>, records: &[u8], align: u32, size: usiz
     Ok((at, records.len() / size))
 }
 
-fn to_flat((at, count): (usize, usize), target: &mut MaybeUninit<Pair>) -> Result<()> {
-    target.write([ValRaw::i64(i64::try_from(at)?), ValRaw::i64(i64::try_from(count)?)]);
-    Ok(())
-}
-
-fn to_memory<T>(cx: &mut LowerContext<'_, T>, (at, count): (usize, usize), offset: usize) -> Result<()> {
-    *cx.get(offset) = u32::try_from(at)?.to_le_bytes();
-    *cx.get(offset + 4) = u32::try_from(count)?.to_le_bytes();
-    Ok(())
-}
-
 fn copy<T>(cx: &mut LowerContext<'_, T>, at: usize, bytes: &[u8]) -> Result<()> {
     let target = cx.as_slice_mut().get_mut(at..).and_then(|memory| memory.get_mut(..bytes.len()));
     let Some(target) = target else {
@@ -349,23 +345,4 @@ fn copy<T>(cx: &mut LowerContext<'_, T>, at: usize, bytes: &[u8]) -> Result<()> 
     };
     target.copy_from_slice(bytes);
     Ok(())
-}
-
-// SAFETY: writes within the guest's memory alone, in the layout of the type that is checked.
-unsafe impl Lower for Units {
-    fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, target: &mut MaybeUninit<Pair>) -> Result<()> {
-        if cx.options().string_encoding != StringEncoding::Utf8 {
-            return self.generated().linear_lower_to_flat(cx, ty, target);
-        }
-        let place = self.write(cx)?;
-        to_flat(place, target)
-    }
-
-    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
-        if cx.options().string_encoding != StringEncoding::Utf8 {
-            return self.generated().linear_lower_to_memory(cx, ty, offset);
-        }
-        let place = self.write(cx)?;
-        to_memory(cx, place, offset)
-    }
 }

@@ -2,13 +2,14 @@
 
 use super::bindings::chunker::SemanticChunkerPlugin;
 use super::bindings::import::types;
-use super::bulk::{GivenPiece, Pieces};
+use super::bulk::{GivenPiece, List};
 use super::call::{Runner, check_config};
 use super::imports::{Doc, Provided, View};
 use super::plugin::Pre;
 use super::state::{Offered, State};
 use super::{Budget, Host, Plugin, check};
 use crate::document::{Attrs, Document, Span};
+use crate::plugin::inspect::offered;
 use crate::plugin::{Kind, PluginError, Reason};
 use std::sync::Arc;
 use wasmtime::Store;
@@ -68,17 +69,17 @@ impl Host {
 }
 
 /// What a chunker's `chunk` takes and gives.
-type Chunk = TypedFunc<(ResourceAny, Resource<Doc>, types::Span), (Result<Pieces, types::Failure>,)>;
+type Chunk = TypedFunc<(ResourceAny, Resource<Doc>, types::Span), (Result<List<Vec<GivenPiece>>, types::Failure>,)>;
 
 /// The generated bindings would lift each piece field by field.
 fn chunk_function(instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Chunk> {
-    let interface = instance.get_export_index(&mut *store, None, "ibid:plugin/chunking@0.9.1");
+    let interface = instance.get_export_index(&mut *store, None, &offered("chunking"));
     let function = interface.and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), "[method]chunker.chunk"));
     let function = function.ok_or_else(|| wasmtime::format_err!("no function `chunk` is exported"))?;
     instance.get_typed_func(store, function)
 }
 
-fn checked(Pieces(given): Pieces, document: &Document, within: Span, budget: &Budget) -> Result<Vec<Piece>, Reason> {
+fn checked(List(given): List<Vec<GivenPiece>>, document: &Document, within: Span, budget: &Budget) -> Result<Vec<Piece>, Reason> {
     if given.len() > budget.output_items {
         return Err(Reason::Limit(format!(
             "{} pieces, of {} that are allowed",

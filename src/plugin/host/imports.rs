@@ -1,9 +1,10 @@
 //! The host functions that guests read with: the log, the document, and the token counter.
 
 use super::bindings::{import, to_guest};
-use super::bulk::{CodedUnits, Kinds, Spans, Text, Units};
+use super::bulk::{CodedUnits, Kinds, List, Text, Units};
 use super::state::{State, Stop};
 use crate::document::{Document, Span};
+use crate::plugin::inspect::offered;
 use import::types;
 use std::ops::Range;
 use std::sync::Arc;
@@ -198,7 +199,7 @@ impl import::log::Host for State {
 /// Offers the document. By hand, since the generated bindings copy everything twice.
 pub fn add_document(linker: &mut Linker<State>) -> Result<()> {
     type Store<'a> = StoreContextMut<'a, State>;
-    let mut document = linker.instance("ibid:plugin/document@0.9.1")?;
+    let mut document = linker.instance(&offered("document"))?;
     document.resource("doc", ResourceType::host::<Doc>(), |_, _| Ok(()))?;
     document.func_wrap("[method]doc.len", |mut store: Store<'_>, (_,): (Resource<Doc>,)| {
         // The draft that the text was written to was no longer than that.
@@ -210,11 +211,11 @@ pub fn add_document(linker: &mut Linker<State>) -> Result<()> {
     })?;
     document.func_wrap(
         "[method]doc.units",
-        |mut store: Store<'_>, (_, within): (Resource<Doc>, types::Span)| Ok((store.data_mut().view()?.units(within.into()),)),
+        |mut store: Store<'_>, (_, within): (Resource<Doc>, types::Span)| Ok((List(store.data_mut().view()?.units(within.into())),)),
     )?;
     document.func_wrap(
         "[method]doc.coded-units",
-        |mut store: Store<'_>, (_, within): (Resource<Doc>, types::Span)| Ok((store.data_mut().view()?.coded_units(within.into()),)),
+        |mut store: Store<'_>, (_, within): (Resource<Doc>, types::Span)| Ok((List(store.data_mut().view()?.coded_units(within.into())),)),
     )?;
     document.func_wrap("[method]doc.unit-kinds", |mut store: Store<'_>, (_,): (Resource<Doc>,)| {
         Ok((store.data_mut().view()?.kinds().names.clone(),))
@@ -226,13 +227,14 @@ pub fn add_document(linker: &mut Linker<State>) -> Result<()> {
     document.func_wrap("[method]doc.attrs", |mut store: Store<'_>, (_,): (Resource<Doc>,)| {
         Ok((to_guest(&store.data_mut().view()?.document.attrs),))
     })?;
-    let mut tokens = linker.instance("ibid:plugin/tokens@0.9.1")?;
+    let mut tokens = linker.instance(&offered("tokens"))?;
     tokens.func_wrap("count", |mut store: Store<'_>, (text,): (String,)| {
         Ok((store.data_mut().count(&text)?,))
     })?;
-    tokens.func_wrap("count-spans", |mut store: Store<'_>, (_, spans): (Resource<Doc>, Spans)| {
-        Ok((store.data_mut().count_spans(&spans.0)?,))
-    })
+    tokens.func_wrap(
+        "count-spans",
+        |mut store: Store<'_>, (_, spans): (Resource<Doc>, List<Vec<Span>>)| Ok((store.data_mut().count_spans(&spans.0)?,)),
+    )
 }
 
 impl State {
