@@ -1,7 +1,8 @@
 //! API keys: made, listed, revoked, and checked by their hashes.
 //!
-//! The file is the truth: `ibid key` changes it, and a running server reads it again when it has changed. A key is a random secret of
-//! 256 bits, so that a plain SHA-256 of it keeps it.
+//! The file is what servers read: `ibid key` changes it, and a running server reads it again when it has changed. Where servers share a
+//! catalog, the keys in that are the truth, and each server's file is a copy of them. A key is a random secret of 256 bits, so that a
+//! plain SHA-256 of it keeps it.
 
 use super::subject::{Scope, Scopes, Subject};
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,15 @@ pub enum KeyError {
     /// No key has that name or identifier.
     #[error("there is no API key `{0}`: `ibid key list` shows those there are")]
     Unknown(String),
+    /// The keys are elsewhere.
+    #[error(
+        "API keys in {}: the file is a copy of the keys that servers share. Give this command the servers' settings (catalog.url, by --config \
+         FILE or the variable IBID_CATALOG_URL); if this server shares no catalog any more, remove `\"shared\": true` from the file", path.display()
+    )]
+    Shared {
+        /// The file.
+        path: PathBuf,
+    },
     /// The name cannot be one.
     #[error("a key's name has 1 to {MAX_NAME} characters, none of them a control character")]
     Name,
@@ -113,23 +123,70 @@ impl ApiKey {
     }
 }
 
-/// A key as it is stored.
+/// A key as it is stored: what is known of it, and its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Stored {
+pub struct StoredKey {
+    /// What is known of it.
     #[serde(flatten)]
-    key: ApiKey,
+    pub key: ApiKey,
     /// SHA-256 of the whole key, in hexadecimal.
     sha256: String,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+impl StoredKey {
+    /// Makes a key, and returns it with what is stored of it.
+    ///
+    /// # Errors
+    /// If the name cannot be one, or if it has no scopes.
+    pub fn make(new: NewKey) -> Result<(String, Self), KeyError> {
+        let named = (1..=MAX_NAME).contains(&new.name.chars().count()) && !new.name.chars().any(char::is_control);
+        if !named || new.name.trim() != new.name {
+            return Err(KeyError::Name);
+        }
+        let scopes: Vec<Scope> = new.scopes.iter().collect();
+        if scopes.is_empty() {
+            return Err(KeyError::NoScopes);
+        }
+        let key = ApiKey {
+            id: random(ID_BYTES)?,
+            name: new.name,
+            scopes,
+            collections: new.collections,
+            created_at: OffsetDateTime::now_utc()
+                .replace_nanosecond(0)
+                .unwrap_or_else(|_| OffsetDateTime::now_utc()),
+            expires_at: new.expires,
+        };
+        let secret = format!("{PREFIX}{}_{}", key.id, random(SECRET_BYTES)?);
+        let sha256 = sha256(&secret);
+        Ok((secret, Self { key, sha256 }))
+    }
+
+    /// As a text to be kept elsewhere.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What [`to_text`](Self::to_text) made; the error says why it is not.
+    ///
+    /// # Errors
+    /// If the text is another one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Contents {
-    keys: Vec<Stored>,
+    /// Whether the keys are a copy of those that servers share.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
+    keys: Vec<StoredKey>,
 }
 
 /// All keys at one time, by identifier.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyTable(BTreeMap<String, Stored>);
+pub(super) struct KeyTable(BTreeMap<String, StoredKey>);
 
 impl KeyTable {
     /// The key that `presented` is, expired or not. Takes as long for a wrong secret as for a right one.
@@ -191,33 +248,13 @@ impl KeyFile {
     /// # Errors
     /// If the name is taken or cannot be one, if it has no scopes, or if the file cannot be written.
     pub fn add(&self, new: NewKey) -> Result<(String, ApiKey), KeyError> {
-        let named = (1..=MAX_NAME).contains(&new.name.chars().count()) && !new.name.chars().any(char::is_control);
-        if !named || new.name.trim() != new.name {
-            return Err(KeyError::Name);
-        }
-        let scopes: Vec<Scope> = new.scopes.iter().collect();
-        if scopes.is_empty() {
-            return Err(KeyError::NoScopes);
-        }
-        let key = ApiKey {
-            id: random(ID_BYTES)?,
-            name: new.name,
-            scopes,
-            collections: new.collections,
-            created_at: OffsetDateTime::now_utc()
-                .replace_nanosecond(0)
-                .unwrap_or_else(|_| OffsetDateTime::now_utc()),
-            expires_at: new.expires,
-        };
-        let secret = format!("{PREFIX}{}_{}", key.id, random(SECRET_BYTES)?);
+        let (secret, stored) = StoredKey::make(new)?;
+        let key = stored.key.clone();
         self.change(|contents| {
             if contents.keys.iter().any(|stored| stored.key.name == key.name) {
                 return Err(KeyError::Taken(key.name.clone()));
             }
-            contents.keys.push(Stored {
-                key: key.clone(),
-                sha256: sha256(&secret),
-            });
+            contents.keys.push(stored);
             Ok(())
         })?;
         Ok((secret, key))
@@ -240,6 +277,30 @@ impl KeyFile {
         })
     }
 
+    /// Keys that are this file's own, and no copies of those that servers share.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn own(&self) -> Result<Vec<StoredKey>, KeyError> {
+        let Contents { shared, keys } = self.read()?;
+        Ok(if shared { Vec::new() } else { keys })
+    }
+
+    /// Makes the file a copy of the keys that servers share.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub fn copy(&self, keys: Vec<StoredKey>) -> Result<(), KeyError> {
+        let copy = Contents { shared: true, keys };
+        if self.read()? == copy {
+            return Ok(());
+        }
+        self.replace(|contents| {
+            *contents = copy;
+            Ok(())
+        })
+    }
+
     /// Everything, for checking.
     pub(super) fn table(&self) -> Result<KeyTable, KeyError> {
         let keys = self.read()?.keys;
@@ -256,8 +317,16 @@ impl KeyFile {
         serde_json::from_str(&text).map_err(|error| self.malformed(&error.to_string()))
     }
 
-    /// Changes the file: one process at a time, and wholly or not at all.
+    /// Changes keys that are the file's own.
     fn change<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T, KeyError>) -> Result<T, KeyError> {
+        self.replace(|contents| match contents.shared {
+            true => Err(KeyError::Shared { path: self.path.clone() }),
+            false => change(contents),
+        })
+    }
+
+    /// Changes the file: one process at a time, and wholly or not at all.
+    fn replace<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T, KeyError>) -> Result<T, KeyError> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         DirBuilder::new()
             .recursive(true)
@@ -405,6 +474,27 @@ mod tests {
         assert_eq!(made.subject().collections, Some(vec!["team-*".to_owned()]));
         fs::write(file.path(), "{\"keys\": [{}]}").expect("written");
         assert!(matches!(file.table(), Err(KeyError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_copy_of_shared_keys_is_read_and_not_changed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = KeyFile::in_data_dir(directory.path());
+        file.add(new("own")).expect("made");
+        let own = file.own().expect("read");
+        let (secret, shared) = StoredKey::make(new("shared")).expect("made");
+        let all = vec![own[0].clone(), StoredKey::parse(&shared.to_text()).expect("itself")];
+        file.copy(all.clone()).expect("written");
+        assert_eq!((file.list().expect("read").len(), file.own().expect("read")), (2, Vec::new()));
+        assert_eq!(file.table().expect("read").find(&secret), Some(&shared.key));
+        assert!(matches!(file.add(new("another")), Err(KeyError::Shared { .. })));
+        assert!(matches!(file.revoke("own"), Err(KeyError::Shared { .. })));
+        let written = fs::metadata(file.path()).expect("the file").ino();
+        file.copy(all).expect("there already");
+        assert_eq!(fs::metadata(file.path()).expect("the file").ino(), written);
+        file.copy(Vec::new()).expect("written");
+        assert!(file.list().expect("read").is_empty());
+        assert!(StoredKey::parse("{}").is_err());
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod tokens;
 pub use authenticator::Authenticator;
 pub use denial::Denial;
 pub use grant::{Grant, Method};
-pub use keys::{ApiKey, KeyError, KeyFile, NewKey};
+pub use keys::{ApiKey, KeyError, KeyFile, NewKey, StoredKey};
 pub use mint::{MintError, Minted, mint};
 pub use settings::{AuthSettings, SetupError, TokenKeys, TokenSettings};
 pub use subject::{Role, Scope, Scopes, Subject};

@@ -36,6 +36,8 @@ pub enum Heard {
     Event(u64),
     /// Another server said something.
     Said(String),
+    /// API keys were made or revoked.
+    ApiKeys,
     /// The connection was lost for a while: anything may have been said.
     Missed,
 }
@@ -70,6 +72,13 @@ pub trait Shared: Send + Sync {
     async fn listen(&self) -> Result<Box<dyn Ear>>;
     /// Waits until no other server holds what `name` stands for, and holds it until the guard is dropped, or this server is dead.
     async fn exclusive(&self, name: &str) -> Result<Box<dyn Send + Sync>>;
+    /// API keys, in the order in which they were made, as they were [added](Self::add_api_key).
+    async fn api_keys(&self) -> Result<Vec<String>>;
+    /// Keeps an API key for all servers, who hear of it: a text that `auth` understands. `false` if there is another one of
+    /// that name.
+    async fn add_api_key(&self, id: &str, name: &str, key: &str) -> Result<bool>;
+    /// Forgets an API key, of which all servers hear; `false` if it was not there.
+    async fn remove_api_key(&self, id: &str) -> Result<bool>;
     /// Keeps a plugin's component for all servers; nothing happens if it is there.
     async fn add_component(&self, digest: &str, component: &[u8]) -> Result<()>;
     /// Forgets a component; `false` if it was not there.

@@ -1,18 +1,15 @@
-//! Authentication as the settings have it, and the commands that make keys and tokens.
+//! Authentication as the settings have it, and the command that makes tokens.
 
-use super::args::{GrantArgs, KeyAction, SettingsArgs, TokenAction};
+use super::args::{GrantArgs, TokenAction};
 use super::{CliError, console, tools};
-use crate::auth::{
-    ApiKey, AuthSettings, KeyError, KeyFile, MintError, Minted, NewKey, Role, Scope, Scopes, SetupError, TokenKeys, TokenSettings, mint,
-};
+use crate::auth::{AuthSettings, KeyFile, MintError, Minted, Role, Scope, Scopes, SetupError, TokenKeys, TokenSettings, mint};
 use crate::config::Settings;
 use crate::secret::Secret;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// What the server takes of the settings; `None` where authentication is off.
 ///
@@ -106,71 +103,6 @@ pub fn credential(token: Option<String>, file: Option<&Path>) -> Result<Option<S
     Ok(text.map(|text| Secret::new(text.trim())).filter(|secret| !secret.is_empty()))
 }
 
-/// `ibid key`.
-pub fn key(action: KeyAction) -> Result<(), CliError> {
-    match action {
-        KeyAction::New {
-            name,
-            grant,
-            expires,
-            json,
-            settings,
-        } => {
-            let file = key_file(&settings)?;
-            let lifetime = expires.as_deref().map(lifetime).transpose()?;
-            let new = NewKey {
-                name,
-                scopes: scopes(&grant)?,
-                collections: collections(&grant),
-                expires: lifetime.and_then(|lifetime| whole_seconds(OffsetDateTime::now_utc()).checked_add(lifetime)),
-            };
-            let (secret, key) = file.add(new)?;
-            if json {
-                let mut told = told(&key);
-                told["key"] = secret.into();
-                return console::json(&told);
-            }
-            console::note(&format!(
-                "The key `{}` ({}), which ends: {}. It is shown this once; only its hash is kept.",
-                console::clean(&key.name),
-                may(&key),
-                key.ends()
-            ));
-            console::line(&secret)
-        }
-        KeyAction::List { json, settings } => {
-            let keys = key_file(&settings)?.list()?;
-            if json {
-                let keys: Vec<Value> = keys.iter().map(told).collect();
-                return console::json(&json!({ "keys": keys }));
-            }
-            if keys.is_empty() {
-                console::note(&format!(
-                    "There are no API keys. `{} key new NAME --role user` makes one",
-                    console::program()
-                ));
-                return Ok(());
-            }
-            let rows: Vec<Vec<String>> = keys
-                .iter()
-                .map(|key| {
-                    let made = key.created_at.format(&Rfc3339).unwrap_or_default();
-                    vec![console::clean(&key.name), key.id.clone(), may(key), made, key.ends()]
-                })
-                .collect();
-            console::print(&console::table(&["NAME", "ID", "MAY", "MADE", "ENDS"], &[], &rows))
-        }
-        KeyAction::Revoke { name, json, settings } => {
-            let key = key_file(&settings)?.revoke(&name)?;
-            if json {
-                return console::json(&told(&key));
-            }
-            console::note(&format!("The key `{}` is revoked.", console::clean(&key.name)));
-            Ok(())
-        }
-    }
-}
-
 /// `ibid token`.
 pub fn token(action: TokenAction) -> Result<(), CliError> {
     let TokenAction::Mint {
@@ -227,11 +159,7 @@ fn signing_key(settings: &Settings, algorithm: Algorithm) -> Result<(&'static st
     Ok(("auth.secret", auth.secret.clone()))
 }
 
-fn key_file(settings: &SettingsArgs) -> Result<KeyFile, CliError> {
-    Ok(KeyFile::in_data_dir(&tools::settings(settings)?.settings.data_dir))
-}
-
-fn scopes(grant: &GrantArgs) -> Result<Scopes, CliError> {
+pub(super) fn scopes(grant: &GrantArgs) -> Result<Scopes, CliError> {
     let mut all = Vec::new();
     for name in &grant.scopes {
         let scope = Scope::parse(name);
@@ -255,28 +183,12 @@ fn scopes(grant: &GrantArgs) -> Result<Scopes, CliError> {
     Ok(all.into_iter().collect())
 }
 
-fn collections(grant: &GrantArgs) -> Option<Vec<String>> {
+pub(super) fn collections(grant: &GrantArgs) -> Option<Vec<String>> {
     (!grant.collections.is_empty()).then(|| grant.collections.clone())
 }
 
-fn told(key: &ApiKey) -> Value {
-    serde_json::to_value(key).unwrap_or_default()
-}
-
-fn may(key: &ApiKey) -> String {
-    let scopes: Scopes = key.scopes.iter().copied().collect();
-    let scopes: Vec<&str> = match scopes.iter().any(|scope| scope == Scope::Admin) {
-        true => vec!["everything"],
-        false => scopes.iter().map(Scope::name).collect(),
-    };
-    match &key.collections {
-        None => scopes.join(", "),
-        Some(collections) => format!("{} in {}", scopes.join(", "), console::clean(&collections.join(", "))),
-    }
-}
-
 /// `90d` and the like.
-fn lifetime(text: &str) -> Result<time::Duration, CliError> {
+pub(super) fn lifetime(text: &str) -> Result<time::Duration, CliError> {
     let wrong = || {
         CliError::Usage(format!(
             "--expires {text}: must be a number with s, m, h, d or w, such as 12h or 90d"
@@ -298,7 +210,7 @@ fn lifetime(text: &str) -> Result<time::Duration, CliError> {
     total.map(time::Duration::seconds).ok_or_else(wrong)
 }
 
-fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
+pub(super) fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
     at.replace_nanosecond(0).unwrap_or(at)
 }
 
@@ -307,15 +219,6 @@ fn read(path: &Path) -> Result<String, CliError> {
         path: path.to_owned(),
         source,
     })
-}
-
-impl From<KeyError> for CliError {
-    fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::Name | KeyError::NoScopes => Self::Usage(error.to_string()),
-            _ => Self::Failed(error.to_string()),
-        }
-    }
 }
 
 impl From<MintError> for CliError {

@@ -6,7 +6,7 @@ use crate::plugin::PluginError;
 use crate::plugin::author::AuthorError;
 use crate::telemetry::TelemetryError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum CliError {
         reason: String,
     },
     /// The server answered with an error.
-    #[error("{message} [{code}]{}", next_step(code))]
+    #[error("{} [{code}]{}", in_commands(message), next_step(code))]
     Server {
         /// Stable code, as in the protocol.
         code: String,
@@ -67,7 +67,7 @@ pub enum CliError {
         reason: String,
     },
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unusable(path, source))]
     File {
         /// The file.
         path: PathBuf,
@@ -91,13 +91,75 @@ pub enum CliError {
     Runtime(#[source] io::Error),
 }
 
+/// The command that makes a request, given by its path.
+fn command(path: &str) -> Option<String> {
+    match *path.split('/').collect::<Vec<_>>().as_slice() {
+        ["collections"] => Some("collections".to_owned()),
+        ["collections", name, "info" | "index"] => Some(format!("collections info {name}")),
+        ["documents"] => Some("documents".to_owned()),
+        ["plugins"] => Some("plugin list".to_owned()),
+        ["health"] => Some("health".to_owned()),
+        _ => None,
+    }
+}
+
+/// A message of the server with commands in the place of the requests that it sends people to.
+fn in_commands(message: &str) -> String {
+    let mut told = String::new();
+    let mut rest = message;
+    while let Some((before, after)) = rest.split_once("GET /") {
+        let end = after
+            .find(|c: char| !(c.is_alphanumeric() || "/_.-".contains(c)))
+            .unwrap_or(after.len());
+        let path = after.get(..end).unwrap_or_default().trim_end_matches('.');
+        let after = after.get(path.len()..).unwrap_or_default();
+        match command(path) {
+            Some(command) => {
+                let quoted = before.ends_with('`') && after.starts_with('`');
+                told.push_str(before.strip_suffix('`').filter(|_| quoted).unwrap_or(before));
+                told.push_str(&format!("`{} {command}`", program()));
+                rest = after.strip_prefix('`').filter(|_| quoted).unwrap_or(after);
+            }
+            None => {
+                told.push_str(&format!("{before}GET /{path}"));
+                rest = after;
+            }
+        }
+    }
+    told + rest
+}
+
+/// An error with what caused it, where it does not say that itself.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Why a file cannot be used, with what to look at.
+fn why_unusable(path: &Path, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => match std::env::current_dir() {
+            Ok(here) if path.is_relative() => format!("there is no such file or directory in {}", here.display()),
+            _ => "there is no such file or directory".to_owned(),
+        },
+        io::ErrorKind::PermissionDenied => format!("{source}. `ls -l {}` shows who may", path.display()),
+        _ => source.to_string(),
+    }
+}
+
 /// What to do about a server's error, where its message may not say.
 fn next_step(code: &str) -> String {
     match code {
-        "COLLECTION_NOT_FOUND" => format!(
-            "\n`{0} collections` lists those there are; `{0} ingest FILE --collection NAME` makes one",
-            program()
-        ),
+        "COLLECTION_NOT_FOUND" => format!("\n`{} ingest FILE --collection NAME` makes one", program()),
         "AUTHENTICATION_REQUIRED" | "MISSING_TOKEN" | "INVALID_TOKEN" | "TOKEN_EXPIRED" => {
             "\nGive a valid token or API key: in the variable IBID_TOKEN, or in a file that --token-file names".to_owned()
         }
@@ -127,5 +189,51 @@ impl CliError {
             Self::Interrupted => 130,
             _ => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_commands_and_not_requests() {
+        let shown = CliError::Server {
+            code: "RESOURCE_NOT_FOUND".to_owned(),
+            message: "there is no document `x`: GET /documents lists them".to_owned(),
+            retry_after: None,
+        };
+        let wanted = format!(
+            "there is no document `x`: `{} documents` lists them [RESOURCE_NOT_FOUND]",
+            program()
+        );
+        assert_eq!(shown.to_string(), wanted);
+        for (message, wanted) in [
+            (
+                "it runs: GET /collections/a-b.c/info tells",
+                "it runs: `{} collections info a-b.c` tells",
+            ),
+            ("`GET /health` tells, as GET /plugins.", "`{} health` tells, as `{} plugin list`."),
+            (
+                "GET /documents/x/file is another, and GET / as well",
+                "GET /documents/x/file is another, and GET / as well",
+            ),
+        ] {
+            assert_eq!(in_commands(message), wanted.replace("{}", &program()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_said_to_be_missing_from_where_one_is() {
+        let missing = |path: &str| CliError::File {
+            path: path.into(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        let here = std::env::current_dir().expect("a directory");
+        assert_eq!(
+            missing("a.pdf").to_string(),
+            format!("a.pdf: there is no such file or directory in {}", here.display())
+        );
+        assert_eq!(missing("/a.pdf").to_string(), "/a.pdf: there is no such file or directory");
     }
 }

@@ -23,6 +23,7 @@ mod exchange;
 mod health;
 mod hub;
 mod ingest;
+mod keys;
 mod live;
 mod manual;
 mod model;
@@ -82,7 +83,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir),
         Command::Config(args) => tools::config(&args),
-        Command::Key(args) => auth::key(args.action),
+        Command::Key(args) => wait(keys::run(args.action)),
         Command::Token(args) => auth::token(args.action),
         Command::Model(args) => wait(model::run(connect(), args.action)),
         Command::Plugin(args) => match args.action {

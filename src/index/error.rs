@@ -97,7 +97,7 @@ pub enum Outage {
     #[error("the Qdrant server refuses the API key: set `qdrant.api_key` or `qdrant.api_key_file` to a key that may write")]
     Refused,
     /// It answers, but cannot do what it should.
-    #[error("the Qdrant server failed (its log says why; 'GET /health' tells when it is well again)")]
+    #[error("the Qdrant server failed (its log says why; `GET /health` tells when it is well again)")]
     Failing,
     /// Nothing says where it is.
     #[error("the collection lives in a Qdrant server, and `qdrant.url` does not say where that is")]

@@ -5,23 +5,26 @@
 //! catalog's log; events of uploads as they are. Whoever removes something asks the others first to stop what they do with it, and
 //! waits until they have, or are dead.
 //!
-//! Where the catalog is one server's own, nothing of this happens. May depend on `catalog`, `events`, `plugin` and `protocol`.
+//! Where the catalog is one server's own, nothing of this happens. May depend on `auth`, `catalog`, `events`, `files`, `index`, `plugin` and `protocol`.
 
 use super::engine::Engine;
 use super::error::PipelineError;
+use super::generation::text_id;
 use super::upload::Ending;
-use crate::catalog::{BEAT, Claimed, Heard, LEASE, Shared};
+use crate::auth::{ApiKey, KeyError, KeyFile, StoredKey};
+use crate::catalog::{BEAT, CatalogError, Claimed, DocumentRecord, DocumentState, Heard, LEASE, Shared};
 use crate::events::UploadNotice;
 use crate::files::{Exclusion, FileError};
+use crate::index::{CollectionKey, IndexError, VectorIndex};
 use crate::plugin::digest_of;
-use crate::protocol::UploadEvent;
+use crate::protocol::{ApiError, ErrorCode, UploadEvent};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tracing::Instrument;
 
 /// Messages that wait to be said; progress that does not find a place is left out.
@@ -90,6 +93,8 @@ pub(super) struct Cluster {
     outbox: Mutex<Option<mpsc::Receiver<Arc<UploadNotice>>>>,
     /// Since when this server has been known to be alive without a gap.
     alive_since: Mutex<Instant>,
+    /// The right to copy API keys from the catalog.
+    key_copies: Semaphore,
 }
 
 impl Cluster {
@@ -101,6 +106,7 @@ impl Cluster {
             answered: Notify::new(),
             outbox: Mutex::new(Some(outbox)),
             alive_since: Mutex::new(Instant::now()),
+            key_copies: Semaphore::new(1),
         }
     }
 
@@ -137,6 +143,8 @@ impl Engine {
         self.bury_former_self(data).await?;
         self.sync_plugins().await?;
         let ear = cluster.shared.listen().await?;
+        self.share_own_keys().await?;
+        self.sync_keys().await?;
         let outbox = cluster.outbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.tasks.spawn(self.clone().listen(ear));
         self.tasks.spawn(self.clone().stay_alive());
@@ -255,6 +263,7 @@ impl Engine {
             match heard {
                 Ok(Heard::Event(seq)) => self.announcements.add_number(seq),
                 Ok(Heard::Said(text)) => self.hear(cluster, &text),
+                Ok(Heard::ApiKeys) => self.sync_keys_soon(),
                 Ok(Heard::Missed) => self.catch_up().await,
                 Err(error) => {
                     tracing::warn!(%error, "what other servers say cannot be heard");
@@ -282,6 +291,7 @@ impl Engine {
             Err(error) => tracing::warn!(%error, "the log of events cannot be read"),
         }
         self.sync_plugins_soon();
+        self.sync_keys_soon();
     }
 
     fn hear(self: &Arc<Self>, cluster: &Cluster, text: &str) {
@@ -383,7 +393,42 @@ impl Engine {
             true => self.catalog.document(document_id).await.map(|document| document.state),
             false => return false,
         };
-        state.is_ok_and(|state| state.is_processing() || state == crate::catalog::DocumentState::Live)
+        state.is_ok_and(|state| state.is_processing() || state == DocumentState::Live)
+    }
+
+    /// Removes what this server wrote of a document in a generation, if another one has deleted the document meanwhile: that one waits
+    /// for work here, but not for a server that it takes for dead, which may have been suspended or cut off. Tells whether it was so.
+    pub(super) async fn remove_late_writes(&self, document: &DocumentRecord, generation: u32, text_generation: u32) -> bool {
+        if !self.is_shared() {
+            return false;
+        }
+        match self.catalog.document(&document.id).await {
+            Ok(now) if now.state == DocumentState::Deleting => {}
+            Err(CatalogError::NotFound { .. }) => {}
+            _ => return false,
+        }
+        // What was begun is written to its end, also if the work was stopped.
+        let writes = self.in_process.writes(&document.id);
+        writes.close();
+        writes.wait().await;
+        let removed = async {
+            let key = CollectionKey::of_generation(&document.collection_id, generation)?;
+            match self.index.delete_document(&key, &document.id).await {
+                Ok(_) | Err(IndexError::CollectionNotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.files.remove_document(&text_id(&document.id, text_generation)).await?;
+            Ok::<_, PipelineError>(())
+        };
+        match removed.await {
+            Ok(()) => tracing::warn!(
+                document = document.id,
+                "removed what was written of a document that another server has deleted"
+            ),
+            // The next start compares the index and the files with the catalog.
+            Err(error) => tracing::error!(document = document.id, %error, "what was written of a document that is deleted was not removed"),
+        }
+        true
     }
 
     /// Makes an upload this server's, wherever its bytes came to before.
@@ -468,6 +513,57 @@ impl Engine {
         Ok(())
     }
 
+    /// The copy of the shared API keys that this server checks credentials by.
+    fn key_file(&self) -> KeyFile {
+        KeyFile::in_data_dir(&self.settings.data_dir)
+    }
+
+    /// API keys that were made before this server shared a catalog become all servers'.
+    async fn share_own_keys(&self) -> Result<(), PipelineError> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let file = self.key_file();
+        let own = tokio::task::spawn_blocking(move || file.own()).await?.map_err(unusable_keys)?;
+        for stored in own {
+            let ApiKey { id, name, .. } = &stored.key;
+            if !cluster.shared.add_api_key(id, name, &stored.to_text()).await? {
+                tracing::error!(
+                    name,
+                    "an API key of this server is gone: the servers share another one of that name"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_keys_soon(self: &Arc<Self>) {
+        let engine = self.clone();
+        self.tasks.spawn(
+            async move {
+                if let Err(error) = engine.sync_keys().await {
+                    tracing::error!(%error, "API keys that were made or revoked are not known here");
+                }
+            }
+            .in_current_span(),
+        );
+    }
+
+    /// Makes this server's API keys those that the servers share.
+    async fn sync_keys(&self) -> Result<(), PipelineError> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        // One at a time, so that what was read first is not written last.
+        let _right = cluster.key_copies.acquire().await.map_err(|_| PipelineError::Abandoned)?;
+        let mut keys = Vec::new();
+        for text in cluster.shared.api_keys().await? {
+            match StoredKey::parse(&text) {
+                Ok(key) => keys.push(key),
+                // Of a newer version, most likely.
+                Err(issue) => tracing::error!(issue, "a shared API key cannot be understood"),
+            }
+        }
+        let file = self.key_file();
+        tokio::task::spawn_blocking(move || file.copy(keys)).await?.map_err(unusable_keys)
+    }
+
     /// Shares what was installed or removed here.
     pub(super) async fn share_plugin(&self, added: Option<(&str, &[u8])>, removed: Option<&str>) -> Result<(), PipelineError> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
@@ -488,6 +584,10 @@ impl Engine {
             tracing::warn!(%error, "other servers go on with this one's work when it counts as dead");
         }
     }
+}
+
+fn unusable_keys(error: KeyError) -> PipelineError {
+    ApiError::new(ErrorCode::InternalError, error.to_string()).into()
 }
 
 /// Of each upload's progress of one kind only the newest, in the order in which they came.

@@ -102,6 +102,16 @@ impl Engine {
             () = cancel.cancelled() => Ok(End::Parked),
             outcome = self.process_with_tries(&document, &reporter) => outcome,
         };
+        let outcome = match outcome {
+            Ok(End::Live(record)) => Ok(End::Live(record)),
+            _ if self
+                .remove_late_writes(&document, document.generation, document.text_generation)
+                .await =>
+            {
+                Ok(End::Parked)
+            }
+            other => other,
+        };
         let ending = match outcome {
             Ok(End::Live(record)) => Ending::Live(record),
             Ok(End::Parked) if self.stopping.is_cancelled() => {

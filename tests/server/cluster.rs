@@ -22,6 +22,7 @@ const LONG: usize = 3000;
 /// What the servers share.
 struct Shared {
     settings: Vec<String>,
+    prefix: String,
     moto: Moto,
     index: AnyQdrant,
     postgres: Postgres,
@@ -33,10 +34,11 @@ impl Shared {
         let postgres = Postgres::start()?;
         let moto = Moto::start(BUCKET)?;
         let index = AnyQdrant::new().await;
+        let prefix = qdrant::prefix("cluster");
         let mut settings = vec![
             format!("catalog.url={}", postgres.database()),
             format!("qdrant.url={}", index.url()),
-            format!("qdrant.collection_prefix={}", qdrant::prefix("cluster")),
+            format!("qdrant.collection_prefix={prefix}"),
             "files.store=s3".to_owned(),
             format!("files.s3.endpoint={}", moto.url()),
             format!("files.s3.bucket={BUCKET}"),
@@ -48,6 +50,7 @@ impl Shared {
         }
         Some(Self {
             settings,
+            prefix,
             moto,
             index,
             postgres,
@@ -59,12 +62,21 @@ impl Shared {
         Server::start(name, &settings)
     }
 
+    /// A server on a data directory that may be there.
+    fn server_on(&self, name: &'static str, data: &std::path::Path) -> Server {
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        Server::start_on(name, data, &settings)
+    }
+
     /// Nothing of any document is left anywhere.
-    fn is_empty(&self) {
+    async fn is_empty(&self) {
         assert_eq!(self.moto.objects(BUCKET), Vec::<String>::new());
-        if let Some(double) = self.index.double() {
-            assert_eq!(double.points(), 0);
-        }
+        assert_eq!(self.points().await, 0);
+    }
+
+    /// Points of all documents.
+    async fn points(&self) -> u64 {
+        qdrant::points(&qdrant::client(&self.index.url()), &self.prefix).await.1
     }
 }
 
@@ -159,17 +171,16 @@ async fn what_happens_at_one_server_is_seen_at_the_other() {
     at_one.receive_until(|message| is(message, "document_deleted")).await;
     one.api().get(&format!("/documents/{id}")).await.error(404, "RESOURCE_NOT_FOUND");
     assert_eq!(one.api().found_chunks("reports", &id).await, 0);
-    shared.is_empty();
+    shared.is_empty().await;
 
     // So is a collection.
     one.api().ingest("reports", &report).await;
     two.api().delete("/collections/reports?confirm=true").await.expect(200);
     at_one.receive_until(|message| is(message, "collection_deleted")).await;
     one.api().get("/collections/reports/info").await.error(404, "COLLECTION_NOT_FOUND");
-    shared.is_empty();
-    if let Some(double) = shared.index.double() {
-        assert_eq!(double.collections(), 0);
-    }
+    shared.is_empty().await;
+    let (collections, _) = qdrant::points(&qdrant::client(&shared.index.url()), &shared.prefix).await;
+    assert_eq!(collections, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,14 +199,12 @@ async fn what_a_killed_server_did_goes_on_at_the_other() {
     let id = ready(&two.api(), "volumes", &volume.name).await;
     let info = two.api().get("/collections/volumes/info").await.expect(200);
     assert_eq!(info["total_documents"], 1, "{info}");
-    if let Some(double) = shared.index.double() {
-        assert_eq!(double.points() as u64, info["total_chunks"].as_u64().expect("a number"));
-    }
+    assert_eq!(shared.points().await, info["total_chunks"].as_u64().expect("a number"));
     // It is itself again at once, for its data directory tells that its former self is dead.
     one.restart();
     assert_eq!(ready(&one.api(), "volumes", &volume.name).await, id);
     one.api().delete(&format!("/documents/{id}")).await.expect(200);
-    shared.is_empty();
+    shared.is_empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -212,7 +221,33 @@ async fn what_one_server_processes_another_can_delete() {
     let told = heard.receive_until(|message| is(message, "upload_complete")).await;
     assert_eq!(told.last().expect("the end")["data"]["status"], "cancelled");
     sent.await.expect("the upload's task");
-    shared.is_empty();
+    shared.is_empty().await;
+    one.api().get(&format!("/documents/{id}")).await.error(404, "RESOURCE_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_writes_after_it_was_taken_for_dead_goes() {
+    let Some(shared) = Shared::new().await else { return };
+    let (one, two) = (shared.server("cluster-suspended"), shared.server("cluster-mourner"));
+    let mut heard = uploads(&two).await;
+    let volume = files::volume(5, LONG);
+    let sent = send(&one, "volumes", &volume);
+    heard.receive_until(|message| is(message, "embedding_progress")).await;
+    one.suspend();
+    // It is waited for until it counts as dead.
+    let list = two.api().get("/documents?collection_name=volumes").await.expect(200);
+    let id = list["documents"][0]["document_id"].as_str().expect("an id").to_owned();
+    two.api().delete(&format!("/documents/{id}")).await.expect(200);
+    one.resume();
+    let removed = "removed what was written of a document that another server has deleted";
+    within("the suspended server to see it", async {
+        while !one.log().contains(removed) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    sent.await.expect("the upload's task");
+    shared.is_empty().await;
     one.api().get(&format!("/documents/{id}")).await.error(404, "RESOURCE_NOT_FOUND");
 }
 
@@ -236,7 +271,7 @@ async fn an_upload_goes_on_at_another_server() {
     let request = two.api().request(Method::DELETE, &path).header("Tus-Resumable", "1.0.0");
     assert_eq!(two.api().send(request).await.status.as_u16(), 204);
     one.api().delete(&format!("/documents/{id}")).await.expect(200);
-    shared.is_empty();
+    shared.is_empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -295,6 +330,68 @@ async fn pipelines_and_plugins_are_the_same_everywhere() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn api_keys_are_the_same_everywhere() {
+    let Some(mut shared) = Shared::new().await else { return };
+    // A key of a server that had a catalog of its own before.
+    let home = tempfile::tempdir().expect("a directory");
+    let data = home.path().join("data");
+    let ibid = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::from(program(home.path()));
+        command.arg("key").args(arguments).arg("--data-dir").arg(&data).arg("--json");
+        let done = within("the key", command.kill_on_drop(true).output()).await.expect("running it");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        done.status
+            .success()
+            .then(|| serde_json::from_slice::<Value>(&done.stdout).expect("JSON"))
+            .ok_or(said)
+    };
+    let before = ibid(&["new", "before", "--role", "admin"]).await.expect("made");
+    shared.settings.push("auth.enabled=true".to_owned());
+    let (one, two) = (shared.server_on("cluster-keys", &data), shared.server("cluster-keys-too"));
+    let knows = async |server: &Server, key: &Value, status: u16| {
+        let api = server.api().with_token(key["key"].as_str().expect("a key"));
+        within("the key to come or go", async {
+            while api.get("/auth/me").await.status.as_u16() != status {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    };
+    for server in [&one, &two] {
+        knows(server, &before, 200).await;
+    }
+
+    // One that is made where no server runs, and revoked.
+    let there = |action: &'static [&'static str]| {
+        let url = shared
+            .settings
+            .iter()
+            .find(|setting| setting.starts_with("catalog.url="))
+            .expect("a setting");
+        action.iter().copied().chain(["--set", url.as_str()]).collect::<Vec<_>>()
+    };
+    let made = ibid(&there(&["new", "bot", "--role", "user"])).await.expect("made");
+    for server in [&one, &two] {
+        knows(server, &made, 200).await;
+    }
+    let taken = ibid(&there(&["new", "bot", "--role", "user"])).await.expect_err("taken");
+    assert!(taken.contains("already"), "{taken}");
+    let listed = ibid(&there(&["list"])).await.expect("a list");
+    let names: Vec<&Value> = listed["keys"].as_array().expect("keys").iter().map(|key| &key["name"]).collect();
+    assert_eq!(names, ["before", "bot"]);
+    let mut socket = two.socket_with("/ws/collections", made["key"].as_str().expect("a key")).await;
+    ibid(&there(&["revoke", "bot"])).await.expect("revoked");
+    assert_eq!(socket.turned_away().await, "INVALID_TOKEN");
+    for server in [&one, &two] {
+        knows(server, &made, 401).await;
+        knows(server, &before, 200).await;
+    }
+    // A command that does not know of the catalog would change a copy.
+    let copy = ibid(&["revoke", "before"]).await.expect_err("a copy");
+    assert!(copy.contains("catalog.url"), "{copy}");
 }
 
 /// Waits until a server's health has this status of HTTP.

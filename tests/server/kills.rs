@@ -481,8 +481,6 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
         begun.elapsed(),
         seed.0
     );
-    if index.double().is_none() {
-        qdrant::clear(&qdrant::client(&index.url()), &prefix).await;
-    }
+    qdrant::clear(&qdrant::client(&index.url()), &prefix).await;
     assert!(uploads > 0, "the server was never left alone for long enough to answer anything");
 }

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -96,13 +97,20 @@ impl Postgres {
     }
 
     fn sql(&self, sql: &str) -> bool {
+        self.query(sql).is_some()
+    }
+
+    /// What a statement gives; `None` where it fails.
+    fn query(&self, sql: &str) -> Option<String> {
         let psql = program("psql").expect("psql is where postgres is");
         let address = self.address("postgres");
         let output = Command::new(psql)
             .args(["-qXAt", "-c", sql, &address])
             .stdin(Stdio::null())
-            .output();
-        output.is_ok_and(|output| output.status.success())
+            .output()
+            .ok()?;
+        let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(told)
     }
 
     /// Until it answers. It says nothing when it is ready but that.
@@ -123,6 +131,31 @@ impl Postgres {
         let name = format!("test_{}_{}", std::process::id(), self.databases.fetch_add(1, Ordering::Relaxed));
         assert!(self.sql(&format!("CREATE DATABASE {name}")), "a database is made");
         self.address(&name)
+    }
+
+    /// Has it take connections by TLS alone, with this certificate and key, both in PEM.
+    #[allow(dead_code, reason = "the tests over sockets do without")]
+    pub fn ask_for_tls(&self, certificate: &str, key: &str) {
+        let data = self.directory.path().join("data");
+        for (name, text) in [
+            ("server.crt", certificate),
+            ("server.key", key),
+            ("pg_hba.conf", "hostssl all all 127.0.0.1/32 trust\n"),
+        ] {
+            let path = data.join(name);
+            std::fs::write(&path, text).expect("written");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its owner's alone");
+            if let Some((user, group)) = user() {
+                std::os::unix::fs::chown(&path, Some(user), Some(group)).expect("a file of PostgreSQL's user");
+            }
+        }
+        assert!(self.sql("ALTER SYSTEM SET ssl = on"), "TLS is asked for");
+        assert!(self.sql("SELECT pg_reload_conf()"), "it is told");
+        let begun = std::time::Instant::now();
+        while self.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").as_deref() != Some("t") {
+            assert!(begun.elapsed().as_secs() < 60, "PostgreSQL takes no TLS");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 
     /// Ends it as a crash would.

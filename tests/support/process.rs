@@ -170,9 +170,23 @@ impl Server {
 
     /// Asks it to stop.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Has it do nothing until it is [resumed](Self::resume).
+    pub fn suspend(&self) {
+        self.signal("STOP");
+    }
+
+    /// Has it go on as if no time had passed.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
         let pid = self.process.as_ref().expect("a running server").server.id().to_string();
         let sent = Command::new("sh")
-            .args(["-c", "kill -TERM \"$1\"", "sh", &pid])
+            .args(["-c", "kill -\"$1\" \"$2\"", "sh", name, &pid])
             .status()
             .expect("sh");
         assert!(sent.success(), "the server has ended already\n{}", self.log());

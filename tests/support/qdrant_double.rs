@@ -62,20 +62,11 @@ impl AnyQdrant {
             Self::Double(double) => double.url(),
         }
     }
-
-    /// The stand-in, if it is one.
-    pub fn double(&self) -> Option<&QdrantDouble> {
-        match self {
-            Self::Real(_) => None,
-            Self::Double(double) => Some(double),
-        }
-    }
 }
 
 /// A running stand-in; it ends when this is dropped.
 pub struct QdrantDouble {
     address: SocketAddr,
-    store: Store,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -89,7 +80,7 @@ impl QdrantDouble {
         let router = tonic::transport::Server::builder()
             .add_service(CollectionsServer::new(store.clone()).accept_compressed(tonic::codec::CompressionEncoding::Gzip))
             .add_service(
-                PointsServer::new(store.clone())
+                PointsServer::new(store)
                     .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
                     .max_decoding_message_size(MOST),
             );
@@ -99,7 +90,6 @@ impl QdrantDouble {
         });
         Self {
             address,
-            store,
             _server: AbortOnDropHandle::new(server),
         }
     }
@@ -107,16 +97,6 @@ impl QdrantDouble {
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    /// Points in all collections.
-    pub fn points(&self) -> usize {
-        self.store.all().values().map(|collection| collection.points.len()).sum()
-    }
-
-    /// Collections that there are.
-    pub fn collections(&self) -> usize {
-        self.store.all().len()
     }
 }
 

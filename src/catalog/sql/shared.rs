@@ -1,4 +1,4 @@
-//! What servers over one PostgreSQL share: their lives, the ownership of work, NOTIFY, advisory locks, components of plugins.
+//! What servers over one PostgreSQL share: their lives, the ownership of work, NOTIFY, advisory locks, API keys, components of plugins.
 
 use super::database::{Pool, query};
 use super::rows;
@@ -15,6 +15,8 @@ use std::time::Duration;
 const SAID: &str = "ibid_said";
 /// The numbers of events.
 const EVENTS: &str = "ibid_events";
+/// That API keys were made or revoked.
+const API_KEYS: &str = "ibid_api_keys";
 /// Documents that are claimed at a time: what a dead server leaves is for all that live.
 const CLAIM: u32 = 64;
 /// Locks that a server may hold or wait for at a time; each is a connection.
@@ -189,7 +191,7 @@ impl Shared for PostgresShared {
 
     async fn listen(&self) -> Result<Box<dyn Ear>> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen_all([SAID, EVENTS]).await?;
+        listener.listen_all([SAID, EVENTS, API_KEYS]).await?;
         Ok(Box::new(Listener(listener)))
     }
 
@@ -204,6 +206,35 @@ impl Shared for PostgresShared {
             .await?;
         // Dropped, it is rolled back, which releases the lock; so does the end of the connection.
         Ok(Box::new(tx))
+    }
+
+    async fn api_keys(&self) -> Result<Vec<String>> {
+        let all = sqlx::query_scalar("SELECT key FROM api_keys ORDER BY made_at, id")
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(all)
+    }
+
+    async fn add_api_key(&self, id: &str, name: &str, key: &str) -> Result<bool> {
+        let added = sqlx::query("INSERT INTO api_keys (id, name, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(id)
+            .bind(name)
+            .bind(key)
+            .execute(&self.pool)
+            .await?;
+        if added.rows_affected() > 0 {
+            return Ok(true);
+        }
+        let there = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = $1)");
+        Ok(there.bind(id).fetch_one(&self.pool).await?)
+    }
+
+    async fn remove_api_key(&self, id: &str) -> Result<bool> {
+        let gone = sqlx::query("DELETE FROM api_keys WHERE id = $1")
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(gone.rows_affected() > 0)
     }
 
     async fn add_component(&self, digest: &str, component: &[u8]) -> Result<()> {
@@ -256,6 +287,7 @@ impl Ear for Listener {
             };
             match heard.channel() {
                 SAID => return Ok(Heard::Said(heard.payload().to_owned())),
+                API_KEYS => return Ok(Heard::ApiKeys),
                 _ => {
                     if let Ok(seq) = heard.payload().parse() {
                         return Ok(Heard::Event(seq));

@@ -2,7 +2,8 @@
 
 use super::postgres::Postgres;
 use super::{chunks, collection, event, file, found, live, received};
-use crate::catalog::{Catalog, Creation, DocumentState, Heard, NewReindex, NewUpload, PostgresOptions, Shared, SqlCatalog};
+use crate::catalog::{Catalog, CatalogError, Creation, DocumentState, Heard, NewReindex, NewUpload, PostgresOptions, Shared, SqlCatalog};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -199,4 +200,64 @@ async fn components_of_plugins_are_shared() {
     assert_eq!(one.shared.component("sha256:ab").await.unwrap(), None);
     one.catalog.close().await;
     two.catalog.close().await;
+}
+
+#[tokio::test]
+async fn api_keys_are_shared_and_heard_of() {
+    let Some((_postgres, one, two)) = two().await else { return };
+    let mut ear = two.shared.listen().await.unwrap();
+    assert!(one.shared.add_api_key("b", "first", "{\"n\": 1}").await.unwrap());
+    assert_eq!(ear.hear().await.unwrap(), Heard::ApiKeys);
+    assert!(two.shared.add_api_key("a", "second", "{}").await.unwrap());
+    assert!(two.shared.add_api_key("a", "second", "{}").await.unwrap(), "it is there already");
+    assert!(!two.shared.add_api_key("c", "first", "{}").await.unwrap(), "the name is another's");
+    assert_eq!(one.shared.api_keys().await.unwrap(), ["{\"n\": 1}", "{}"]);
+    assert!(one.shared.remove_api_key("b").await.unwrap());
+    assert!(!two.shared.remove_api_key("b").await.unwrap());
+    assert_eq!(two.shared.api_keys().await.unwrap(), ["{}"]);
+    for _ in 0..2 {
+        assert_eq!(ear.hear().await.unwrap(), Heard::ApiKeys, "of the second, and of what went");
+    }
+    drop(ear);
+    one.catalog.close().await;
+    two.catalog.close().await;
+}
+
+#[tokio::test]
+async fn a_database_is_reached_by_tls_and_only_with_the_certificate_that_it_should_have() {
+    let Some(postgres) = Postgres::start() else { return };
+    let issuer = |name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (ours, others) = (issuer("ours"), issuer("others"));
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["127.0.0.1".to_owned()])
+        .unwrap()
+        .signed_by(&key, &ours)
+        .unwrap();
+    let plain = postgres.database();
+    postgres.ask_for_tls(&certificate.pem(), &key.serialize_pem());
+
+    let home = tempfile::tempdir().unwrap();
+    let trusted = |issuer: &str, name: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, issuer).unwrap();
+        format!("{plain}?sslmode=verify-full&sslrootcert={}", path.display())
+    };
+    let open = async |url: &str| match SqlCatalog::postgres(&PostgresOptions::new(url)).await {
+        Ok(catalog) => {
+            let checked = catalog.check().await;
+            catalog.close().await;
+            checked
+        }
+        Err(error) => Err(error),
+    };
+    open(&trusted(&ours.pem(), "ours.pem")).await.unwrap();
+    let wrong = open(&trusted(&others.pem(), "others.pem")).await;
+    assert!(matches!(wrong, Err(CatalogError::Unreachable(_))), "{wrong:?}");
+    let open_text = open(&format!("{plain}?sslmode=disable")).await;
+    assert!(matches!(open_text, Err(CatalogError::Unreachable(_))), "{open_text:?}");
 }

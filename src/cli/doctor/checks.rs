@@ -1,6 +1,7 @@
 //! The checks.
 
 use super::super::client::Client;
+use super::super::error::with_causes;
 use super::super::{CliError, console, serve, tools};
 use super::Check;
 use crate::catalog::{Catalog, PostgresOptions, SqlCatalog, SqliteOptions};
@@ -218,20 +219,6 @@ pub async fn shared_catalog(options: &PostgresOptions) -> Check {
             "check catalog.url and the database server; docs/servers.md says what it has to be",
         ),
     }
-}
-
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// The language model's server, if the settings name one.

@@ -86,7 +86,7 @@ pub async fn run(args: DoctorArgs, server: Option<Client>) -> Result<(), CliErro
     if args.json {
         console::json(&json!({ "checks": checks, "broken": broken(&checks) }))?;
     } else {
-        console::print(&render(&checks))?;
+        console::print(&render(&checks, console::colours_output()))?;
     }
     match broken(&checks) {
         0 => Ok(()),
@@ -155,18 +155,22 @@ fn broken(checks: &[Check]) -> usize {
     checks.iter().filter(|check| check.state == State::Broken).count()
 }
 
-fn render(checks: &[Check]) -> String {
+fn render(checks: &[Check], colours: bool) -> String {
     let mut out = String::new();
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     for check in checks {
-        let state = match check.state {
-            State::Ok => "ok",
-            State::Note => "note",
-            State::Broken => "BROKEN",
+        let (state, colour) = match check.state {
+            State::Ok => ("ok", 32),
+            State::Note => ("note", 33),
+            State::Broken => ("BROKEN", 31),
+        };
+        let state = match colours {
+            true => format!("\x1b[{colour}m{state:<8}\x1b[0m"),
+            false => format!("{state:<8}"),
         };
         let indent = " ".repeat(8 + width + 2);
         let detail = console::clean(&check.detail).replace('\n', &format!("\n{indent}"));
-        let _ = writeln!(out, "{state:<8}{:<width$}  {detail}", check.name);
+        let _ = writeln!(out, "{state}{:<width$}  {detail}", check.name);
         if let Some(remedy) = &check.remedy {
             let _ = writeln!(out, "{indent}-> {}", remedy.replace('\n', &format!("\n{indent}   ")));
         }
@@ -193,7 +197,8 @@ note    server   nothing listens
                  -> ibid serve
                     or make run
 ";
-        assert_eq!(render(&checks), expected);
+        assert_eq!(render(&checks, false), expected);
+        assert!(render(&checks, true).contains("\x1b[31mBROKEN  \x1b[0mmodel    it is not there"));
         assert_eq!(broken(&checks), 1);
     }
 

@@ -56,7 +56,7 @@ async fn documents(data: &Path, files: &StoreOptions, repair: bool) -> Check {
         ),
         Err(error) => Check::broken(
             NAME,
-            super::checks::with_causes(&error),
+            crate::cli::error::with_causes(&error),
             format!(
                 "check the disk, or move {} away and put a backup in its place: {} restore",
                 data.display(),

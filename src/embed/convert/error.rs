@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
     /// A file is missing, cannot be read, or cannot be written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), lacking(source))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -65,6 +65,16 @@ pub enum ConvertError {
         /// The target as given.
         path: PathBuf,
     },
+}
+
+/// What a directory should have, where something is missing in it.
+fn lacking(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            ". A model's directory has config.json, tokenizer.json and model.safetensors, or an ONNX model in the place of the last, as a hub gives them"
+        }
+        _ => "",
+    }
 }
 
 impl ConvertError {
