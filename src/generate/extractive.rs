@@ -112,7 +112,7 @@ impl Candidate {
 }
 
 /// Weights of the cosine, the relevance and its share of the best, and the bias.
-const CONFIDENCE: [f32; 4] = [5.9, 2.4, 14.58, -20.4];
+const CONFIDENCE: [f32; 4] = [4.57, 1.86, 11.3, -15.68];
 
 #[async_trait]
 impl Generator for Extractive {
