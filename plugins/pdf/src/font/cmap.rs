@@ -245,6 +245,11 @@ impl CMap {
         !self.spaces.is_empty()
     }
 
+    /// Whether every code has two bytes.
+    pub(super) fn is_two_bytes(&self) -> bool {
+        self.spaces.iter().all(|space| space.bytes == 2)
+    }
+
     /// Appends the text of a code to `out`; `false` if it has none.
     pub(super) fn text(&self, code: u32, out: &mut String) -> bool {
         match find(&self.unicode, code) {

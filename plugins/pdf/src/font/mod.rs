@@ -7,6 +7,7 @@ mod encoding;
 #[rustfmt::skip]
 mod glyph_names;
 mod legacy;
+mod memo;
 #[rustfmt::skip]
 mod standard_widths;
 #[rustfmt::skip]
@@ -14,6 +15,7 @@ mod tables;
 mod widths;
 
 use lopdf::{Dictionary, Document, Object};
+use std::cell::RefCell;
 
 use crate::failure::Failure;
 use crate::file::stream_bytes;
@@ -23,6 +25,7 @@ use crate::object;
 use cmap::CMap;
 use embedded::GlyphUnicodes;
 use legacy::Legacy;
+use memo::Memo;
 use widths::{CidWidths, SimpleWidths};
 
 /// A font that is ready to decode strings.
@@ -49,6 +52,8 @@ enum Coding {
         widths: CidWidths,
         /// Unicode by glyph from the font program, where nothing better is known.
         glyphs: Option<GlyphUnicodes>,
+        /// What was found out so far, where all codes have two bytes.
+        memo: Option<RefCell<Memo>>,
     },
 }
 
@@ -165,12 +170,14 @@ impl Font {
             }
             _ => None,
         };
+        let memo = (legacy.is_none() && codes.is_two_bytes()).then(RefCell::default);
         let mut font = Font {
             bold: is_bold(doc, base_font, descriptor),
             vertical: codes.vertical,
             coding: Coding::Composite {
                 codes,
                 legacy,
+                memo,
                 widths: CidWidths::load(doc, descendant),
                 glyphs,
             },
@@ -211,7 +218,7 @@ impl Font {
         text: &mut String,
         mut each: impl FnMut(Code, &str) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (codes, legacy, widths, glyphs) = match &self.coding {
+        let (codes, legacy, widths, glyphs, memo) = match &self.coding {
             Coding::Simple { texts, widths } => {
                 for &byte in bytes {
                     let code = Code {
@@ -227,8 +234,28 @@ impl Font {
                 legacy,
                 widths,
                 glyphs,
-            } => (codes, legacy, widths, glyphs),
+                memo,
+            } => (codes, legacy, widths, glyphs, memo),
         };
+        let look_up = |value: u32, text: &mut String| {
+            let cid = codes.cid(value).unwrap_or(value);
+            if !self.to_unicode.text(value, text)
+                && let Some(c) = glyphs.as_ref().and_then(|g| g.char_of(cid))
+            {
+                text.push(c);
+            }
+            if self.vertical { widths.down } else { widths.get(cid) }
+        };
+        if let Some(memo) = memo {
+            let mut memo = memo.borrow_mut();
+            let (pairs, rest) = bytes.as_chunks::<2>();
+            for pair in pairs {
+                let (advance, text) = memo.get(*pair, look_up);
+                let word_space = false;
+                each(Code { advance, word_space }, text)?;
+            }
+            bytes = rest;
+        }
         while !bytes.is_empty() {
             text.clear();
             let (advance, taken, value) = if let Some(legacy) = legacy {
@@ -239,14 +266,7 @@ impl Font {
                 (legacy.advance(value, taken, widths), taken, value)
             } else {
                 let (value, taken) = codes.next_code(bytes);
-                let cid = codes.cid(value).unwrap_or(value);
-                if !self.to_unicode.text(value, text)
-                    && let Some(c) = glyphs.as_ref().and_then(|g| g.char_of(cid))
-                {
-                    text.push(c);
-                }
-                let advance = if self.vertical { widths.down } else { widths.get(cid) };
-                (advance, taken, value)
+                (look_up(value, text), taken, value)
             };
             bytes = bytes.get(taken..).unwrap_or_default();
             let code = Code {

@@ -1,8 +1,5 @@
 //! Glyphs to runs: what was drawn in one go on one baseline.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use crate::extremes::larger;
 use crate::interpret::{Glyph, PageGlyphs};
 
@@ -81,30 +78,22 @@ fn direction(glyph: &Glyph) -> i32 {
     }
 }
 
-/// A quick hash for small keys that a file cannot profit from colliding: a page holds a bounded
-/// number of glyphs.
-#[derive(Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
-        self.0 ^= self.0 >> 29;
-    }
+/// Where which glyph was drawn already: lists of places, by a hash of character and cell. Nearly every look finds an empty list, which
+/// the tables of the standard library take longer to say, in WebAssembly above all.
+struct Seen {
+    /// For each hash the newest place of its list, plus one; 0 where there is none. A power of two of them.
+    heads: Vec<u32>,
+    places: Vec<Place>,
 }
 
-/// Where which glyph was drawn already.
-struct Seen(HashMap<u64, (f32, f32), BuildHasherDefault<Mix>>);
+/// A place where a glyph was drawn.
+struct Place {
+    key: u64,
+    x: f32,
+    y: f32,
+    /// The one before it in its list, plus one.
+    next: u32,
+}
 
 /// The size of a cell that a glyph of size 1 falls into. It holds one place of a character: the narrowest are as far apart as it is wide,
 /// and lines further than it is high.
@@ -115,10 +104,38 @@ const NEAR: f32 = 0.12;
 impl Seen {
     /// Room for so many glyphs, as far as that is no waste.
     fn of(glyphs: usize) -> Self {
-        Self(HashMap::with_capacity_and_hasher(
-            glyphs.min(1 << 14),
-            BuildHasherDefault::default(),
-        ))
+        Self {
+            heads: vec![0; (4 * glyphs).next_power_of_two().clamp(1 << 8, 1 << 16)],
+            places: Vec::with_capacity(glyphs.min(1 << 14)),
+        }
+    }
+
+    /// The list that a key belongs to. A file cannot profit from keys that collide: a page holds a bounded number of glyphs.
+    fn list(&self, key: u64) -> usize {
+        let bits = self.heads.len().trailing_zeros();
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+    }
+
+    /// The newest place of a key.
+    fn newest(&self, key: u64) -> Option<&Place> {
+        let mut at = self.heads.get(self.list(key)).copied()?;
+        while let Some(place) = self.places.get((at as usize).checked_sub(1)?) {
+            if place.key == key {
+                return Some(place);
+            }
+            at = place.next;
+        }
+        None
+    }
+
+    fn note(&mut self, key: u64, x: f32, y: f32) {
+        let list = self.list(key);
+        // As many as a number of four bytes counts are more than a page may hold.
+        let number = u32::try_from(self.places.len() + 1).unwrap_or(0);
+        if let Some(head) = self.heads.get_mut(list) {
+            let next = std::mem::replace(head, number);
+            self.places.push(Place { key, x, y, next });
+        }
     }
 
     /// Whether the same glyph was drawn at nearly the same place before; notes it if not.
@@ -134,11 +151,11 @@ impl Seen {
         let (width, height) = (larger(0.05, CELL.0 * glyph.size), larger(0.05, CELL.1 * glyph.size));
         let near = NEAR * glyph.size;
         let (x, y) = (glyph.x / width, glyph.y / height);
-        let (cx, cy) = (x as i64, y as i64);
-        let key = |x: i64, y: i64| (u64::from(u32::from(c)) << 42) ^ ((x as u64 & 0x1F_FFFF) << 21) ^ (y as u64 & 0x1F_FFFF);
-        let is_in = |x: i64, y: i64| {
-            let known = self.0.get(&key(x, y));
-            known.is_some_and(|(x, y)| (x - glyph.x).abs() < near && (y - glyph.y).abs() < near)
+        let (cx, cy) = (x as i32, y as i32);
+        let key = |x: i32, y: i32| (u64::from(u32::from(c)) << 42) ^ ((x as u64 & 0x1F_FFFF) << 21) ^ (y as u64 & 0x1F_FFFF);
+        let is_in = |x: i32, y: i32| {
+            let known = self.newest(key(x, y));
+            known.is_some_and(|place| (place.x - glyph.x).abs() < near && (place.y - glyph.y).abs() < near)
         };
         let (within_x, within_y) = (x - cx as f32, y - cy as f32);
         let side = cx.wrapping_add(if within_x > 0.5 { 1 } else { -1 });
@@ -150,7 +167,7 @@ impl Seen {
         if (above == 1 || within_y < reach) && (is_in(cx, cy.wrapping_add(above)) || is_in(side, cy.wrapping_add(above))) {
             return true;
         }
-        self.0.insert(key(cx, cy), (glyph.x, glyph.y));
+        self.note(key(cx, cy), glyph.x, glyph.y);
         false
     }
 }
