@@ -7,7 +7,7 @@ use std::fmt;
 use wasmparser::{Encoding, Parser, Payload};
 
 /// Version of the contract in `wit/` that this server offers.
-pub const CONTRACT_VERSION: Version = Version::new(0, 9, 1);
+pub const CONTRACT_VERSION: Version = Version::new(1, 0, 0);
 
 /// Package of the contract.
 const PACKAGE: &str = "ibid:plugin";
@@ -17,7 +17,7 @@ pub fn offered(interface: &str) -> String {
     format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")
 }
 
-/// An import or export of a component, such as `ibid:plugin/document@0.9.0`.
+/// An import or export of a component, such as `ibid:plugin/document@1.0.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// `namespace:package`; empty for a name that belongs to no package.
@@ -53,18 +53,11 @@ impl Interface {
         self.package == PACKAGE
     }
 
-    /// Whether what was built against this version of the contract runs on [`CONTRACT_VERSION`]:
-    /// below 1.0 the minor version must be equal, from 1.0 on the major one, and in both cases
-    /// nothing newer than what is offered may be asked for.
+    /// Whether what was built against this version of the contract runs on [`CONTRACT_VERSION`]: one of the same major number, and
+    /// none that is newer.
     fn is_covered(&self) -> bool {
-        self.version.as_ref().is_some_and(|wanted| {
-            let offered = CONTRACT_VERSION;
-            let same_line = match offered.major {
-                0 => wanted.major == 0 && wanted.minor == offered.minor,
-                major => wanted.major == major,
-            };
-            same_line && *wanted <= offered
-        })
+        let covers = |wanted: &Version| wanted.major == CONTRACT_VERSION.major && *wanted <= CONTRACT_VERSION;
+        self.version.as_ref().is_some_and(covers)
     }
 }
 
@@ -126,6 +119,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Contract, String> {
 /// Imports that a plugin gets only where the operator grants them, by their name in the contract.
 pub const GRANTABLE: [&str; 1] = ["embed"];
 
+/// What helps a plugin of another version.
+const REBUILD: &str = "build it again with the files of that version, which `ibid plugin new` puts into a project's folder `wit`";
+
 impl Contract {
     /// What of [`GRANTABLE`] it asks for.
     pub fn wanted_grants(&self) -> impl Iterator<Item = &'static str> {
@@ -156,7 +152,10 @@ impl Contract {
                 ));
             }
             if !import.is_covered() {
-                return Err(format!("it needs {import}, this server offers {PACKAGE}/{}@{offered}", import.name));
+                return Err(format!(
+                    "it needs {import}, this server offers {PACKAGE}/{}@{offered}: {REBUILD}",
+                    import.name
+                ));
             }
         }
         let ours = |wanted: Kind| {
@@ -168,7 +167,7 @@ impl Contract {
             Some(export) if export.is_covered() => {}
             Some(export) => {
                 return Err(format!(
-                    "it was built for {export}, this server takes {PACKAGE}/{}@{offered}",
+                    "it was built for {export}, this server takes {PACKAGE}/{}@{offered}: {REBUILD}",
                     export.name
                 ));
             }
@@ -212,10 +211,10 @@ mod tests {
 
     #[test]
     fn imports_must_be_what_the_kind_is_offered() {
-        let exports = ["ibid:plugin/chunking@0.9.0"];
+        let exports = ["ibid:plugin/chunking@1.0.0"];
         check(
             Kind::Chunker,
-            &["ibid:plugin/types@0.9.1", "ibid:plugin/tokens@0.9.0"],
+            &["ibid:plugin/types@1.0.0", "ibid:plugin/tokens@1.0.0"],
             &exports,
             Ok(()),
         );
@@ -229,25 +228,25 @@ mod tests {
             Kind::Chunker,
             &["ibid:plugin/embed@1.2.0"],
             &exports,
-            Err("needs ibid:plugin/embed@1.2.0, this server offers ibid:plugin/embed@0.9.1"),
+            Err("needs ibid:plugin/embed@1.2.0, this server offers ibid:plugin/embed@1.0.0"),
         );
         check(
             Kind::Chunker,
-            &["ibid:plugin/intake@0.9.0"],
+            &["ibid:plugin/intake@1.0.0"],
             &exports,
             Err("does not offer to a chunker"),
         );
         check(
             Kind::Chunker,
-            &["ibid:plugin/log@0.9.2"],
+            &["ibid:plugin/log@1.0.1"],
             &exports,
-            Err("needs ibid:plugin/log@0.9.2, this server offers ibid:plugin/log@0.9.1"),
+            Err("needs ibid:plugin/log@1.0.1, this server offers ibid:plugin/log@1.0.0"),
         );
         check(
             Kind::Chunker,
-            &["ibid:plugin/log@0.8.0"],
+            &["ibid:plugin/log@0.9.1"],
             &exports,
-            Err("needs ibid:plugin/log@0.8.0"),
+            Err("needs ibid:plugin/log@0.9.1"),
         );
         check(Kind::Chunker, &["ibid:plugin/log"], &exports, Err("needs ibid:plugin/log,"));
         check(Kind::Chunker, &["env"], &exports, Err("needs env, but"));
@@ -255,23 +254,23 @@ mod tests {
 
     #[test]
     fn the_export_must_be_that_of_the_kind() {
-        check(Kind::Analyzer, &[], &["ibid:plugin/analysis@0.9.0"], Ok(()));
+        check(Kind::Analyzer, &[], &["ibid:plugin/analysis@1.0.0"], Ok(()));
         check(
             Kind::Analyzer,
             &[],
-            &["ibid:plugin/citing@0.9.0"],
+            &["ibid:plugin/citing@1.0.0"],
             Err("it exports what a formatter does"),
         );
         check(
             Kind::Analyzer,
             &[],
-            &["ibid:plugin/analysis@1.0.0"],
-            Err("was built for ibid:plugin/analysis@1.0.0"),
+            &["ibid:plugin/analysis@0.9.0"],
+            Err("was built for ibid:plugin/analysis@0.9.0"),
         );
         check(
             Kind::Analyzer,
             &[],
-            &["other:package/analysis@0.9.0"],
+            &["other:package/analysis@1.0.0"],
             Err("exports no interface that this server knows"),
         );
         check(Kind::Analyzer, &[], &[], Err("exports no interface"));

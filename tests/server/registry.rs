@@ -144,7 +144,7 @@ async fn what_is_pushed_comes_back_by_tag_and_by_digest() {
     let config: Value = client().get(config).send().await.unwrap().json().await.unwrap();
     assert_eq!(config["layerDigests"], json!([digest_of(&pushed)]));
     assert_eq!((&config["architecture"], &config["os"]), (&json!("wasm"), &json!("wasip2")));
-    assert_eq!(config["component"]["exports"], json!(["ibid:plugin/citing@0.9.1"]));
+    assert_eq!(config["component"]["exports"], json!(["ibid:plugin/citing@1.0.0"]));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::{citation, config::Config};
 
-wit_bindgen::generate!({ path: "../../wit/0.9", world: "citation-plugin" });
+wit_bindgen::generate!({ path: "../../wit/1", world: "citation-plugin" });
 
 use exports::ibid::plugin::citing::{Formatter, Guest, GuestFormatter, Source};
 use ibid::plugin::log;

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::reader::{Page, Reader};
 use ibid_encoding::{Refused, read_text};
 
-wit_bindgen::generate!({ path: "../../wit/0.9", world: "extractor-plugin" });
+wit_bindgen::generate!({ path: "../../wit/1", world: "extractor-plugin" });
 
 use exports::ibid::plugin::extraction::{Extractor, Guest, GuestExtractor};
 use ibid::plugin::intake::{Blob, Draft};

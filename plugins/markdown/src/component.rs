@@ -4,7 +4,7 @@ use crate::{blocks::Block, config::Config, reader::Reader};
 use ibid_encoding::{Encoding, Refused, read_text};
 use std::ops::Range;
 
-wit_bindgen::generate!({ path: "../../wit/0.9", world: "extractor-plugin" });
+wit_bindgen::generate!({ path: "../../wit/1", world: "extractor-plugin" });
 
 use exports::ibid::plugin::extraction::{Extractor, Guest, GuestExtractor};
 use ibid::plugin::intake::{Blob, Draft};

@@ -1,6 +1,6 @@
 //! The whole plugin: the exports of the world `analyzer-plugin`.
 
-wit_bindgen::generate!({ path: "../../wit/0.9", world: "analyzer-plugin" });
+wit_bindgen::generate!({ path: "../../wit/1", world: "analyzer-plugin" });
 
 use exports::ibid::plugin::analysis::{Analyzer, Guest, GuestAnalyzer, Plan, Search};
 use ibid::plugin::log;

@@ -9,7 +9,7 @@ use crate::sink::{Sink, Unit};
 #[allow(missing_docs)]
 mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit/0.9",
+        path: "../../wit/1",
         world: "extractor-plugin",
     });
 }

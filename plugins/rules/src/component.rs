@@ -9,7 +9,7 @@ use crate::{
     words::words,
 };
 
-wit_bindgen::generate!({ path: "../../wit/0.9", world: "analyzer-plugin" });
+wit_bindgen::generate!({ path: "../../wit/1", world: "analyzer-plugin" });
 
 use exports::ibid::plugin::analysis::{Analyzer, Guest, GuestAnalyzer, Plan, Search};
 use ibid::plugin::log;

@@ -2,7 +2,7 @@
 
 use crate::{config::Config, windows};
 
-wit_bindgen::generate!({ path: "../../wit/0.9", world: "chunker-plugin" });
+wit_bindgen::generate!({ path: "../../wit/1", world: "chunker-plugin" });
 
 use exports::ibid::plugin::chunking::{Chunker, Guest, GuestChunker, Piece};
 use ibid::plugin::document::Doc;

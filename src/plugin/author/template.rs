@@ -18,7 +18,7 @@ macro_rules! template {
 
 macro_rules! wit {
     ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/wit/0.9/", $name))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/wit/1/", $name))
     };
 }
 

@@ -10,16 +10,16 @@ const MAX_CODE_BYTES: usize = 64;
 
 mod offered {
     wasmtime::component::bindgen!({
-        path: "wit/0.9",
+        path: "wit/1",
         inline: "
             package ibid:host;
             world offered {
-                import ibid:plugin/types@0.9.1;
-                import ibid:plugin/log@0.9.1;
-                import ibid:plugin/document@0.9.1;
-                import ibid:plugin/tokens@0.9.1;
-                import ibid:plugin/embed@0.9.1;
-                import ibid:plugin/intake@0.9.1;
+                import ibid:plugin/types@1.0.0;
+                import ibid:plugin/log@1.0.0;
+                import ibid:plugin/document@1.0.0;
+                import ibid:plugin/tokens@1.0.0;
+                import ibid:plugin/embed@1.0.0;
+                import ibid:plugin/intake@1.0.0;
             }
         ",
         imports: { default: trappable },
@@ -36,7 +36,7 @@ pub use offered::ibid::plugin as import;
 /// What an extractor exports.
 pub mod extractor {
     wasmtime::component::bindgen!({
-        path: "wit/0.9",
+        path: "wit/1",
         world: "extractor-plugin",
         with: {
             "ibid:plugin/types": super::import::types,
@@ -49,7 +49,7 @@ pub mod extractor {
 /// What a chunker exports. The semantic one's world is the wider: what it imports besides, others need not.
 pub mod chunker {
     wasmtime::component::bindgen!({
-        path: "wit/0.9",
+        path: "wit/1",
         world: "semantic-chunker-plugin",
         with: {
             "ibid:plugin/types": super::import::types,
@@ -64,7 +64,7 @@ pub mod chunker {
 /// What an analyzer exports.
 pub mod analyzer {
     wasmtime::component::bindgen!({
-        path: "wit/0.9",
+        path: "wit/1",
         world: "analyzer-plugin",
         with: {
             "ibid:plugin/types": super::import::types,
@@ -76,7 +76,7 @@ pub mod analyzer {
 /// What a formatter exports.
 pub mod formatter {
     wasmtime::component::bindgen!({
-        path: "wit/0.9",
+        path: "wit/1",
         world: "citation-plugin",
         with: {
             "ibid:plugin/types": super::import::types,

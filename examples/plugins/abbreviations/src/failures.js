@@ -1,5 +1,5 @@
 // How a plugin fails: in its own words, or by mistake.
-import { write } from 'ibid:plugin/log@0.9.0';
+import { write } from 'ibid:plugin/log@1.0.0';
 
 /** What to throw for the person who asked: an upper-case code, and one sentence that says what is wrong and what to do. */
 export class Failure {

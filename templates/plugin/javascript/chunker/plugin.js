@@ -1,5 +1,5 @@
 // The glue: the exports of the world `chunker-plugin`.
-import { countSpans } from 'ibid:plugin/tokens@0.9.1';
+import { countSpans } from 'ibid:plugin/tokens@1.0.0';
 import { guarded } from './failures.js';
 import { join, paragraphs } from './logic.js';
 import { ByteOffsets } from './spans.js';

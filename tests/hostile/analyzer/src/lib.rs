@@ -4,7 +4,7 @@ use exports::ibid::plugin::analysis::{Analyzer, Guest, GuestAnalyzer, Plan, Sear
 use ibid::plugin::types::{Attr, Failure};
 use std::hint::black_box;
 
-wit_bindgen::generate!({ path: "../../../wit/0.9", world: "analyzer-plugin" });
+wit_bindgen::generate!({ path: "../../../wit/1", world: "analyzer-plugin" });
 
 struct Hostile;
 

@@ -7,7 +7,7 @@ use ibid::plugin::{log, tokens};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-wit_bindgen::generate!({ path: "../../../wit/0.9", world: "chunker-plugin" });
+wit_bindgen::generate!({ path: "../../../wit/1", world: "chunker-plugin" });
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
 

@@ -5,7 +5,7 @@ use ibid::plugin::intake::{Blob, Draft};
 use ibid::plugin::types::{Attr, Failure, Span, Unit};
 use std::hint::black_box;
 
-wit_bindgen::generate!({ path: "../../../wit/0.9", world: "extractor-plugin" });
+wit_bindgen::generate!({ path: "../../../wit/1", world: "extractor-plugin" });
 
 struct Hostile;
 

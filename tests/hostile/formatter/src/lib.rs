@@ -5,7 +5,7 @@ use ibid::plugin::types::Failure;
 use std::cell::Cell;
 use std::hint::black_box;
 
-wit_bindgen::generate!({ path: "../../../wit/0.9", world: "citation-plugin" });
+wit_bindgen::generate!({ path: "../../../wit/1", world: "citation-plugin" });
 
 struct Hostile;
 

@@ -5,14 +5,14 @@ use ibid::plugin::document::Doc;
 use ibid::plugin::types::{Failure, Span};
 
 wit_bindgen::generate!({
-    path: "../../../wit/0.9",
+    path: "../../../wit/1",
     inline: "
         package wasi:cli@0.2.0;
         interface environment {
             get-environment: func() -> list<tuple<string, string>>;
         }
         world outsider {
-            include ibid:plugin/chunker-plugin@0.9.1;
+            include ibid:plugin/chunker-plugin@1.0.0;
             import environment;
         }
     ",

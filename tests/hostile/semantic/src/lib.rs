@@ -5,7 +5,7 @@ use ibid::plugin::document::Doc;
 use ibid::plugin::embed::neighbour_similarity;
 use ibid::plugin::types::{Attr, Failure, Span};
 
-wit_bindgen::generate!({ path: "../../../wit/0.9", world: "semantic-chunker-plugin" });
+wit_bindgen::generate!({ path: "../../../wit/1", world: "semantic-chunker-plugin" });
 
 struct Hostile;
 

@@ -5,7 +5,7 @@ use ibid::plugin::document::Doc;
 use ibid::plugin::types::{Failure, Span};
 use std::hint::black_box;
 
-wit_bindgen::generate!({ path: "../../../wit/0.9", world: "chunker-plugin" });
+wit_bindgen::generate!({ path: "../../../wit/1", world: "chunker-plugin" });
 
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
