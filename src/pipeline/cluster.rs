@@ -396,9 +396,10 @@ impl Engine {
         state.is_ok_and(|state| state.is_processing() || state == DocumentState::Live)
     }
 
-    /// Removes what this server wrote of a document in a generation, if another one has deleted the document meanwhile: that one waits
-    /// for work here, but not for a server that it takes for dead, which may have been suspended or cut off. Tells whether it was so.
-    pub(super) async fn remove_late_writes(&self, document: &DocumentRecord, generation: u32, text_generation: u32) -> bool {
+    /// Ends work on a document that another server deletes, or has deleted, and tells whether it is so. What was written of it in a
+    /// generation goes in the background: the other one waits for work here, but not for a server that it takes for dead, which may have
+    /// been suspended or cut off.
+    pub(super) async fn end_if_deleted(self: &Arc<Self>, document: &DocumentRecord, generation: u32, text_generation: u32) -> bool {
         if !self.is_shared() {
             return false;
         }
@@ -407,28 +408,49 @@ impl Engine {
             Err(CatalogError::NotFound { .. }) => {}
             _ => return false,
         }
-        // What was begun is written to its end, also if the work was stopped.
         let writes = self.in_process.writes(&document.id);
-        writes.close();
-        writes.wait().await;
-        let removed = async {
-            let key = CollectionKey::of_generation(&document.collection_id, generation)?;
-            match self.index.delete_document(&key, &document.id).await {
-                Ok(_) | Err(IndexError::CollectionNotFound { .. }) => {}
+        let (engine, document) = (self.clone(), document.clone());
+        self.tasks.spawn(
+            async move {
+                // What was begun is written to its end, also if the work was stopped.
+                writes.close();
+                writes.wait().await;
+                let removed = tokio::select! {
+                    // The next start compares the index and the files with the catalog.
+                    () = engine.stopping.cancelled() => return,
+                    removed = engine.remove_late_writes(&document, generation, text_generation) => removed,
+                };
+                if let Err(error) = removed {
+                    tracing::error!(document = document.id, %error, "what was written of a document that is deleted was not removed");
+                }
+            }
+            .in_current_span(),
+        );
+        true
+    }
+
+    async fn remove_late_writes(&self, document: &DocumentRecord, generation: u32, text_generation: u32) -> Result<(), PipelineError> {
+        // Who deletes it counts what it finds, and may still be about to.
+        loop {
+            match self.catalog.document(&document.id).await {
+                Ok(now) if now.state == DocumentState::Deleting => tokio::time::sleep(LOOK).await,
+                Err(CatalogError::NotFound { .. }) => break,
+                Ok(_) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
-            self.files.remove_document(&text_id(&document.id, text_generation)).await?;
-            Ok::<_, PipelineError>(())
-        };
-        match removed.await {
-            Ok(()) => tracing::warn!(
-                document = document.id,
-                "removed what was written of a document that another server has deleted"
-            ),
-            // The next start compares the index and the files with the catalog.
-            Err(error) => tracing::error!(document = document.id, %error, "what was written of a document that is deleted was not removed"),
         }
-        true
+        let key = CollectionKey::of_generation(&document.collection_id, generation)?;
+        let vectors = match self.index.delete_document(&key, &document.id).await {
+            Err(IndexError::CollectionNotFound { .. }) => 0,
+            removed => removed?,
+        };
+        self.files.remove_document(&text_id(&document.id, text_generation)).await?;
+        tracing::info!(
+            document = document.id,
+            vectors,
+            "nothing is left here of a document that another server has deleted"
+        );
+        Ok(())
     }
 
     /// Makes an upload this server's, wherever its bytes came to before.

@@ -102,14 +102,10 @@ impl Engine {
             () = cancel.cancelled() => Ok(End::Parked),
             outcome = self.process_with_tries(&document, &reporter) => outcome,
         };
+        let (generation, text_generation) = (document.generation, document.text_generation);
         let outcome = match outcome {
             Ok(End::Live(record)) => Ok(End::Live(record)),
-            _ if self
-                .remove_late_writes(&document, document.generation, document.text_generation)
-                .await =>
-            {
-                Ok(End::Parked)
-            }
+            _ if self.end_if_deleted(&document, generation, text_generation).await => Ok(End::Parked),
             other => other,
         };
         let ending = match outcome {

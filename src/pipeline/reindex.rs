@@ -189,7 +189,7 @@ impl Engine {
                 found = true;
                 self.remake(&document, &mut run).await?;
                 let generation = reindex.generation;
-                self.remove_late_writes(&document, generation, generation).await;
+                self.end_if_deleted(&document, generation, generation).await;
                 after = Some(document.id);
             }
             // Documents may have come meanwhile: until a look finds none, and the transaction agrees.

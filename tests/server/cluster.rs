@@ -239,7 +239,7 @@ async fn what_a_server_writes_after_it_was_taken_for_dead_goes() {
     let id = list["documents"][0]["document_id"].as_str().expect("an id").to_owned();
     two.api().delete(&format!("/documents/{id}")).await.expect(200);
     one.resume();
-    let removed = "removed what was written of a document that another server has deleted";
+    let removed = "nothing is left here of a document that another server has deleted";
     within("the suspended server to see it", async {
         while !one.log().contains(removed) {
             tokio::time::sleep(Duration::from_millis(100)).await;
