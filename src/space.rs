@@ -78,6 +78,11 @@ impl Space {
         ))
     }
 
+    /// Bytes that are free for who is not privileged; `None` where the directory cannot be looked at. Blocks.
+    pub fn free(&self) -> Option<u64> {
+        self.look().ok().map(|(free, _)| free)
+    }
+
     fn keep(&self, free: u64) -> Result<(), Trouble> {
         match self.look() {
             Ok((_, true)) => Err(Trouble::ReadOnly),

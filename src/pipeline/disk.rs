@@ -51,6 +51,12 @@ impl Disk {
         let _ = self.trouble.subscribe().wait_for(Option::is_none).await;
     }
 
+    /// Bytes that are free, if that can be told.
+    pub async fn free(&self) -> Option<u64> {
+        let space = self.space.clone();
+        tokio::task::spawn_blocking(move || space.free()).await.ok().flatten()
+    }
+
     /// Looks whether `more` bytes can be written, and notes what is found.
     pub async fn check(&self, more: u64) -> Result<(), Trouble> {
         self.look(move |space| space.check(more)).await

@@ -39,6 +39,10 @@ impl Engine {
         let open = places.saturating_sub(self.open_uploads.available_permits());
         catalogue::OPEN_UPLOADS.only().set(open as f64);
 
+        if let Some(free) = self.disk.free().await {
+            catalogue::DISK_FREE.only().set(free as f64);
+        }
+
         let embedder = self.models.stats();
         catalogue::EMBEDDER_QUEUE.with(["queries"]).set(embedder.queued_queries as f64);
         catalogue::EMBEDDER_QUEUE.with(["documents"]).set(embedder.queued_documents as f64);

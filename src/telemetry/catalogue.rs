@@ -93,6 +93,12 @@ pub static COLLECTIONS: Gauge<0> = Gauge::new("ibid_collections", "Collections."
 pub static DOCUMENTS: Gauge<0> = Gauge::new("ibid_documents", "Documents that can be found, in all collections.", []);
 /// Chunks there are.
 pub static CHUNKS: Gauge<0> = Gauge::new("ibid_chunks", "Chunks of the documents that can be found.", []);
+/// Room that is left.
+pub static DISK_FREE: Gauge<0> = Gauge::new(
+    "ibid_disk_free_bytes",
+    "Bytes that are free on the disk of the data directory; with less than ingest.disk_reserve_bytes nothing is accepted.",
+    [],
+);
 
 /// Texts that wait for the embedder.
 pub static EMBEDDER_QUEUE: Gauge<1> = Gauge::new(
@@ -300,6 +306,7 @@ pub static ALL: &[Description] = &[
     COLLECTIONS.describe(),
     DOCUMENTS.describe(),
     CHUNKS.describe(),
+    DISK_FREE.describe(),
     EMBEDDER_QUEUE.describe(),
     EMBEDDER_TEXTS.describe(),
     EMBEDDER_TOKENS.describe(),

@@ -94,6 +94,7 @@ async fn every_action_is_counted_once() {
 
     let after = Metrics::of(&api).await;
     assert_eq!(after.get("ibid_websocket_connections{socket=\"/ws/query\"}"), 1.0);
+    assert!(after.get("ibid_disk_free_bytes") > 0.0);
     let chunks = report["chunks_created"].as_f64().expect("chunks");
     let tokens = answer["processing_metadata"]["tokens_generated"].as_f64().expect("tokens") + told.tokens.len() as f64;
     let cited = answer["sources"].as_array().expect("sources").len() + told.citations.len();
