@@ -19,7 +19,7 @@ pub enum CliError {
     Telemetry(#[from] TelemetryError),
     /// A plugin's project, component or registry cannot be used.
     #[error(transparent)]
-    Author(#[from] AuthorError),
+    Author(AuthorError),
     /// A plugin failed, or the host that was to run it.
     #[error(transparent)]
     Plugin(#[from] PluginError),
@@ -89,6 +89,15 @@ pub enum CliError {
     /// Threads or timers are not to be had.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
+}
+
+impl From<AuthorError> for CliError {
+    fn from(error: AuthorError) -> Self {
+        match error {
+            AuthorError::Io { path, source } => Self::File { path, source },
+            error => Self::Author(error),
+        }
+    }
 }
 
 /// The command that makes a request, given by its path.
