@@ -91,12 +91,13 @@ struct Located {
     relevance: f32,
 }
 
-/// A document, and a part of its text.
-type Place = (String, Span);
+/// A document, and of its chunks the best one of a passage, whose span is the passage's. A chunker may give one span twice, with
+/// different context.
+type Place = (String, u32, Span);
 
 impl Located {
     fn place(&self) -> Place {
-        (self.document_id.clone(), self.chunk.at)
+        (self.document_id.clone(), self.chunk.index, self.chunk.at)
     }
 
     /// Whether `other` stands right before or after, a citation of either says the same of where it stands, and both are not too long.
@@ -232,7 +233,10 @@ impl Engine {
             for chunk in chunks {
                 let header: Vec<String> = read.by_ref().take(chunk.context.len()).collect();
                 if let Some(text) = read.next() {
-                    texts.insert((document_id.to_owned(), chunk.at), (Arc::from(text), header.join("\n")));
+                    texts.insert(
+                        (document_id.to_owned(), chunk.index, chunk.at),
+                        (Arc::from(text), header.join("\n")),
+                    );
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! `/plugins`: installing, replacing and removing while the server works, and pipelines that go on when a plugin fails.
 //! The plugins are those of `tests/hostile`, built from source.
 
+use crate::support::files::QUESTIONS;
 use crate::support::{Api, Server, files, query};
 use ibid::plugin::author::{self, BuildOptions};
 use ibid::plugin::{Manifest, digest_of};
@@ -55,6 +56,18 @@ pub(crate) async fn install(api: &Api, query: &str, component: &[u8]) -> crate::
 
 pub(crate) fn pipeline(stage: &str, plugin: &str, what: &str, on_failure: &str) -> Value {
     json!({ stage: { "plugin": plugin, "config": { "do": what }, "on_failure": on_failure } })
+}
+
+#[tokio::test]
+async fn a_span_that_a_chunker_gives_twice_is_found_twice() {
+    let server = Server::start("plugins-twice", &[]);
+    let api = server.api();
+    install(&api, "", &GUESTS[0]).await.expect(201);
+    let own = json!({ "name": "twice", "pipeline": pipeline("chunker", "hostile-chunker@^1", "twice", "fail") });
+    api.post("/collections", own).await.expect(201);
+    assert_eq!(api.ingest("twice", &files::handbook("a.md")).await["chunks_created"], 2);
+    let wanted = json!({ "query": QUESTIONS[0].0, "collection_name": "twice", "relative_threshold": 0 });
+    assert_eq!(api.post("/search", wanted).await.expect(200)["total_results"], 2);
 }
 
 #[tokio::test]

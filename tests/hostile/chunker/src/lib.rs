@@ -86,6 +86,7 @@ impl GuestChunker for Instance {
                 attrs: vec![attr("Not A Key", "")],
                 ..piece(0, 1)
             }]),
+            "twice" => Ok(vec![piece(within.start, within.end); 2]),
             "pieces" => Ok(vec![piece(0, 1); 20_000]),
             "attrs" => Ok((0..2_000)
                 .map(|_| Piece {
