@@ -22,14 +22,11 @@ enum Keys {
 impl Keys {
     async fn open(args: &SettingsArgs) -> Result<Self, CliError> {
         let settings = tools::settings(args)?.settings;
-        let Some(options) = serve::catalog_options(&settings)? else {
-            return Ok(Self::File(KeyFile::in_data_dir(&settings.data_dir)));
+        let shared = match serve::catalog_options(&settings)? {
+            Some(options) => SqlCatalog::postgres(&options).await?.shared(),
+            None => None,
         };
-        let catalog = SqlCatalog::postgres(&options).await?;
-        Ok(match catalog.shared() {
-            Some(shared) => Self::Shared(shared),
-            None => Self::File(KeyFile::in_data_dir(&settings.data_dir)),
-        })
+        Ok(shared.map_or_else(|| Self::File(KeyFile::in_data_dir(&settings.data_dir)), Self::Shared))
     }
 
     async fn add(&self, new: NewKey) -> Result<(String, ApiKey), CliError> {

@@ -500,10 +500,22 @@ impl Engine {
 
     fn sync_plugins_soon(self: &Arc<Self>) {
         let engine = self.clone();
+        let work = async move { engine.sync_plugins().await };
+        self.soon(work, "plugins that other servers installed or removed are not as they are there");
+    }
+
+    fn sync_keys_soon(self: &Arc<Self>) {
+        let engine = self.clone();
+        let work = async move { engine.sync_keys().await };
+        self.soon(work, "API keys that were made or revoked are not known here");
+    }
+
+    /// Does something in the background; `failed` is what is logged where it fails.
+    fn soon(&self, work: impl Future<Output = Result<(), PipelineError>> + Send + 'static, failed: &'static str) {
         self.tasks.spawn(
             async move {
-                if let Err(error) = engine.sync_plugins().await {
-                    tracing::error!(%error, "plugins that other servers installed or removed are not as they are there");
+                if let Err(error) = work.await {
+                    tracing::error!(%error, "{failed}");
                 }
             }
             .in_current_span(),
@@ -555,18 +567,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    fn sync_keys_soon(self: &Arc<Self>) {
-        let engine = self.clone();
-        self.tasks.spawn(
-            async move {
-                if let Err(error) = engine.sync_keys().await {
-                    tracing::error!(%error, "API keys that were made or revoked are not known here");
-                }
-            }
-            .in_current_span(),
-        );
     }
 
     /// Makes this server's API keys those that the servers share.

@@ -127,6 +127,12 @@ async fn ready(api: &Api, collection: &str, filename: &str) -> String {
     .await
 }
 
+/// The identifier of a collection's one document, whatever its state.
+async fn only_document(api: &Api, collection: &str) -> String {
+    let list = api.get(&format!("/documents?collection_name={collection}")).await.expect(200);
+    list["documents"][0]["document_id"].as_str().expect("an id").to_owned()
+}
+
 async fn answer(api: &Api, collection: &str) -> Value {
     let request = json!({ "query": QUESTIONS[0].0, "collection_name": collection });
     let answer = api.post("/query", request).await.expect(200);
@@ -215,8 +221,7 @@ async fn what_one_server_processes_another_can_delete() {
     let volume = files::volume(2, LONG);
     let sent = send(&one, "volumes", &volume);
     heard.receive_until(|message| is(message, "embedding_progress")).await;
-    let list = two.api().get("/documents?collection_name=volumes").await.expect(200);
-    let id = list["documents"][0]["document_id"].as_str().expect("an id").to_owned();
+    let id = only_document(&two.api(), "volumes").await;
     two.api().delete(&format!("/documents/{id}")).await.expect(200);
     let told = heard.receive_until(|message| is(message, "upload_complete")).await;
     assert_eq!(told.last().expect("the end")["data"]["status"], "cancelled");
@@ -235,8 +240,7 @@ async fn what_a_server_writes_after_it_was_taken_for_dead_goes() {
     heard.receive_until(|message| is(message, "embedding_progress")).await;
     one.suspend();
     // It is waited for until it counts as dead.
-    let list = two.api().get("/documents?collection_name=volumes").await.expect(200);
-    let id = list["documents"][0]["document_id"].as_str().expect("an id").to_owned();
+    let id = only_document(&two.api(), "volumes").await;
     two.api().delete(&format!("/documents/{id}")).await.expect(200);
     one.resume();
     let removed = "nothing is left here of a document that another server has deleted";
