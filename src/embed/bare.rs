@@ -1,4 +1,4 @@
-//! The model alone, without queue and tokenizer: what the embedder's own cost is measured against.
+//! The model alone in ONNX Runtime, without queue and tokenizer: what the embedder is measured against.
 
 use std::{
     path::Path,
@@ -8,11 +8,12 @@ use std::{
 
 use super::{
     EmbedError, EmbedderSettings, ModelInfo, Placement, Runtime,
-    batch::{Limits, divide},
-    device::{self, Sessions},
+    batch::{Batch, Limits, divide},
+    device::{self, Engines},
     embedder::GPU_IN_FLIGHT,
+    engine::Engine,
     model::{TOKENIZER_FILE, verify},
-    session::{Place, Rows, SharedSession},
+    session::Place,
     tokens::Tokens,
 };
 
@@ -21,15 +22,12 @@ pub struct Bare {
     info: ModelInfo,
     placement: Placement,
     tokens: Tokens,
-    sessions: Vec<SharedSession>,
+    engines: Vec<Engine>,
     limits: Limits,
 }
 
 /// A batch that is ready to be run.
-pub struct Prepared {
-    length: usize,
-    texts: Vec<Vec<u32>>,
-}
+pub struct Prepared(Batch<Vec<u32>>);
 
 impl Bare {
     /// Opens a model as [`super::Embedder::open`] does. Blocks.
@@ -41,14 +39,14 @@ impl Bare {
         let tokenizer = model_dir.join(TOKENIZER_FILE);
         verify(&tokenizer, &info.tokenizer_sha256)?;
         let tokens = Tokens::read(&tokenizer, &info)?;
-        let Sessions { sessions, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision)?;
-        let on_gpus = sessions.iter().any(|session| session.place() != Place::Cpu);
-        let limits = settings.limits(on_gpus, info.max_tokens);
+        let Engines { engines, placement } = device::open_onnx(runtime, model_dir, &info, settings.device, settings.precision)?;
+        let limits = engines.first().map(|engine| settings.limits(engine, info.max_tokens));
+        let limits = limits.ok_or_else(|| EmbedError::compute("there is nothing to compute with"))?;
         Ok(Self {
             info,
             placement,
             tokens,
-            sessions,
+            engines,
             limits,
         })
     }
@@ -77,29 +75,7 @@ impl Bare {
     /// [`EmbedError::Compute`] for a text that the tokenizer cannot read.
     pub fn prepare(&self, texts: &[String]) -> Result<Vec<Prepared>, EmbedError> {
         let ids = texts.iter().map(|text| self.tokens.ids(text)).collect::<Result<Vec<_>, _>>()?;
-        if !self.sessions.iter().all(SharedSession::is_packed) {
-            let prepared = divide(ids, self.limits).into_iter().map(|batch| Prepared {
-                length: batch.length,
-                texts: batch.rows,
-            });
-            return Ok(prepared.collect());
-        }
-        let mut batches: Vec<Prepared> = Vec::new();
-        let mut tokens = 0;
-        for ids in ids {
-            tokens += ids.len();
-            match batches.last_mut() {
-                Some(batch) if tokens <= self.limits.tokens => batch.texts.push(ids),
-                _ => {
-                    tokens = ids.len();
-                    batches.push(Prepared {
-                        length: 0,
-                        texts: vec![ids],
-                    });
-                }
-            }
-        }
-        Ok(batches)
+        Ok(divide(ids, self.limits).into_iter().map(Prepared).collect())
     }
 
     /// Runs batches: on the CPU one after the other on this thread, on GPUs as many at a time as the embedder does.
@@ -107,26 +83,20 @@ impl Bare {
     /// # Errors
     /// [`EmbedError::Compute`].
     pub fn run(&self, batches: &[Prepared]) -> Result<(), EmbedError> {
-        let run = |session: &SharedSession, batch: &Prepared| {
-            if session.is_packed() {
-                let texts: Vec<&[u32]> = batch.texts.iter().map(Vec::as_slice).collect();
-                return session.run_packed(&texts).map(drop);
-            }
-            session.run(padded(batch)).map(drop)
-        };
-        if let [session] = self.sessions.as_slice()
-            && session.place() == Place::Cpu
+        let run = |engine: &Engine, batch: &Prepared| engine.run(&batch.0).map(drop);
+        if let [engine] = self.engines.as_slice()
+            && engine.place() == Place::Cpu
         {
-            return batches.iter().try_for_each(|batch| run(session, batch));
+            return batches.iter().try_for_each(|batch| run(engine, batch));
         }
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
-            let lanes = self.sessions.iter().flat_map(|session| [session; GPU_IN_FLIGHT]);
+            let lanes = self.engines.iter().flat_map(|engine| [engine; GPU_IN_FLIGHT]);
             let handles: Vec<_> = lanes
-                .map(|session| {
+                .map(|engine| {
                     scope.spawn(|| {
                         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                            run(session, batch)?;
+                            run(engine, batch)?;
                         }
                         Ok(())
                     })
@@ -138,12 +108,4 @@ impl Bare {
             })
         })
     }
-}
-
-fn padded(batch: &Prepared) -> Rows {
-    let rows = super::batch::Batch {
-        length: batch.length,
-        rows: batch.texts.iter().map(Vec::as_slice).collect::<Vec<&[u32]>>(),
-    };
-    rows.to_rows()
 }

@@ -3,7 +3,8 @@
 //! A text's vector must not depend on the texts it happens to be computed with: ranks have to come out the
 //! same each time. Matrix products give a row the same bits whatever rows stand beside it, but attention does not
 //! if the row is padded to another length. So the padded length is a function of the text's own length alone, and only
-//! rows of equal padded length share a batch.
+//! rows of equal padded length share a batch. An engine that takes rows one after the other needs none of this: it attends to each by
+//! itself.
 
 use super::{queue::Row, session::Rows};
 
@@ -22,9 +23,10 @@ pub trait Encoded: AsRef<[u32]> {
 impl Encoded for Vec<u32> {}
 impl Encoded for &[u32] {}
 
-/// Rows of one padded length, ready to be run.
+/// Rows that are ready to be run together.
 pub struct Batch<R = Row> {
-    pub length: usize,
+    /// What they are padded to; none if they stand one after the other.
+    pub length: Option<usize>,
     pub rows: Vec<R>,
 }
 
@@ -34,14 +36,21 @@ pub const GPU_STEP: usize = 16;
 /// The bounds of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// What padded lengths are multiples of; at least 1.
-    pub step: usize,
+    /// How rows are padded, if they are.
+    pub padding: Option<Padding>,
     /// Tokens with padding, unless a single row has more.
     pub tokens: usize,
     /// Rows.
     pub rows: usize,
+}
+
+/// How rows are padded.
+#[derive(Clone, Copy, Debug)]
+pub struct Padding {
+    /// What padded lengths are multiples of; at least 1.
+    pub step: usize,
     /// What no row is padded beyond: the model's `max_tokens`.
-    pub length: usize,
+    pub longest: usize,
 }
 
 /// The length that a row of `tokens` tokens is padded to.
@@ -49,40 +58,80 @@ pub fn padded(tokens: usize, step: usize, longest: usize) -> usize {
     tokens.next_multiple_of(step.max(1)).min(longest).max(tokens)
 }
 
-/// Divides rows into batches, short ones first. Keeps the order of rows of equal padded length.
-pub fn divide<R: AsRef<[u32]>>(mut rows: Vec<R>, limits: Limits) -> Vec<Batch<R>> {
-    let length_of = |row: &R| padded(row.as_ref().len(), limits.step, limits.length);
+/// Divides rows into batches: as they come, or if they are padded short ones first, in the order of rows of equal padded length.
+pub fn divide<R: AsRef<[u32]>>(rows: Vec<R>, limits: Limits) -> Vec<Batch<R>> {
+    match limits.padding {
+        Some(padding) => divide_padded(rows, limits, padding),
+        None => divide_in_order(rows, limits),
+    }
+}
+
+fn divide_in_order<R: AsRef<[u32]>>(rows: Vec<R>, limits: Limits) -> Vec<Batch<R>> {
+    let mut batches: Vec<Batch<R>> = Vec::new();
+    let mut tokens = 0;
+    for row in rows {
+        let length = row.as_ref().len();
+        match batches.last_mut() {
+            Some(batch) if tokens + length <= limits.tokens && batch.rows.len() < limits.rows => {
+                tokens += length;
+                batch.rows.push(row);
+            }
+            _ => {
+                tokens = length;
+                batches.push(Batch {
+                    length: None,
+                    rows: vec![row],
+                });
+            }
+        }
+    }
+    batches
+}
+
+fn divide_padded<R: AsRef<[u32]>>(mut rows: Vec<R>, limits: Limits, padding: Padding) -> Vec<Batch<R>> {
+    let length_of = |row: &R| padded(row.as_ref().len(), padding.step, padding.longest);
     rows.sort_by_key(length_of);
     let mut batches: Vec<Batch<R>> = Vec::new();
     for row in rows {
         let length = length_of(&row);
         let most = (limits.tokens / length.max(1)).clamp(1, limits.rows.max(1));
         match batches.last_mut() {
-            Some(batch) if batch.length == length && batch.rows.len() < most => batch.rows.push(row),
-            _ => batches.push(Batch { length, rows: vec![row] }),
+            Some(batch) if batch.length == Some(length) && batch.rows.len() < most => batch.rows.push(row),
+            _ => batches.push(Batch {
+                length: Some(length),
+                rows: vec![row],
+            }),
         }
     }
     batches
 }
 
 impl<R: Encoded> Batch<R> {
-    /// The batch as the model reads it.
+    /// Its size in tokens, padding included.
+    pub fn cells(&self) -> usize {
+        let lengths = self.rows.iter().map(|row| row.as_ref().len());
+        lengths.map(|length| self.length.unwrap_or(length)).sum()
+    }
+
+    /// The batch as a model reads it whose rows are padded.
     pub fn to_rows(&self) -> Rows {
-        let cells = self.rows.len() * self.length;
+        let longest = self.rows.iter().map(|row| row.as_ref().len()).max();
+        let length = self.length.or(longest).unwrap_or_default();
+        let cells = self.rows.len() * length;
         let (mut ids, mut mask, mut types) = (Vec::with_capacity(cells), Vec::with_capacity(cells), Vec::with_capacity(cells));
         for (index, row) in self.rows.iter().enumerate() {
             ids.extend(row.as_ref().iter().map(|&id| i64::from(id)));
             mask.resize(ids.len(), 1);
-            types.resize(index * self.length + row.second(), 0);
+            types.resize(index * length + row.second(), 0);
             types.resize(ids.len(), 1);
             // Any id that exists will do for padding, since the mask hides it.
-            ids.resize((index + 1) * self.length, 0);
+            ids.resize((index + 1) * length, 0);
             mask.resize(ids.len(), 0);
             types.resize(ids.len(), 0);
         }
         Rows {
             rows: self.rows.len(),
-            length: self.length,
+            length,
             ids,
             mask,
             types,

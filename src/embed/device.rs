@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use ibid_encoder::Level;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     EmbedError, ModelInfo, ModelKind, Runtime,
-    convert::{Form, rebuild},
+    batch::Batch,
+    convert::{self, Form, rebuild},
+    engine::Engine,
     model::{MODEL_FILE, verify},
-    session::{Graph, Place, Rows, SharedSession},
+    session::{Graph, Place, SharedSession},
 };
 
 /// The processor that runs the model.
@@ -74,9 +77,9 @@ pub struct Placement {
     pub why_not_gpu: Option<String>,
 }
 
-/// The sessions of a model: one on the CPU, or one for each GPU.
-pub struct Sessions {
-    pub sessions: Vec<SharedSession>,
+/// The engines of a model: one on the CPU, or one for each GPU.
+pub struct Engines {
+    pub engines: Vec<Engine>,
     pub placement: Placement,
 }
 
@@ -86,7 +89,36 @@ const AGREEMENT: f32 = 0.999;
 const DIFFERENCE: f32 = 0.02;
 
 /// Opens the model in `directory`. Blocks.
-pub fn open(runtime: &Runtime, directory: &Path, info: &ModelInfo, device: Device, precision: Precision) -> Result<Sessions, EmbedError> {
+pub fn open(runtime: &Runtime, directory: &Path, info: &ModelInfo, device: Device, precision: Precision) -> Result<Engines, EmbedError> {
+    open_with(runtime, directory, info, device, precision, open_cpu)
+}
+
+/// The same with ONNX Runtime alone.
+pub fn open_onnx(
+    runtime: &Runtime,
+    directory: &Path,
+    info: &ModelInfo,
+    device: Device,
+    precision: Precision,
+) -> Result<Engines, EmbedError> {
+    open_with(
+        runtime,
+        directory,
+        info,
+        device,
+        precision,
+        |runtime, directory, info, precision| open_at(runtime, directory, info, precision, Place::Cpu).map(Engine::Onnx),
+    )
+}
+
+fn open_with(
+    runtime: &Runtime,
+    directory: &Path,
+    info: &ModelInfo,
+    device: Device,
+    precision: Precision,
+    open_cpu: impl Fn(&Runtime, &Path, &ModelInfo, Precision) -> Result<Engine, EmbedError>,
+) -> Result<Engines, EmbedError> {
     let model = directory.join(MODEL_FILE);
     verify(&model, &info.model_sha256)?;
     for (name, sha256) in info.ready.iter().flat_map(|ready| &ready.external) {
@@ -101,13 +133,13 @@ pub fn open(runtime: &Runtime, directory: &Path, info: &ModelInfo, device: Devic
             )
         })),
         (_, Ok(gpus)) => match open_gpus(runtime, directory, info, precision, gpus) {
-            Ok(sessions) => {
+            Ok(engines) => {
                 let placement = Placement {
-                    device: format!("cuda, {} GPU{}", sessions.len(), if sessions.len() == 1 { "" } else { "s" }),
+                    device: format!("cuda, {} GPU{}", engines.len(), if engines.len() == 1 { "" } else { "s" }),
                     precision: precision.on(Place::Cuda(0)),
                     why_not_gpu: None,
                 };
-                return Ok(Sessions { sessions, placement });
+                return Ok(Engines { engines, placement });
             }
             // What does not load on a GPU may be well on the CPU: converting it anew would not help.
             Err(EmbedError::ModelInvalid { reason, .. }) => Some(reason),
@@ -125,9 +157,8 @@ pub fn open(runtime: &Runtime, directory: &Path, info: &ModelInfo, device: Devic
         Precision::Int8 if info.ready.is_some() => Precision::Fp32,
         precision => precision,
     };
-    let session = open_at(runtime, directory, info, precision, Place::Cpu)?;
-    Ok(Sessions {
-        sessions: vec![session],
+    Ok(Engines {
+        engines: vec![open_cpu(runtime, directory, info, precision)?],
         placement: Placement {
             device: "cpu".to_owned(),
             precision,
@@ -136,24 +167,39 @@ pub fn open(runtime: &Runtime, directory: &Path, info: &ModelInfo, device: Devic
     })
 }
 
-/// One session for each GPU, each seen to agree with the CPU.
-fn open_gpus(
-    runtime: &Runtime,
-    directory: &Path,
-    info: &ModelInfo,
-    precision: Precision,
-    gpus: usize,
-) -> Result<Vec<SharedSession>, EmbedError> {
-    let probe = Probe::of(&open_at(runtime, directory, info, Precision::Fp32, Place::Cpu)?, info.max_tokens)?;
-    let mut sessions = Vec::with_capacity(gpus);
+/// What is fastest on this CPU.
+fn open_cpu(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision) -> Result<Engine, EmbedError> {
+    match Level::widest() {
+        Some(level) if precision == Precision::Fp32 && info.architecture.is_some() => {
+            let invalid = |reason: String| EmbedError::ModelInvalid {
+                path: directory.join(MODEL_FILE),
+                reason,
+            };
+            let encoder = convert::encoder(directory, info, level).map_err(|error| invalid(error.to_string()))?;
+            let engine = Engine::Own(encoder);
+            // A weight that is no number shows here instead of in the middle of a document.
+            let rows = vec![vec![0_u32; 3]];
+            engine
+                .run(&Batch { length: None, rows })
+                .map_err(|error| invalid(error.to_string()))?;
+            Ok(engine)
+        }
+        _ => open_at(runtime, directory, info, precision, Place::Cpu).map(Engine::Onnx),
+    }
+}
+
+/// One engine for each GPU, each seen to agree with the CPU.
+fn open_gpus(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision, gpus: usize) -> Result<Vec<Engine>, EmbedError> {
+    let probe = Probe::of(&open_cpu(runtime, directory, info, Precision::Fp32)?, info.max_tokens)?;
+    let mut engines = Vec::with_capacity(gpus);
     for gpu in 0..gpus.max(1) {
         match open_gpu(runtime, directory, info, precision, Place::Cuda(gpu), &probe) {
-            Ok(session) => sessions.push(session),
-            Err(error) if sessions.is_empty() => return Err(error),
+            Ok(engine) => engines.push(engine),
+            Err(error) if engines.is_empty() => return Err(error),
             Err(error) => tracing::warn!(gpu, %error, "a GPU is left out"),
         }
     }
-    Ok(sessions)
+    Ok(engines)
 }
 
 /// The fastest graph that loads on this GPU and gives the right vectors.
@@ -164,7 +210,7 @@ fn open_gpu(
     precision: Precision,
     place: Place,
     probe: &Probe,
-) -> Result<SharedSession, EmbedError> {
+) -> Result<Engine, EmbedError> {
     let is_reranker = info.kind == ModelKind::Reranker;
     let mut forms = vec![None];
     if precision.on(place) == Precision::Fp16 && info.architecture.is_some() {
@@ -175,11 +221,12 @@ fn open_gpu(
     let mut last = None;
     for form in forms {
         let opened = open_form(runtime, directory, info, form, place).and_then(|session| {
-            probe.check(&session)?;
-            Ok(session)
+            let engine = Engine::Onnx(session);
+            probe.check(&engine)?;
+            Ok(engine)
         });
         match opened {
-            Ok(session) => return Ok(session),
+            Ok(engine) => return Ok(engine),
             Err(error) => {
                 tracing::debug!(?form, ?place, %error, "a graph does not run");
                 // The first is what there is to say: the others would fail for the same reason, or later.
@@ -227,45 +274,25 @@ struct Probe {
 
 impl Probe {
     /// The token ids mean nothing; they are in every vocabulary.
-    fn of(cpu: &SharedSession, longest: usize) -> Result<Self, EmbedError> {
+    fn of(cpu: &Engine, longest: usize) -> Result<Self, EmbedError> {
         let text = |length: usize| (0..4).cycle().take(length.min(longest)).collect();
         let texts: Vec<Vec<u32>> = [3, 9, 2, 16].map(text).into();
-        let expected = texts
-            .iter()
-            .map(|ids| {
-                cpu.run(Rows {
-                    rows: 1,
-                    length: ids.len(),
-                    ids: ids.iter().map(|id| i64::from(*id)).collect(),
-                    mask: vec![1; ids.len()],
-                    types: vec![0; ids.len()],
-                })
+        let alone = |ids: &Vec<u32>| {
+            cpu.run(&Batch {
+                length: cpu.pads().then_some(ids.len()),
+                rows: vec![ids.as_slice()],
             })
-            .collect::<Result<_, _>>()?;
+        };
+        let expected = texts.iter().map(alone).collect::<Result<_, _>>()?;
         Ok(Self { texts, expected })
     }
 
-    fn check(&self, session: &SharedSession) -> Result<(), EmbedError> {
-        let found = if session.is_packed() {
-            let texts: Vec<&[u32]> = self.texts.iter().map(Vec::as_slice).collect();
-            session.run_packed(&texts)?
-        } else {
-            let length = self.texts.iter().map(Vec::len).max().unwrap_or_default();
-            let (mut ids, mut mask) = (Vec::new(), Vec::new());
-            for (row, text) in self.texts.iter().enumerate() {
-                ids.extend(text.iter().map(|id| i64::from(*id)));
-                mask.resize(ids.len(), 1);
-                ids.resize((row + 1) * length, 0);
-                mask.resize(ids.len(), 0);
-            }
-            session.run(Rows {
-                rows: self.texts.len(),
-                length,
-                types: vec![0; ids.len()],
-                ids,
-                mask,
-            })?
-        };
+    fn check(&self, engine: &Engine) -> Result<(), EmbedError> {
+        let longest = self.texts.iter().map(Vec::len).max();
+        let found = engine.run(&Batch {
+            length: longest.filter(|_| engine.pads()),
+            rows: self.texts.iter().map(Vec::as_slice).collect(),
+        })?;
         let dimension = self.expected.first().map_or(1, Vec::len);
         for (found, expected) in found.chunks_exact(dimension.max(1)).zip(&self.expected) {
             if let ([found], [expected]) = (found, expected.as_slice()) {

@@ -14,8 +14,9 @@ use tokio::sync::{
 
 use super::{
     Device, EmbedError, EmbedderStats, ModelInfo, Placement, Precision, Runtime,
-    batch::{self, Limits},
-    device::{self, Sessions},
+    batch::{self, Limits, Padding},
+    device::{self, Engines},
+    engine::Engine,
     model::{TOKENIZER_FILE, verify},
     priority,
     queue::{Lane, Outcome, Queue, Role, Text, Ticket},
@@ -81,18 +82,16 @@ impl Default for EmbedderSettings {
 }
 
 impl EmbedderSettings {
-    /// The bounds of batches.
-    pub(super) fn limits(&self, on_gpus: bool, length: usize) -> Limits {
-        let (step, tokens, rows) = if on_gpus {
-            (batch::GPU_STEP, self.gpu_batch_tokens, usize::MAX)
-        } else {
-            (batch::STEP, self.max_batch_tokens, self.max_batch_rows.max(1))
+    /// The bounds of an engine's batches; `longest` is the model's `max_tokens`.
+    pub(super) fn limits(&self, engine: &Engine, longest: usize) -> Limits {
+        let (step, tokens, rows) = match engine.place() {
+            Place::Cpu => (batch::STEP, self.max_batch_tokens, self.max_batch_rows.max(1)),
+            Place::Cuda(_) => (batch::GPU_STEP, self.gpu_batch_tokens, usize::MAX),
         };
         Limits {
-            step,
+            padding: engine.pads().then_some(Padding { step, longest }),
             tokens,
             rows,
-            length,
         }
     }
 }
@@ -150,9 +149,9 @@ impl Embedder {
         let tokenizer = model_dir.join(TOKENIZER_FILE);
         verify(&tokenizer, &info.tokenizer_sha256)?;
         let tokens = Arc::new(Tokens::read(&tokenizer, &info)?);
-        let Sessions { sessions, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision)?;
-        let on_gpus = sessions.iter().any(|session| session.place() != Place::Cpu);
-        let limits = settings.limits(on_gpus, info.max_tokens);
+        let Engines { engines, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision)?;
+        let on_gpus = engines.iter().any(|engine| engine.place() != Place::Cpu);
+        let longest = info.max_tokens;
 
         // A thread that reads for a GPU takes few texts at a time, so that the GPU gets some soon.
         let document_window = if on_gpus { GPU_DOCUMENT_WINDOW } else { DOCUMENT_WINDOW };
@@ -181,15 +180,15 @@ impl Embedder {
                 threads: Mutex::default(),
             }),
         };
-        let workers: Vec<Arc<Worker>> = sessions
+        let workers: Vec<Arc<Worker>> = engines
             .into_iter()
-            .map(|session| {
+            .map(|engine| {
                 Arc::new(Worker {
                     queue: Arc::clone(&queue),
-                    session: Arc::new(session),
+                    limits: settings.limits(&engine, longest),
+                    engine: Arc::new(engine),
                     tokens: Arc::clone(&tokens),
                     counters: Arc::clone(&counters),
-                    limits,
                 })
             })
             .collect();

@@ -1,4 +1,4 @@
-//! Texts to vectors, and pairs of a question and a passage to scores: tokenizer, ONNX session, and the queue in front of them.
+//! Texts to vectors, and pairs of a question and a passage to scores: tokenizer, engine, and the queue in front of them.
 //!
 //! [`convert`] makes a model directory from published weights; [`Runtime`] loads ONNX Runtime; [`Embedder`] embeds
 //! queries and documents on threads of its own; [`Reranker`] scores passages by a cross-encoder, in the same way; [`Models`] loads the
@@ -9,7 +9,9 @@
 //! those that do so for queries. On GPUs threads of their own run the model, in large batches of any lengths, while the others read
 //! texts ahead of them.
 //!
-//! May depend on: ONNX Runtime, the tokenizer library, files, tokio's synchronisation. Knows nothing of documents,
+//! In 32 bits on x86-64, a model that the converter made is computed by `ibid_encoder`; everything else by ONNX Runtime.
+//!
+//! May depend on: ONNX Runtime, `ibid_encoder`, the tokenizer library, files, tokio's synchronisation. Knows nothing of documents,
 //! collections, the index or the server.
 
 mod bare;
@@ -17,6 +19,7 @@ mod batch;
 pub mod convert;
 mod device;
 mod embedder;
+mod engine;
 mod error;
 mod model;
 mod models;

@@ -220,7 +220,7 @@ impl ModelInfo {
                 ModelKind::Reranker => architecture.head.is_some(),
             };
             let fits = makes
-                && architecture.heads > 0
+                && ![architecture.heads, architecture.hidden, architecture.inner, architecture.vocabulary].contains(&0)
                 && architecture.hidden.is_multiple_of(architecture.heads)
                 && (info.max_tokens..=1 << 17).contains(&architecture.positions)
                 && architecture.layers <= 256

@@ -11,7 +11,9 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    batch::{self, Limits},
+    batch::{self, Batch, Limits, Padding},
+    device,
+    engine::Engine,
     queue::{Lane, Outcome, Queue, Role, Row, Text, Ticket, Work},
     session::{Graph, Place, SharedSession},
     stats::Counters,
@@ -269,14 +271,16 @@ async fn abandoned_texts_are_not_computed() {
     let counters = Arc::new(Counters::default());
     let worker = Worker {
         queue: Arc::clone(&queue),
-        session: Arc::new(session),
+        engine: Arc::new(Engine::Onnx(session)),
         tokens: Arc::new(Tokens::read(&model_dir().join("tokenizer.json"), &info).expect("a tokenizer")),
         counters: Arc::clone(&counters),
         limits: Limits {
-            step: batch::STEP,
+            padding: Some(Padding {
+                step: batch::STEP,
+                longest: 256,
+            }),
             tokens: 512,
             rows: 32,
-            length: 256,
         },
     };
     let (abandoned, outcomes) = mpsc::unbounded_channel();
@@ -302,14 +306,16 @@ async fn readers_and_runners_give_each_text_its_vector() {
     let queue = Arc::new(Queue::new(64, 8));
     let worker = Arc::new(Worker {
         queue: Arc::clone(&queue),
-        session: Arc::new(session),
+        engine: Arc::new(Engine::Onnx(session)),
         tokens: Arc::new(Tokens::read(&model_dir().join("tokenizer.json"), &info).expect("a tokenizer")),
         counters: Arc::new(Counters::default()),
         limits: Limits {
-            step: batch::GPU_STEP,
+            padding: Some(Padding {
+                step: batch::GPU_STEP,
+                longest: info.max_tokens,
+            }),
             tokens: 600,
             rows: usize::MAX,
-            length: info.max_tokens,
         },
     });
     let threads: Vec<_> = [Role::Read, Role::Read, Role::Run { tokens: 600 }, Role::Run { tokens: 600 }]
@@ -434,7 +440,7 @@ fn queries_come_together_and_before_documents() {
         "those that wait are taken together, up to the window"
     );
     let batch = batch::Batch {
-        length: 4,
+        length: Some(4),
         rows: vec![Row {
             ids: vec![1; 4],
             second: 4,
@@ -504,10 +510,12 @@ fn batches_hold_one_length_and_stay_in_bounds() {
     let (sender, _outcomes) = mpsc::unbounded_channel();
     for (tokens, rows, length) in [(64, 4, 30), (1, 1, 30), (1_000_000, 1_000, 30), (100, 0, 31)] {
         let limits = Limits {
-            step: batch::STEP,
+            padding: Some(Padding {
+                step: batch::STEP,
+                longest: length,
+            }),
             tokens,
             rows,
-            length,
         };
         let all: Vec<Row> = (0..200)
             .map(|place| Row {
@@ -519,11 +527,13 @@ fn batches_hold_one_length_and_stay_in_bounds() {
         let batches = batch::divide(all, limits);
         let mut seen = Vec::new();
         for batch in &batches {
-            assert!(batch.length <= length);
-            assert!(batch.rows.len() == 1 || (batch.rows.len() <= rows && batch.rows.len() * batch.length <= tokens));
+            let padded = batch.length.expect("rows are padded");
+            assert!(padded <= length);
+            assert!(batch.rows.len() == 1 || (batch.rows.len() <= rows && batch.cells() <= tokens));
+            assert_eq!(batch.cells(), batch.rows.len() * padded);
             for row in &batch.rows {
                 assert_eq!(
-                    batch.length,
+                    padded,
                     batch::padded(row.ids.len(), batch::STEP, length),
                     "the length is the row's own"
                 );
@@ -539,5 +549,58 @@ fn batches_hold_one_length_and_stay_in_bounds() {
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..200).collect::<Vec<_>>(), "each row once");
+    }
+}
+
+#[test]
+fn batches_of_rows_that_are_not_padded_keep_their_order() {
+    for (tokens, rows) in [(64, 4), (1, 1), (1_000_000, 1_000), (100, 0)] {
+        let limits = Limits {
+            padding: None,
+            tokens,
+            rows,
+        };
+        let all: Vec<Vec<u32>> = (0..200).map(|place| vec![place; 2 + place as usize * 11 % 29]).collect();
+        let batches = batch::divide(all.clone(), limits);
+        for batch in &batches {
+            assert_eq!(batch.length, None);
+            assert!(batch.rows.len() == 1 || (batch.rows.len() <= rows && batch.cells() <= tokens));
+            assert_eq!(batch.cells(), batch.rows.iter().map(Vec::len).sum::<usize>());
+        }
+        // Not one that could have taken the next one's first row.
+        for pair in batches.windows(2) {
+            let room = pair[0].rows.len() < rows && pair[0].cells() + pair[1].rows[0].len() <= tokens;
+            assert!(!room);
+        }
+        assert_eq!(batches.into_iter().flat_map(|batch| batch.rows).collect::<Vec<_>>(), all);
+    }
+}
+
+/// The encoder of our own beside ONNX Runtime's run of the same model, with texts of all lengths.
+#[test]
+fn both_engines_give_the_same_vectors() {
+    let info = ModelInfo::read(&model_dir()).expect("run `make setup` first");
+    let tokens = Tokens::read(&model_dir().join("tokenizer.json"), &info).expect("a tokenizer");
+    let long = texts(40).join(" ");
+    let mut texts = texts(60);
+    texts.extend([String::new(), long]);
+    let rows: Vec<Vec<u32>> = texts.iter().map(|text| tokens.ids(text).expect("ids")).collect();
+    let opened = [device::open, device::open_onnx].map(|open| {
+        let engines = open(&runtime(), &model_dir(), &info, Device::Cpu, Precision::Fp32).expect("opened");
+        engines.engines.into_iter().next().expect("an engine")
+    });
+    let [own, onnx] = &opened;
+    assert_eq!(matches!(own, Engine::Own(_)), ibid_encoder::Level::widest().is_some());
+    assert!(matches!(onnx, Engine::Onnx(_)));
+    assert_eq!(rows.last().expect("texts").len(), info.max_tokens);
+    let vectors = |engine: &Engine, row: &[u32]| {
+        let length = engine.pads().then_some(row.len());
+        engine.run(&Batch { length, rows: vec![row] }).expect("a vector")
+    };
+    for (row, text) in rows.iter().zip(&texts) {
+        let (own, onnx) = (vectors(own, row), vectors(onnx, row));
+        for (own, onnx) in own.iter().zip(&onnx) {
+            assert!((own - onnx).abs() < 2e-6, "{text:?}: {own}, {onnx}");
+        }
     }
 }

@@ -9,16 +9,16 @@ use std::{
 use super::{
     EmbedError,
     batch::{Batch, Limits, divide},
+    engine::Engine,
     queue::{Lane, Queue, Role, Row, Text, Work},
-    session::SharedSession,
     stats::Counters,
     tokens::Tokens,
 };
 
-/// What a thread needs; threads that run the same session share it.
+/// What a thread needs; threads that run the same engine share it.
 pub struct Worker {
     pub queue: Arc<Queue>,
-    pub session: Arc<SharedSession>,
+    pub engine: Arc<Engine>,
     pub tokens: Arc<Tokens>,
     pub counters: Arc<Counters>,
     pub limits: Limits,
@@ -42,7 +42,6 @@ impl Worker {
                     }
                 }
                 Work::Run(batch) => self.run(batch),
-                Work::Pack(rows) if self.session.is_packed() => self.run_packed(rows),
                 Work::Pack(rows) => divide(rows, self.limits).into_iter().for_each(|batch| self.run(batch)),
             }
         }
@@ -76,23 +75,9 @@ impl Worker {
             return;
         }
         let started = Instant::now();
-        let vectors = guarded(|| self.session.run(batch.to_rows()));
-        let cells = batch.rows.len() * batch.length;
+        let vectors = guarded(|| self.engine.run(&batch));
+        let cells = batch.cells();
         self.settle(batch.rows, cells, started, vectors);
-    }
-
-    fn run_packed(&self, mut rows: Vec<Row>) {
-        let before = rows.len();
-        rows.retain(|row| !row.ticket.is_abandoned());
-        self.counters.abandoned(before - rows.len());
-        if rows.is_empty() {
-            return;
-        }
-        let started = Instant::now();
-        let texts: Vec<&[u32]> = rows.iter().map(|row| row.ids.as_slice()).collect();
-        let vectors = guarded(|| self.session.run_packed(&texts));
-        let cells = texts.iter().map(|ids| ids.len()).sum();
-        self.settle(rows, cells, started, vectors);
     }
 
     /// Hands the vectors of a run over; `cells` is its size in tokens, padding included.

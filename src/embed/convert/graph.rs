@@ -53,6 +53,13 @@ pub struct Shape<'a> {
     pub normalized: bool,
 }
 
+impl Shape<'_> {
+    /// Whether the two texts of a pair are told apart by the types of their tokens.
+    pub fn is_typed(&self) -> bool {
+        self.architecture.head.is_some() && self.architecture.types > 1
+    }
+}
+
 /// The whole model, weights included, for rows padded to one length.
 pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<ModelProto, ConvertError> {
     let mut graph = Builder::new(shape, weights, numbers);
@@ -75,7 +82,7 @@ pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<Mo
     let hidden = graph.single("hidden.single", hidden);
     let input = |name: &str| ValueInfoProto::tensor(name, INT64, vec![named("batch"), named("sequence")]);
     let mut inputs = vec![input(INPUT_IDS), input(ATTENTION_MASK)];
-    if graph.is_typed() {
+    if graph.shape.is_typed() {
         inputs.push(input(TOKEN_TYPES));
     }
     if let Some(head) = graph.shape.architecture.head {
@@ -242,11 +249,6 @@ impl<'a> Builder<'a> {
         Ok(self.node("attention.bias", "Add", &[&near, &bias], vec![]))
     }
 
-    /// Whether the two texts of a pair are told apart by the types of their tokens.
-    fn is_typed(&self) -> bool {
-        self.shape.architecture.head.is_some() && self.shape.architecture.types > 1
-    }
-
     /// The tables of words and positions, and that of types, or the one type that single texts have.
     pub fn embedding_tables(&mut self) -> Result<(), ConvertError> {
         let Architecture {
@@ -258,7 +260,7 @@ impl<'a> Builder<'a> {
         } = *self.shape.architecture;
         self.weight("embeddings.word_embeddings.weight", &[vocabulary, hidden])?;
         self.weight("embeddings.position_embeddings.weight", &[positions, hidden])?;
-        if self.is_typed() {
+        if self.shape.is_typed() {
             return self.weight("embeddings.token_type_embeddings.weight", &[types, hidden]);
         }
         self.weight("embeddings.token_type_embeddings.0", &[hidden])
@@ -279,7 +281,7 @@ impl<'a> Builder<'a> {
 
     /// The encoder's input, of each token's word and place.
     pub fn embedded(&mut self, words: &str, places: &str) -> Result<String, ConvertError> {
-        let kind = if self.is_typed() {
+        let kind = if self.shape.is_typed() {
             let table = "embeddings.token_type_embeddings.weight";
             self.node("embeddings.kinds", "Gather", &[table, TOKEN_TYPES], vec![])
         } else {

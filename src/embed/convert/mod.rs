@@ -8,10 +8,12 @@
 //! No Python and no ONNX Runtime are needed; what the source asks for and the graph
 //! cannot do is refused by the key that asks for it, never approximated.
 //!
-//! [`rebuild`] makes the graphs of other precisions from `model.onnx`, in memory, when the embedder opens.
+//! [`rebuild`] makes the graphs of other precisions from `model.onnx`, in memory, when the embedder opens, and [`encoder()`] an encoder that
+//! needs no runtime.
 //!
-//! May depend on: files, serialisation crates, [`ModelInfo`]. Knows nothing of sessions, queues or the server.
+//! May depend on: files, serialisation crates, `ibid_encoder`, [`ModelInfo`]. Knows nothing of sessions, queues or the server.
 
+mod encoder;
 mod error;
 mod family;
 mod graph;
@@ -31,6 +33,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ibid_encoder::{BuildError, Encoder, Level};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
@@ -186,26 +189,9 @@ impl ModelInfo {
 /// # Errors
 /// [`ConvertError`], also for a model that this converter did not make.
 pub(super) fn rebuild(directory: &Path, info: &ModelInfo, form: Form) -> Result<Vec<u8>, ConvertError> {
-    let path = directory.join(MODEL_FILE);
     let described = directory.join(ModelInfo::FILE);
-    let Some(architecture) = &info.architecture else {
-        return Err(ConvertError::Unsupported {
-            path: described,
-            key: "architecture".to_owned(),
-            value: "absent".to_owned(),
-            reason: "only a model that `ibid model convert` made of safetensors has other precisions".to_owned(),
-        });
-    };
-    let model = onnx::ModelProto::decode(read(&path)?.as_slice()).map_err(|error| ConvertError::Onnx {
-        path: path.clone(),
-        reason: error.to_string(),
-    })?;
-    let weights = Built::of(&path, model.graph.unwrap_or_default());
-    let shape = Shape {
-        architecture,
-        pooling: info.pooling,
-        normalized: info.normalized,
-    };
+    let (shape, weights) = built(directory, info)?;
+    let architecture = shape.architecture;
     let model = match form {
         Form::Eight => graph::build(&shape, &weights, Numbers::Eight),
         Form::Half => graph::build(&shape, &weights, Numbers::Half),
@@ -228,6 +214,39 @@ pub(super) fn rebuild(directory: &Path, info: &ModelInfo, form: Form) -> Result<
         Form::Packed => packed::build(&shape, &weights),
     }?;
     Ok(model.encode_to_vec())
+}
+
+/// The encoder for CPUs of the model in `directory`, of the weights in its `model.onnx`. Blocks, and needs memory of about three times
+/// the weights' size.
+///
+/// # Errors
+/// [`ConvertError`], also for a model that this converter did not make.
+pub(super) fn encoder(directory: &Path, info: &ModelInfo, level: Level) -> Result<Encoder, BuildError<ConvertError>> {
+    let (shape, weights) = built(directory, info).map_err(BuildError::Weights)?;
+    encoder::build(level, &shape, &weights)
+}
+
+/// What the graph in `directory` was built of.
+fn built<'a>(directory: &Path, info: &'a ModelInfo) -> Result<(Shape<'a>, Built), ConvertError> {
+    let path = directory.join(MODEL_FILE);
+    let Some(architecture) = &info.architecture else {
+        return Err(ConvertError::Unsupported {
+            path: directory.join(ModelInfo::FILE),
+            key: "architecture".to_owned(),
+            value: "absent".to_owned(),
+            reason: "only a model that `ibid model convert` made of safetensors has other precisions".to_owned(),
+        });
+    };
+    let model = onnx::ModelProto::decode(read(&path)?.as_slice()).map_err(|error| ConvertError::Onnx {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
+    let shape = Shape {
+        architecture,
+        pooling: info.pooling,
+        normalized: info.normalized,
+    };
+    Ok((shape, Built::of(&path, model.graph.unwrap_or_default())))
 }
 
 /// The file in `source` that [`convert()`] takes the weights from.

@@ -1,0 +1,119 @@
+//! The processor's vector units, and memory laid out for them.
+
+use pulp::Arch;
+
+/// The vector units that are computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// AVX2 and FMA: 8 floats at a time. x86-64-v3.
+    Avx2,
+    /// AVX-512 (F, BW, CD, DQ, VL): 16 floats at a time. x86-64-v4.
+    Avx512,
+}
+
+impl Level {
+    /// The widest that this processor has; none where a general runtime would be as fast.
+    #[must_use]
+    pub fn widest() -> Option<Self> {
+        Self::all().last()
+    }
+
+    /// All that this processor has, the widest last.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Avx2, Self::Avx512].into_iter().filter(|level| level.arch().is_some())
+    }
+
+    /// What runs an operation on these units, if the processor has them.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn arch(self) -> Option<Arch> {
+        use pulp::x86::{V3, V4};
+        match self {
+            Self::Avx2 => V3::try_new().map(Arch::V3),
+            Self::Avx512 => V4::try_new().map(Arch::V4),
+        }
+    }
+
+    /// What runs an operation on these units: other processors do not have them.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn arch(self) -> Option<Arch> {
+        None
+    }
+
+    /// Floats in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Self::Avx2 => 8,
+            Self::Avx512 => 16,
+        }
+    }
+}
+
+/// Bytes of a line of the processor's cache, which a vector should not lie across.
+const LINE: usize = 64;
+/// Floats in a line.
+const LINE_FLOATS: usize = LINE / size_of::<f32>();
+
+/// Floats that begin with a line of the cache.
+#[derive(Debug, Default)]
+pub struct Floats {
+    memory: Vec<f32>,
+    /// Floats before the first line begins.
+    skipped: usize,
+}
+
+impl Floats {
+    /// So many zeros.
+    pub fn zeros(length: usize) -> Self {
+        let mut floats = Self::default();
+        floats.grow(length);
+        floats
+    }
+
+    /// Makes room for so many floats, whose values are anything.
+    pub fn grow(&mut self, length: usize) {
+        if self.memory.len() < length + LINE_FLOATS {
+            self.memory = vec![0.0; length + LINE_FLOATS];
+            // It can always be aligned: a float's size divides a line's.
+            self.skipped = self.memory.as_ptr().align_offset(LINE).min(LINE_FLOATS);
+        }
+    }
+
+    /// The first so many floats; there must be room for them.
+    pub fn first(&self, length: usize) -> &[f32] {
+        &self.memory[self.skipped..][..length]
+    }
+
+    pub fn first_mut(&mut self, length: usize) -> &mut [f32] {
+        &mut self.memory[self.skipped..][..length]
+    }
+
+    /// Floats that there is room for.
+    pub fn capacity(&self) -> usize {
+        self.memory.len()
+    }
+}
+
+/// So many parts of whole lines, as equal as can be; some may be missing at the end.
+pub fn parts(floats: &[f32], count: usize) -> impl Iterator<Item = &[f32]> {
+    floats.chunks(floats.len().div_ceil(count.max(1)).next_multiple_of(LINE_FLOATS).max(LINE_FLOATS))
+}
+
+/// The first float of each line.
+#[inline(always)]
+pub fn lines(floats: &[f32]) -> impl Iterator<Item = &f32> {
+    floats.iter().step_by(LINE_FLOATS)
+}
+
+/// Fetches a line into the processor's second cache.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "there is no other way to prefetch")]
+pub fn prefetch(float: &f32) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: prefetching has no effect on the program's state, whatever the address; this one is a reference's.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(float).cast()) }
+}
+
+/// Where there is nothing to compute with, there is nothing to fetch.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn prefetch(_: &f32) {}

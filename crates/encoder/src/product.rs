@@ -1,0 +1,293 @@
+//! Products of rows with a matrix: nine tenths of the work.
+//!
+//! The matrix is stored in panels, in the order in which they are read. A tile of the result, some rows by one panel, is summed in
+//! registers: with AVX-512 six rows by four vectors, so that 24 of 32 registers hold sums, and what is loaded is used four or six
+//! times. Where a core is shared by two threads, as on most virtual machines, it is the number of instructions beside the
+//! multiplications that counts: four vectors to a row take the fewest.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::{
+    encoder::Activation,
+    floats::{self, Floats, Level},
+    functions,
+};
+
+/// Inputs that are multiplied at a time, at most: so much of a panel, and of the rows, stays in the cache.
+const DEPTH: usize = 384;
+/// Rows that run through all panels before the next ones do, at most: so that what they become between the two steps of a
+/// feed-forward part stays in a cache of 1 MiB.
+pub const BLOCK: usize = 144;
+
+/// A linear layer's weights and bias.
+#[derive(Debug)]
+pub struct Linear {
+    inputs: usize,
+    outputs: usize,
+    /// Columns in a panel.
+    width: usize,
+    /// Panel after panel, each `inputs` rows of `width`; columns that are missing from the last one are zeros.
+    panels: Floats,
+    /// As long as the panels are wide together.
+    bias: Floats,
+}
+
+impl Linear {
+    /// `weights` are rows of `outputs` floats, one row for each input.
+    pub fn new(level: Level, weights: &[f32], bias: &[f32], inputs: usize, outputs: usize) -> Self {
+        let width = level.lanes() * vectors(level.lanes());
+        let padded = outputs.next_multiple_of(width);
+        let mut panels = Floats::zeros(padded * inputs);
+        for (panel, first) in panels
+            .first_mut(padded * inputs)
+            .chunks_exact_mut(width * inputs)
+            .zip((0..).step_by(width))
+        {
+            let columns = width.min(outputs - first);
+            for (row, weights) in panel.chunks_exact_mut(width).zip(weights.chunks_exact(outputs)) {
+                row[..columns].copy_from_slice(&weights[first..][..columns]);
+            }
+        }
+        let mut padded_bias = Floats::zeros(padded);
+        padded_bias.first_mut(outputs).copy_from_slice(bias);
+        Self {
+            inputs,
+            outputs,
+            width,
+            panels,
+            bias: padded_bias,
+        }
+    }
+
+    /// Writes the layer's output for each of `rows`, which are `inputs` long each, to `out`.
+    pub fn run(&self, arch: Arch, rows: &[f32], activation: Option<Activation>, out: &mut [f32]) {
+        arch.dispatch(Product {
+            linear: self,
+            rows,
+            activation,
+            out,
+        });
+    }
+}
+
+/// The rows of a block, of which there are as few as can be, and which are as equal as can be.
+pub fn block(rows: usize) -> usize {
+    // Tiles have 6 or 12 rows.
+    rows.div_ceil(rows.div_ceil(BLOCK).max(1)).next_multiple_of(12).max(12)
+}
+
+/// Vectors in a panel's row.
+const fn vectors(lanes: usize) -> usize {
+    if lanes == 16 { 4 } else { 2 }
+}
+
+struct Product<'a> {
+    linear: &'a Linear,
+    rows: &'a [f32],
+    activation: Option<Activation>,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::F32_LANES == 16 {
+            self.in_panels_of::<S, { vectors(16) }>(simd);
+        } else {
+            self.in_panels_of::<S, { vectors(8) }>(simd);
+        }
+    }
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    fn in_panels_of<S: Simd, const V: usize>(self, simd: S) {
+        let Self {
+            linear,
+            rows,
+            activation,
+            out,
+        } = self;
+        let (inputs, outputs, width) = (linear.inputs, linear.outputs, linear.width);
+        let depth = inputs.div_ceil(inputs.div_ceil(DEPTH));
+        let weights = linear.panels.first(outputs.next_multiple_of(width) * inputs);
+        let block = block(rows.len() / inputs);
+        let blocks = rows.chunks(block * inputs).zip(out.chunks_mut(block * outputs));
+        for (rows, out) in blocks {
+            let count = rows.len() / inputs;
+            for first in (0..outputs).step_by(width) {
+                let bias = &linear.bias.first(first + width)[first..];
+                for from in (0..inputs).step_by(depth) {
+                    let depth = depth.min(inputs - from);
+                    // The panels lie one after the other, so that what is read next follows.
+                    let (panel, later) = weights[first * inputs + from * width..].split_at(depth * width);
+                    let mut ahead = floats::parts(&later[..later.len().min(panel.len())], count.div_ceil(most_rows::<S, V>()));
+                    let panel = in_vectors::<S, V>(panel);
+                    tiles::<S, V>(count, |row, tile_rows| {
+                        let tile = Tile {
+                            rows: &rows[row * inputs + from..],
+                            stride: inputs,
+                            panel,
+                            ahead: ahead.next().unwrap_or_default(),
+                            begin: if from == 0 { Begin::Bias(bias) } else { Begin::Sums },
+                            out: &mut out[row * outputs + first..],
+                            out_stride: outputs,
+                            columns: width.min(outputs - first),
+                            activation: activation.filter(|_| from + depth == inputs),
+                        };
+                        tile.run(simd, tile_rows);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The most rows in a tile of so many vectors: as many sums as there are registers for, with some left for what is multiplied.
+pub const fn most_rows<S: Simd, const V: usize>() -> usize {
+    if S::F32_LANES == 16 { 24 / V } else { 12 / V }
+}
+
+/// Calls `each` with the first row and the number of rows of tiles that are as equal as can be.
+#[inline(always)]
+pub fn tiles<S: Simd, const V: usize>(rows: usize, mut each: impl FnMut(usize, usize)) {
+    let count = rows.div_ceil(most_rows::<S, V>());
+    let mut from = 0;
+    for left in (1..=count).rev() {
+        let rows = (rows - from).div_ceil(left);
+        each(from, rows);
+        from += rows;
+    }
+}
+
+/// A panel's rows as vectors.
+#[inline(always)]
+pub fn in_vectors<S: Simd, const V: usize>(panel: &[f32]) -> &[[S::f32s; V]] {
+    S::as_simd_f32s(panel).0.as_chunks().0
+}
+
+/// What a tile's sums begin with.
+#[derive(Clone, Copy)]
+pub enum Begin<'a> {
+    /// Nothing.
+    Zero,
+    /// The same row for all rows: a panel's width of floats.
+    Bias(&'a [f32]),
+    /// What stands in the result.
+    Sums,
+}
+
+/// A tile of a product.
+pub struct Tile<'a, S: Simd, const V: usize> {
+    /// The left side from the tile's first row on.
+    pub rows: &'a [f32],
+    /// From one of its rows to the next.
+    pub stride: usize,
+    /// The right side; its length is that of the sums.
+    pub panel: &'a [[S::f32s; V]],
+    /// What is read soon, and fetched into the cache meanwhile.
+    pub ahead: &'a [f32],
+    pub begin: Begin<'a>,
+    /// The result from the tile's first cell on.
+    pub out: &'a mut [f32],
+    /// From one of its rows to the next.
+    pub out_stride: usize,
+    /// Columns that the result has; at most a panel's width.
+    pub columns: usize,
+    /// What is done to the sums at last.
+    pub activation: Option<Activation>,
+}
+
+impl<S: Simd, const V: usize> Tile<'_, S, V> {
+    /// Computes so many rows, at most [`most_rows`].
+    #[inline(always)]
+    pub fn run(self, simd: S, rows: usize) {
+        macro_rules! of_rows {
+            ($($rows:literal)*) => {
+                match rows {
+                    $($rows if $rows <= most_rows::<S, V>() => {
+                        simd.vectorize(#[inline(always)] || self.run_rows::<$rows>(simd))
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        of_rows!(1 2 3 4 5 6 7 8 9 10 11 12);
+    }
+
+    #[inline(always)]
+    fn run_rows<const R: usize>(self, simd: S) {
+        let whole = self.columns == V * S::F32_LANES;
+        let length = self.panel.len();
+        let rows: [&[f32]; R] = std::array::from_fn(|row| &self.rows[row * self.stride..][..length]);
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        match self.begin {
+            Begin::Zero => {}
+            Begin::Bias(bias) => sums = [in_vectors::<S, V>(bias)[0]; R],
+            Begin::Sums => {
+                for row in 0..R {
+                    let out = &self.out[row * self.out_stride..][..self.columns];
+                    if whole {
+                        sums[row] = in_vectors::<S, V>(out)[0];
+                    } else {
+                        for (column, out) in out.chunks(S::F32_LANES).enumerate() {
+                            sums[row][column] = simd.partial_load_f32s(out);
+                        }
+                    }
+                }
+            }
+        }
+        let sums = multiply(simd, rows, self.panel, self.ahead, sums);
+        for row in 0..R {
+            let out = &mut self.out[row * self.out_stride..][..self.columns];
+            if whole {
+                let (cells, _) = S::as_mut_simd_f32s(out);
+                cells[..V].copy_from_slice(&sums[row]);
+            } else {
+                // Cells that the result does not have are another row's.
+                for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums[row]) {
+                    simd.partial_store_f32s(out, sum);
+                }
+            }
+        }
+        if let Some(activation) = self.activation {
+            for row in 0..R {
+                functions::activate(simd, activation, &mut self.out[row * self.out_stride..][..self.columns]);
+            }
+        }
+    }
+}
+
+/// Steps for each line that is fetched ahead.
+const STEPS: usize = 8;
+
+/// Adds the products to sums. By indices over constants alone, because otherwise the compiler keeps the sums in memory.
+#[inline(always)]
+fn multiply<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    rows: [&[f32]; R],
+    panel: &[[S::f32s; V]],
+    ahead: &[f32],
+    mut sums: [[S::f32s; V]; R],
+) -> [[S::f32s; V]; R] {
+    let mut lines = floats::lines(ahead);
+    for (part, weights) in panel.chunks(STEPS).enumerate() {
+        if let Some(line) = lines.next() {
+            floats::prefetch(line);
+        }
+        let length = weights.len();
+        let rows = rows.map(|row| &row[part * STEPS..][..length]);
+        for index in 0..length {
+            let weights = weights[index];
+            for row in 0..R {
+                let factor = simd.splat_f32s(rows[row][index]);
+                for column in 0..V {
+                    sums[row][column] = simd.mul_add_e_f32s(factor, weights[column], sums[row][column]);
+                }
+            }
+        }
+    }
+    sums
+}
