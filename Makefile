@@ -90,7 +90,7 @@ test: test-tools setup test-plugins ## every test: the plugins' own, the program
 	@echo "== testing the program"
 	@# Its unit tests are a build of their own, which takes a quarter of an hour if it is optimised, and then a minute less to run.
 	@cargo test --release --locked --lib --config 'profile.release.package.ibid.opt-level = 0'
-	@cargo test --release --locked --test '*'
+	@cargo test --release --locked --workspace --test '*'
 
 test-plugins:
 	@echo "== testing the plugins"
@@ -98,15 +98,15 @@ test-plugins:
 
 # `--release` does not optimise here: it lets checks and builds share build scripts and procedural macros.
 lint: ## formatting and lints, of the program and of the plugins
-	@cargo fmt --check
+	@cargo fmt --check --package ibid --package ibid-encoder
 	@cargo fmt --check --all --manifest-path plugins/Cargo.toml
 	@cargo fmt --check --manifest-path examples/plugins/subtitles/Cargo.toml
-	@cargo clippy --release --locked --all-targets -- -D warnings
+	@cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@$(PLUGIN_TESTS) cargo clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
 	@$(PLUGIN_TESTS) cargo clippy --locked --manifest-path examples/plugins/subtitles/Cargo.toml --all-targets -- -D warnings
 
 format: ## format all sources
-	@cargo fmt
+	@cargo fmt --package ibid --package ibid-encoder
 	@cargo fmt --all --manifest-path plugins/Cargo.toml
 	@cargo fmt --manifest-path examples/plugins/subtitles/Cargo.toml
 

@@ -3,8 +3,10 @@
 
     run.py --program FILE [--rounds N] [--share DIR] [--quick]
 
-All contestants run one thread and take turns, round after round, so that what else the machine does falls on
-all of them. What counts is tokens per second of processor time; medians over the rounds.
+All contestants run one thread and take turns of a second or two, so that what else the machine does falls on all of
+them; every second round goes the other way round. What counts is tokens per second of processor time. Rates are medians
+over the rounds; ratios are taken within each round, and then their median: a machine that is shared is half as fast
+again from one minute to the next.
 """
 
 import argparse
@@ -85,7 +87,7 @@ def main():
     parser.add_argument("--program", required=True, help="the bench program `embed`")
     parser.add_argument("--share", type=Path, default=REPOSITORY / "target/share/ibid")
     parser.add_argument("--model", default="all-MiniLM-L6-v2")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="few texts: to see that it runs")
     parser.add_argument("--without-peers", action="store_true")
     options = parser.parse_args()
@@ -93,7 +95,7 @@ def main():
     scratch = REPOSITORY / "target/bench"
     scratch.mkdir(parents=True, exist_ok=True)
     file = scratch / "texts.json"
-    corpus.write(file, *((24, 16) if options.quick else (96, 64)))
+    corpus.write(file, *((8, 8) if options.quick else (32, 32)))
     ours = [options.program, "work", "--texts", file, "--share", options.share, "--model", model, "--threads", "1"]
     peer = [sys.executable, HERE / "peer.py"]
     commands = {
@@ -114,8 +116,8 @@ def main():
         # The first run of each is not measured: caches and allocators fill.
         tokens = next(answer["tokens"] for answer in [contestant.work(what) for contestant in contestants] if "tokens" in answer)
         texts = None
-        for _ in range(options.rounds):
-            for contestant in contestants:
+        for number in range(options.rounds):
+            for contestant in contestants if number % 2 == 0 else reversed(contestants):
                 answer = contestant.work(what)
                 rates[contestant.name][what].append(tokens / answer["cpu"])
                 texts = answer["texts"]
@@ -126,16 +128,21 @@ def main():
 
     base = "sentence-transformers fp32" if "sentence-transformers fp32" in rates else "ibid fp32"
     medians = {name: {what: statistics.median(values) for what, values in by.items()} for name, by in rates.items()}
+
+    def times(name, what, other):
+        return statistics.median(one / two for one, two in zip(rates[name][what], rates[other][what]))
+
     about["tokens_per_cpu_second"] = {name: {what: round(value) for what, value in by.items()} for name, by in medians.items()}
     about["all_rounds"] = {name: {what: [round(value) for value in values] for what, values in by.items()} for name, by in rates.items()}
     print(f"\nTokens per second of processor time, and times {base}:\n")
     print(f"| {'':28} |" + "".join(f" {text:>22} |" for text in WORK.values()))
     print("| --- |" + " ---: |" * len(WORK))
+    about["times"] = {name: {what: round(times(name, what, base), 3) for what in WORK} for name in rates}
     for name, by in medians.items():
-        cells = "".join(f" {by[what]:>11,.0f} ({by[what] / medians[base][what]:5.2f}) |" for what in WORK)
+        cells = "".join(f" {by[what]:>11,.0f} ({times(name, what, base):5.2f}) |" for what in WORK)
         print(f"| {name:28} |{cells}")
     for precision in ("fp32", "int8"):
-        shares = {what: medians[f"ibid {precision}"][what] / medians[f"bare ONNX Runtime {precision}"][what] for what in WORK}
+        shares = {what: times(f"ibid {precision}", what, f"bare ONNX Runtime {precision}") for what in WORK}
         about[f"share_of_bare_{precision}"] = {what: round(share, 3) for what, share in shares.items()}
         print(f"\nOf bare ONNX Runtime, {precision}: " + ", ".join(f"{WORK[what]} {share:.1%}" for what, share in shares.items()))
 

@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 use crate::{
     floats::Floats,
     functions,
-    product::{self, Begin, Tile},
+    product::{self, for_rows},
 };
 
 /// Vectors in a panel's row.
@@ -86,60 +86,87 @@ impl WithSimd for Attention<'_> {
                 },
             );
             product::tiles::<S, VECTORS>(queries, |from, rows| {
-                let keys = keys.chunks_exact(head_width * width);
-                for (keys, column) in keys.zip((0..).step_by(width)) {
-                    let tile = Tile::<S, VECTORS> {
-                        rows: &projections[from * stride + first..],
-                        stride,
-                        panel: product::in_vectors::<S, VECTORS>(keys),
-                        ahead: &[],
-                        begin: Begin::Zero,
-                        out: &mut scores[column..],
-                        out_stride: padded,
-                        columns: width,
-                        activation: None,
+                let tile = Tile {
+                    queries: &projections[from * stride + first..],
+                    stride,
+                    head_width,
+                    tokens,
+                    keys,
+                    values,
+                    distance_bias: distance_bias.map(|(table, positions)| (&table[(head * positions + from) * positions..], positions)),
+                    scores,
+                    out: &mut out[from * hidden + first..],
+                    out_stride: hidden,
+                };
+                macro_rules! run {
+                    ($rows:literal) => {
+                        simd.vectorize(
+                            #[inline(always)]
+                            || tile.run::<S, $rows>(simd),
+                        )
                     };
-                    tile.run(simd, rows);
                 }
-                let mut sums = [0.0; 16];
-                simd.vectorize(
-                    #[inline(always)]
-                    || {
-                        for ((row, scores), sum) in (from..).zip(scores.chunks_exact_mut(padded)).take(rows).zip(&mut sums) {
-                            if let Some((table, positions)) = distance_bias {
-                                let bias = &table[(head * positions + row) * positions..][..tokens];
-                                scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
-                            }
-                            let scores = &mut scores[..tokens.next_multiple_of(S::F32_LANES)];
-                            scores[tokens..].fill(f32::NEG_INFINITY);
-                            *sum = functions::softmax(simd, scores);
-                        }
-                    },
-                );
-                for (values, column) in values.chunks_exact(tokens * width).zip((0..head_width).step_by(width)) {
-                    let columns = width.min(head_width - column);
-                    let tile = Tile::<S, VECTORS> {
-                        rows: scores,
-                        stride: padded,
-                        panel: product::in_vectors::<S, VECTORS>(values),
-                        ahead: &[],
-                        begin: Begin::Zero,
-                        out: &mut out[from * hidden + first + column..],
-                        out_stride: hidden,
-                        columns,
-                        activation: None,
-                    };
-                    tile.run(simd, rows);
-                }
-                simd.vectorize(
-                    #[inline(always)]
-                    || {
-                        for (row, sum) in (from..from + rows).zip(sums) {
-                            functions::scale(simd, &mut out[row * hidden + first..][..head_width], sum.recip());
-                        }
-                    },
-                );
+                for_rows!(rows, product::most_rows::<S, VECTORS>(), run);
             });
+        }
+    }
+}
+
+/// Some queries of one head.
+struct Tile<'a> {
+    /// From the first query on.
+    queries: &'a [f32],
+    /// From one query to the next.
+    stride: usize,
+    head_width: usize,
+    tokens: usize,
+    keys: &'a [f32],
+    values: &'a [f32],
+    /// From the first query's on, with the number of floats for each.
+    distance_bias: Option<(&'a [f32], usize)>,
+    scores: &'a mut [f32],
+    /// From the first query's on.
+    out: &'a mut [f32],
+    /// From one query's to the next.
+    out_stride: usize,
+}
+
+impl Tile<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(self, simd: S) {
+        let Self { head_width, tokens, .. } = self;
+        let width = VECTORS * S::F32_LANES;
+        let padded = tokens.next_multiple_of(width);
+        let none = [[simd.splat_f32s(0.0); VECTORS]; R];
+        let queries: [&[f32]; R] = std::array::from_fn(|row| &self.queries[row * self.stride..][..head_width]);
+        for (keys, column) in self.keys.chunks_exact(head_width * width).zip((0..).step_by(width)) {
+            let sums = product::multiply(simd, queries, product::in_vectors::<S, VECTORS>(keys), &[], none);
+            for row in 0..R {
+                product::store(simd, sums[row], &mut self.scores[row * padded + column..][..width]);
+            }
+        }
+        let mut factors = [0.0; R];
+        for row in 0..R {
+            let scores = &mut self.scores[row * padded..][..tokens.next_multiple_of(S::F32_LANES)];
+            if let Some((bias, positions)) = self.distance_bias {
+                let bias = &bias[row * positions..][..tokens];
+                scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+            }
+            scores[tokens..].fill(f32::NEG_INFINITY);
+            factors[row] = functions::softmax(simd, scores).recip();
+        }
+        let shares: [&[f32]; R] = std::array::from_fn(|row| &self.scores[row * padded..][..tokens]);
+        for (values, column) in self.values.chunks_exact(tokens * width).zip((0..head_width).step_by(width)) {
+            let sums = product::multiply(simd, shares, product::in_vectors::<S, VECTORS>(values), &[], none);
+            let columns = width.min(head_width - column);
+            for row in 0..R {
+                let factor = simd.splat_f32s(factors[row]);
+                let sums = sums[row].map(
+                    #[inline(always)]
+                    |sum| simd.mul_f32s(sum, factor),
+                );
+                product::store(simd, sums, &mut self.out[row * self.out_stride + column..][..columns]);
+            }
         }
     }
 }

@@ -144,18 +144,6 @@ pub fn softmax<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
     simd.reduce_sum_f32s(sum)
 }
 
-/// Multiplies each float.
-#[inline(always)]
-pub fn scale<S: Simd>(simd: S, floats: &mut [f32], factor: f32) {
-    let factor = simd.splat_f32s(factor);
-    each(
-        simd,
-        floats,
-        #[inline(always)]
-        |x| simd.mul_f32s(x, factor),
-    );
-}
-
 /// A normalisation's parameters.
 #[derive(Debug)]
 pub struct Norm {

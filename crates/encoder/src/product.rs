@@ -15,9 +15,9 @@ use crate::{
 
 /// Inputs that are multiplied at a time, at most: so much of a panel, and of the rows, stays in the cache.
 const DEPTH: usize = 384;
-/// Rows that run through all panels before the next ones do, at most: so that what they become between the two steps of a
-/// feed-forward part stays in a cache of 1 MiB.
-pub const BLOCK: usize = 144;
+/// Rows that run through all panels before the next ones do, at most: a panel, which comes from memory, is worth some, and what they
+/// become between the two steps of a feed-forward part should stay in the cache. A multiple of 12.
+pub const BLOCK: usize = 264;
 
 /// A linear layer's weights and bias.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Product<'_> {
                             stride: inputs,
                             panel,
                             ahead: ahead.next().unwrap_or_default(),
-                            begin: if from == 0 { Begin::Bias(bias) } else { Begin::Sums },
+                            bias: (from == 0).then_some(bias),
                             out: &mut out[row * outputs + first..],
                             out_stride: outputs,
                             columns: width.min(outputs - first),
@@ -168,53 +168,55 @@ pub fn in_vectors<S: Simd, const V: usize>(panel: &[f32]) -> &[[S::f32s; V]] {
     S::as_simd_f32s(panel).0.as_chunks().0
 }
 
-/// What a tile's sums begin with.
-#[derive(Clone, Copy)]
-pub enum Begin<'a> {
-    /// Nothing.
-    Zero,
-    /// The same row for all rows: a panel's width of floats.
-    Bias(&'a [f32]),
-    /// What stands in the result.
-    Sums,
+/// Calls a function of a constant number of rows, for all numbers of rows that tiles of so many vectors may have.
+macro_rules! for_rows {
+    ($rows:expr, $most:expr, $run:ident) => {
+        for_rows!($rows, $most, $run, 1 2 3 4 5 6 7 8 9 10 11 12)
+    };
+    ($rows:expr, $most:expr, $run:ident, $($count:literal)*) => {
+        match $rows {
+            $($count if $count <= $most => $run!($count),)*
+            _ => {}
+        }
+    };
 }
+pub(crate) use for_rows;
 
 /// A tile of a product.
-pub struct Tile<'a, S: Simd, const V: usize> {
+struct Tile<'a, S: Simd, const V: usize> {
     /// The left side from the tile's first row on.
-    pub rows: &'a [f32],
+    rows: &'a [f32],
     /// From one of its rows to the next.
-    pub stride: usize,
+    stride: usize,
     /// The right side; its length is that of the sums.
-    pub panel: &'a [[S::f32s; V]],
+    panel: &'a [[S::f32s; V]],
     /// What is read soon, and fetched into the cache meanwhile.
-    pub ahead: &'a [f32],
-    pub begin: Begin<'a>,
+    ahead: &'a [f32],
+    /// What the sums begin with, the same for all rows; if there is none, with what stands in the result.
+    bias: Option<&'a [f32]>,
     /// The result from the tile's first cell on.
-    pub out: &'a mut [f32],
+    out: &'a mut [f32],
     /// From one of its rows to the next.
-    pub out_stride: usize,
+    out_stride: usize,
     /// Columns that the result has; at most a panel's width.
-    pub columns: usize,
+    columns: usize,
     /// What is done to the sums at last.
-    pub activation: Option<Activation>,
+    activation: Option<Activation>,
 }
 
 impl<S: Simd, const V: usize> Tile<'_, S, V> {
     /// Computes so many rows, at most [`most_rows`].
     #[inline(always)]
-    pub fn run(self, simd: S, rows: usize) {
-        macro_rules! of_rows {
-            ($($rows:literal)*) => {
-                match rows {
-                    $($rows if $rows <= most_rows::<S, V>() => {
-                        simd.vectorize(#[inline(always)] || self.run_rows::<$rows>(simd))
-                    })*
-                    _ => {}
-                }
+    fn run(self, simd: S, rows: usize) {
+        macro_rules! run {
+            ($rows:literal) => {
+                simd.vectorize(
+                    #[inline(always)]
+                    || self.run_rows::<$rows>(simd),
+                )
             };
         }
-        of_rows!(1 2 3 4 5 6 7 8 9 10 11 12);
+        for_rows!(rows, most_rows::<S, V>(), run);
     }
 
     #[inline(always)]
@@ -223,34 +225,23 @@ impl<S: Simd, const V: usize> Tile<'_, S, V> {
         let length = self.panel.len();
         let rows: [&[f32]; R] = std::array::from_fn(|row| &self.rows[row * self.stride..][..length]);
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
-        match self.begin {
-            Begin::Zero => {}
-            Begin::Bias(bias) => sums = [in_vectors::<S, V>(bias)[0]; R],
-            Begin::Sums => {
-                for row in 0..R {
-                    let out = &self.out[row * self.out_stride..][..self.columns];
-                    if whole {
-                        sums[row] = in_vectors::<S, V>(out)[0];
-                    } else {
-                        for (column, out) in out.chunks(S::F32_LANES).enumerate() {
-                            sums[row][column] = simd.partial_load_f32s(out);
-                        }
+        if let Some(bias) = self.bias {
+            sums = [in_vectors::<S, V>(bias)[0]; R];
+        } else {
+            for row in 0..R {
+                let out = &self.out[row * self.out_stride..][..self.columns];
+                if whole {
+                    sums[row] = in_vectors::<S, V>(out)[0];
+                } else {
+                    for (column, out) in out.chunks(S::F32_LANES).enumerate() {
+                        sums[row][column] = simd.partial_load_f32s(out);
                     }
                 }
             }
         }
         let sums = multiply(simd, rows, self.panel, self.ahead, sums);
         for row in 0..R {
-            let out = &mut self.out[row * self.out_stride..][..self.columns];
-            if whole {
-                let (cells, _) = S::as_mut_simd_f32s(out);
-                cells[..V].copy_from_slice(&sums[row]);
-            } else {
-                // Cells that the result does not have are another row's.
-                for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums[row]) {
-                    simd.partial_store_f32s(out, sum);
-                }
-            }
+            store(simd, sums[row], &mut self.out[row * self.out_stride..][..self.columns]);
         }
         if let Some(activation) = self.activation {
             for row in 0..R {
@@ -260,12 +251,27 @@ impl<S: Simd, const V: usize> Tile<'_, S, V> {
     }
 }
 
-/// Steps for each line that is fetched ahead.
-const STEPS: usize = 8;
+/// Writes a row of a tile, or as much of it as there is room for: what lies behind is another row's.
+#[inline(always)]
+pub fn store<S: Simd, const V: usize>(simd: S, sums: [S::f32s; V], out: &mut [f32]) {
+    let (cells, _) = S::as_mut_simd_f32s(out);
+    if let Some(cells) = cells.first_chunk_mut() {
+        *cells = sums;
+    } else {
+        for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums) {
+            simd.partial_store_f32s(out, sum);
+        }
+    }
+}
+
+/// Steps between one fetching ahead and the next: each checks the rows' bounds anew.
+const STEPS: usize = 64;
+/// Lines that are fetched ahead at a time: twice as many as are enough for tiles of full height.
+const LINES: usize = 16;
 
 /// Adds the products to sums. By indices over constants alone, because otherwise the compiler keeps the sums in memory.
 #[inline(always)]
-fn multiply<S: Simd, const R: usize, const V: usize>(
+pub fn multiply<S: Simd, const R: usize, const V: usize>(
     simd: S,
     rows: [&[f32]; R],
     panel: &[[S::f32s; V]],
@@ -274,9 +280,7 @@ fn multiply<S: Simd, const R: usize, const V: usize>(
 ) -> [[S::f32s; V]; R] {
     let mut lines = floats::lines(ahead);
     for (part, weights) in panel.chunks(STEPS).enumerate() {
-        if let Some(line) = lines.next() {
-            floats::prefetch(line);
-        }
+        lines.by_ref().take(LINES).for_each(floats::prefetch);
         let length = weights.len();
         let rows = rows.map(|row| &row[part * STEPS..][..length]);
         for index in 0..length {
