@@ -14,6 +14,8 @@
 //! May depend on: `pulp`. Knows nothing of files, tokenizers or threads.
 
 #![deny(unsafe_code)]
+// The compiler keeps an array of sums in registers if constants index it, and in memory if an iterator does.
+#![allow(clippy::needless_range_loop)]
 
 mod attention;
 mod encoder;
