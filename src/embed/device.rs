@@ -176,7 +176,7 @@ fn open_cpu(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Pr
                 reason,
             };
             let encoder = convert::encoder(directory, info, level).map_err(|error| invalid(error.to_string()))?;
-            let engine = Engine::Own(encoder);
+            let engine = Engine::Own(Box::new(encoder));
             // A weight that is no number shows here instead of in the middle of a document.
             let rows = vec![vec![0_u32; 3]];
             engine

@@ -15,7 +15,7 @@ pub enum Engine {
     /// A session of ONNX Runtime.
     Onnx(SharedSession),
     /// The encoder of our own.
-    Own(Encoder),
+    Own(Box<Encoder>),
 }
 
 impl Engine {
