@@ -269,7 +269,10 @@ const STEPS: usize = 64;
 /// Lines that are fetched ahead at a time: twice as many as are enough for tiles of full height.
 const LINES: usize = 16;
 
-/// Adds the products to sums. By indices over constants alone, because otherwise the compiler keeps the sums in memory.
+/// Adds the products to sums.
+///
+/// Two steps at a time, so that one index and no sum of addresses reaches all rows; of more, the compiler would load the factors
+/// ahead and run out of registers.
 #[inline(always)]
 pub fn multiply<S: Simd, const R: usize, const V: usize>(
     simd: S,
@@ -281,12 +284,21 @@ pub fn multiply<S: Simd, const R: usize, const V: usize>(
     let mut lines = floats::lines(ahead);
     for (part, weights) in panel.chunks(STEPS).enumerate() {
         lines.by_ref().take(LINES).for_each(floats::prefetch);
-        let length = weights.len();
-        let rows = rows.map(|row| &row[part * STEPS..][..length]);
-        for index in 0..length {
-            let weights = weights[index];
+        let (pairs, odd) = weights.as_chunks::<2>();
+        let rows = rows.map(|row| row[part * STEPS..][..weights.len()].as_chunks::<2>());
+        for index in 0..pairs.len() {
+            for step in 0..2 {
+                for row in 0..R {
+                    let factor = simd.splat_f32s(rows[row].0[index][step]);
+                    for column in 0..V {
+                        sums[row][column] = simd.mul_add_e_f32s(factor, pairs[index][step][column], sums[row][column]);
+                    }
+                }
+            }
+        }
+        for weights in odd {
             for row in 0..R {
-                let factor = simd.splat_f32s(rows[row][index]);
+                let factor = simd.splat_f32s(rows[row].1[0]);
                 for column in 0..V {
                     sums[row][column] = simd.mul_add_e_f32s(factor, weights[column], sums[row][column]);
                 }
