@@ -310,7 +310,7 @@ pub const KEYS: &[Key] = &[
         path: "embedder.precision",
         kind: Kind::Choice(&["auto", "fp32", "int8", "fp16"]),
         default: || text("auto"),
-        help: "auto is fp32 on a CPU and fp16 on a GPU. int8 is twice as fast on a CPU, and nearly as good (docs/embedding.md).",
+        help: "auto is fp32 on a CPU and fp16 on a GPU. int8 is faster on a CPU, and nearly as good (docs/embedding.md).",
     },
     Key {
         path: "embedder.runtime",

@@ -39,7 +39,7 @@ pub enum Precision {
     Auto,
     /// 32-bit floats.
     Fp32,
-    /// Matrix products in 8 bits: twice as fast on a CPU. On a GPU it is [`Precision::Fp16`].
+    /// Matrix products in 8 bits: faster on a CPU. On a GPU it is [`Precision::Fp16`].
     Int8,
     /// 16-bit floats, for GPUs. On a CPU it is [`Precision::Fp32`], which is faster there.
     Fp16,
