@@ -100,7 +100,7 @@ pub fn parts(floats: &[f32], count: usize) -> impl Iterator<Item = &[f32]> {
 
 /// The first float of each line.
 #[inline(always)]
-pub fn lines(floats: &[f32]) -> impl Iterator<Item = &f32> {
+pub fn lines(floats: &[f32]) -> impl ExactSizeIterator<Item = &f32> {
     floats.iter().step_by(LINE_FLOATS)
 }
 

@@ -264,10 +264,9 @@ pub fn store<S: Simd, const V: usize>(simd: S, sums: [S::f32s; V], out: &mut [f3
     }
 }
 
-/// Steps between one fetching ahead and the next: each checks the rows' bounds anew.
-const STEPS: usize = 64;
-/// Lines that are fetched ahead at a time: twice as many as are enough for tiles of full height.
-const LINES: usize = 16;
+/// Steps between one fetching ahead and the next, at which the rows' bounds are checked anew. A few rows wait for memory more than they
+/// compute, and want it evenly.
+const STEPS: usize = 16;
 
 /// Adds the products to sums.
 ///
@@ -282,8 +281,9 @@ pub fn multiply<S: Simd, const R: usize, const V: usize>(
     mut sums: [[S::f32s; V]; R],
 ) -> [[S::f32s; V]; R] {
     let mut lines = floats::lines(ahead);
+    let at_a_time = lines.len().div_ceil(panel.len().div_ceil(STEPS).max(1));
     for (part, weights) in panel.chunks(STEPS).enumerate() {
-        lines.by_ref().take(LINES).for_each(floats::prefetch);
+        lines.by_ref().take(at_a_time).for_each(floats::prefetch);
         let (pairs, odd) = weights.as_chunks::<2>();
         let rows = rows.map(|row| row[part * STEPS..][..weights.len()].as_chunks::<2>());
         for index in 0..pairs.len() {
