@@ -3,7 +3,7 @@
 
     run.py --program FILE [--rounds N] [--share DIR] [--quick]
 
-All contestants run one thread and take turns of a second or two, so that what else the machine does falls on all of
+All contestants run one thread and take turns of a second or less, so that what else the machine does falls on all of
 them; every second round goes the other way round. What counts is tokens per second of processor time. Rates are medians
 over the rounds; ratios are taken within each round, and then their median: a machine that is shared is half as fast
 again from one minute to the next.
@@ -87,7 +87,7 @@ def main():
     parser.add_argument("--program", required=True, help="the bench program `embed`")
     parser.add_argument("--share", type=Path, default=REPOSITORY / "target/share/ibid")
     parser.add_argument("--model", default="all-MiniLM-L6-v2")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--quick", action="store_true", help="few texts: to see that it runs")
     parser.add_argument("--without-peers", action="store_true")
     options = parser.parse_args()
@@ -95,7 +95,7 @@ def main():
     scratch = REPOSITORY / "target/bench"
     scratch.mkdir(parents=True, exist_ok=True)
     file = scratch / "texts.json"
-    corpus.write(file, *((8, 8) if options.quick else (32, 32)))
+    corpus.write(file, *((8, 8) if options.quick else (16, 16)))
     ours = [options.program, "work", "--texts", file, "--share", options.share, "--model", model, "--threads", "1"]
     peer = [sys.executable, HERE / "peer.py"]
     commands = {
