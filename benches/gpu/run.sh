@@ -31,7 +31,7 @@ while (($#)); do
     --without-large) large=no && shift ;;
     --without-peer) peer=no && shift ;;
     --out) out=$2 && shift 2 ;;
-    *) sed -n '2,20p' "$0" | sed 's/^# \{0,1\}//' && exit 2 ;;
+    *) sed -n '2,${/^#/!q;s/^# \{0,1\}//p}' "$0" && exit 2 ;;
   esac
 done
 for needed in program libraries model source; do
