@@ -39,7 +39,7 @@ impl Bare {
         let tokenizer = model_dir.join(TOKENIZER_FILE);
         verify(&tokenizer, &info.tokenizer_sha256)?;
         let tokens = Tokens::read(&tokenizer, &info)?;
-        let Engines { engines, placement } = device::open_onnx(runtime, model_dir, &info, settings.device, settings.precision)?;
+        let Engines { engines, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision, device::onnx)?;
         let limits = engines.first().map(|engine| settings.limits(engine, info.max_tokens));
         let limits = limits.ok_or_else(|| EmbedError::compute("there is nothing to compute with"))?;
         Ok(Self {

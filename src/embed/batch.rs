@@ -25,7 +25,7 @@ impl Encoded for &[u32] {}
 
 /// Rows that are ready to be run together.
 pub struct Batch<R = Row> {
-    /// What they are padded to; none if they stand one after the other.
+    /// What they are padded to; if it is not said, to the longest of them, or not at all where they stand one after the other.
     pub length: Option<usize>,
     pub rows: Vec<R>,
 }
@@ -107,7 +107,7 @@ fn divide_padded<R: AsRef<[u32]>>(mut rows: Vec<R>, limits: Limits, padding: Pad
 }
 
 impl<R: Encoded> Batch<R> {
-    /// Its size in tokens, padding included.
+    /// Its size in tokens, padding to what is said included.
     pub fn cells(&self) -> usize {
         let lengths = self.rows.iter().map(|row| row.as_ref().len());
         lengths.map(|length| self.length.unwrap_or(length)).sum()

@@ -88,36 +88,17 @@ const AGREEMENT: f32 = 0.999;
 /// What a reranker's score on a GPU may be off from the CPU's, of its size or of 1.
 const DIFFERENCE: f32 = 0.02;
 
-/// Opens the model in `directory`. Blocks.
-pub fn open(runtime: &Runtime, directory: &Path, info: &ModelInfo, device: Device, precision: Precision) -> Result<Engines, EmbedError> {
-    open_with(runtime, directory, info, device, precision, open_cpu)
-}
+/// Opens a model on the CPU. Blocks.
+pub type OnCpu = fn(&Runtime, &Path, &ModelInfo, Precision) -> Result<Engine, EmbedError>;
 
-/// The same with ONNX Runtime alone.
-pub fn open_onnx(
+/// Opens the model in `directory`: on GPUs, or as `on_cpu` does. Blocks.
+pub fn open(
     runtime: &Runtime,
     directory: &Path,
     info: &ModelInfo,
     device: Device,
     precision: Precision,
-) -> Result<Engines, EmbedError> {
-    open_with(
-        runtime,
-        directory,
-        info,
-        device,
-        precision,
-        |runtime, directory, info, precision| open_at(runtime, directory, info, precision, Place::Cpu).map(Engine::Onnx),
-    )
-}
-
-fn open_with(
-    runtime: &Runtime,
-    directory: &Path,
-    info: &ModelInfo,
-    device: Device,
-    precision: Precision,
-    open_cpu: impl Fn(&Runtime, &Path, &ModelInfo, Precision) -> Result<Engine, EmbedError>,
+    on_cpu: OnCpu,
 ) -> Result<Engines, EmbedError> {
     let model = directory.join(MODEL_FILE);
     verify(&model, &info.model_sha256)?;
@@ -158,7 +139,7 @@ fn open_with(
         precision => precision,
     };
     Ok(Engines {
-        engines: vec![open_cpu(runtime, directory, info, precision)?],
+        engines: vec![on_cpu(runtime, directory, info, precision)?],
         placement: Placement {
             device: "cpu".to_owned(),
             precision,
@@ -168,7 +149,7 @@ fn open_with(
 }
 
 /// What is fastest on this CPU.
-fn open_cpu(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision) -> Result<Engine, EmbedError> {
+pub fn fastest(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision) -> Result<Engine, EmbedError> {
     match Level::widest() {
         Some(level) if precision == Precision::Fp32 && info.architecture.is_some() => {
             let invalid = |reason: String| EmbedError::ModelInvalid {
@@ -184,13 +165,19 @@ fn open_cpu(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Pr
                 .map_err(|error| invalid(error.to_string()))?;
             Ok(engine)
         }
-        _ => open_at(runtime, directory, info, precision, Place::Cpu).map(Engine::Onnx),
+        _ => onnx(runtime, directory, info, precision),
     }
+}
+
+/// ONNX Runtime on the CPU.
+pub fn onnx(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision) -> Result<Engine, EmbedError> {
+    let form = (precision == Precision::Int8).then_some(Form::Eight);
+    open_form(runtime, directory, info, form, Place::Cpu).map(Engine::Onnx)
 }
 
 /// One engine for each GPU, each seen to agree with the CPU.
 fn open_gpus(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision, gpus: usize) -> Result<Vec<Engine>, EmbedError> {
-    let probe = Probe::of(&open_cpu(runtime, directory, info, Precision::Fp32)?, info.max_tokens)?;
+    let probe = Probe::of(&fastest(runtime, directory, info, Precision::Fp32)?, info.max_tokens)?;
     let mut engines = Vec::with_capacity(gpus);
     for gpu in 0..gpus.max(1) {
         match open_gpu(runtime, directory, info, precision, Place::Cuda(gpu), &probe) {
@@ -237,15 +224,6 @@ fn open_gpu(
     Err(last.unwrap_or_else(|| EmbedError::compute("no graph runs")))
 }
 
-fn open_at(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision, place: Place) -> Result<SharedSession, EmbedError> {
-    let form = match precision {
-        Precision::Int8 => Some(Form::Eight),
-        Precision::Fp16 => Some(Form::Half),
-        Precision::Auto | Precision::Fp32 => None,
-    };
-    open_form(runtime, directory, info, form, place)
-}
-
 /// Opens the graph on disk, or one that is made of it.
 pub fn open_form(
     runtime: &Runtime,
@@ -279,7 +257,7 @@ impl Probe {
         let texts: Vec<Vec<u32>> = [3, 9, 2, 16].map(text).into();
         let alone = |ids: &Vec<u32>| {
             cpu.run(&Batch {
-                length: cpu.pads().then_some(ids.len()),
+                length: None,
                 rows: vec![ids.as_slice()],
             })
         };
@@ -288,9 +266,8 @@ impl Probe {
     }
 
     fn check(&self, engine: &Engine) -> Result<(), EmbedError> {
-        let longest = self.texts.iter().map(Vec::len).max();
         let found = engine.run(&Batch {
-            length: longest.filter(|_| engine.pads()),
+            length: None,
             rows: self.texts.iter().map(Vec::as_slice).collect(),
         })?;
         let dimension = self.expected.first().map_or(1, Vec::len);

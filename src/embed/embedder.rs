@@ -149,7 +149,7 @@ impl Embedder {
         let tokenizer = model_dir.join(TOKENIZER_FILE);
         verify(&tokenizer, &info.tokenizer_sha256)?;
         let tokens = Arc::new(Tokens::read(&tokenizer, &info)?);
-        let Engines { engines, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision)?;
+        let Engines { engines, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision, device::fastest)?;
         let on_gpus = engines.iter().any(|engine| engine.place() != Place::Cpu);
         let longest = info.max_tokens;
 

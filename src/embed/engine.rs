@@ -35,7 +35,7 @@ impl Engine {
         }
     }
 
-    /// One vector, or score, per row, row after row. The batch is padded if the engine [pads](Self::pads).
+    /// One vector, or score, per row, row after row.
     pub fn run<R: Encoded>(&self, batch: &Batch<R>) -> Result<Vec<f32>, EmbedError> {
         let rows = &batch.rows;
         match self {

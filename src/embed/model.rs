@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+pub use ibid_encoder::{Activation, Head, Pooling};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -53,16 +54,6 @@ impl ModelKind {
     }
 }
 
-/// How the vectors of a text's tokens become the text's vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pooling {
-    /// The mean over all tokens, padding aside.
-    Mean,
-    /// The first token's vector.
-    Cls,
-}
-
 /// The shape of an encoder of the BERT family, from which graphs are built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,28 +82,6 @@ pub struct Architecture {
     /// Of a reranker: the function between the two layers that make a score of the first token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,
-}
-
-/// The function between the two layers of a reranker's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Head {
-    /// The hyperbolic tangent.
-    Tanh,
-    /// The larger of the number and 0.
-    Relu,
-}
-
-/// The function between a layer's two feed-forward steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// The exact Gelu, by the error function.
-    Gelu,
-    /// Gelu by its tanh approximation; only for models that were trained with it.
-    GeluTanh,
-    /// The larger of the number and 0.
-    Relu,
 }
 
 /// How an ONNX file that somebody else made is used.

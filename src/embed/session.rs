@@ -232,7 +232,7 @@ impl SharedSession {
             Output::Raw { normalize } => {
                 let mut vectors = self.run_raw(&inputs, &[rows.rows, self.dimension])?;
                 if normalize {
-                    vectors.chunks_exact_mut(self.dimension).for_each(normalized);
+                    vectors.chunks_exact_mut(self.dimension).for_each(ibid_encoder::normalize);
                 }
                 Ok(vectors)
             }
@@ -384,23 +384,13 @@ fn pool(tokens: &[f32], rows: &Rows, dimension: usize, pooling: Pooling, normali
             Pooling::Mean => mask.iter().filter(|kept| **kept == 1).count(),
             Pooling::Cls => 1,
         };
-        for token in row.chunks_exact(dimension.max(1)).take(kept) {
-            for (sum, component) in vector.iter_mut().zip(token) {
-                *sum += component;
-            }
-        }
-        vector.iter_mut().for_each(|sum| *sum /= kept.max(1) as f32);
+        ibid_encoder::mean(row.chunks_exact(dimension.max(1)).take(kept), &mut vector);
         if normalize {
-            normalized(&mut vector);
+            ibid_encoder::normalize(&mut vector);
         }
         vectors.append(&mut vector);
     }
     vectors
-}
-
-fn normalized(vector: &mut [f32]) {
-    let length = vector.iter().map(|component| component * component).sum::<f32>().sqrt().max(1e-12);
-    vector.iter_mut().for_each(|component| *component /= length);
 }
 
 fn load(runtime: &Runtime, graph: &Graph, place: Place) -> ort::Result<Session> {

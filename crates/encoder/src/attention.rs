@@ -82,7 +82,7 @@ impl WithSimd for Attention<'_> {
                 #[inline(always)]
                 || {
                     turn(part(1), &zeros, head_width, width, keys);
-                    panel(part(2), head_width, width, values);
+                    product::pack(part(2), head_width, width, values);
                 },
             );
             product::tiles::<S, VECTORS>(queries, |from, rows| {
@@ -106,7 +106,7 @@ impl WithSimd for Attention<'_> {
                         )
                     };
                 }
-                for_rows!(rows, product::most_rows::<S, VECTORS>(), run);
+                for_rows!(rows, most, run);
             });
         }
     }
@@ -184,19 +184,6 @@ fn turn<'a>(mut rows: impl Iterator<Item = &'a [f32]>, none: &'a [f32], length: 
                     *cells = four.map(|row| row[index]);
                 }
             }
-        }
-    }
-}
-
-/// Rows become rows of panels; columns that are missing from the last panel are zeros.
-#[inline(always)]
-fn panel<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, length: usize, width: usize, panels: &mut [f32]) {
-    let tokens = panels.len() / length.next_multiple_of(width);
-    for (panel, first) in panels.chunks_exact_mut(tokens * width).zip((0..length).step_by(width)) {
-        let columns = width.min(length - first);
-        for (cells, row) in panel.chunks_exact_mut(width).zip(rows.clone()) {
-            cells[..columns].copy_from_slice(&row[first..][..columns]);
-            cells[columns..].fill(0.0);
         }
     }
 }

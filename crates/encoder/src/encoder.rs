@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use pulp::Arch;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     attention::{self, Attention},
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// What a model is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     /// Layers.
     pub layers: usize,
@@ -26,7 +27,7 @@ pub struct Shape {
     pub vocabulary: usize,
     /// The longest text, in tokens.
     pub positions: usize,
-    /// Rows of the table of types, if tokens of a second text are told apart by them.
+    /// Rows of the table of types, at least 2, if tokens of a second text are told apart by them.
     pub types: Option<usize>,
     /// Added to the variance before a normalisation divides by its root.
     pub epsilon: f32,
@@ -38,12 +39,13 @@ pub struct Shape {
     pub output: Output,
 }
 
-/// The function between the two steps of a feed-forward part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The function between a layer's two feed-forward steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// The exact Gelu, by the error function.
     Gelu,
-    /// Gelu by its tanh approximation.
+    /// Gelu by its tanh approximation; only for models that were trained with it.
     GeluTanh,
     /// The larger of the number and 0.
     Relu,
@@ -58,17 +60,19 @@ pub enum Output {
     Score(Head),
 }
 
-/// How the vectors of a text's tokens become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the vectors of a text's tokens become the text's vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooling {
-    /// Their mean.
+    /// The mean over all tokens, padding aside.
     Mean,
-    /// The first token's.
-    First,
+    /// The first token's vector.
+    Cls,
 }
 
-/// The function between the two layers that make a score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The function between the two layers of a reranker's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Head {
     /// The hyperbolic tangent.
     Tanh,
@@ -126,7 +130,7 @@ pub enum BuildError<E> {
     /// The processor lacks what was asked for.
     #[error("this processor has no {0:?}")]
     Level(Level),
-    /// A size is 0, or vectors cannot be divided among the heads.
+    /// A size is too small, or vectors cannot be divided among the heads.
     #[error("the model's sizes do not fit one another")]
     Shape,
     /// A weight is not as large as it was asked for.
@@ -193,15 +197,11 @@ impl Encoder {
     pub fn new<W: Weights>(level: Level, shape: Shape, weights: &W) -> Result<Self, BuildError<W::Error>> {
         let arch = level.arch().ok_or(BuildError::Level(level))?;
         let sizes = [shape.heads, shape.hidden, shape.inner, shape.vocabulary, shape.positions];
-        if sizes.contains(&0) || !shape.hidden.is_multiple_of(shape.heads) {
+        let types = shape.types.unwrap_or(2);
+        if sizes.contains(&0) || types < 2 || !shape.hidden.is_multiple_of(shape.heads) {
             return Err(BuildError::Shape);
         }
-        Reader {
-            level,
-            shape: &shape,
-            weights,
-        }
-        .read(arch, shape.clone())
+        Reader { level, shape, weights }.read(arch)
     }
 
     /// Components of what becomes of a text.
@@ -274,7 +274,7 @@ impl Encoder {
         for text in texts {
             let places = self.positions.chunks_exact(width);
             for ((place, (id, position)), row) in text.ids.iter().zip(places).enumerate().zip(&mut rows) {
-                let kind = usize::from(place >= text.second && self.shape.types.is_some_and(|types| types > 1));
+                let kind = usize::from(place >= text.second && self.shape.types.is_some());
                 let word = &self.words[*id as usize * width..][..width];
                 let kind = &self.types[kind * width..][..width];
                 for (((cell, word), kind), position) in row.iter_mut().zip(word).zip(kind).zip(position) {
@@ -348,19 +348,13 @@ impl Encoder {
         let width = self.shape.hidden;
         match self.shape.output {
             Output::Vector { pooling, normalized } => {
-                let mut vectors = Vec::with_capacity(texts.len() * width);
+                let mut vectors = vec![0.0; texts.len() * width];
                 let mut rows = hidden.chunks_exact(width);
-                for text in texts {
-                    let start = vectors.len();
-                    vectors.resize(start + width, 0.0_f32);
+                for (text, vector) in texts.iter().zip(vectors.chunks_exact_mut(width)) {
                     let count = if pooling == Pooling::Mean { text.ids.len() } else { 1 };
-                    for row in rows.by_ref().take(count) {
-                        vectors[start..].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-                    }
-                    vectors[start..].iter_mut().for_each(|sum| *sum /= count as f32);
+                    mean(rows.by_ref().take(count), vector);
                     if normalized {
-                        let length = vectors[start..].iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-                        vectors[start..].iter_mut().for_each(|x| *x /= length);
+                        normalize(vector);
                     }
                 }
                 vectors
@@ -381,6 +375,22 @@ impl Encoder {
     }
 }
 
+/// Adds the rows to `sum`, which is zeros, and divides it by their number, which is at least 1.
+pub fn mean<'a>(rows: impl Iterator<Item = &'a [f32]>, sum: &mut [f32]) {
+    let mut count = 0;
+    for row in rows {
+        sum.iter_mut().zip(row).for_each(|(sum, component)| *sum += component);
+        count += 1;
+    }
+    sum.iter_mut().for_each(|sum| *sum /= count.max(1) as f32);
+}
+
+/// Gives a vector the length 1, unless it is 0.
+pub fn normalize(vector: &mut [f32]) {
+    let length = vector.iter().map(|component| component * component).sum::<f32>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|component| *component /= length);
+}
+
 /// Moves the row of each text's first token to the front, and returns how many they are.
 fn firsts_of(texts: &[Text], width: usize, hidden: &mut [f32]) -> usize {
     let mut from = 0;
@@ -393,22 +403,22 @@ fn firsts_of(texts: &[Text], width: usize, hidden: &mut [f32]) -> usize {
 
 struct Reader<'a, W> {
     level: Level,
-    shape: &'a Shape,
+    shape: Shape,
     weights: &'a W,
 }
 
 impl<W: Weights> Reader<'_, W> {
-    fn read(&self, arch: Arch, shape: Shape) -> Result<Encoder, BuildError<W::Error>> {
+    fn read(&self, arch: Arch) -> Result<Encoder, BuildError<W::Error>> {
         let Shape {
             hidden,
             vocabulary,
             positions,
             heads,
             ..
-        } = *self.shape;
+        } = self.shape;
         let types = match self.shape.types {
-            Some(types) if types > 1 => self.vector("embeddings.token_type_embeddings.weight", &[types, hidden])?,
-            _ => self.vector("embeddings.token_type_embeddings.0", &[hidden])?,
+            Some(types) => self.vector("embeddings.token_type_embeddings.weight", &[types, hidden])?,
+            None => self.vector("embeddings.token_type_embeddings.0", &[hidden])?,
         };
         let head = match self.shape.output {
             Output::Score(_) => Some((self.linear("head.dense", hidden, hidden)?, self.linear("head.score", hidden, 1)?)),
@@ -425,16 +435,16 @@ impl<W: Weights> Reader<'_, W> {
             positions: self.vector("embeddings.position_embeddings.weight", &[positions, hidden])?,
             types,
             norm: self.norm("embeddings.LayerNorm")?,
-            layers: (0..shape.layers).map(|index| self.layer(index)).collect::<Result<_, _>>()?,
+            layers: (0..self.shape.layers).map(|index| self.layer(index)).collect::<Result<_, _>>()?,
             distance_bias,
             head,
             scratch: Mutex::default(),
-            shape,
+            shape: self.shape,
         })
     }
 
     fn layer(&self, index: usize) -> Result<Layer, BuildError<W::Error>> {
-        let Shape { hidden, inner, .. } = *self.shape;
+        let Shape { hidden, inner, .. } = self.shape;
         let at = |part: &str| format!("encoder.layer.{index}.{part}");
         // One matrix of three: each input's weights for queries, keys and values, one after the other.
         let (mut matrices, mut bias) = (Vec::with_capacity(3), Vec::with_capacity(3 * hidden));

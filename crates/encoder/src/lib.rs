@@ -23,5 +23,5 @@ mod floats;
 mod functions;
 mod product;
 
-pub use encoder::{Activation, BuildError, Encoder, Head, Output, Pooling, RunError, Shape, Text, Weights};
+pub use encoder::{Activation, BuildError, Encoder, Head, Output, Pooling, RunError, Shape, Text, Weights, mean, normalize};
 pub use floats::Level;

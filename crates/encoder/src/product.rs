@@ -38,16 +38,7 @@ impl Linear {
         let width = level.lanes() * vectors(level.lanes());
         let padded = outputs.next_multiple_of(width);
         let mut panels = Floats::zeros(padded * inputs);
-        for (panel, first) in panels
-            .first_mut(padded * inputs)
-            .chunks_exact_mut(width * inputs)
-            .zip((0..).step_by(width))
-        {
-            let columns = width.min(outputs - first);
-            for (row, weights) in panel.chunks_exact_mut(width).zip(weights.chunks_exact(outputs)) {
-                row[..columns].copy_from_slice(&weights[first..][..columns]);
-            }
-        }
+        pack(weights.chunks_exact(outputs), outputs, width, panels.first_mut(padded * inputs));
         let mut padded_bias = Floats::zeros(padded);
         padded_bias.first_mut(outputs).copy_from_slice(bias);
         Self {
@@ -221,7 +212,6 @@ impl<S: Simd, const V: usize> Tile<'_, S, V> {
 
     #[inline(always)]
     fn run_rows<const R: usize>(self, simd: S) {
-        let whole = self.columns == V * S::F32_LANES;
         let length = self.panel.len();
         let rows: [&[f32]; R] = std::array::from_fn(|row| &self.rows[row * self.stride..][..length]);
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
@@ -229,14 +219,7 @@ impl<S: Simd, const V: usize> Tile<'_, S, V> {
             sums = [in_vectors::<S, V>(bias)[0]; R];
         } else {
             for row in 0..R {
-                let out = &self.out[row * self.out_stride..][..self.columns];
-                if whole {
-                    sums[row] = in_vectors::<S, V>(out)[0];
-                } else {
-                    for (column, out) in out.chunks(S::F32_LANES).enumerate() {
-                        sums[row][column] = simd.partial_load_f32s(out);
-                    }
-                }
+                sums[row] = load(simd, &self.out[row * self.out_stride..][..self.columns]);
             }
         }
         let sums = multiply(simd, rows, self.panel, self.ahead, sums);
@@ -249,6 +232,32 @@ impl<S: Simd, const V: usize> Tile<'_, S, V> {
             }
         }
     }
+}
+
+/// Rows of `length` floats become rows of panels; columns that are missing from the last panel are zeros.
+#[inline(always)]
+pub fn pack<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, length: usize, width: usize, panels: &mut [f32]) {
+    let panel_length = panels.len() / length.div_ceil(width);
+    for (panel, first) in panels.chunks_exact_mut(panel_length).zip((0..length).step_by(width)) {
+        let columns = width.min(length - first);
+        for (cells, row) in panel.chunks_exact_mut(width).zip(rows.clone()) {
+            cells[..columns].copy_from_slice(&row[first..][..columns]);
+            cells[columns..].fill(0.0);
+        }
+    }
+}
+
+/// Reads a row of a tile, or as much of it as there is.
+#[inline(always)]
+fn load<S: Simd, const V: usize>(simd: S, cells: &[f32]) -> [S::f32s; V] {
+    if let Some(sums) = S::as_simd_f32s(cells).0.first_chunk() {
+        return *sums;
+    }
+    let mut sums = [simd.splat_f32s(0.0); V];
+    for (column, cells) in cells.chunks(S::F32_LANES).enumerate() {
+        sums[column] = simd.partial_load_f32s(cells);
+    }
+    sums
 }
 
 /// Writes a row of a tile, or as much of it as there is room for: what lies behind is another row's.
@@ -271,7 +280,7 @@ const STEPS: usize = 16;
 /// Adds the products to sums.
 ///
 /// Two steps at a time, so that one index and no sum of addresses reaches all rows; of more, the compiler would load the factors
-/// ahead and run out of registers.
+/// ahead and run out of registers. The innermost loops stand here twice for the same reason: a function of their own costs registers.
 #[inline(always)]
 pub fn multiply<S: Simd, const R: usize, const V: usize>(
     simd: S,

@@ -207,10 +207,8 @@ fn check(shape: &Shape) {
         })
         .collect();
     let expected: Vec<Vec<f64>> = texts.iter().map(|text| plain(shape, &weights, *text)).collect();
-    let mut levels = 0;
     for level in Level::all() {
-        levels += 1;
-        let encoder = Encoder::new(level, shape.clone(), &weights).expect("the weights are there");
+        let encoder = Encoder::new(level, *shape, &weights).expect("the weights are there");
         let together = encoder.run(&texts).expect("texts of words");
         assert_eq!(together.len(), texts.len() * encoder.dimension());
         for ((found, expected), text) in together.chunks(encoder.dimension()).zip(&expected).zip(&texts) {
@@ -227,7 +225,21 @@ fn check(shape: &Shape) {
             assert_eq!(alone, found, "a text's neighbours change it");
         }
     }
-    assert_eq!(levels, Level::all().count());
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn levels_are_those_that_the_processor_has() {
+    let levels: Vec<Level> = Level::all().collect();
+    assert_eq!(
+        levels.contains(&Level::Avx2),
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    );
+    assert_eq!(
+        levels.contains(&Level::Avx512),
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl")
+    );
+    assert_eq!(Level::widest(), levels.last().copied());
 }
 
 #[test]
@@ -239,7 +251,7 @@ fn vectors_equal_the_plain_forward_pass_and_do_not_depend_on_neighbours() {
 fn the_first_tokens_vector_is_one_of_the_last_layer_too() {
     let mut shape = shape();
     shape.output = Output::Vector {
-        pooling: Pooling::First,
+        pooling: Pooling::Cls,
         normalized: false,
     };
     check(&shape);
@@ -297,6 +309,7 @@ fn what_cannot_be_read_is_refused() {
     };
     assert_eq!(refused(|shape| shape.heads = 4), BuildError::Shape);
     assert_eq!(refused(|shape| shape.inner = 0), BuildError::Shape);
+    assert_eq!(refused(|shape| shape.types = Some(1)), BuildError::Shape);
 }
 
 #[test]

@@ -1,13 +1,8 @@
 //! The encoder for CPUs, of the weights that a graph has.
 
-use ibid_encoder::{Activation, BuildError, Encoder, Head, Level, Output, Pooling, Weights};
+use ibid_encoder::{BuildError, Encoder, Level, Output, Weights};
 
-use super::{
-    super::model::{self, Architecture},
-    ConvertError,
-    graph::Shape,
-    weights::Source,
-};
+use super::{super::model::Architecture, ConvertError, graph::Shape, weights::Source};
 
 /// Builds the encoder that computes what the graph of this shape does.
 pub fn build(level: Level, shape: &Shape, weights: &dyn Source) -> Result<Encoder, BuildError<ConvertError>> {
@@ -37,20 +32,12 @@ fn described(shape: &Shape) -> ibid_encoder::Shape {
         positions,
         types: shape.is_typed().then_some(types),
         epsilon,
-        activation: match activation {
-            model::Activation::Gelu => Activation::Gelu,
-            model::Activation::GeluTanh => Activation::GeluTanh,
-            model::Activation::Relu => Activation::Relu,
-        },
+        activation,
         distance_bias,
         output: match head {
-            Some(model::Head::Tanh) => Output::Score(Head::Tanh),
-            Some(model::Head::Relu) => Output::Score(Head::Relu),
+            Some(head) => Output::Score(head),
             None => Output::Vector {
-                pooling: match shape.pooling {
-                    model::Pooling::Mean => Pooling::Mean,
-                    model::Pooling::Cls => Pooling::First,
-                },
+                pooling: shape.pooling,
                 normalized: shape.normalized,
             },
         },
