@@ -1,7 +1,7 @@
 # Ibid: what to do with the sources. `make` alone lists the targets.
 #
-# One profile (release) and one target directory: `make run`, `make test` and `make install` compile the
-# dependencies once. Fetched and built parts lie in target/share/ibid, where the program looks for them.
+# `make run` and `make install` build for speed (the release profile). `make test` and `make lint` build for
+# short compile times (the dev profile). Fetched and built parts lie in target/share/ibid, where both programs look for them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -20,8 +20,13 @@ PLUGINS := text markdown html pdf docx recursive structure sentences semantic ru
 # The plugins' own tests run natively. Their release profile is made for small components and slow to
 # compile; without any optimisation their property tests are slow to run.
 PLUGIN_TESTS := CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=target/plugins
+# Clippy as the compiler of our own crates: one build both lints and makes what the tests run. `cargo clippy` alone would
+# compile every dependency once more, for its own use. `make test` and `make lint` share these artifacts.
+LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
+# What the tests start. It differs from the release build only in its profile.
+TEST_IBID := target/debug/ibid
 
-.PHONY: help run setup gpu bench screenshots build tools test-tools parts test test-plugins lint format install uninstall clean
+.PHONY: help run setup test-setup gpu bench screenshots build tools test-tools parts test test-build test-plugins lint format-check format install uninstall clean
 
 help: ## list the targets
 	@echo "make run      fetch, build and serve on $(LISTEN); the first time takes a while, the next ones seconds"
@@ -67,9 +72,9 @@ parts:
 	@$(IBID) plugin build $(PLUGINS:%=plugins/%) --out $(SHARE)/plugins --target-dir target/wasm
 
 # The browser test takes them on its way, so that they show what is.
-screenshots: test-tools setup ## the pictures of the page in docs/images/
+screenshots: test-tools test-setup ## the pictures of the page in docs/images/
 	@mkdir -p docs/images
-	@IBID_SHOTS="$(CURDIR)/docs/images" cargo test --release --locked --test server -- page::in_a_browser
+	@IBID_SHOTS="$(CURDIR)/docs/images" cargo test --locked --test server -- page::in_a_browser
 	@rm -f docs/images/failure.png
 
 # What must be on the machine.
@@ -86,27 +91,37 @@ test-tools:
 	@PATH="$$PATH:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')" scripts/require initdb=postgresql
 	@scripts/require openssl=openssl pip=python3-pip node=nodejs npm=npm docker-registry=docker-registry chromium=chromium
 
-test: test-tools setup test-plugins ## every test: the plugins' own, the program's, and those over real sockets
+test: test-tools test-setup test-plugins ## every test: the plugins' own, the program's, and those over real sockets
 	@echo "== testing the program"
-	@# Its unit tests are a build of their own, which takes a quarter of an hour if it is optimised, and then a minute less to run.
-	@cargo test --release --locked --lib --config 'profile.release.package.ibid.opt-level = 0'
-	@cargo test --release --locked --workspace --test '*'
+	@$(LINTED) cargo test --locked --workspace --lib --bins --tests
+
+# The same artifacts as the tests use, and what they need beside.
+test-setup: tools test-build
+	@$(MAKE) parts IBID=$(TEST_IBID)
+
+test-build: tools
+	@# Downloads wait for the network and the compiler for cores: side by side they cost one wait.
+	@scripts/fetch-assets --share $(SHARE) & fetch=$$!; \
+	$(LINTED) cargo test --locked --workspace --lib --bins --tests --no-run & build=$$!; \
+	trap 'kill $$fetch $$build 2>/dev/null || true' EXIT; \
+	wait $$fetch; wait $$build
 
 test-plugins:
 	@echo "== testing the plugins"
-	@$(PLUGIN_TESTS) cargo test --locked --manifest-path plugins/Cargo.toml --workspace
+	@$(PLUGIN_TESTS) $(LINTED) cargo test --locked --manifest-path plugins/Cargo.toml --workspace
 
-# `--release` does not optimise here: it lets checks and builds share build scripts and procedural macros.
-lint: ## formatting and lints, of the program and of the plugins
-	@cargo fmt --check --package ibid --package ibid-encoder
+lint: format-check test-build ## formatting and lints, of the program and of the plugins
+	@$(LINTED) cargo build --locked --benches
+	@$(PLUGIN_TESTS) $(LINTED) cargo test --no-run --locked --manifest-path plugins/Cargo.toml --workspace --all-targets
+	@$(PLUGIN_TESTS) $(LINTED) cargo test --no-run --locked --manifest-path examples/plugins/subtitles/Cargo.toml --all-targets
+
+format-check:
+	@cargo fmt --check --all
 	@cargo fmt --check --all --manifest-path plugins/Cargo.toml
 	@cargo fmt --check --manifest-path examples/plugins/subtitles/Cargo.toml
-	@cargo clippy --release --locked --workspace --all-targets -- -D warnings
-	@$(PLUGIN_TESTS) cargo clippy --locked --manifest-path plugins/Cargo.toml --workspace --all-targets -- -D warnings
-	@$(PLUGIN_TESTS) cargo clippy --locked --manifest-path examples/plugins/subtitles/Cargo.toml --all-targets -- -D warnings
 
 format: ## format all sources
-	@cargo fmt --package ibid --package ibid-encoder
+	@cargo fmt --all
 	@cargo fmt --all --manifest-path plugins/Cargo.toml
 	@cargo fmt --manifest-path examples/plugins/subtitles/Cargo.toml
 

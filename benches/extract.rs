@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench extract -- FILE.pdf...`; without a name it reads them from standard input, one on each line.
 
-use ibid::plugin::{Budget, FileBlob, Host, HostSettings, Kind, Plugin, Reason};
+use ibid_plugin_host::{Budget, FileBlob, Host, HostSettings, Kind, Plugin, Reason};
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Write};

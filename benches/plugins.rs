@@ -4,12 +4,12 @@
 //!
 //! Both sides of a comparison take turns, so that what else the machine does falls on both.
 
-use ibid::document::{Document, Span, Unit};
-use ibid::plugin::author::{self, BuildOptions};
-use ibid::plugin::{Blob, Budget, Host, HostSettings, Kind, Plugin, Provided, TokenCounter};
+use ibid_plugin_author::{self as author, BuildOptions};
+use ibid_plugin_host::{Blob, Budget, Host, HostSettings, Kind, Plugin, Provided, TokenCounter};
 use ibid_plugin_pdf::Collected;
 use ibid_plugin_recursive::chunking::chunks;
 use ibid_plugin_recursive::config::Config;
+use ibid_types::document::{Document, Span, Unit};
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};

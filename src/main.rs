@@ -1,7 +1,10 @@
-//! The program `ibid`. All of it is in the library, where tests can reach it.
+//! The program `ibid`: its command line and its settings.
+
+mod cli;
+mod config;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ibid::cli::main()
+    cli::main()
 }

@@ -33,7 +33,7 @@ fn push(resolve: &mut Resolve, files: &[(PathBuf, String)]) -> wit_parser::Packa
 
 #[test]
 fn what_is_offered_keeps_what_was_published() {
-    let offered = ibid::plugin::CONTRACT_VERSION;
+    let offered = ibid_plugin_host::CONTRACT_VERSION;
     let mut published: Vec<semver::Version> = fs::read_dir(wit().join("published"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().parse().unwrap())

@@ -1,12 +1,12 @@
 //! The plugin host against guests that break what they must keep (`tests/hostile`): each fails its
 //! own call with the reason, and the next call works.
 
-use ibid::document::{Document, Page, Span, Unit};
-use ibid::plugin::author::{self, AuthorError, BuildOptions};
-use ibid::plugin::{
+use ibid_plugin_author::{self as author, AuthorError, BuildOptions};
+use ibid_plugin_host::{
     Blob, Budget, Change, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, Reason, Registry, Source, TextEmbedder,
     TokenCounter,
 };
+use ibid_types::document::{Document, Page, Span, Unit};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -559,7 +559,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for GuestLines {
                 }
             }
         }
-        if event.metadata().target() == "ibid::plugin::guest" {
+        if event.metadata().target() == "ibid_plugin_host::guest" {
             LINES.fetch_add(1, Ordering::Relaxed);
             event.record(&mut Message);
         }

@@ -1,8 +1,8 @@
 //! `ibid plugin new`, `build` and `test`: the project of each kind in each language builds, keeps its own tests, and does in the real
 //! host what its fixture says.
 
-use ibid::plugin::author::{self, AuthorError, BuildOptions, FixtureEnd, FixtureReport, Language};
-use ibid::plugin::{Host, HostSettings, Kind};
+use ibid_plugin_author::{self as author, AuthorError, BuildOptions, FixtureEnd, FixtureReport, Language};
+use ibid_plugin_host::{Host, HostSettings, Kind};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

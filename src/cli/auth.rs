@@ -2,9 +2,9 @@
 
 use super::args::{GrantArgs, TokenAction};
 use super::{CliError, console, tools};
-use crate::auth::{AuthSettings, KeyFile, MintError, Minted, Role, Scope, Scopes, SetupError, TokenKeys, TokenSettings, mint};
 use crate::config::Settings;
-use crate::secret::Secret;
+use ibid_auth::{AuthSettings, KeyFile, MintError, Minted, Role, Scope, Scopes, SetupError, TokenKeys, TokenSettings, mint};
+use ibid_types::secret::Secret;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::json;
 use std::path::Path;

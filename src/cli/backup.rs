@@ -5,9 +5,9 @@
 use super::args::{BackupArgs, RestoreArgs};
 use super::client::Client;
 use super::{CliError, console, serve, tools};
-use crate::pipeline::{BACKUP_MANIFEST, BackupEntry, copy_hashed, inside_backup, read_backup_manifest, restore};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use ibid_engine::{BACKUP_MANIFEST, BackupEntry, copy_hashed, inside_backup, read_backup_manifest, restore};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};

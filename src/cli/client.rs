@@ -1,9 +1,9 @@
 //! The server as a client meets it: JSON over HTTP, and WebSockets.
 
 use super::CliError;
-use crate::secret::Secret;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures_util::{SinkExt, Stream, StreamExt};
+use ibid_types::secret::Secret;
 use reqwest::header::{
     AUTHORIZATION, CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
@@ -62,7 +62,7 @@ impl Client {
                 value.set_sensitive(true);
                 value
             });
-        crate::tls::install_provider();
+        ibid_system::tls::install_provider();
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .user_agent(concat!("ibid/", env!("CARGO_PKG_VERSION")));

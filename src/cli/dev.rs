@@ -2,8 +2,8 @@
 
 use super::client::Client;
 use super::{CliError, console};
-use crate::plugin::author;
 use futures_util::StreamExt;
+use ibid_plugin_author as author;
 use notify::{EventKind, RecursiveMode, Watcher};
 use serde_json::Value;
 use std::path::{Component, Path, PathBuf};

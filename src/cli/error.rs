@@ -2,9 +2,9 @@
 
 use super::console::program;
 use crate::config::ConfigError;
-use crate::plugin::PluginError;
-use crate::plugin::author::AuthorError;
-use crate::telemetry::TelemetryError;
+use ibid_plugin_author::AuthorError;
+use ibid_plugin_host::PluginError;
+use ibid_telemetry::TelemetryError;
 use std::io;
 use std::path::{Path, PathBuf};
 

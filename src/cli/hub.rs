@@ -6,8 +6,8 @@
 //! May depend on the HTTP client and on files.
 
 use super::{CliError, console, tools};
-use crate::secret::Secret;
 use futures_util::StreamExt;
+use ibid_types::secret::Secret;
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderValue, LOCATION, RANGE};
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::Value;
@@ -81,7 +81,7 @@ impl Hub {
         if let Some(token) = &mut token {
             token.set_sensitive(true);
         }
-        crate::tls::install_provider();
+        ibid_system::tls::install_provider();
         // Redirections are followed here: the first answer tells the checksum, and the token is for the hub alone.
         let mut client = Client::builder()
             .connect_timeout(PATIENCE)

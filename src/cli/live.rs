@@ -2,10 +2,10 @@
 
 use super::serve::server_tuning;
 use crate::config::{ConfigError, Effective, Settings};
-use crate::pipeline::{Engine, Tuning};
-use crate::protocol::ApiError;
-use crate::server::{Configuration, ServerTuning};
-use crate::telemetry::LogLevel;
+use ibid_engine::{Engine, Tuning};
+use ibid_protocol::ApiError;
+use ibid_server::{Configuration, ServerTuning};
+use ibid_telemetry::LogLevel;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 

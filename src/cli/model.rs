@@ -6,9 +6,9 @@ use super::args::{ModelAction, PullArgs, SettingsArgs};
 use super::client::Client;
 use super::hub::{self, Hub};
 use super::{CliError, console, tools};
-use crate::embed::convert::{self, CONVERTER_VERSION, Options};
-use crate::embed::{InstalledModel, ModelInfo, ModelKind, installed};
-use crate::secret::Secret;
+use ibid_embed::convert::{self, CONVERTER_VERSION, Options};
+use ibid_embed::{InstalledModel, ModelInfo, ModelKind, installed};
+use ibid_types::secret::Secret;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

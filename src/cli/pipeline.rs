@@ -4,7 +4,7 @@ use super::args::{PipelineAction, PipelineArgs};
 use super::client::{Client, Socket};
 use super::documents::confirm;
 use super::{CliError, console};
-use crate::pipeline::pipeline_schema;
+use ibid_engine::pipeline_schema;
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::path::Path;

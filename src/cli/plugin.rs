@@ -4,7 +4,8 @@
 use super::args::{BenchArgs, KindArg, LanguageArg};
 use super::client::Client;
 use super::{CliError, console};
-use crate::plugin::{Host, HostSettings, Kind, Manifest, author, digest_of, inspect};
+use ibid_plugin_author as author;
+use ibid_plugin_host::{Host, HostSettings, Kind, Manifest, digest_of, inspect};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -362,7 +363,7 @@ pub fn show(file: &Path, as_json: bool) -> Result<(), CliError> {
     let manifest = Manifest::of_component(&bytes).map_err(|error| failed(error.to_string()))?;
     let contract = inspect(&bytes).map_err(failed)?;
     let verdict = contract.check(manifest.kind);
-    let interfaces = |all: &[crate::plugin::Interface]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let interfaces = |all: &[ibid_plugin_host::Interface]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (imports, exports) = (interfaces(&contract.imports), interfaces(&contract.exports));
     let grants: Vec<&str> = contract.wanted_grants().collect();
     if as_json {

@@ -3,16 +3,16 @@
 use super::args::ServeArgs;
 use super::live::LiveSettings;
 use super::{CliError, console, tools};
-use crate::auth::{Authenticator, Subject};
-use crate::catalog::PostgresOptions;
 use crate::config::{Effective, FileStoreKind, LlmOnFailure, Settings};
-use crate::files::{S3Options, StoreOptions};
-use crate::generate::llm::LlmSettings;
-use crate::index::RemoteOptions;
-use crate::pipeline::{Engine, EngineSettings, OnFailure};
-use crate::secret::Secret;
-use crate::server::{AlertLevels, Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, ServerTuning, TlsFiles};
-use crate::telemetry::{self, LogLevel, trace::Exporter};
+use ibid_auth::{Authenticator, Subject};
+use ibid_catalog::PostgresOptions;
+use ibid_engine::{Engine, EngineSettings, OnFailure};
+use ibid_files::{S3Options, StoreOptions};
+use ibid_generate::llm::LlmSettings;
+use ibid_index::RemoteOptions;
+use ibid_server::{AlertLevels, Forwarding, LimitSettings, PerMinute, Proxies, Server, ServerSettings, ServerTuning, TlsFiles};
+use ibid_telemetry::{self as telemetry, LogLevel, trace::Exporter};
+use ibid_types::secret::Secret;
 use ipnet::IpNet;
 use std::fmt::Write;
 use std::fs::DirBuilder;
@@ -52,7 +52,7 @@ async fn serve(effective: &Effective, log: LogLevel) -> Result<(), CliError> {
     let settings = &effective.settings;
     let server_settings = server_settings(settings)?;
     // Before the engine loads, which takes seconds.
-    crate::server::check(&server_settings).map_err(|error| cannot_start(&error))?;
+    ibid_server::check(&server_settings).map_err(|error| cannot_start(&error))?;
     make_data_dir(&settings.data_dir)?;
     let auth = Authenticator::open(server_settings.auth.clone())
         .await
@@ -428,7 +428,7 @@ async fn holdings(engine: &Arc<Engine>) -> String {
     match engine.collections(&Subject::anyone()).await {
         Ok(list) if list.collections.is_empty() => "nothing yet".to_owned(),
         Ok(list) => {
-            let sum = |part: fn(&crate::protocol::CollectionStats) -> u64| list.collections.iter().map(|c| part(&c.stats)).sum::<u64>();
+            let sum = |part: fn(&ibid_protocol::CollectionStats) -> u64| list.collections.iter().map(|c| part(&c.stats)).sum::<u64>();
             let documents = console::count(sum(|stats| stats.total_documents), "document");
             let chunks = console::count(sum(|stats| stats.total_chunks), "chunk");
             format!(

@@ -3,7 +3,7 @@
 use super::args::{ConfigArgs, PluginAction, SettingsArgs};
 use super::{CliError, console};
 use crate::config::{Effective, Flag, Sources};
-use crate::plugin::author;
+use ibid_plugin_author as author;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;

@@ -49,15 +49,3 @@ fn suggestion(meant: &Option<String>) -> String {
         .map(|meant| format!(" (did you mean `{meant}`?)"))
         .unwrap_or_default()
 }
-
-impl ConfigError {
-    /// A stable name for the error.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unreadable { .. } => "CONFIG_UNREADABLE",
-            Self::Syntax { .. } => "CONFIG_SYNTAX",
-            Self::UnknownKey { .. } => "CONFIG_UNKNOWN_KEY",
-            Self::Invalid { .. } => "CONFIG_INVALID",
-        }
-    }
-}

@@ -16,7 +16,4 @@ pub use keys::{KEYS, Key, Kind};
 pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
 pub use render::reference;
-pub use settings::{
-    AuthSettings, EmbedderSettings, FileStoreKind, FilesSettings, IngestSettings, LimitsSettings, LlmOnFailure, LlmSettings, LogFormat,
-    LogSettings, PluginSettings, QuerySettings, S3Settings, ServerSettings, Settings, TelemetrySettings,
-};
+pub use settings::{FileStoreKind, LlmOnFailure, Settings};

@@ -1,7 +1,7 @@
 //! Prints settings: as TOML that can be used again, as JSON, and the table of all there are as Markdown.
 
 use super::{Effective, KEYS, Kind, Origin};
-use crate::secret::HIDDEN;
+use ibid_types::secret::HIDDEN;
 use serde_json::{Map, json};
 use std::fmt::Write;
 

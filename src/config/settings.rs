@@ -1,8 +1,10 @@
 //! The settings as the program uses them.
 
-use crate::embed::{Device, Precision, RuntimeChoice};
-use crate::index::{Place, Quantization};
-use crate::secret::Secret;
+use ibid_embed::{Device, Precision, RuntimeChoice};
+use ibid_index::Quantization;
+use ibid_telemetry::{LogSettings, TelemetrySettings};
+use ibid_types::IndexBackend;
+use ibid_types::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -189,7 +191,7 @@ pub struct CatalogSettings {
 #[serde(deny_unknown_fields)]
 pub struct IndexSettings {
     /// Where new collections are kept.
-    pub default: Place,
+    pub default: IndexBackend,
 }
 
 /// Section `files`.
@@ -391,40 +393,4 @@ pub struct MonitorSettings {
     pub memory_alert_percent: u32,
     /// Seconds on average.
     pub response_alert_seconds: u32,
-}
-
-/// Section `log`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogSettings {
-    /// A level, or directives by module.
-    pub level: String,
-    /// How lines look.
-    pub format: LogFormat,
-    /// Answered requests that are logged in a second.
-    pub access_per_second: u32,
-}
-
-/// How a line of the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Section `telemetry`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TelemetrySettings {
-    /// Where traces are exported to; empty for nowhere.
-    pub otlp_endpoint: String,
-    /// `name=value`, separated by commas.
-    pub otlp_headers: Secret,
-    /// Of traces.
-    pub sampling_percent: u32,
-    /// In traces.
-    pub service_name: String,
 }

@@ -276,3 +276,30 @@ fn the_reference_on_the_page_is_that_of_the_program() {
         "docs/configuration.md is out of date: ibid config --reference > docs/configuration.md"
     );
 }
+
+/// The lines of a table of `docs/operations.md` that tests check, without its head.
+fn checked_table(name: &str) -> Vec<String> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).expect("the page is there");
+    let begin = format!("<!-- {name}: checked by a test -->\n");
+    let (_, rest) = page.split_once(begin.as_str()).expect("the section is there");
+    let (table, _) = rest.split_once("<!-- end of").expect("the section has an end");
+    table.lines().skip(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_limits_has_each_with_its_default() {
+    use ibid_telemetry::catalogue::{ALL, limit};
+    let rows = checked_table("limits");
+    assert_eq!(rows.len(), limit::ALL.len());
+    for limit in limit::ALL {
+        let key = Key::find(limit).unwrap_or_else(|| panic!("{limit} is no setting"));
+        let begin = format!("| `{limit}` | {} |", key.default());
+        let row = rows.iter().find(|row| row.starts_with(&begin));
+        let row = row.unwrap_or_else(|| panic!("no row that begins with {begin}"));
+        let gauge = row.split('`').rev().nth(1).filter(|name| name.starts_with("ibid_"));
+        assert!(
+            gauge.is_none_or(|gauge| ALL.iter().any(|metric| metric.name == gauge)),
+            "no such metric: {row}"
+        );
+    }
+}

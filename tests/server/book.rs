@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ERRORS: &str = include_str!("../../src/protocol/error.rs");
+const ERRORS: &str = include_str!("../../crates/protocol/src/error.rs");
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
@@ -198,7 +198,15 @@ fn every_page_is_in_the_book_and_links_lead_somewhere() {
 
 #[test]
 fn variables_of_pages_and_deployments_are_settings() {
-    let settings: BTreeSet<String> = ibid::config::KEYS.iter().map(ibid::config::Key::variable).collect();
+    // A unit test of the settings sees to it that this page is what the program prints of them.
+    let reference = page("configuration.md");
+    let settings: BTreeSet<String> = reference
+        .lines()
+        .filter_map(|row| row.strip_suffix("` |")?.rsplit('`').next())
+        .filter(|name| name.starts_with("IBID_"))
+        .map(str::to_owned)
+        .collect();
+    assert!(settings.len() > 100, "{settings:?}");
     // Of the client commands, of the tests, and of what is deployed beside the server.
     let others = [
         "IBID_CONFIG",

@@ -5,8 +5,8 @@
 use crate::support::api::Api;
 use crate::support::files::File;
 use crate::support::process::{Server, share};
-use ibid::plugin::author::{self, BuildOptions, FixtureEnd};
-use ibid::plugin::{Host, HostSettings};
+use ibid_plugin_author::{self as author, BuildOptions, FixtureEnd};
+use ibid_plugin_host::{Host, HostSettings};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

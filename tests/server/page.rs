@@ -2,7 +2,7 @@
 
 use crate::support::tokens::{SECRET, token};
 use crate::support::{Server, files, within};
-use ibid::plugin::author::{self, BuildOptions};
+use ibid_plugin_author::{self as author, BuildOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

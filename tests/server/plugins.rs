@@ -3,8 +3,8 @@
 
 use crate::support::files::QUESTIONS;
 use crate::support::{Api, Server, files, query};
-use ibid::plugin::author::{self, BuildOptions};
-use ibid::plugin::{Manifest, digest_of};
+use ibid_plugin_author::{self as author, BuildOptions};
+use ibid_plugin_host::{Manifest, digest_of};
 use reqwest::Method;
 use semver::Version;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ pub(crate) fn with_version(component: &[u8], version: &str) -> Vec<u8> {
 
 /// A component without its manifest, which `ibid plugin build` put at its end.
 fn without_manifest(component: &[u8]) -> Vec<u8> {
-    let name = ibid::plugin::SECTION.as_bytes();
+    let name = ibid_plugin_host::SECTION.as_bytes();
     let at = component.windows(name.len()).rposition(|window| window == name).unwrap();
     // Before the name stand its length, the section's length (LEB128, up to 5 bytes) and the section's number, 0.
     let start = (2..=7).map(|back| at - back).find(|start| component[*start] == 0).unwrap();

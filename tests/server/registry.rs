@@ -3,8 +3,8 @@
 use crate::support::api::client;
 use crate::support::process::{program, share};
 use crate::support::{Server, within};
-use ibid::plugin::author::{self, AuthorError};
-use ibid::plugin::digest_of;
+use ibid_plugin_author::{self as author, AuthorError};
+use ibid_plugin_host::digest_of;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -13,6 +13,30 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use tempfile::TempDir;
 
+/// Compiled plugins that servers of earlier tests left, by their names: each holds its checksum, and is named by plugin and engine.
+fn compiled_plugins() -> PathBuf {
+    option_env!("CARGO_TARGET_TMPDIR")
+        .map_or_else(std::env::temp_dir, PathBuf::from)
+        .join("compiled-plugins")
+}
+
+/// Copies the files that `to` has not yet. A test that finds none, or half of one, compiles the plugin as a first start does.
+fn copy_missing(from: &Path, to: &Path) {
+    let Ok(entries) = std::fs::read_dir(from) else { return };
+    std::fs::create_dir_all(to).expect("a directory for compiled plugins");
+    for entry in entries.filter_map(Result::ok) {
+        let target = to.join(entry.file_name());
+        if target.exists() {
+            continue;
+        }
+        // In one step, since tests run beside each other.
+        let part = tempfile::NamedTempFile::new_in(to).expect("a temporary file");
+        if std::fs::copy(entry.path(), part.path()).is_ok() {
+            let _ = part.persist_noclobber(target);
+        }
+    }
+}
+
 /// Ends the server and removes its files when the tests' process is gone, however that ended: statics are not dropped.
 const WATCHDOG: &str = r#"read -r _; kill -9 "$1"; for _ in 1 2 3 4 5; do rm -rf "$2" && break; sleep 1; done"#;
 
@@ -129,7 +153,11 @@ impl Server {
             listen: "127.0.0.1:0".to_owned(),
         };
         let _ = std::fs::remove_file(server.log_path());
+        // Compiling the plugins takes longer than most tests; what the cache does is tested in `plugin_host`.
+        let cache = server.data_dir().join("cache");
+        copy_missing(&compiled_plugins(), &cache);
         server.launch();
+        copy_missing(&cache, &compiled_plugins());
         server
     }
 

@@ -1,10 +1,10 @@
 //! What lets clients in: authentication and the certificate.
 
 use super::Check;
-use crate::auth::Authenticator;
 use crate::cli::{auth, console, serve};
 use crate::config::Settings;
-use crate::server;
+use ibid_auth::Authenticator;
+use ibid_server as server;
 
 /// Whether clients can be recognised.
 pub async fn auth(settings: &Settings) -> Check {
@@ -26,7 +26,7 @@ pub async fn auth(settings: &Settings) -> Check {
     let others = wanted
         .as_ref()
         .and_then(|auth| auth.tokens.as_ref())
-        .is_some_and(crate::auth::TokenSettings::may_be_others);
+        .is_some_and(ibid_auth::TokenSettings::may_be_others);
     let opened = match Authenticator::open(wanted).await {
         Ok(opened) => opened,
         Err(error) => return Check::broken("auth", error.to_string(), correct),

@@ -2,10 +2,10 @@
 
 use super::super::console;
 use super::Check;
-use crate::files::{FileError, StoreOptions};
-use crate::index::IndexError;
-use crate::pipeline::{Audit, Finding, PipelineError};
-use crate::plugin::{PluginStore, StoreError};
+use ibid_engine::{Audit, Finding, PipelineError};
+use ibid_files::{FileError, StoreOptions};
+use ibid_index::IndexError;
+use ibid_plugin_host::{PluginStore, StoreError};
 use std::path::Path;
 
 /// Findings that are told one by one; the rest is counted.

@@ -1,0 +1,149 @@
+//! The disk of the data directory: looked at all the time, so that nothing is begun that could not be written, and what waits goes on
+//! when it can.
+//!
+//! May depend on `space` only.
+
+use super::engine::Engine;
+use super::error::PipelineError;
+use super::ingest::LONGEST_PAUSE;
+use ibid_system::space::{Space, Trouble};
+use ibid_types::IndexBackend;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How often it is looked at: a call of the system that takes microseconds.
+const LOOK: Duration = Duration::from_secs(1);
+/// A disk that was full is well again when this part of the reserve is free beyond it, so that its state does not swing.
+const BEYOND: u64 = 8;
+
+/// What is known of the disk.
+pub(super) struct Disk {
+    space: Space,
+    trouble: watch::Sender<Option<Trouble>>,
+}
+
+impl Disk {
+    /// A disk that is taken to be well until somebody looks.
+    pub fn new(space: Space) -> Self {
+        Self {
+            space,
+            trouble: watch::Sender::new(None),
+        }
+    }
+
+    /// What is known to be the matter with it.
+    pub fn trouble(&self) -> Option<Trouble> {
+        *self.trouble.borrow()
+    }
+
+    /// Notes what is the matter with it, until a look finds it well.
+    pub fn note(&self, found: Trouble) {
+        let changed = self.trouble.send_if_modified(|known| known.replace(found) != Some(found));
+        if changed {
+            tracing::error!(reason = found.reason(), "{found}");
+        }
+    }
+
+    /// Waits until it is not known to be in trouble.
+    pub async fn is_well(&self) {
+        // An error only says that the engine is gone.
+        let _ = self.trouble.subscribe().wait_for(Option::is_none).await;
+    }
+
+    /// Bytes that are free, if that can be told.
+    pub async fn free(&self) -> Option<u64> {
+        let space = self.space.clone();
+        tokio::task::spawn_blocking(move || space.free()).await.ok().flatten()
+    }
+
+    /// Looks whether `more` bytes can be written, and notes what is found.
+    pub async fn check(&self, more: u64) -> Result<(), Trouble> {
+        self.look(move |space| space.check(more)).await
+    }
+
+    /// The same, and tries to write.
+    pub async fn try_write(&self, more: u64) -> Result<(), Trouble> {
+        self.look(move |space| space.try_write(more)).await
+    }
+
+    /// What a try to write finds, or what is known already.
+    pub async fn health(&self) -> Result<(), Trouble> {
+        self.try_write(0).await?;
+        self.trouble().map_or(Ok(()), Err)
+    }
+
+    async fn look(&self, look: impl FnOnce(&Space) -> Result<(), Trouble> + Send + 'static) -> Result<(), Trouble> {
+        let space = self.space.clone();
+        // A look that broke off has found nothing.
+        let found = tokio::task::spawn_blocking(move || look(&space)).await.unwrap_or(Ok(()));
+        if let Err(trouble) = found {
+            self.note(trouble);
+        }
+        found
+    }
+
+    /// Refuses what would need more room than there is; `more` in bytes.
+    ///
+    /// # Errors
+    /// What is the matter.
+    pub async fn admit(&self, more: u64) -> Result<(), Trouble> {
+        match self.trouble() {
+            Some(trouble) => Err(trouble),
+            None => self.check(more).await,
+        }
+    }
+
+    /// What an error says of the disk. Of errors that say nothing by themselves the disk is asked: it may have failed.
+    pub async fn explains(&self, error: &PipelineError) -> Option<Trouble> {
+        match error.trouble() {
+            Some(trouble) => {
+                self.note(trouble);
+                Some(trouble)
+            }
+            None if error.is_of_storage() => self.try_write(0).await.err(),
+            None => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Looks after the disk, for as long as the engine runs. When it is well again, deletions that it broke off are finished; whoever
+    /// waits for it goes on.
+    pub(super) async fn watch_disk(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            if self.disk.trouble().is_none() {
+                let _ = self.disk.check(0).await;
+                continue;
+            }
+            if self.disk.try_write(self.disk.space.reserve() / BEYOND).await.is_err() {
+                continue;
+            }
+            if let Err(error) = self.finish_deletions(IndexBackend::Embedded).await {
+                if self.disk.explains(&error).await.is_some() {
+                    continue;
+                }
+                tracing::error!(%error, "deletions that a full disk broke off are not finished: the next start does it");
+            }
+            tracing::info!("the disk can be written again");
+            self.disk.trouble.send_replace(None);
+            self.changed_notify.notify_one();
+        }
+    }
+
+    /// Waits, after an error for which the disk is why, until it is well: pauses first, since the disk may seem well and the same
+    /// error come again. Tells whether it waited.
+    pub(super) async fn wait_for_disk(&self, error: &PipelineError, pause: &mut Duration) -> bool {
+        if self.disk.explains(error).await.is_none() {
+            return false;
+        }
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        self.disk.is_well().await;
+        true
+    }
+}

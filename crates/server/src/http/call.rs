@@ -1,0 +1,97 @@
+//! One request as its handler sees it.
+
+use super::params::Params;
+use super::respond::{About, Failure};
+use super::{credentials, me};
+use crate::context::{Place, Shared};
+use hyper::Request;
+use hyper::body::Incoming;
+use ibid_auth::{Denial, Grant, Scope, Subject};
+use ibid_protocol::{ApiError, ErrorCode};
+use ibid_telemetry::trace::TraceParent;
+use serde::de::DeserializeOwned;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// One request, and what it needs to be answered.
+pub(crate) struct Call {
+    /// What all connections share.
+    pub shared: Arc<Shared>,
+    /// The connection's place, for a session that outlives the request.
+    pub place: Place,
+    /// Where the request comes from; that of the client if a trusted proxy passed it on.
+    pub address: IpAddr,
+    /// Whether one did.
+    pub proxied: bool,
+    /// The trace that the request belongs to.
+    pub trace: TraceParent,
+    /// Who asks: nobody, who may do nothing, until the credentials are checked.
+    pub subject: Arc<Subject>,
+    /// The subject's credentials, or why there is none.
+    pub grant: Result<Grant, Denial>,
+    /// As errors name it.
+    pub about: About,
+    /// The request. Its body is read by `body`.
+    pub request: Request<Incoming>,
+    /// Whether a byte of the body was asked for: only then may the rest be read away after an error, since a client that
+    /// waits for `100 Continue` would otherwise be told to send it.
+    pub body_was_read: bool,
+}
+
+impl Call {
+    /// Finds out who asks.
+    ///
+    /// # Errors
+    /// `RATE_LIMIT_EXCEEDED`, where too many wrong credentials came from the address.
+    pub async fn identify(&mut self) -> Result<(), ApiError> {
+        let credentials = credentials::of(&self.request);
+        if self.shared.auth.is_on() && !matches!(credentials, Ok(None)) {
+            self.shared.limits.may_authenticate(self.address)?;
+        }
+        self.grant = self.shared.auth.identify(credentials).await;
+        match &self.grant {
+            Ok(grant) => self.subject = grant.subject.clone(),
+            // Who was right once, or may be right in a moment, is not guessing.
+            Err(Denial::InvalidToken(_)) => self.shared.limits.authentication_failed(self.address),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The credentials of who asks.
+    ///
+    /// # Errors
+    /// 401 where there are none that hold.
+    pub fn known(&self) -> Result<&Grant, Failure> {
+        self.grant.as_ref().map_err(|denial| me::refused(*denial))
+    }
+
+    /// Refuses a subject that is for some collections only, where what is changed or told is of all.
+    ///
+    /// # Errors
+    /// `AUTHORIZATION_FAILED`.
+    pub fn require_all_collections(&self) -> Result<(), ApiError> {
+        if self.subject.sees_all() {
+            return Ok(());
+        }
+        let message = "This is of all collections, and these credentials are for some of them only.";
+        Err(ApiError::new(ErrorCode::AuthorizationFailed, message))
+    }
+
+    /// The credentials of who opens a socket that needs `scope`.
+    ///
+    /// # Errors
+    /// What the socket has to say before it is closed.
+    pub fn admit(&self, scope: Scope) -> Result<Grant, Denial> {
+        let grant = self.grant.clone()?;
+        match grant.subject.scopes.allow(scope) {
+            true => Ok(grant),
+            false => Err(Denial::InsufficientScope(scope)),
+        }
+    }
+
+    /// The parameters in the URL's query.
+    pub fn params<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        Params::of(self.request.uri().query().unwrap_or_default())?.parse()
+    }
+}

@@ -1,0 +1,71 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`.
+
+use crate::http::call::Call;
+use crate::http::respond::{Failure, Reply, json};
+use hyper::StatusCode;
+use ibid_embed::{InstalledModel, ModelKind};
+use ibid_protocol::{ApiError, CollectionInfo, ErrorCode, ModelInfo, ModelList};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// `GET /v1/models`: what the subject may name.
+pub(in crate::http) async fn list(call: &Call) -> Result<Reply, Failure> {
+    let engine = &call.shared.engine;
+    let collections = engine.collections(&call.subject).await?.collections;
+    let models = engine.models().await?;
+    let models = models.into_iter().map(|model| installed(call, model));
+    let data = collections.iter().map(collection).chain(models).collect();
+    Ok(json(StatusCode::OK, &ModelList { object: "list", data }))
+}
+
+/// `GET /v1/models/{id}`.
+pub(in crate::http) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
+    let models = call.shared.engine.models().await?;
+    if let Some(model) = models.into_iter().find(|model| model.info.name == id) {
+        return Ok(json(StatusCode::OK, &installed(call, model)));
+    }
+    let found = call.shared.engine.collection(id, &call.subject).await;
+    let found = found.map_err(|error| {
+        if error.code == ErrorCode::CollectionNotFound {
+            no_model(id)
+        } else {
+            error
+        }
+    })?;
+    Ok(json(StatusCode::OK, &collection(&found)))
+}
+
+/// No model of that name, or none that the subject may know of.
+pub(super) fn no_model(id: &str) -> ApiError {
+    let message = format!("There is no model `{id}`: a model is a collection. GET /v1/models lists them.");
+    ApiError::new(ErrorCode::CollectionNotFound, message).with("field", "model")
+}
+
+fn collection(collection: &CollectionInfo) -> ModelInfo {
+    ModelInfo {
+        id: collection.name.clone(),
+        object: "model",
+        created: OffsetDateTime::parse(&collection.created_at, &Rfc3339).map_or(0, OffsetDateTime::unix_timestamp),
+        owned_by: "ibid",
+        kind: "collection",
+        dimension: None,
+        sha256: None,
+        loaded: None,
+        default: None,
+    }
+}
+
+fn installed(call: &Call, model: InstalledModel) -> ModelInfo {
+    let started = OffsetDateTime::now_utc() - call.shared.engine.uptime();
+    ModelInfo {
+        id: model.info.name,
+        object: "model",
+        created: started.unix_timestamp(),
+        owned_by: "ibid",
+        kind: model.info.kind.name(),
+        dimension: (model.info.kind == ModelKind::Embedding).then_some(model.info.dimension),
+        sha256: Some(model.info.model_sha256),
+        loaded: Some(model.loaded.iter().map(|precision| precision.name()).collect()),
+        default: (model.info.kind == ModelKind::Embedding).then_some(model.default),
+    }
+}

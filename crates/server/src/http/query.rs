@@ -1,0 +1,95 @@
+//! `/query` whole or as server-sent events, and `/search`.
+
+use super::body;
+use super::call::Call;
+use super::respond::{BodyError, Failure, Reply, json};
+use super::{me, sse};
+use bytes::Bytes;
+use futures_util::stream;
+use hyper::StatusCode;
+use hyper::body::Frame;
+use ibid_auth::Scope;
+use ibid_engine::QueryHandle;
+use ibid_protocol::{AnalyzeRequest, ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest, SimilarRequest};
+use ibid_telemetry::catalogue;
+
+/// `POST /query`. A client that leaves cancels it.
+pub(super) async fn answer(call: &mut Call) -> Result<Reply, Failure> {
+    let options: QueryOptions = body::json(call).await?;
+    Ok(json(StatusCode::OK, &call.shared.engine.answer(options, &call.subject).await?))
+}
+
+/// `POST /search`.
+pub(super) async fn search(call: &mut Call) -> Result<Reply, Failure> {
+    let request: SearchRequest = body::json(call).await?;
+    request.validate()?;
+    Ok(json(StatusCode::OK, &call.shared.engine.search(request, &call.subject).await?))
+}
+
+/// `POST /search/similar`.
+pub(super) async fn similar(call: &mut Call) -> Result<Reply, Failure> {
+    let request: SimilarRequest = body::json(call).await?;
+    Ok(json(StatusCode::OK, &call.shared.engine.similar(request, &call.subject).await?))
+}
+
+/// `POST /analyze`.
+pub(super) async fn analyze(call: &mut Call) -> Result<Reply, Failure> {
+    let request: AnalyzeRequest = body::json(call).await?;
+    let engine = &call.shared.engine;
+    let collection = request.collection_name.as_deref().unwrap_or(engine.default_collection());
+    call.subject.require_in(Scope::Read, collection)?;
+    Ok(json(StatusCode::OK, &engine.analyze_question(request).await?))
+}
+
+/// `POST /query/stream`. A client that reads slowly holds the generator; one that leaves, or whose
+/// credentials end, cancels it.
+pub(super) async fn stream(call: &mut Call) -> Result<Reply, Failure> {
+    let options: QueryOptions = body::json(call).await?;
+    let handle = call.shared.engine.query(options, &call.subject)?;
+    let grant = call.known()?.clone();
+    let frames = stream::unfold(Some((handle, grant)), |state| async {
+        let (handle, grant) = state?;
+        let (bytes, rest) = tokio::select! {
+            next = next(handle) => next,
+            // The query is dropped with its handle.
+            denial = grant.ended() => (frame(&QueryEvent::Error(ErrorData::from(me::ended(denial)))), None),
+        };
+        Some((Ok::<_, BodyError>(Frame::data(bytes)), rest.map(|handle| (handle, grant))))
+    });
+    Ok(sse::reply(frames))
+}
+
+/// The next bytes of the stream, and the query if it goes on.
+async fn next(mut handle: QueryHandle) -> (Bytes, Option<QueryHandle>) {
+    match tokio::time::timeout(sse::KEEP_ALIVE, handle.events.recv()).await {
+        Err(_) => (sse::still_here(), Some(handle)),
+        Ok(Some(event)) => {
+            let ends = matches!(event, QueryEvent::Complete(_) | QueryEvent::Error(_));
+            (frame(&event), (!ends).then_some(handle))
+        }
+        Ok(None) => {
+            tracing::error!(query = handle.query_id, "a query ended without saying how");
+            (frame(&QueryEvent::Error(ErrorData::from(broke_off()))), None)
+        }
+    }
+}
+
+/// The error of a query whose events ended without an end.
+pub(crate) fn broke_off() -> ApiError {
+    ApiError::new(ErrorCode::InternalError, "The query broke off. The server's log has more.")
+}
+
+/// One server-sent event: the socket's `type` as its name, the socket's `data` as its data.
+fn frame(event: &QueryEvent) -> Bytes {
+    let (name, data) = match event {
+        QueryEvent::Status(data) => ("status", serde_json::to_string(data)),
+        QueryEvent::Token(data) => ("token", serde_json::to_string(data)),
+        QueryEvent::Citation(data) => ("citation", serde_json::to_string(data)),
+        QueryEvent::Complete(data) => ("complete", serde_json::to_string(data)),
+        QueryEvent::Error(data) => {
+            catalogue::ERRORS.with(["stream".to_owned(), data.code.name()]).increment(1);
+            ("error", serde_json::to_string(data))
+        }
+    };
+    sse::event(name, data)
+}

@@ -1,0 +1,23 @@
+//! What an operator sees of a running server: its log, its metrics and its traces.
+//!
+//! Every layer records into it. [`catalogue`] lists the metrics and what they mean.
+
+pub mod catalogue;
+mod exposition;
+mod log;
+mod metric;
+mod process;
+mod recorder;
+mod settings;
+mod stage;
+mod throttle;
+pub mod trace;
+
+pub use exposition::to_json;
+pub use log::{LogLevel, TelemetryError, init};
+pub use metric::{Counter, Description, Gauge, Held, Histogram, MetricKind};
+pub use process::observe_process;
+pub use recorder::{install, keep_up, render};
+pub use settings::{LogFormat, LogSettings, TelemetrySettings};
+pub use stage::{Pipeline, Stage, stage, traced};
+pub use throttle::Throttle;

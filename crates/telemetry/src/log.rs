@@ -1,0 +1,94 @@
+//! The log: what is written, and how it looks.
+//!
+//! Lines go to standard error, so that a command's output stays clean. What is logged is chosen where
+//! it is logged; credentials and the text of documents and questions are never among it.
+
+use super::trace::{self, Exporter};
+use super::{LogFormat, LogSettings};
+use std::io::IsTerminal;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry, reload};
+
+/// Libraries whose `info` is noise to an operator: they say when a session or a segment is made. The flags
+/// of the vector engine belong to its server, and warning of them means nothing here.
+const QUIET: &str = "ort=warn,qdrant_edge=warn,qdrant_edge::common::flags=error,wasmtime=warn,cranelift=warn,hyper=warn,h2=warn,sqlx=warn";
+
+/// Why the log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.level` is neither a level nor directives.
+    #[error("`log.level` must be error, warn, info, debug, trace or off, or directives such as \"info,ibid::plugin=debug\": {0}")]
+    Level(String),
+    /// Another subscriber is there already.
+    #[error("the log is set up already")]
+    AlreadySet,
+}
+
+/// Starts logging for the whole process, and hands traces to `exporter`. Call it once.
+///
+/// # Errors
+/// If the level cannot be understood, or a log has been set up before.
+pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<LogLevel, TelemetryError> {
+    let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
+    let base = fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = match settings.format {
+        LogFormat::Text => base.with_ansi(colours).with_target(false).boxed(),
+        LogFormat::Json => base.json().flatten_event(true).boxed(),
+    };
+    // Each layer has its own filter: what is traced does not hang on what is logged.
+    registry()
+        .with(lines.with_filter(filter))
+        .with(exporter.map(Exporter::layer))
+        .try_init()
+        .map_err(|_| TelemetryError::AlreadySet)?;
+    Ok(LogLevel(handle))
+}
+
+/// What is logged, for changing it while the program runs.
+#[derive(Clone)]
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// Logs by this level, or these directives, from now on.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Level`]: all stays as it was.
+    pub fn set(&self, level: &str) -> Result<(), TelemetryError> {
+        let filter = filter(level)?;
+        self.0.reload(filter).map_err(|error| TelemetryError::Level(error.to_string()))
+    }
+}
+
+/// The filter that a level means. A plain level quiets libraries; directives are taken as they are.
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    let level = level.trim();
+    let directives = match level.to_ascii_lowercase().as_str() {
+        plain @ ("info" | "debug" | "warn") => format!("{plain},{QUIET}"),
+        plain @ ("error" | "trace" | "off") => plain.to_owned(),
+        // A lone word is taken by the filter for the name of a module: a mistyped level would silence everything.
+        word if !word.contains(['=', ',']) => {
+            return Err(TelemetryError::Level(format!("`{level}` is none of these")));
+        }
+        _ => level.to_owned(),
+    };
+    EnvFilter::builder()
+        .parse(format!("{directives},{}=off", trace::TARGET))
+        .map_err(|error| TelemetryError::Level(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn levels_and_directives_are_understood_and_slips_are_not() {
+        for level in ["info", "WARN", "off", "trace", "info,ibid::plugin=debug"] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        for level in ["inof", "verbose", "info,ibid=loud"] {
+            assert!(filter(level).is_err(), "{level}");
+        }
+    }
+}
