@@ -1,5 +1,5 @@
 //! What the sandbox costs: plugins as components beside the same code compiled natively, in one run, and what one plugin's misbehaviour
-//! costs the others. `cargo bench --bench plugins [-- FILE.pdf...]` prints a table; the ratios are in the README. With
+//! costs the others. `cargo bench --bench plugins [-- FILE.pdf...]` prints a table; the ratios are in docs/plugins.md. With
 //! `--ratios` it stops after the comparisons with native code.
 //!
 //! Both sides of a comparison take turns, so that what else the machine does falls on both.
