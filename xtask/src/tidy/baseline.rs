@@ -23,9 +23,15 @@ pub struct Baseline {
 impl Baseline {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut counts = Counts::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        for (index, line) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        {
             let entry = match line.split(' ').collect::<Vec<_>>().as_slice() {
-                [rule, path, count] => rule_of(rule).zip(count.parse().ok()).map(|(rule, count)| ((rule, (*path).to_owned()), count)),
+                [rule, path, count] => rule_of(rule)
+                    .zip(count.parse().ok())
+                    .map(|(rule, count)| ((rule, (*path).to_owned()), count)),
                 _ => None,
             };
             let (key, count) = entry.ok_or_else(|| format!("{PATH}:{}: expected `rule path count`", index + 1))?;
@@ -36,7 +42,9 @@ impl Baseline {
 
     /// The baseline that these offences are, as text.
     pub fn render(offences: &[Offence]) -> String {
-        let entries = count(offences).into_iter().map(|((rule, path), count)| format!("{} {path} {count}\n", rule.name()));
+        let entries = count(offences)
+            .into_iter()
+            .map(|((rule, path), count)| format!("{} {path} {count}\n", rule.name()));
         std::iter::once(HEAD.to_owned()).chain(entries).collect()
     }
 
@@ -54,7 +62,13 @@ impl Baseline {
             if now < *count {
                 let what = format!("{} has {now} offences against `{}`, and {count} are listed", key.1, key.0.name());
                 let line = HEAD.lines().count() + line + 1;
-                left.push(Offence::new(Rule::Baseline, PATH, line, what, "lower the number: cargo xtask tidy --update"));
+                left.push(Offence::new(
+                    Rule::Baseline,
+                    PATH,
+                    line,
+                    what,
+                    "lower the number: cargo xtask tidy --update",
+                ));
             }
         }
         left
@@ -62,9 +76,18 @@ impl Baseline {
 
     /// The rules of which there are more offences now than the baseline lists: by those, it may not be written again.
     pub fn grown(&self, offences: &[Offence]) -> Vec<Rule> {
-        let total = |counts: &Counts, rule| counts.iter().filter(|((of, _), _)| *of == rule).map(|(_, count)| count).sum::<usize>();
+        let total = |counts: &Counts, rule| {
+            counts
+                .iter()
+                .filter(|((of, _), _)| *of == rule)
+                .map(|(_, count)| count)
+                .sum::<usize>()
+        };
         let found = count(offences);
-        Rule::ALL.into_iter().filter(|rule| total(&found, *rule) > total(&self.counts, *rule)).collect()
+        Rule::ALL
+            .into_iter()
+            .filter(|rule| total(&found, *rule) > total(&self.counts, *rule))
+            .collect()
     }
 }
 
@@ -85,7 +108,9 @@ mod tests {
     use super::*;
 
     fn offences(rule: Rule, path: &str, count: usize) -> Vec<Offence> {
-        (1..=count).map(|line| Offence::new(rule, path, line, "it is wrong", "mend it")).collect()
+        (1..=count)
+            .map(|line| Offence::new(rule, path, line, "it is wrong", "mend it"))
+            .collect()
     }
 
     fn baseline(found: &[Offence]) -> Baseline {
@@ -102,7 +127,12 @@ mod tests {
     fn one_more_shows_all_of_the_file() {
         let known = baseline(&offences(Rule::Names, "src/a.rs", 2));
         assert_eq!(known.apply(offences(Rule::Names, "src/a.rs", 3)).len(), 3);
-        assert_eq!(known.apply([offences(Rule::Names, "src/a.rs", 2), offences(Rule::Words, "src/a.rs", 1)].concat()).len(), 1);
+        assert_eq!(
+            known
+                .apply([offences(Rule::Names, "src/a.rs", 2), offences(Rule::Words, "src/a.rs", 1)].concat())
+                .len(),
+            1
+        );
     }
 
     #[test]

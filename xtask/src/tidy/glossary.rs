@@ -44,36 +44,155 @@ impl Form {
 }
 
 pub const NAMES: &[Name] = &[
-    Name { words: &["told", "said"], form: Form::Part, write: "`to_api_error`, `publish`, `notify`, `status` or `message`" },
-    Name { words: &["tell", "telling", "teller", "say"], form: Form::Short, write: "`publish`, `notify`, `report` or `send`" },
-    Name { words: &["tells", "says"], form: Form::Whole, write: "`status`, `message` or `is_…`" },
-    Name { words: &["hear", "hears", "heard"], form: Form::Part, write: "`recv` or `Notification`" },
-    Name { words: &["place", "places"], form: Form::Type, write: "`Permit`, `IndexBackend`, `Device`, `Position` or `UploadState`" },
-    Name { words: &["ear", "ears"], form: Form::Part, write: "`Listener`" },
-    Name { words: &["beat", "beats"], form: Form::Part, write: "`heartbeat`" },
-    Name { words: &["bury", "buries", "buried"], form: Form::Part, write: "`deregister`" },
-    Name { words: &["silent"], form: Form::Short, write: "`expired`" },
-    Name { words: &["redo", "redone"], form: Form::Part, write: "`ReindexScope`, `reprocess`" },
-    Name { words: &["remade"], form: Form::Part, write: "`ReindexedDocument`, `reprocessed`" },
-    Name { words: &["remake", "remakes"], form: Form::Part, write: "`reprocess`" },
-    Name { words: &["reception", "receptions"], form: Form::Part, write: "`UploadSession`, `UploadSessions`" },
-    Name { words: &["work", "works"], form: Form::Thing, write: "`Job`, `Jobs`" },
-    Name { words: &["works"], form: Form::Whole, write: "`jobs`" },
-    Name { words: &["space"], form: Form::Thing, write: "`DiskGuard`, `disk`" },
-    Name { words: &["trouble", "troubles"], form: Form::Short, write: "`DiskError`" },
-    Name { words: &["is_well"], form: Form::Short, write: "`is_writable`, `is_healthy`" },
-    Name { words: &["aim", "aims", "aimed"], form: Form::Part, write: "`DocumentProfile`, `document_boost`" },
-    Name { words: &["preferred"], form: Form::Whole, write: "`document_boost`, `boosted`" },
-    Name { words: &["reading", "readings"], form: Form::Thing, write: "`passages`, `PassageAssembly`" },
-    Name { words: &["trial"], form: Form::Thing, write: "`try_plugin`" },
-    Name { words: &["change"], form: Form::Thing, write: "`pipeline_update`, `PipelineUpdate`, or which change it is" },
-    Name { words: &["bare"], form: Form::Thing, write: "`baseline`, `Baseline`" },
-    Name { words: &["placed"], form: Form::Type, write: "`RoutedIndex`" },
-    Name { words: &["placed"], form: Form::Thing, write: "`routed`" },
-    Name { words: &["stall"], form: Form::Type, write: "`WriteTimeout`" },
-    Name { words: &["stall"], form: Form::Thing, write: "`write_timeout`" },
-    Name { words: &["watch", "watching"], form: Form::Thing, write: "`FileWatcher`, `watcher`, or what it watches" },
+    Name {
+        words: &["told", "said"],
+        form: Form::Part,
+        write: "`to_api_error`, `publish`, `notify`, `status` or `message`",
+    },
+    Name {
+        words: &["tell", "telling", "teller", "say"],
+        form: Form::Short,
+        write: "`publish`, `notify`, `report` or `send`",
+    },
+    Name {
+        words: &["tells", "says"],
+        form: Form::Whole,
+        write: "`status`, `message` or `is_…`",
+    },
+    Name {
+        words: &["hear", "hears", "heard"],
+        form: Form::Part,
+        write: "`recv` or `Notification`",
+    },
+    Name {
+        words: &["place", "places"],
+        form: Form::Type,
+        write: "`Permit`, `IndexBackend`, `Device`, `Position` or `UploadState`",
+    },
+    Name {
+        words: &["ear", "ears"],
+        form: Form::Part,
+        write: "`Listener`",
+    },
+    Name {
+        words: &["beat", "beats"],
+        form: Form::Part,
+        write: "`heartbeat`",
+    },
+    Name {
+        words: &["bury", "buries", "buried"],
+        form: Form::Part,
+        write: "`deregister`",
+    },
+    Name {
+        words: &["silent"],
+        form: Form::Short,
+        write: "`expired`",
+    },
+    Name {
+        words: &["redo", "redone"],
+        form: Form::Part,
+        write: "`ReindexScope`, `reprocess`",
+    },
+    Name {
+        words: &["remade"],
+        form: Form::Part,
+        write: "`ReindexedDocument`, `reprocessed`",
+    },
+    Name {
+        words: &["remake", "remakes"],
+        form: Form::Part,
+        write: "`reprocess`",
+    },
+    Name {
+        words: &["reception", "receptions"],
+        form: Form::Part,
+        write: "`UploadSession`, `UploadSessions`",
+    },
+    Name {
+        words: &["work", "works"],
+        form: Form::Thing,
+        write: "`Job`, `Jobs`",
+    },
+    Name {
+        words: &["works"],
+        form: Form::Whole,
+        write: "`jobs`",
+    },
+    Name {
+        words: &["space"],
+        form: Form::Thing,
+        write: "`DiskGuard`, `disk`",
+    },
+    Name {
+        words: &["trouble", "troubles"],
+        form: Form::Short,
+        write: "`DiskError`",
+    },
+    Name {
+        words: &["is_well"],
+        form: Form::Short,
+        write: "`is_writable`, `is_healthy`",
+    },
+    Name {
+        words: &["aim", "aims", "aimed"],
+        form: Form::Part,
+        write: "`DocumentProfile`, `document_boost`",
+    },
+    Name {
+        words: &["preferred"],
+        form: Form::Whole,
+        write: "`document_boost`, `boosted`",
+    },
+    Name {
+        words: &["reading", "readings"],
+        form: Form::Thing,
+        write: "`passages`, `PassageAssembly`",
+    },
+    Name {
+        words: &["trial"],
+        form: Form::Thing,
+        write: "`try_plugin`",
+    },
+    Name {
+        words: &["change"],
+        form: Form::Thing,
+        write: "`pipeline_update`, `PipelineUpdate`, or which change it is",
+    },
+    Name {
+        words: &["bare"],
+        form: Form::Thing,
+        write: "`baseline`, `Baseline`",
+    },
+    Name {
+        words: &["placed"],
+        form: Form::Type,
+        write: "`RoutedIndex`",
+    },
+    Name {
+        words: &["placed"],
+        form: Form::Thing,
+        write: "`routed`",
+    },
+    Name {
+        words: &["stall"],
+        form: Form::Type,
+        write: "`WriteTimeout`",
+    },
+    Name {
+        words: &["stall"],
+        form: Form::Thing,
+        write: "`write_timeout`",
+    },
+    Name {
+        words: &["watch", "watching"],
+        form: Form::Thing,
+        write: "`FileWatcher`, `watcher`, or what it watches",
+    },
 ];
+
+/// A name in which a word stands before this one is ordinary English: `types_are_told_apart`.
+pub const ORDINARY_BEFORE: &str = "apart";
 
 /// Names that stay although the table has them: on the wire, in OpenAPI, in SQL, in a metric. A file (or a folder, with `/` at its end; empty
 /// for all), a name, and why.
@@ -85,31 +204,49 @@ pub struct Phrase {
     pub says: &'static str,
     /// Whether it is one only where the sentence, or a part of it, ends.
     pub at_end: bool,
+    /// A longer phrase that begins with it and is ordinary English.
+    pub except: Option<&'static str>,
     pub write: &'static str,
 }
 
 const fn phrase(says: &'static str, write: &'static str) -> Phrase {
-    Phrase { says, at_end: false, write }
+    Phrase {
+        says,
+        at_end: false,
+        except: None,
+        write,
+    }
 }
 
 pub const PHRASES: &[Phrase] = &[
-    phrase("told", "who receives what: \"the client receives …\", \"the log has …\""),
+    Phrase {
+        says: "told",
+        at_end: false,
+        except: Some("told apart"),
+        write: "who receives what: \"the client receives …\", \"the log has …\"",
+    },
     phrase("hears", "\"receives\", \"is notified\""),
     phrase("heard", "\"received\", \"notified\""),
-    phrase("tells of", "\"reports\", \"describes\""),
-    phrase("tell of", "\"report\", \"describe\""),
     phrase("is said", "who says it: \"the setting gives …\", \"the manifest states …\""),
     phrase("are said", "who says it: \"the setting gives …\", \"the manifest states …\""),
-    phrase("was said", "who says it: \"the setting gives …\", \"the manifest states …\""),
     phrase("Who asks", "\"The subject …\", \"The client …\""),
     phrase("of who asks", "\"of the subject\""),
     phrase("what is asked for", "\"the request\", \"what the query requests\""),
     phrase("well again", "\"writable again\", \"healthy again\""),
-    Phrase { says: "is well", at_end: true, write: "\"is writable\", \"is healthy\"" },
-    Phrase { says: "are well", at_end: true, write: "\"are healthy\"" },
+    Phrase {
+        says: "is well",
+        at_end: true,
+        except: None,
+        write: "\"is writable\", \"is healthy\"",
+    },
+    Phrase {
+        says: "are well",
+        at_end: true,
+        except: None,
+        write: "\"are healthy\"",
+    },
     phrase("bury", "\"deregister\""),
     phrase("buried", "\"deregistered\""),
-    phrase("redone", "\"reprocessed\""),
     phrase("remade", "\"reprocessed\""),
     phrase("reception", "\"upload session\""),
     phrase("receptions", "\"upload sessions\""),

@@ -14,7 +14,13 @@ pub fn check(file: &File) -> Vec<Offence> {
         for phrase in PHRASES {
             for line in prose.find(phrase, false) {
                 let what = format!("the module head says what it \"{}\"", phrase.join(" "));
-                offences.push(Offence::new(Rule::Head, &file.path, line, what, "delete the sentence: the manifest says it, and `layers` checks it"));
+                offences.push(Offence::new(
+                    Rule::Head,
+                    &file.path,
+                    line,
+                    what,
+                    "delete the sentence: the manifest says it, and `layers` checks it",
+                ));
             }
         }
     }
@@ -26,7 +32,10 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Vec<usize> {
-        check(&File::new("src/a.rs", text)).into_iter().map(|offence| offence.line).collect()
+        check(&File::new("src/a.rs", text))
+            .into_iter()
+            .map(|offence| offence.line)
+            .collect()
     }
 
     #[test]

@@ -35,7 +35,15 @@ pub const FOREIGN: &[(&str, &str, &str)] = &[];
 
 /// Checks the workspace against the tables above.
 pub fn check(workspace: &Workspace) -> Vec<Offence> {
-    check_against(workspace, &Table { layers: LAYERS, outside: OUTSIDE, exceptions: EXCEPTIONS, foreign: FOREIGN })
+    check_against(
+        workspace,
+        &Table {
+            layers: LAYERS,
+            outside: OUTSIDE,
+            exceptions: EXCEPTIONS,
+            foreign: FOREIGN,
+        },
+    )
 }
 
 struct Table<'a> {
@@ -46,19 +54,34 @@ struct Table<'a> {
 }
 
 fn check_against(workspace: &Workspace, table: &Table) -> Vec<Offence> {
-    let layer_of: HashMap<&str, usize> =
-        table.layers.iter().enumerate().flat_map(|(layer, crates)| crates.iter().map(move |name| (*name, layer))).collect();
-    let is_listed = |list: &[(&str, &str, &str)], member: &Member, on: &str| list.iter().any(|(who, whom, _)| *who == member.name && *whom == on);
+    let layer_of: HashMap<&str, usize> = table
+        .layers
+        .iter()
+        .enumerate()
+        .flat_map(|(layer, crates)| crates.iter().map(move |name| (*name, layer)))
+        .collect();
+    let is_listed =
+        |list: &[(&str, &str, &str)], member: &Member, on: &str| list.iter().any(|(who, whom, _)| *who == member.name && *whom == on);
     let mut offences = Vec::new();
     for member in &workspace.members {
         let own = layer_of.get(member.name.as_str()).copied();
         let outside = table.outside.contains(&member.name.as_str());
         if own.is_none() && !outside {
             let what = format!("the crate `{}` is in no layer", member.name);
-            offences.push(Offence::new(Rule::Layers, &member.manifest, 1, what, "add it to LAYERS in xtask/src/tidy/layers.rs"));
+            offences.push(Offence::new(
+                Rule::Layers,
+                &member.manifest,
+                1,
+                what,
+                "add it to LAYERS in xtask/src/tidy/layers.rs",
+            ));
             continue;
         }
-        for dependency in member.dependencies.iter().filter(|dependency| dependency.is_local && !dependency.is_dev) {
+        for dependency in member
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.is_local && !dependency.is_dev)
+        {
             let on = dependency.name.as_str();
             let line = member.line_of(on);
             let allowed = match (own, layer_of.get(on)) {
@@ -110,8 +133,14 @@ mod tests {
 
     #[test]
     fn upward_and_sideways_are_not() {
-        assert_eq!(of("low", &[("top", None)]), ["`low` depends on `top`, which is not in a lower layer"]);
-        assert_eq!(of("right", &[("left", None)]), ["`right` depends on `left`, which is not in a lower layer"]);
+        assert_eq!(
+            of("low", &[("top", None)]),
+            ["`low` depends on `top`, which is not in a lower layer"]
+        );
+        assert_eq!(
+            of("right", &[("left", None)]),
+            ["`right` depends on `left`, which is not in a lower layer"]
+        );
         assert_eq!(of("low", &[("left", Some("build"))]).len(), 1);
     }
 

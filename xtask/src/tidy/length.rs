@@ -17,7 +17,13 @@ pub fn check(file: &File) -> Option<Offence> {
         return None;
     }
     let remedy = format!("split it, or say why it is long in one of its first {FIRST} lines: `// long: reason`");
-    Some(Offence::new(Rule::Length, &file.path, lines, format!("the file has {lines} lines, more than {MOST}"), remedy))
+    Some(Offence::new(
+        Rule::Length,
+        &file.path,
+        lines,
+        format!("the file has {lines} lines, more than {MOST}"),
+        remedy,
+    ))
 }
 
 #[cfg(test)]

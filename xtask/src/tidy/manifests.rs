@@ -11,21 +11,48 @@ pub fn check(workspace: &Workspace) -> Vec<Offence> {
     let defines_lints = |member: &Member| member.text.lines().any(|line| line.trim_start().starts_with("[workspace.lints"));
     if !workspace.members.iter().any(defines_lints) {
         let what = "the workspace defines no lints";
-        offences.push(Offence::new(Rule::Manifest, "Cargo.toml", 1, what, "add [workspace.lints.rust] and [workspace.lints.clippy]"));
+        offences.push(Offence::new(
+            Rule::Manifest,
+            "Cargo.toml",
+            1,
+            what,
+            "add [workspace.lints.rust] and [workspace.lints.clippy]",
+        ));
     }
     for member in &workspace.members {
         if !inherits_lints(&member.text) {
             let what = format!("`{}` does not inherit the workspace's lints", member.name);
-            offences.push(Offence::new(Rule::Manifest, &member.manifest, 1, what, "add `[lints]` with `workspace = true`"));
+            offences.push(Offence::new(
+                Rule::Manifest,
+                &member.manifest,
+                1,
+                what,
+                "add `[lints]` with `workspace = true`",
+            ));
         }
         let root = ["src/lib.rs", "src/main.rs"].map(|file| format!("{}{file}", member.folder()));
-        let Some((path, text)) = root.iter().find_map(|path| Some((path, std::fs::read_to_string(workspace.root.join(Path::new(path))).ok()?))) else {
+        let Some((path, text)) = root
+            .iter()
+            .find_map(|path| Some((path, std::fs::read_to_string(workspace.root.join(Path::new(path))).ok()?)))
+        else {
             let what = format!("`{}` has neither src/lib.rs nor src/main.rs", member.name);
-            offences.push(Offence::new(Rule::Manifest, &member.manifest, 1, what, "put the crate's root where others look for it"));
+            offences.push(Offence::new(
+                Rule::Manifest,
+                &member.manifest,
+                1,
+                what,
+                "put the crate's root where others look for it",
+            ));
             continue;
         };
         if !has_head(&text) {
-            offences.push(Offence::new(Rule::Manifest, path, 1, "the crate has no module head", "begin the file with `//!`: what the crate does"));
+            offences.push(Offence::new(
+                Rule::Manifest,
+                path,
+                1,
+                "the crate has no module head",
+                "begin the file with `//!`: what the crate does",
+            ));
         }
     }
     offences
@@ -42,16 +69,24 @@ fn inherits_lints(manifest: &str) -> bool {
         let Some((key, value)) = line.split_once('=') else {
             return false;
         };
-        let key = if section.is_empty() { key.trim().to_owned() } else { format!("{section}.{}", key.trim()) };
+        let key = if section.is_empty() {
+            key.trim().to_owned()
+        } else {
+            format!("{section}.{}", key.trim())
+        };
         key == "lints.workspace" && value.trim() == "true"
     })
 }
 
 /// Whether the first thing in a file, but for attributes and other comments, is a `//!` comment that says something.
 fn has_head(text: &str) -> bool {
-    let is_passed_over = |line: &str| line.is_empty() || line.starts_with("#!") || (line.starts_with("//") && !line.starts_with("///") && !line.starts_with("//!"));
+    let is_passed_over = |line: &str| {
+        line.is_empty() || line.starts_with("#!") || (line.starts_with("//") && !line.starts_with("///") && !line.starts_with("//!"))
+    };
     let first = text.lines().map(str::trim).find(|line| !is_passed_over(line));
-    first.and_then(|line| line.strip_prefix("//!")).is_some_and(|head| !head.trim().is_empty())
+    first
+        .and_then(|line| line.strip_prefix("//!"))
+        .is_some_and(|head| !head.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -62,7 +97,9 @@ mod tests {
     fn lints_are_inherited_in_either_spelling() {
         assert!(inherits_lints("[package]\nname = \"a\"\n\n[lints]\nworkspace = true\n"));
         assert!(inherits_lints("lints.workspace = true # all\n[package]\n"));
-        assert!(!inherits_lints("[package]\nlicense.workspace = true\n[lints]\n[dependencies]\nworkspace = true\n"));
+        assert!(!inherits_lints(
+            "[package]\nlicense.workspace = true\n[lints]\n[dependencies]\nworkspace = true\n"
+        ));
         assert!(!inherits_lints("[lints]\nworkspace = false\n"));
     }
 
@@ -80,7 +117,10 @@ mod tests {
     fn each_member_is_checked() {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in [
-            ("Cargo.toml", "[package]\nname = \"a\"\n[workspace]\n[workspace.lints.rust]\n[lints]\nworkspace = true\n"),
+            (
+                "Cargo.toml",
+                "[package]\nname = \"a\"\n[workspace]\n[workspace.lints.rust]\n[lints]\nworkspace = true\n",
+            ),
             ("src/main.rs", "//! A program.\n"),
             ("crates/b/Cargo.toml", "[package]\nname = \"b\"\n"),
             ("crates/b/src/lib.rs", "pub mod c;\n"),
@@ -97,7 +137,10 @@ mod tests {
             ],
         });
         let offences = check(&Workspace::from_metadata(&metadata.to_string()).unwrap());
-        let found: Vec<_> = offences.iter().map(|offence| (offence.path.as_str(), offence.what.as_str())).collect();
+        let found: Vec<_> = offences
+            .iter()
+            .map(|offence| (offence.path.as_str(), offence.what.as_str()))
+            .collect();
         assert_eq!(
             found,
             [

@@ -52,7 +52,9 @@ impl fmt::Display for Report {
             return write!(f, "tidy: nothing is wrong");
         }
         write!(f, "tidy: {} offences", self.offences.len())?;
-        by_rule.iter().try_for_each(|(rule, (count, files))| write!(f, "\n  {:8} {count:5} in {} files", rule.name(), files.len()))
+        by_rule
+            .iter()
+            .try_for_each(|(rule, (count, files))| write!(f, "\n  {:8} {count:5} in {} files", rule.name(), files.len()))
     }
 }
 
@@ -67,7 +69,10 @@ pub fn run(update: bool) -> Result<Report, String> {
         let grown = known.as_ref().map(|known| known.grown(&offences)).unwrap_or_default();
         if !grown.is_empty() {
             let rules: Vec<_> = grown.into_iter().map(Rule::name).collect();
-            return Err(format!("the baseline may only shrink, and there are new offences against: {}", rules.join(", ")));
+            return Err(format!(
+                "the baseline may only shrink, and there are new offences against: {}",
+                rules.join(", ")
+            ));
         }
         let text = Baseline::render(&offences);
         std::fs::write(&path, &text).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -123,7 +128,10 @@ mod tests {
         ];
         let mut offences = check_files(&files).unwrap();
         offences.sort();
-        let lines: Vec<_> = offences.iter().map(|offence| format!("{}:{} {}", offence.path, offence.line, offence.rule.name())).collect();
+        let lines: Vec<_> = offences
+            .iter()
+            .map(|offence| format!("{}:{} {}", offence.path, offence.line, offence.rule.name()))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -141,7 +149,10 @@ mod tests {
     fn the_report_says_where_what_and_how_many() {
         let offences = vec![Offence::new(Rule::Head, "src/a.rs", 3, "it is wrong", "mend it")];
         let report = Report { offences };
-        assert_eq!(report.to_string(), "src/a.rs:3: it is wrong; mend it [head]\ntidy: 1 offences\n  head         1 in 1 files");
+        assert_eq!(
+            report.to_string(),
+            "src/a.rs:3: it is wrong; mend it [head]\ntidy: 1 offences\n  head         1 in 1 files"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use proc_macro2::Ident;
 use syn::visit::{self, Visit};
 
-use super::glossary::{NAMES, NAMES_KEPT};
+use super::glossary::{NAMES, NAMES_KEPT, ORDINARY_BEFORE};
 use super::offence::{Offence, Rule};
 use super::source::Source;
 
@@ -38,7 +38,11 @@ pub fn check(source: &Source) -> Vec<Offence> {
     let mut definitions = Definitions::default();
     definitions.visit_file(&source.syntax);
     let path = source.file.path.as_str();
-    let is_kept = |name: &str| NAMES_KEPT.iter().any(|(place, kept, _)| name == *kept && (path == *place || place.is_empty() || place.ends_with('/') && path.starts_with(place)));
+    let is_kept = |name: &str| {
+        NAMES_KEPT.iter().any(|(place, kept, _)| {
+            name == *kept && (path == *place || place.is_empty() || place.ends_with('/') && path.starts_with(place))
+        })
+    };
     let mut offences = Vec::new();
     for (kind, ident) in definitions.0 {
         let name = ident.to_string();
@@ -47,7 +51,13 @@ pub fn check(source: &Source) -> Vec<Offence> {
         };
         if !is_kept(&name) {
             let what = format!("the {} `{name}` has the word \"{word}\"", kind.name());
-            offences.push(Offence::new(Rule::Names, path, ident.span().start().line, what, format!("write {write}")));
+            offences.push(Offence::new(
+                Rule::Names,
+                path,
+                ident.span().start().line,
+                what,
+                format!("write {write}"),
+            ));
         }
     }
     offences
@@ -59,7 +69,14 @@ fn offending_word(kind: Kind, name: &str) -> Option<(&'static str, &'static str)
     for entry in NAMES.iter().filter(|entry| entry.form.concerns(kind, parts.len())) {
         for word in entry.words {
             let wanted: Vec<&str> = word.split('_').collect();
-            let found = if entry.form.is_whole() { parts == wanted } else { parts.windows(wanted.len()).any(|window| window == wanted) };
+            let is_ordinary = |start: usize| parts.get(start + wanted.len()).is_some_and(|next| next == ORDINARY_BEFORE);
+            let has_part = || {
+                parts
+                    .windows(wanted.len())
+                    .enumerate()
+                    .any(|(start, window)| window == wanted && !is_ordinary(start))
+            };
+            let found = if entry.form.is_whole() { parts == wanted } else { has_part() };
             if found {
                 return Some((word, entry.write));
             }
@@ -75,7 +92,11 @@ fn words(name: &str) -> Vec<String> {
         let letters: Vec<char> = part.chars().collect();
         let mut word = String::new();
         for (index, letter) in letters.iter().enumerate() {
-            let is_lower = |index: Option<usize>| index.and_then(|index| letters.get(index)).is_some_and(|letter| letter.is_lowercase() || letter.is_numeric());
+            let is_lower = |index: Option<usize>| {
+                index
+                    .and_then(|index| letters.get(index))
+                    .is_some_and(|letter| letter.is_lowercase() || letter.is_numeric())
+            };
             let begins = letter.is_uppercase() && (is_lower(index.checked_sub(1)) || is_lower(Some(index + 1)));
             if begins && !word.is_empty() {
                 words.push(std::mem::take(&mut word));
@@ -164,8 +185,12 @@ mod tests {
 
     fn of(text: &str) -> Vec<String> {
         let files = [File::new("src/a.rs", text)];
-        let found = parse(&files).unwrap().iter().flat_map(check).map(|offence| format!("{} {}", offence.line, offence.what)).collect();
-        found
+        parse(&files)
+            .unwrap()
+            .iter()
+            .flat_map(check)
+            .map(|offence| format!("{} {}", offence.line, offence.what))
+            .collect()
     }
 
     #[test]
@@ -193,7 +218,7 @@ mod tests {
     #[test]
     fn ordinary_english_stays() {
         let text = "fn place() {}\nfn changed() {}\nfn watch() {}\nstruct PluginChange;\nfn heartbeat() {}\nfn early() {}\nfn claim() {}\nfn replace() {}\n\
-                    fn trial() {}\nstruct Network;\nfn workspace() {}\nfn is_space() {}\nstruct Placement;\nfn large_texts_are_no_trouble() {}\nfn names_tell_their_generation() {}\n";
+                    fn trial() {}\nstruct Network;\nfn workspace() {}\nfn is_space() {}\nstruct Placement;\nfn large_texts_are_no_trouble() {}\nfn names_tell_their_generation() {}\nfn types_are_told_apart() {}\n";
         assert!(of(text).is_empty());
     }
 

@@ -58,12 +58,26 @@ pub struct Offence {
 
 impl Offence {
     pub fn new(rule: Rule, path: &str, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), line, rule, what: what.into(), remedy: remedy.into() }
+        Self {
+            path: path.to_owned(),
+            line,
+            rule,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
 impl fmt::Display for Offence {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}:{}: {}; {} [{}]", self.path, self.line, self.what, self.remedy, self.rule.name())
+        write!(
+            f,
+            "{}:{}: {}; {} [{}]",
+            self.path,
+            self.line,
+            self.what,
+            self.remedy,
+            self.rule.name()
+        )
     }
 }

@@ -25,7 +25,11 @@ impl Prose {
 
     /// The comments that begin with one of `markers`: lines that follow one another are one text, until an empty one.
     pub fn of_comments(text: &str, markers: &[&str]) -> Vec<Self> {
-        let comment = |line: &str| markers.iter().find_map(|marker| line.trim_start().strip_prefix(marker).map(str::to_owned));
+        let comment = |line: &str| {
+            markers
+                .iter()
+                .find_map(|marker| line.trim_start().strip_prefix(marker).map(str::to_owned))
+        };
         Self::paragraphs(text.lines().map(comment))
     }
 
@@ -88,7 +92,11 @@ impl Prose {
 
     fn add(&mut self, word: String, line: usize) {
         if !word.is_empty() {
-            self.words.push(Word { text: word, line, runs_on: true });
+            self.words.push(Word {
+                text: word,
+                line,
+                runs_on: true,
+            });
         }
     }
 
@@ -97,7 +105,13 @@ impl Prose {
     pub fn find(&self, phrase: &[&str], at_end: bool) -> Vec<usize> {
         let matches = |window: &&[Word]| {
             let last = window.len() - 1;
-            let equal = |(word, wanted): (&Word, &&str)| if wanted.starts_with(char::is_uppercase) { word.text == **wanted } else { word.text.to_lowercase() == **wanted };
+            let equal = |(word, wanted): (&Word, &&str)| {
+                if wanted.starts_with(char::is_uppercase) {
+                    word.text == **wanted
+                } else {
+                    word.text.to_lowercase() == **wanted
+                }
+            };
             window.iter().zip(phrase).all(equal) && window[..last].iter().all(|word| word.runs_on)
         };
         let ends = |start: usize| {
@@ -105,7 +119,10 @@ impl Prose {
             !at_end || last + 1 == self.words.len() || self.words.get(last).is_some_and(|word| !word.runs_on)
         };
         let windows = self.words.windows(phrase.len().max(1)).enumerate();
-        windows.filter(|(start, window)| matches(window) && ends(*start)).filter_map(|(_, window)| window.first().map(|word| word.line)).collect()
+        windows
+            .filter(|(start, window)| matches(window) && ends(*start))
+            .filter_map(|(_, window)| window.first().map(|word| word.line))
+            .collect()
     }
 
     /// Whether it is more than one word: a message, not a name.
@@ -134,7 +151,10 @@ mod tests {
 
     #[test]
     fn a_phrase_may_have_to_end() {
-        assert_eq!(Prose::new("it is well.\nit is well built\nit is well", 1).find(&["is", "well"], true), [1, 3]);
+        assert_eq!(
+            Prose::new("it is well.\nit is well built\nit is well", 1).find(&["is", "well"], true),
+            [1, 3]
+        );
     }
 
     #[test]
@@ -147,7 +167,10 @@ mod tests {
     #[test]
     fn code_in_markdown_is_left_out() {
         let page = "One\ntwo\n\n```rust\ntold\n```\nthree `told`\n~~~\n```\ntold\n~~~\ntold\n";
-        let found: Vec<_> = Prose::of_markdown(page).iter().flat_map(|prose| prose.find(&["told"], false)).collect();
+        let found: Vec<_> = Prose::of_markdown(page)
+            .iter()
+            .flat_map(|prose| prose.find(&["told"], false))
+            .collect();
         assert_eq!(found, [12]);
     }
 }

@@ -55,7 +55,11 @@ pub fn prose(script: &str) -> Vec<Prose> {
         }
         line += usize::from(letter == '\n');
     }
-    texts.iter().map(|(line, text)| Prose::new(&text.replace('`', " "), *line)).filter(Prose::is_sentence).collect()
+    texts
+        .iter()
+        .map(|(line, text)| Prose::new(&text.replace('`', " "), *line))
+        .filter(Prose::is_sentence)
+        .collect()
 }
 
 fn add(texts: &mut [(usize, String)], letter: char) {
@@ -74,7 +78,10 @@ mod tests {
 
     #[test]
     fn comments_and_strings_are_kept_apart_from_code() {
-        assert_eq!(told("a(is, told);\n// is\n// told\n/* what\n is told */ 'is \\' told' + `b\n is told`;\n"), [2, 5, 5, 6]);
+        assert_eq!(
+            told("a(is, told);\n// is\n// told\n/* what\n is told */ 'is \\' told' + `b\n is told`;\n"),
+            [2, 5, 5, 6]
+        );
         assert_eq!(told("// is\na();\n// told\nb('is', 'told', \"it is told\");\n"), [4]);
     }
 }

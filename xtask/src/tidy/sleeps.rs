@@ -14,13 +14,17 @@ pub fn check(source: &Source) -> Vec<Offence> {
     find(source.tokens.clone(), false, source.file.path.starts_with("tests/"), &mut lines);
     let has_reason = |line: usize| {
         let before = source.file.text.lines().nth(line.saturating_sub(2)).unwrap_or_default();
-        before.trim().strip_prefix("// sleep:").is_some_and(|reason| !reason.trim().is_empty())
+        before
+            .trim()
+            .strip_prefix("// sleep:")
+            .is_some_and(|reason| !reason.trim().is_empty())
     };
     lines
         .into_iter()
         .filter(|line| source.is_test(*line) && !has_reason(*line))
         .map(|line| {
-            let remedy = "wait for the event itself, or pause tokio's clock; a sleep that is right has `// sleep: reason` on the line before";
+            let remedy =
+                "wait for the event itself, or pause tokio's clock; a sleep that is right has `// sleep: reason` on the line before";
             Offence::new(Rule::Sleep, &source.file.path, line, "a test sleeps", remedy)
         })
         .collect()
@@ -36,11 +40,14 @@ fn find(tokens: TokenStream, in_poll: bool, polls_are_allowed: bool, lines: &mut
             TokenTree::Ident(name) if name == "loop" || name == "while" => begins_poll = true,
             TokenTree::Ident(name) if name == "sleep" => {
                 let is_call = matches!(tokens.get(index + 1), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
-                let is_other = index.checked_sub(1).and_then(|before| tokens.get(before)).is_some_and(|before| match before {
-                    TokenTree::Ident(word) => word == "fn",
-                    TokenTree::Punct(point) => point.as_char() == '.',
-                    _ => false,
-                });
+                let is_other = index
+                    .checked_sub(1)
+                    .and_then(|before| tokens.get(before))
+                    .is_some_and(|before| match before {
+                        TokenTree::Ident(word) => word == "fn",
+                        TokenTree::Punct(point) => point.as_char() == '.',
+                        _ => false,
+                    });
                 if is_call && !is_other && !(in_poll && polls_are_allowed) {
                     lines.push(name.span().start().line);
                 }
@@ -76,7 +83,13 @@ mod tests {
 
     #[test]
     fn a_reason_stands_on_the_line_before() {
-        assert_eq!(of("tests/a.rs", "fn a() {\n    // sleep: any moment is tested\n    sleep(b);\n    sleep(c);\n}\n"), [4]);
+        assert_eq!(
+            of(
+                "tests/a.rs",
+                "fn a() {\n    // sleep: any moment is tested\n    sleep(b);\n    sleep(c);\n}\n"
+            ),
+            [4]
+        );
         assert_eq!(of("tests/a.rs", "fn a() {\n    // sleep:\n    sleep(b);\n}\n"), [3]);
     }
 

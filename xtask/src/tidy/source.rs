@@ -39,19 +39,34 @@ impl Source<'_> {
 pub fn parse(files: &[File]) -> Result<Vec<Source<'_>>, String> {
     let mut sources = Vec::new();
     let mut modules = HashSet::new();
-    for file in files.iter().filter(|file| file.extension() == "rs" && !file.parts().contains(&"templates")) {
+    for file in files
+        .iter()
+        .filter(|file| file.extension() == "rs" && !file.parts().contains(&"templates"))
+    {
         let failed = |error: &dyn std::fmt::Display| format!("{} cannot be parsed: {error}", file.path);
         let syntax = syn::parse_file(&file.text).map_err(|error| failed(&error))?;
         let tokens = file.text.parse().map_err(|error: proc_macro2::LexError| failed(&error))?;
         let mut found = TestItems::default();
         found.visit_file(&syntax);
         modules.extend(found.modules.iter().map(|name| module_path(&file.path, name)));
-        let tests = if is_test_file(file) { Tests::All } else { Tests::Lines(found.lines) };
-        sources.push(Source { file, syntax, tokens, tests });
+        let tests = if is_test_file(file) {
+            Tests::All
+        } else {
+            Tests::Lines(found.lines)
+        };
+        sources.push(Source {
+            file,
+            syntax,
+            tokens,
+            tests,
+        });
     }
     for source in &mut sources {
         let path = source.file.path.trim_end_matches(".rs");
-        if modules.iter().any(|module| path == module || path.starts_with(&format!("{module}/"))) {
+        if modules
+            .iter()
+            .any(|module| path == module || path.starts_with(&format!("{module}/")))
+        {
             source.tests = Tests::All;
         }
     }
@@ -93,7 +108,9 @@ impl<'ast> Visit<'ast> for TestItems {
     }
 
     fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
-        let is_test = |attribute: &syn::Attribute| is_cfg_test(attribute) || attribute.path().segments.last().is_some_and(|last| last.ident == "test");
+        let is_test = |attribute: &syn::Attribute| {
+            is_cfg_test(attribute) || attribute.path().segments.last().is_some_and(|last| last.ident == "test")
+        };
         if function.attrs.iter().any(is_test) {
             self.add(function);
         }
@@ -129,8 +146,14 @@ mod tests {
     #[test]
     fn tests_are_found_by_path_and_by_attribute() {
         let files = [
-            File::new("src/a/mod.rs", "#[cfg(test)]\nmod contract;\nmod b;\n#[cfg(test)]\nmod inline {\n    fn a() {}\n}\nfn b() {}\n"),
-            File::new("src/a/b.rs", "#[cfg(all(test, unix))]\nmod deep;\n#[tokio::test]\nasync fn c() {\n}\n"),
+            File::new(
+                "src/a/mod.rs",
+                "#[cfg(test)]\nmod contract;\nmod b;\n#[cfg(test)]\nmod inline {\n    fn a() {}\n}\nfn b() {}\n",
+            ),
+            File::new(
+                "src/a/b.rs",
+                "#[cfg(all(test, unix))]\nmod deep;\n#[tokio::test]\nasync fn c() {\n}\n",
+            ),
             File::new("src/a/b/deep.rs", "fn d() {}\n"),
             File::new("src/a/contract.rs", "fn e() {}\n"),
             File::new("src/a/remote_tests.rs", "fn f() {}\n"),
@@ -141,7 +164,12 @@ mod tests {
         let tests = |path: &str, line| sources.iter().find(|source| source.file.path == path).unwrap().is_test(line);
         assert!(tests("src/a/mod.rs", 6) && !tests("src/a/mod.rs", 8));
         assert!(tests("src/a/b.rs", 4) && !tests("src/a/b.rs", 2));
-        for path in ["src/a/b/deep.rs", "src/a/contract.rs", "src/a/remote_tests.rs", "tests/server/main.rs"] {
+        for path in [
+            "src/a/b/deep.rs",
+            "src/a/contract.rs",
+            "src/a/remote_tests.rs",
+            "tests/server/main.rs",
+        ] {
             assert!(tests(path, 1), "{path}");
         }
         assert_eq!(sources.len(), 6);

@@ -15,8 +15,12 @@ pub struct File {
 }
 
 impl File {
+    #[cfg(test)]
     pub fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned() }
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
     }
 
     pub fn extension(&self) -> &str {
@@ -32,7 +36,10 @@ impl File {
 /// Reads every file below `root` that a rule may concern, in order of their paths.
 pub fn read(root: &Path) -> Result<Vec<File>, String> {
     let mut files = Vec::new();
-    let walk = WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(|entry| entry.depth() == 0 || is_ours(entry));
+    let walk = WalkDir::new(root)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || is_ours(entry));
     for entry in walk {
         let entry = entry.map_err(|error| error.to_string())?;
         let is_text = |extension| ["rs", "md", "js", "html"].iter().any(|known| *known == extension);
@@ -40,7 +47,10 @@ pub fn read(root: &Path) -> Result<Vec<File>, String> {
             continue;
         }
         let text = std::fs::read_to_string(entry.path()).map_err(|error| format!("{}: {error}", entry.path().display()))?;
-        files.push(File { path: relative(root, entry.path()), text });
+        files.push(File {
+            path: relative(root, entry.path()),
+            text,
+        });
     }
     Ok(files)
 }
@@ -65,7 +75,15 @@ mod tests {
     #[test]
     fn what_was_built_or_fetched_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
-        for path in ["src/a.rs", "README.md", "target/b.rs", "plugins/target/c.rs", ".git/d.md", "x/node_modules/e.js", "f.toml"] {
+        for path in [
+            "src/a.rs",
+            "README.md",
+            "target/b.rs",
+            "plugins/target/c.rs",
+            ".git/d.md",
+            "x/node_modules/e.js",
+            "f.toml",
+        ] {
             let path = folder.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();

@@ -34,7 +34,10 @@ impl Workspace {
     pub fn load() -> Result<Self, String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let arguments = ["metadata", "--no-deps", "--format-version", "1", "--offline"];
-        let output = Command::new(cargo).args(arguments).output().map_err(|error| format!("cargo metadata cannot be run: {error}"))?;
+        let output = Command::new(cargo)
+            .args(arguments)
+            .output()
+            .map_err(|error| format!("cargo metadata cannot be run: {error}"))?;
         if !output.status.success() {
             return Err(format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim()));
         }
@@ -45,7 +48,10 @@ impl Workspace {
     pub fn from_metadata(metadata: &str) -> Result<Self, String> {
         let metadata: Value = serde_json::from_str(metadata).map_err(|error| format!("cargo metadata printed no JSON: {error}"))?;
         let root = PathBuf::from(text(&metadata, "workspace_root")?);
-        let members = list(&metadata, "packages")?.iter().map(|package| Member::read(&root, package)).collect::<Result<_, String>>()?;
+        let members = list(&metadata, "packages")?
+            .iter()
+            .map(|package| Member::read(&root, package))
+            .collect::<Result<_, String>>()?;
         Ok(Self { root, members })
     }
 }
@@ -78,7 +84,11 @@ impl Member {
 
     /// The line of the manifest that names a dependency, or the first one.
     pub fn line_of(&self, dependency: &str) -> usize {
-        let names = |line: &str| line.trim_start().strip_prefix(dependency).is_some_and(|rest| rest.starts_with([' ', '.', '=']));
+        let names = |line: &str| {
+            line.trim_start()
+                .strip_prefix(dependency)
+                .is_some_and(|rest| rest.starts_with([' ', '.', '=']))
+        };
         self.text.lines().position(names).map_or(1, |index| index + 1)
     }
 }
