@@ -127,7 +127,7 @@ async fn a_delete_that_is_cut_off_is_finished_at_the_next_start() {
         let id = document["document_id"].as_str().expect("an id").to_owned();
         let request = server.api().request(reqwest::Method::DELETE, &format!("/documents/{id}"));
         let deletion = tokio::spawn(request.send());
-        // Before, in the middle, or after: whatever of it had begun, the end is the same.
+        // sleep: before, in the middle, or after: whatever of it had begun, the end is the same.
         tokio::time::sleep(std::time::Duration::from_millis(u64::from(round * round * 3))).await;
         server.kill9();
         let acknowledged = deletion.await.expect("sending").is_ok();

@@ -453,7 +453,7 @@ async fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
         for (number, client) in clients.drain(..).enumerate() {
             work.spawn(client.work(number, server.api()));
         }
-        // Not an event but any moment: that is what is tested.
+        // sleep: the server is killed at any moment, not at an event.
         tokio::time::sleep(Duration::from_millis(rng.u64(0..700))).await;
         server.kill9();
         clients = within("the clients to notice", work.join_all()).await;
