@@ -6,8 +6,6 @@
 pub mod blocks;
 pub mod config;
 pub mod front_matter;
+mod plugin;
 pub mod reader;
 mod windows;
-
-#[cfg(target_arch = "wasm32")]
-mod component;

@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::Settings;
 use serde::Deserialize;
 
 /// There is nothing to configure: the empty object is the only one.
@@ -7,25 +8,16 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Config {}
 
-impl Config {
-    /// Reads a JSON object.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_str(json);
-        serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))
-    }
-}
+impl Settings for Config {}
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::*;
 
     #[test]
     fn names_what_is_wrong() {
         assert_eq!(Config::parse("{}"), Ok(Config {}));
-        assert!(Config::parse(r#"{"encoding": "utf-7"}"#).unwrap_err().contains("encoding"));
+        assert!(Config::parse(r#"{"encoding": "utf-7"}"#).unwrap_err().message.contains("encoding"));
         assert!(Config::parse("").is_err());
     }
 }

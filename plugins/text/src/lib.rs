@@ -5,6 +5,4 @@
 
 pub mod config;
 pub mod paragraphs;
-
-#[cfg(target_arch = "wasm32")]
-mod component;
+mod plugin;

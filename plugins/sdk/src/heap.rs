@@ -1,8 +1,6 @@
-//! The allocator of plugins that make many small things: an instance lives for one call, so nothing speaks against keeping what was
-//! freed for the next thing of its size. Small blocks come off a list for their size, or off the end of a chunk; all others, and the
-//! chunks, from the standard allocator.
-//!
-//! In a plugin: `#[global_allocator] static HEAP: heap::Heap = heap::Heap::new();`. Depends on nothing.
+//! The allocator of plugins that make many small things. An instance lives for one call, so freed blocks are kept for the next thing of
+//! their size. Small blocks come off a list for their size, or off the end of a chunk; all others, and the chunks, from the standard
+//! allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
@@ -14,17 +12,18 @@ const GRAIN: usize = 16;
 /// The largest block that is kept by its size.
 const LARGEST: usize = 1_024;
 
-/// What is asked of the standard allocator for small blocks: a page of WebAssembly's.
+/// Bytes that are taken from the standard allocator for small blocks: a page of WebAssembly's.
 const CHUNK: usize = 64 << 10;
 
-/// A block that is free: where the next one is.
+/// A free block: it points to the next one.
 struct Free(*mut Free);
 
-/// The allocator. Only where there are no threads may it be a static.
+/// The allocator for a plugin that makes many small things. Only where there are no threads may it be a static: see
+/// [`heap!`](crate::heap).
 pub struct Heap {
-    /// For each size the blocks that were freed.
+    /// The freed blocks of each size.
     free: UnsafeCell<[*mut Free; LARGEST / GRAIN]>,
-    /// What is left of the newest chunk.
+    /// The rest of the newest chunk.
     next: Cell<*mut u8>,
     left: Cell<usize>,
 }
@@ -34,7 +33,7 @@ pub struct Heap {
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    /// An empty one.
+    /// Creates an empty heap.
     #[expect(clippy::new_without_default, reason = "a static is made by a constant function")]
     pub const fn new() -> Self {
         Self {
@@ -44,13 +43,13 @@ impl Heap {
         }
     }
 
-    /// The list of blocks that a layout is served from; none for what is large or aligned to more than a block is.
+    /// Returns the index of the list that serves a layout; `None` for what is large or aligned to more than a block.
     #[inline]
     fn class(layout: Layout) -> Option<usize> {
         (layout.size() <= LARGEST && layout.align() <= GRAIN).then(|| layout.size().saturating_sub(1) / GRAIN)
     }
 
-    /// A block off the end of the chunk, or of a new one.
+    /// Takes a block off the end of the chunk, or of a new one.
     #[cold]
     fn carve(&self, class: usize) -> *mut u8 {
         let size = (class + 1) * GRAIN;
@@ -63,7 +62,7 @@ impl Heap {
             if chunk.is_null() {
                 return chunk;
             }
-            // What was left of the chunk before is given up: less than one block in 64.
+            // The rest of the chunk before is given up: less than one block in 64.
             self.next.set(chunk);
             self.left.set(CHUNK);
         }
@@ -76,7 +75,7 @@ impl Heap {
 }
 
 // SAFETY: a block is given out by one list or the chunk's end, is as long and as aligned as its class, and is given out again only after it
-// was freed. Both sides tell small from large by the layout alone, which the caller gives alike for both.
+// was freed. Both sides distinguish small from large by the layout alone, which the caller passes alike to both.
 unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -88,7 +87,7 @@ unsafe impl GlobalAlloc for Heap {
         match unsafe { (*self.free.get()).get_mut(class) } {
             Some(first) if !first.is_null() => {
                 let block = *first;
-                // SAFETY: what is on a list is a free block, whose first bytes are `Free`.
+                // SAFETY: a list holds free blocks, whose first bytes are `Free`.
                 *first = unsafe { (*block).0 };
                 block.cast()
             }
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_freed_is_used_again() {
+    fn freed_blocks_are_used_again() {
         let heap = Heap::new();
         let layout = Layout::from_size_align(40, 8).unwrap();
         // SAFETY: blocks are freed with the layouts that they were asked for with.
