@@ -64,10 +64,11 @@ macro_rules! __export {
             const fn is_implemented<P: $crate::$kind>() {}
             is_implemented::<$plugin>();
 
+            // Unlike a variable's, a type's name may collide with one of the caller's.
             #[cfg(target_arch = "wasm32")]
-            type Plugin = $crate::bindings::$component<$plugin>;
+            type __IbidPlugin = $crate::bindings::$component<$plugin>;
             #[cfg(target_arch = "wasm32")]
-    $crate::bindings::$world::export!(Plugin with_types_in $crate::bindings::$world);
+    $crate::bindings::$world::export!(__IbidPlugin with_types_in $crate::bindings::$world);
         };
     };
 }
