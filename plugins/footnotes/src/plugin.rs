@@ -14,24 +14,14 @@ impl Formatter for Footnotes {
     }
 
     fn mark(&self, cited: &[Source]) -> Result<String, Failure> {
-        Ok(notes::mark(cited.iter().map(|source| source.citation_id)))
+        Ok(notes::mark(cited))
     }
 
     fn entry(&self, cited: &Source) -> Result<String, Failure> {
-        Ok(notes::entry(&of(cited), &self.0))
+        Ok(notes::entry(cited, &self.0))
     }
 
     fn finish(&self, cited: &[Source]) -> Result<String, Failure> {
-        Ok(notes::list(cited.iter().map(of), &self.0))
-    }
-}
-
-fn of(source: &Source) -> notes::Source<'_> {
-    notes::Source {
-        number: source.citation_id,
-        name: &source.name,
-        title: source.attr("title"),
-        page: source.page,
-        section: &source.section,
+        Ok(notes::list(cited, &self.0))
     }
 }

@@ -4,7 +4,6 @@
 //! tables, code and quotes, as CommonMark and GitHub's tables define them.
 
 pub mod blocks;
-pub mod config;
 pub mod front_matter;
 mod plugin;
 pub mod reader;

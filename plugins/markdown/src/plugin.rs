@@ -1,8 +1,8 @@
 //! The extractor that the host calls.
 
-use crate::{blocks::Block, config::Config, reader::Reader};
+use crate::{blocks::Block, reader::Reader};
 use ibid_encoding::{Encoding, copy_text};
-use ibid_plugin::{Attr, Draft, Extractor, Failure, Settings, Unit, Upload};
+use ibid_plugin::{Attr, Draft, Extractor, Failure, NoSettings, Settings, Unit, Upload};
 
 ibid_plugin::extractor!(Markdown);
 
@@ -11,7 +11,7 @@ struct Markdown;
 
 impl Extractor for Markdown {
     fn open(config: &str) -> Result<Self, Failure> {
-        Config::parse(config).map(|_| Self)
+        NoSettings::parse(config).map(|_| Self)
     }
 
     fn extract(&self, upload: &impl Upload, draft: &mut impl Draft) -> Result<(), Failure> {

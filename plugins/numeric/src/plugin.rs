@@ -18,23 +18,13 @@ impl Formatter for Numeric {
     }
 
     fn entry(&self, cited: &Source) -> Result<String, Failure> {
-        Ok(citation::entry(&of(cited), self.0.style))
+        Ok(citation::entry(cited, self.0.style))
     }
 
     fn finish(&self, cited: &[Source]) -> Result<String, Failure> {
         if !self.0.list {
             return Ok(String::new());
         }
-        Ok(citation::list(cited.iter().map(of), self.0.style))
-    }
-}
-
-fn of(source: &Source) -> citation::Source<'_> {
-    citation::Source {
-        number: source.citation_id,
-        name: &source.name,
-        title: source.attr("title"),
-        page: source.page,
-        section: &source.section,
+        Ok(citation::list(cited, self.0.style))
     }
 }

@@ -253,5 +253,5 @@ pub use heap::Heap;
 pub use host::{Document, Draft, Reader, SemanticDocument, Upload, Windows};
 pub use kinds::{Analyzer, Chunker, Extractor, Formatter, SemanticChunker};
 pub use results::{Piece, Plan, Search, Source};
-pub use settings::Settings;
+pub use settings::{NoSettings, Settings};
 pub use types::{Attr, CodedUnit, Page, Span, Unit};

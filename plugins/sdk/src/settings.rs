@@ -1,7 +1,7 @@
 //! The settings of a plugin.
 
 use crate::Failure;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 /// The settings of a plugin: `config.schema.json` as a struct.
 ///
@@ -64,4 +64,24 @@ pub trait Settings: DeserializeOwned {
 
 fn invalid(error: impl std::fmt::Display) -> Failure {
     Failure::invalid_config(format!("config: {error}"))
+}
+
+/// The settings of a plugin that has none: only the empty object is valid.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoSettings {}
+
+impl Settings for NoSettings {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_is_wrong() {
+        assert_eq!(NoSettings::parse("{}"), Ok(NoSettings {}));
+        let failure = NoSettings::parse(r#"{"encoding": "utf-7"}"#).unwrap_err();
+        assert!(failure.message.contains("encoding"), "{failure}");
+        assert!(NoSettings::parse("").is_err());
+    }
 }

@@ -1,8 +1,8 @@
 //! The extractor that the host calls.
 
-use crate::{config::Config, paragraphs::Paragraphs};
+use crate::paragraphs::Paragraphs;
 use ibid_encoding::{Encoding, copy_text};
-use ibid_plugin::{Attr, Draft, Extractor, Failure, Settings, Unit, Upload};
+use ibid_plugin::{Attr, Draft, Extractor, Failure, NoSettings, Settings, Unit, Upload};
 use std::ops::Range;
 
 ibid_plugin::extractor!(Text);
@@ -12,7 +12,7 @@ struct Text;
 
 impl Extractor for Text {
     fn open(config: &str) -> Result<Self, Failure> {
-        Config::parse(config).map(|_| Self)
+        NoSettings::parse(config).map(|_| Self)
     }
 
     fn extract(&self, upload: &impl Upload, draft: &mut impl Draft) -> Result<(), Failure> {
