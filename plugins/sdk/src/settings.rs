@@ -68,7 +68,8 @@ fn invalid(error: impl std::fmt::Display) -> Failure {
 
 /// The settings of a plugin that has none: only the empty object is valid.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+// A message speaks of the author's settings, not of this type.
+#[serde(deny_unknown_fields, expecting = "struct Config")]
 pub struct NoSettings {}
 
 impl Settings for NoSettings {}
