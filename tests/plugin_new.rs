@@ -135,6 +135,19 @@ fn a_new_project_passes_its_own_tests() {
     }
 }
 
+#[test]
+fn a_project_in_rust_has_the_whole_sdk() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("p");
+    author::new_project(&dir, "p", Kind::Chunker, Language::Rust).unwrap();
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/sdk");
+    let sources = fs::read_dir(sdk.join("src")).unwrap().map(|entry| entry.unwrap().path());
+    for file in sources.chain([sdk.join("Cargo.toml")]) {
+        let copy = dir.join("vendor/ibid-plugin").join(file.strip_prefix(&sdk).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), fs::read(&copy).unwrap(), "{}", copy.display());
+    }
+}
+
 #[tokio::test]
 async fn what_an_interpreter_throws_reaches_the_error() {
     let projects = tokio::task::spawn_blocking(projects).await.unwrap();

@@ -85,11 +85,11 @@ async fn a_change_of_the_sources_is_in_the_server_with_the_next_question_and_its
     api.get("/plugins/watched/log").await.error(404, "RESOURCE_NOT_FOUND");
     let home = tempfile::tempdir().unwrap();
     let dir = make(home.path(), "watched");
-    let source = dir.join("src/component.rs");
+    let source = dir.join("src/lib.rs");
     let original = fs::read_to_string(&source).unwrap();
     let edit = |words: &str| {
-        let line = format!("let phrases = phrases(&query);\n        log::write(\"info\", &format!(\"{words} {{query}}\"));");
-        let edited = original.replace("let phrases = phrases(&query);", &line);
+        let line = format!("let phrases = phrases(question);\n        ibid_plugin::log::info(&format!(\"{words} {{question}}\"));");
+        let edited = original.replace("let phrases = phrases(question);", &line);
         assert_ne!(edited, original);
         fs::write(&source, edited).unwrap();
     };

@@ -1,6 +1,6 @@
 //! New plugin projects: what `ibid plugin new` writes.
 //!
-//! The files are those of `templates/plugin/`, with the contract as this server offers it beside them.
+//! The files are those of `templates/plugin/`, with the contract as this server offers it beside them, and for Rust the SDK.
 
 use super::{AuthorError, Language, SOURCE_FILE};
 use ibid_plugin_host::{Kind, Manifest};
@@ -22,6 +22,33 @@ macro_rules! wit {
     };
 }
 
+macro_rules! sdk {
+    ($($name:literal),* $(,)?) => {
+        [$((
+            concat!("vendor/ibid-plugin/", $name),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/sdk/", $name)),
+        )),*]
+    };
+}
+
+/// The SDK for plugins in Rust, whole: a project has a copy of its own. The crate reads the contract from `../../wit/1`.
+const SDK: [(&str, &str); 14] = sdk![
+    "Cargo.toml",
+    "src/bindings.rs",
+    "src/export.rs",
+    "src/failure.rs",
+    "src/heap.rs",
+    "src/host.rs",
+    "src/kinds.rs",
+    "src/lib.rs",
+    "src/log.rs",
+    "src/panics.rs",
+    "src/results.rs",
+    "src/settings.rs",
+    "src/testing.rs",
+    "src/types.rs",
+];
+
 /// What differs by kind. Each language's logic, glue and tests do the same, so that they share a fixture.
 struct OfKind {
     description: &'static str,
@@ -32,7 +59,7 @@ struct OfKind {
     input: (&'static str, &'static str),
     config: &'static str,
     expected: &'static str,
-    rust: [&'static str; 2],
+    rust: &'static str,
     javascript: [&'static str; 3],
     python: [&'static str; 3],
 }
@@ -47,7 +74,7 @@ fn of_kind(kind: Kind) -> OfKind {
             input: ("input.csv", template!("kinds/extractor/input.csv")),
             config: template!("kinds/extractor/fixture.json"),
             expected: template!("kinds/extractor/expected.txt"),
-            rust: [template!("rust/extractor/lib.rs"), template!("rust/extractor/component.rs")],
+            rust: template!("rust/extractor/lib.rs"),
             javascript: [
                 template!("javascript/extractor/logic.js"),
                 template!("javascript/extractor/plugin.js"),
@@ -67,7 +94,7 @@ fn of_kind(kind: Kind) -> OfKind {
             input: ("input.txt", template!("kinds/chunker/input.txt")),
             config: template!("kinds/chunker/fixture.json"),
             expected: template!("kinds/chunker/expected.txt"),
-            rust: [template!("rust/chunker/lib.rs"), template!("rust/chunker/component.rs")],
+            rust: template!("rust/chunker/lib.rs"),
             javascript: [
                 template!("javascript/chunker/logic.js"),
                 template!("javascript/chunker/plugin.js"),
@@ -86,7 +113,7 @@ fn of_kind(kind: Kind) -> OfKind {
             input: ("input.txt", template!("kinds/analyzer/input.txt")),
             config: template!("kinds/analyzer/fixture.json"),
             expected: template!("kinds/analyzer/expected.txt"),
-            rust: [template!("rust/analyzer/lib.rs"), template!("rust/analyzer/component.rs")],
+            rust: template!("rust/analyzer/lib.rs"),
             javascript: [
                 template!("javascript/analyzer/logic.js"),
                 template!("javascript/analyzer/plugin.js"),
@@ -105,7 +132,7 @@ fn of_kind(kind: Kind) -> OfKind {
             input: ("input.json", template!("kinds/formatter/input.json")),
             config: template!("kinds/formatter/fixture.json"),
             expected: template!("kinds/formatter/expected.txt"),
-            rust: [template!("rust/formatter/lib.rs"), template!("rust/formatter/component.rs")],
+            rust: template!("rust/formatter/lib.rs"),
             javascript: [
                 template!("javascript/formatter/logic.js"),
                 template!("javascript/formatter/plugin.js"),
@@ -156,8 +183,9 @@ pub fn new_project(dir: &Path, name: &str, kind: Kind, language: Language) -> Re
     let (test, layout) = match language {
         Language::Rust => (
             "cargo test                                       # the logic, natively",
-            "`src/lib.rs` is the logic: plain Rust, without the host. `src/component.rs` is the glue: it implements the world of `wit/kinds.wit`,\n\
-             the contract, whose comments say what each function gets and may give.".to_owned(),
+            "`src/lib.rs` is the plugin: a struct, an implementation of its kind's trait, and the macro that exports it. Trait and macro come\n\
+             from `vendor/ibid-plugin/`, the SDK; `cargo doc --open` shows what each function gets and may return, and an example of each kind.\n\
+             `wit/1/` is the contract that the SDK implements.".to_owned(),
         ),
         Language::JavaScript => (
             "npm test                                         # the logic, in Node.js",
@@ -194,16 +222,18 @@ pub fn new_project(dir: &Path, name: &str, kind: Kind, language: Language) -> Re
         (&input, owned(contents)),
         ("fixtures/example/config.json", owned(of_kind.config)),
         ("fixtures/example/expected.txt", owned(of_kind.expected)),
-        ("wit/types.wit", owned(wit!("types.wit"))),
-        ("wit/kinds.wit", owned(wit!("kinds.wit"))),
-        ("wit/worlds.wit", owned(wit!("worlds.wit"))),
     ];
+    let contract = match language {
+        Language::Rust => ["wit/1/types.wit", "wit/1/kinds.wit", "wit/1/worlds.wit"],
+        Language::JavaScript | Language::Python => ["wit/types.wit", "wit/kinds.wit", "wit/worlds.wit"],
+    };
+    let interfaces = [wit!("types.wit"), wit!("kinds.wit"), wit!("worlds.wit")];
+    files.extend(contract.into_iter().zip(interfaces.map(owned)));
     match language {
         Language::Rust => {
-            let [logic, component] = of_kind.rust;
             files.push(("Cargo.toml", fill(template!("rust/Cargo.toml.template"))));
-            files.push(("src/lib.rs", owned(logic)));
-            files.push(("src/component.rs", owned(component)));
+            files.push(("src/lib.rs", owned(of_kind.rust)));
+            files.extend(SDK.map(|(path, text)| (path, owned(text))));
         }
         Language::JavaScript => {
             let [logic, plugin, test] = of_kind.javascript;

@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::Settings;
 use serde::Deserialize;
 
 /// How Word documents are read.
@@ -16,16 +17,7 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Reads a JSON object; what is absent has its default.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_str(json);
-        serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))
-    }
-}
+impl Settings for Config {}
 
 #[cfg(test)]
 mod tests {
@@ -35,7 +27,7 @@ mod tests {
     fn reads_and_names_the_key_that_is_wrong() {
         assert_eq!(Config::parse("{}"), Ok(Config::default()));
         assert_eq!(Config::parse(r#"{"footnotes": false}"#), Ok(Config { footnotes: false }));
-        assert!(Config::parse(r#"{"footnotes": 1}"#).unwrap_err().contains("footnotes"));
-        assert!(Config::parse(r#"{"notes": true}"#).unwrap_err().contains("notes"));
+        assert!(Config::parse(r#"{"footnotes": 1}"#).unwrap_err().message.contains("footnotes"));
+        assert!(Config::parse(r#"{"notes": true}"#).unwrap_err().message.contains("notes"));
     }
 }

@@ -6,9 +6,7 @@
 pub mod body;
 pub mod config;
 pub mod package;
+mod plugin;
 pub mod reader;
 pub mod styles;
 pub mod xml;
-
-#[cfg(target_arch = "wasm32")]
-mod component;

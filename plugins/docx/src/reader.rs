@@ -50,11 +50,11 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Reads a document. `progress` is told the share that is done, from 0 to 1.
+/// Reads a document. `progress` gets the share that is done, from 0 to 1.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn read(file: impl Read + Seek, config: &Config, progress: impl Fn(f32)) -> Result<Document, Refused> {
+pub fn read(file: impl Read + Seek, config: &Config, mut progress: impl FnMut(f32)) -> Result<Document, Refused> {
     let mut package = Package::open(file)?;
     let top = package.relations("")?;
     let main = top.get("officeDocument").cloned().unwrap_or_else(|| "word/document.xml".to_owned());

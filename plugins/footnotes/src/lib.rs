@@ -4,6 +4,4 @@
 
 pub mod config;
 pub mod notes;
-
-#[cfg(target_arch = "wasm32")]
-mod component;
+mod plugin;

@@ -4,7 +4,5 @@
 //! builds no tree: memory does not grow with nesting, and what is left open does no harm.
 
 pub mod config;
+mod plugin;
 pub mod reader;
-
-#[cfg(target_arch = "wasm32")]
-mod component;

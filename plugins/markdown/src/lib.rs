@@ -4,10 +4,7 @@
 //! tables, code and quotes, as CommonMark and GitHub's tables define them.
 
 pub mod blocks;
-pub mod config;
 pub mod front_matter;
+mod plugin;
 pub mod reader;
 mod windows;
-
-#[cfg(target_arch = "wasm32")]
-mod component;

@@ -1,23 +1,7 @@
 //! Markers, references and the list of sources, as text.
-//!
-//! Depends on the configuration only.
 
 use crate::config::Style;
-
-/// A passage that is cited: what of the host's `source` this formatter makes use of.
-#[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
-    /// Number of the citation in this answer, from 1.
-    pub number: u32,
-    /// File name.
-    pub name: &'a str,
-    /// The document's title, if it has one.
-    pub title: Option<&'a str>,
-    /// Page, from 1, if the format has pages.
-    pub page: Option<u32>,
-    /// Headings above the passage, outermost first.
-    pub section: &'a [String],
-}
+use ibid_plugin::Source;
 
 /// Longest title or heading that is written whole, in characters.
 const LONGEST: usize = 100;
@@ -41,11 +25,15 @@ pub fn mark(numbers: impl IntoIterator<Item = u32>, style: Style) -> String {
 /// The reference for one passage: `[1] Annual report (report.pdf), p. 15, Results > Revenue`.
 pub fn entry(source: &Source, style: Style) -> String {
     let mut text = match style {
-        Style::Brackets => format!("[{}] ", source.number),
-        Style::Superscript => format!("{} ", raised(source.number)),
+        Style::Brackets => format!("[{}] ", source.citation_id),
+        Style::Superscript => format!("{} ", raised(source.citation_id)),
     };
-    let name = one_line(source.name);
-    match source.title.map(one_line).filter(|title| !title.is_empty() && *title != name) {
+    let name = one_line(&source.name);
+    match source
+        .attr("title")
+        .map(one_line)
+        .filter(|title| !title.is_empty() && *title != name)
+    {
         Some(title) => text.push_str(&format!("{title} ({name})")),
         None => text.push_str(&name),
     }
@@ -66,8 +54,8 @@ pub fn entry(source: &Source, style: Style) -> String {
 }
 
 /// A list of all sources to end an answer with, line breaks before it included; empty for none.
-pub fn list<'a>(sources: impl IntoIterator<Item = Source<'a>>, style: Style) -> String {
-    let lines: String = sources.into_iter().map(|source| format!("\n{}", entry(&source, style))).collect();
+pub fn list(sources: &[Source], style: Style) -> String {
+    let lines: String = sources.iter().map(|source| format!("\n{}", entry(source, style))).collect();
     if lines.is_empty() { lines } else { format!("\n\nSources:{lines}") }
 }
 
@@ -94,15 +82,23 @@ fn raised(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibid_plugin::Attr;
     use proptest::prelude::*;
 
-    const SOURCE: Source = Source {
-        number: 1,
-        name: "report.pdf",
-        title: None,
-        page: None,
-        section: &[],
-    };
+    fn source(citation_id: u32, name: &str) -> Source {
+        Source {
+            citation_id,
+            name: name.to_owned(),
+            ..Source::default()
+        }
+    }
+
+    fn titled(name: &str, title: &str) -> Source {
+        Source {
+            attrs: vec![Attr::new("title", title)],
+            ..source(1, name)
+        }
+    }
 
     #[test]
     fn marks() {
@@ -115,41 +111,29 @@ mod tests {
 
     #[test]
     fn entries_say_what_is_known() {
-        assert_eq!(entry(&SOURCE, Style::Brackets), "[1] report.pdf");
-        let section = ["Results".to_owned(), " ".to_owned(), "Net\n revenue".to_owned()];
+        assert_eq!(entry(&source(1, "report.pdf"), Style::Brackets), "[1] report.pdf");
         let full = Source {
-            title: Some("Annual report"),
             page: Some(15),
-            section: &section,
-            ..SOURCE
+            section: vec!["Results".to_owned(), " ".to_owned(), "Net\n revenue".to_owned()],
+            ..titled("report.pdf", "Annual report")
         };
         let expected = "[1] Annual report (report.pdf), p. 15, Results > Net revenue";
         assert_eq!(entry(&full, Style::Brackets), expected);
-        let named = Source {
-            title: Some(" report.pdf"),
-            ..SOURCE
-        };
+        let named = titled("report.pdf", " report.pdf");
         assert_eq!(entry(&named, Style::Superscript), "\u{b9} report.pdf");
     }
 
     #[test]
     fn lists_stand_apart_from_the_answer() {
-        let two = [
-            SOURCE,
-            Source {
-                number: 2,
-                name: "b.md",
-                ..SOURCE
-            },
-        ];
-        assert_eq!(list(two, Style::Brackets), "\n\nSources:\n[1] report.pdf\n[2] b.md");
-        assert_eq!(list([], Style::Brackets), "");
+        let two = [source(1, "report.pdf"), source(2, "b.md")];
+        assert_eq!(list(&two, Style::Brackets), "\n\nSources:\n[1] report.pdf\n[2] b.md");
+        assert_eq!(list(&[], Style::Brackets), "");
     }
 
     proptest! {
         #[test]
         fn entries_are_one_line_and_short(name in ".{0,200}", title in ".{0,200}") {
-            let text = entry(&Source { name: &name, title: Some(&title), ..SOURCE }, Style::Brackets);
+            let text = entry(&titled(&name, &title), Style::Brackets);
             prop_assert!(!text.contains('\n') && text.starts_with("[1] "));
             prop_assert!(text.chars().count() <= 2 * (LONGEST + 1) + 10);
         }

@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::Settings;
 use serde::Deserialize;
 
 /// How citations are written.
@@ -23,16 +24,7 @@ pub enum Style {
     Superscript,
 }
 
-impl Config {
-    /// Reads a JSON object; what is absent has its default.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_str(json);
-        serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))
-    }
-}
+impl Settings for Config {}
 
 #[cfg(test)]
 mod tests {
@@ -54,8 +46,8 @@ mod tests {
 
     #[test]
     fn names_the_key_that_is_wrong() {
-        assert!(Config::parse(r#"{"style": "roman"}"#).unwrap_err().contains("style"));
-        assert!(Config::parse(r#"{"list": 1}"#).unwrap_err().contains("list"));
-        assert!(Config::parse(r#"{"lists": true}"#).unwrap_err().contains("lists"));
+        assert!(Config::parse(r#"{"style": "roman"}"#).unwrap_err().message.contains("style"));
+        assert!(Config::parse(r#"{"list": 1}"#).unwrap_err().message.contains("list"));
+        assert!(Config::parse(r#"{"lists": true}"#).unwrap_err().message.contains("lists"));
     }
 }

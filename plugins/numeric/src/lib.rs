@@ -5,6 +5,4 @@
 
 pub mod citation;
 pub mod config;
-
-#[cfg(target_arch = "wasm32")]
-mod component;
+mod plugin;

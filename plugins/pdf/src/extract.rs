@@ -1,6 +1,8 @@
-//! The extraction: opens a file and writes it page by page. Depends on everything below it.
+//! The extraction: opens a file and writes it page by page.
 
 use std::collections::VecDeque;
+
+use ibid_plugin::{Attr, Draft};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -11,14 +13,13 @@ use crate::limits::Budget;
 use crate::metadata::{self, Labels};
 use crate::outline::Outline;
 use crate::pictures;
-use crate::sink::Sink;
 use crate::structure::{self, Body};
 
 /// Pages that are laid out ahead of the one that is written, so that what is body text is known
 /// when the first headings are judged.
 const LOOK_AHEAD: usize = 8;
 
-/// Reads a PDF and writes its text, pages, units and metadata to `sink`.
+/// Reads a PDF and writes its text, pages, units and metadata to `draft`.
 ///
 /// Every page of the file becomes a page, an empty one too. Lines end in `\n`; an empty line stands
 /// between blocks and between pages.
@@ -27,14 +28,14 @@ const LOOK_AHEAD: usize = 8;
 /// [`Failure::Encrypted`] where a password is needed, [`Failure::Malformed`] where no page can be
 /// found, [`Failure::LimitExceeded`] where the file asks for more than `config` allows,
 /// [`Failure::Unsupported`] for unknown encryption. Damage in one page costs that page alone.
-pub fn extract(bytes: &[u8], config: &Config, sink: &mut dyn Sink) -> Result<(), Failure> {
+pub fn extract(bytes: &[u8], config: &Config, draft: &mut dyn Draft) -> Result<(), Failure> {
     let document = file::open(bytes, &config.limits)?;
     let pages = file::pages(&document, &config.limits)?;
     let labels = Labels::load(&document);
     let outline = Outline::load(&document, &pages);
-    let mut attrs = metadata::attrs(&document);
-    attrs.push(("pages", pages.len().to_string()));
-    sink.add_attrs(attrs);
+    let mut attrs: Vec<Attr> = metadata::attrs(&document).into_iter().map(Attr::from).collect();
+    attrs.push(Attr::new("pages", pages.len().to_string()));
+    draft.add_attrs(&attrs);
 
     let mut budget = Budget::new(config.limits.clone());
     let mut interpreter = Interpreter::new(&document);
@@ -57,15 +58,15 @@ pub fn extract(bytes: &[u8], config: &Config, sink: &mut dyn Sink) -> Result<(),
         }
         let blocks = ahead.pop_front().unwrap_or_default();
         let page_number = u32::try_from(number + 1).unwrap_or(u32::MAX);
-        sink.begin_page(page_number, labels.get(number).as_deref());
-        structure::write_page(&blocks, number, &body, &outline, sink);
-        sink.progress((number + 1) as f32 / pages.len() as f32);
+        draft.begin_page(page_number, labels.get(number).as_deref());
+        structure::write_page(&blocks, number, &body, &outline, draft);
+        draft.progress((number + 1) as f32 / pages.len() as f32);
     }
     if !pictured.is_empty() {
-        sink.add_attrs(vec![("scanned-pages", pictures::ranges(&pictured))]);
+        draft.add_attrs(&[Attr::new("scanned-pages", pictures::ranges(&pictured))]);
     }
     if pictures::need_ocr(&pictured, pages.len()) {
-        sink.add_attrs(vec![("needs-ocr", "true".to_owned())]);
+        draft.add_attrs(&[Attr::new("needs-ocr", "true")]);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Why a file could not be read. Depends on nothing but lopdf's errors.
+//! Why a file could not be read.
 
 use lopdf::{DecompressError, Error};
 
@@ -37,6 +37,12 @@ impl Failure {
 
     pub(crate) fn is_limit(&self) -> bool {
         matches!(self, Failure::LimitExceeded(_))
+    }
+}
+
+impl From<Failure> for ibid_plugin::Failure {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.code(), failure.to_string())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ibid's PDF extractor: text in reading order, pages, structure and metadata of PDF files.
 //!
 //! The logic is plain Rust on lopdf's parser and runs anywhere; compiled for `wasm32` it is a
-//! component of the world `extractor-plugin`. Everything a file contains counts as hostile: work is
+//! plugin. Everything a file contains counts as hostile: work is
 //! bounded by [`Limits`], and damage costs what is damaged, never a panic.
 #![deny(missing_docs)]
 
@@ -11,8 +11,6 @@ mod extremes;
 mod failure;
 mod file;
 mod font;
-#[cfg(target_arch = "wasm32")]
-mod guest;
 mod interpret;
 mod layout;
 mod lexer;
@@ -23,12 +21,12 @@ mod normalize;
 mod object;
 mod outline;
 mod pictures;
-mod sink;
+mod plugin;
 mod structure;
 
 pub use config::Config;
 pub use extract::extract;
 pub use failure::Failure;
+pub use ibid_plugin::testing::Collected;
 pub use layout::CellSeparator;
 pub use limits::Limits;
-pub use sink::{Collected, CollectedPage, Sink, Span, Unit};

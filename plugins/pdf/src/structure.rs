@@ -1,12 +1,13 @@
 //! Blocks to text and units: decides what is a heading by the document's body text and outline,
-//! and writes a page. Depends on layout, the outline and the sink.
+//! and writes a page.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use ibid_plugin::{Draft, Span, Unit};
+
 use crate::layout::{Block, BlockKind, Line};
 use crate::outline::Outline;
-use crate::sink::{Sink, Span, Unit};
 
 /// Longest heading, in characters.
 const MAX_HEADING_CHARS: usize = 160;
@@ -51,14 +52,14 @@ fn tenths(size: f32) -> u32 {
 }
 
 /// Writes the blocks of one page and their units; nothing for a page without text.
-pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &Outline, sink: &mut dyn Sink) {
+pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &Outline, draft: &mut dyn Draft) {
     let (body_size, body_bold) = (body.size(), body.is_bold());
     let mut text = String::new();
     // Offsets count from the page's start until the page is written.
     let mut units: Vec<Unit> = Vec::new();
-    let mut add = |kind, level, at: Span, title: Option<Span>| {
+    let mut add = |kind: &str, level, at: Span, title: Option<Span>| {
         if at.start < at.end {
-            units.push(Unit { at, kind, level, title });
+            units.push(Unit::new(kind, at).with_level(level).with_title(title));
         }
     };
     for block in blocks {
@@ -112,16 +113,12 @@ pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &O
         return;
     }
     text.push_str("\n\n");
-    let base = sink.write(&text).saturating_sub(offset(&text));
-    let shift = |span: Span| Span {
-        start: base.saturating_add(span.start),
-        end: base.saturating_add(span.end),
-    };
+    let base = draft.write(&text).saturating_sub(offset(&text));
     for unit in &mut units {
-        unit.at = shift(unit.at);
-        unit.title = unit.title.map(shift);
+        unit.at = unit.at.shifted(base);
+        unit.title = unit.title.map(|title| title.shifted(base));
     }
-    sink.add_units(units);
+    draft.add_units(&units);
 }
 
 /// Length of a page's text; the limits keep it far below 4 GiB.

@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::{Failure, Settings};
 use serde::Deserialize;
 
 /// How chunks are cut.
@@ -37,31 +38,30 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Reads a JSON object; what is absent has its default.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let json: serde_json::Value = serde_json::from_str(json).map_err(|e| format!("config: {e}"))?;
-        let says_overlap = json.get("overlap_tokens").is_some();
-        let mut config: Self = serde_path_to_error::deserialize(json).map_err(|e| format!("config: {e}"))?;
-        if !says_overlap {
+impl Settings for Config {
+    fn check(&self) -> Result<(), String> {
+        let (overlap, target) = (self.overlap_tokens, self.target_tokens);
+        if !(16..=8192).contains(&target) {
+            return Err(format!("target_tokens is {target}, it must be from 16 to 8192"));
+        }
+        if overlap > target / 2 {
+            return Err(format!(
+                "overlap_tokens is {overlap}, it may be at most half of target_tokens, which is {target}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn parse(json: &str) -> Result<Self, Failure> {
+        let invalid = |error: String| Failure::invalid_config(format!("config: {error}"));
+        let json: serde_json::Value = serde_json::from_str(json).map_err(|e| invalid(e.to_string()))?;
+        let has_overlap = json.get("overlap_tokens").is_some();
+        let mut config: Self = serde_path_to_error::deserialize(json).map_err(|e| invalid(e.to_string()))?;
+        if !has_overlap {
             // Whoever asks for small chunks need not know that the overlap's default is too large for them.
             config.overlap_tokens = config.overlap_tokens.min(config.target_tokens / 2);
         }
-        if !(16..=8192).contains(&config.target_tokens) {
-            return Err(format!(
-                "config: target_tokens is {}, it must be from 16 to 8192",
-                config.target_tokens
-            ));
-        }
-        if config.overlap_tokens > config.target_tokens / 2 {
-            let (overlap, target) = (config.overlap_tokens, config.target_tokens);
-            return Err(format!(
-                "config: overlap_tokens is {overlap}, it may be at most half of target_tokens, which is {target}"
-            ));
-        }
+        config.check().map_err(invalid)?;
         Ok(config)
     }
 }
@@ -91,7 +91,7 @@ mod tests {
             (r#"{"context": "all"}"#, "context"),
             (r#"{"size": 5}"#, "size"),
         ] {
-            let error = Config::parse(json).unwrap_err();
+            let error = Config::parse(json).unwrap_err().message;
             assert!(error.contains(key), "{error}");
         }
     }

@@ -8,7 +8,5 @@ pub mod chunking;
 pub mod config;
 pub mod layout;
 pub mod packing;
+mod plugin;
 pub mod titles;
-
-#[cfg(target_arch = "wasm32")]
-mod component;

@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::Settings;
 use serde::Deserialize;
 
 /// How questions are searched for.
@@ -21,18 +22,12 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Reads a JSON object; what is absent has its default.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_str(json);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))?;
-        if !(1..=8).contains(&config.max_searches) {
-            return Err(format!("config: max_searches is {}, it must be from 1 to 8", config.max_searches));
+impl Settings for Config {
+    fn check(&self) -> Result<(), String> {
+        if !(1..=8).contains(&self.max_searches) {
+            return Err(format!("max_searches is {}, it must be from 1 to 8", self.max_searches));
         }
-        Ok(config)
+        Ok(())
     }
 }
 
@@ -65,7 +60,7 @@ mod tests {
             (r#"{"expansion": "no"}"#, "expansion"),
             (r#"{"max": 1}"#, "max"),
         ] {
-            let error = Config::parse(json).unwrap_err();
+            let error = Config::parse(json).unwrap_err().message;
             assert!(error.contains(key), "{error}");
         }
     }

@@ -11,8 +11,6 @@ pub mod language;
 pub mod lexicon;
 pub mod metrics;
 pub mod names;
+mod plugin;
 pub mod searches;
 pub mod words;
-
-#[cfg(target_arch = "wasm32")]
-mod component;

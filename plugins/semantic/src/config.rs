@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::Settings;
 use serde::Deserialize;
 
 /// How documents are cut.
@@ -24,31 +25,25 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Reads a JSON object; what is absent has its default.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let config: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| format!("config: {e}"))?;
+impl Settings for Config {
+    fn check(&self) -> Result<(), String> {
         let Self {
             max_tokens,
             min_tokens,
             percentile,
-        } = config;
-        if !(20..=2_000).contains(&max_tokens) {
-            return Err(format!("config: max_tokens: must be 20 to 2000, not {max_tokens}"));
+        } = self;
+        if !(20..=2_000).contains(max_tokens) {
+            return Err(format!("max_tokens: must be 20 to 2000, not {max_tokens}"));
         }
         if min_tokens > max_tokens {
             return Err(format!(
-                "config: min_tokens: must be no more than `max_tokens` ({max_tokens}), not {min_tokens}"
+                "min_tokens: must be no more than `max_tokens` ({max_tokens}), not {min_tokens}"
             ));
         }
-        if !(1..=99).contains(&percentile) {
-            return Err(format!("config: percentile: must be 1 to 99, not {percentile}"));
+        if !(1..=99).contains(percentile) {
+            return Err(format!("percentile: must be 1 to 99, not {percentile}"));
         }
-        Ok(config)
+        Ok(())
     }
 }
 
@@ -59,9 +54,9 @@ mod tests {
     #[test]
     fn reads_and_names_the_key_that_is_wrong() {
         assert_eq!(Config::parse("{}"), Ok(Config::default()));
-        assert!(Config::parse(r#"{"max_tokens": 1}"#).unwrap_err().contains("max_tokens"));
-        assert!(Config::parse(r#"{"min_tokens": 300}"#).unwrap_err().contains("min_tokens"));
-        assert!(Config::parse(r#"{"percentile": 0}"#).unwrap_err().contains("percentile"));
-        assert!(Config::parse(r#"{"tokens": 2}"#).unwrap_err().contains("tokens"));
+        assert!(Config::parse(r#"{"max_tokens": 1}"#).unwrap_err().message.contains("max_tokens"));
+        assert!(Config::parse(r#"{"min_tokens": 300}"#).unwrap_err().message.contains("min_tokens"));
+        assert!(Config::parse(r#"{"percentile": 0}"#).unwrap_err().message.contains("percentile"));
+        assert!(Config::parse(r#"{"tokens": 2}"#).unwrap_err().message.contains("tokens"));
     }
 }

@@ -2,6 +2,4 @@
 
 pub mod config;
 pub mod grouping;
-
-#[cfg(target_arch = "wasm32")]
-mod component;
+mod plugin;

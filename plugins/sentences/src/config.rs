@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::Settings;
 use serde::Deserialize;
 
 /// How documents are cut.
@@ -18,24 +19,16 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Reads a JSON object; what is absent has its default.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let config: Self = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| format!("config: {e}"))?;
-        if !(1..=100).contains(&config.sentences) {
-            return Err(format!("config: sentences: must be 1 to 100, not {}", config.sentences));
+impl Settings for Config {
+    fn check(&self) -> Result<(), String> {
+        let Self { sentences, overlap } = self;
+        if !(1..=100).contains(sentences) {
+            return Err(format!("sentences: must be 1 to 100, not {sentences}"));
         }
-        if config.overlap >= config.sentences {
-            let (overlap, sentences) = (config.overlap, config.sentences);
-            return Err(format!(
-                "config: overlap: must be less than `sentences` ({sentences}), not {overlap}"
-            ));
+        if overlap >= sentences {
+            return Err(format!("overlap: must be less than `sentences` ({sentences}), not {overlap}"));
         }
-        Ok(config)
+        Ok(())
     }
 }
 
@@ -47,8 +40,13 @@ mod tests {
     fn reads_and_names_the_key_that_is_wrong() {
         assert_eq!(Config::parse("{}"), Ok(Config::default()));
         assert_eq!(Config::parse(r#"{"sentences": 3}"#), Ok(Config { sentences: 3, overlap: 1 }));
-        assert!(Config::parse(r#"{"sentences": 0}"#).unwrap_err().contains("sentences"));
-        assert!(Config::parse(r#"{"sentences": 2, "overlap": 2}"#).unwrap_err().contains("overlap"));
-        assert!(Config::parse(r#"{"size": 2}"#).unwrap_err().contains("size"));
+        assert!(Config::parse(r#"{"sentences": 0}"#).unwrap_err().message.contains("sentences"));
+        assert!(
+            Config::parse(r#"{"sentences": 2, "overlap": 2}"#)
+                .unwrap_err()
+                .message
+                .contains("overlap")
+        );
+        assert!(Config::parse(r#"{"size": 2}"#).unwrap_err().message.contains("size"));
     }
 }

@@ -1,7 +1,5 @@
 //! Cuts documents into windows of so many sentences: a chunker.
 
 pub mod config;
+mod plugin;
 pub mod windows;
-
-#[cfg(target_arch = "wasm32")]
-mod component;

@@ -1,5 +1,6 @@
-//! The plugin's configuration: `config.schema.json` in Rust.
+//! The plugin's settings: `config.schema.json` as a struct.
 
+use ibid_plugin::Settings;
 use serde::Deserialize;
 
 /// How documents are cut.
@@ -34,17 +35,11 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Reads a JSON object; what is absent has its default.
-    ///
-    /// # Errors
-    /// One sentence that names the key that is wrong.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_str(json);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|e| format!("config: {e}"))?;
-        match config.max_tokens {
-            16..=8192 => Ok(config),
-            other => Err(format!("config: max_tokens is {other}, it must be from 16 to 8192")),
+impl Settings for Config {
+    fn check(&self) -> Result<(), String> {
+        match self.max_tokens {
+            16..=8192 => Ok(()),
+            other => Err(format!("max_tokens is {other}, it must be from 16 to 8192")),
         }
     }
 }
@@ -66,7 +61,7 @@ mod tests {
             (r#"{"context": "all"}"#, "context"),
             (r#"{"size": 5}"#, "size"),
         ] {
-            let error = Config::parse(json).unwrap_err();
+            let error = Config::parse(json).unwrap_err().message;
             assert!(error.contains(key), "{error}");
         }
     }

@@ -6,6 +6,4 @@
 pub mod blocks;
 pub mod config;
 pub mod packing;
-
-#[cfg(target_arch = "wasm32")]
-mod component;
+mod plugin;

@@ -3,8 +3,5 @@
 //! UTF-8 is passed on byte for byte, so that offsets into the text are offsets into the file.
 //! Blank lines separate paragraphs.
 
-pub mod config;
 pub mod paragraphs;
-
-#[cfg(target_arch = "wasm32")]
-mod component;
+mod plugin;

@@ -3,12 +3,10 @@
 //! What is shown on the screen line by line becomes text that reads on: cues that continue a sentence join its paragraph. Where the film
 //! has come to at a paragraph is told as a page, so that a citation leads to the right minute.
 
-#[cfg(target_arch = "wasm32")]
-mod component;
-
+use ibid_plugin::{Draft, Extractor, Failure, Settings, Unit, Upload};
 use serde::Deserialize;
 
-/// The settings: `config.schema.json` in Rust.
+/// The settings: `config.schema.json` as a struct.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -24,6 +22,50 @@ impl Default for Config {
             minutes_per_page: 1,
             speakers: true,
         }
+    }
+}
+
+impl Settings for Config {}
+
+/// The extractor: its settings are all that it keeps.
+struct Subtitles(Config);
+
+ibid_plugin::extractor!(Subtitles);
+
+impl Extractor for Subtitles {
+    fn open(config: &str) -> Result<Self, Failure> {
+        Config::parse(config).map(Self)
+    }
+
+    fn extract(&self, upload: &impl Upload, draft: &mut impl Draft) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        for window in upload.windows(4 << 20) {
+            bytes.extend_from_slice(&window);
+            draft.progress(bytes.len() as f32 / upload.len() as f32 / 2.0);
+        }
+        let text =
+            String::from_utf8(bytes).map_err(|_| Failure::malformed("The file is not UTF-8: save it as UTF-8 and upload it again."))?;
+        let paragraphs = paragraphs(&cues(&text), &self.0);
+        if paragraphs.is_empty() {
+            return Err(Failure::malformed("The file holds no cue: is it WebVTT or SubRip?"));
+        }
+        let mut page = 0;
+        let mut start = 0;
+        for paragraph in &paragraphs {
+            let minute = u32::try_from(paragraph.start / 60_000).unwrap_or(u32::MAX);
+            let number = (minute / self.0.minutes_per_page.max(1)).saturating_add(1);
+            // A file may be out of order; pages may not.
+            if number > page {
+                page = number;
+                let first = (page - 1) * self.0.minutes_per_page.max(1);
+                draft.begin_page(page, Some(&format!("{:02}:{:02}", first / 60, first % 60)));
+            }
+            let end = start + paragraph.text.len() as u32;
+            let next = draft.write(&format!("{}\n\n", paragraph.text));
+            draft.add_units(&[Unit::new("paragraph", start..end)]);
+            start = next;
+        }
+        Ok(())
     }
 }
 
@@ -165,6 +207,7 @@ pub fn paragraphs(cues: &[Cue], config: &Config) -> Vec<Paragraph> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibid_plugin::testing::{Collected, File};
 
     #[test]
     fn both_formats_are_read() {
@@ -187,6 +230,16 @@ mod tests {
         assert_eq!(milliseconds("soon.000"), None);
         assert_eq!(milliseconds("99999999999999999999:00.000"), None);
         assert_eq!(milliseconds("00:01.é"), None);
+    }
+
+    #[test]
+    fn a_minute_is_a_page() {
+        let mut draft = Collected::default();
+        let file = "00:01.000 --> 00:02.000\nOne.\n\n01:01.000 --> 01:02.000\nTwo.\n";
+        Subtitles(Config::default()).extract(&File::new(file), &mut draft).unwrap();
+        assert_eq!((draft.page_text(0), draft.page_text(1)), (Some("One.\n\n"), Some("Two.\n\n")));
+        assert_eq!(draft.at(draft.units[1].at), Some("Two."));
+        assert_eq!(draft.pages[1].label.as_deref(), Some("00:01"));
     }
 
     #[test]

@@ -15,6 +15,12 @@ pub struct Unit {
     pub title: Option<Range<usize>>,
 }
 
+impl From<Unit> for ibid_plugin::Unit {
+    fn from(unit: Unit) -> Self {
+        Self::new(unit.kind, unit.at).with_level(unit.level).with_title(unit.title)
+    }
+}
+
 /// Writes blocks one after the other.
 #[derive(Debug, Default)]
 pub struct Writer {

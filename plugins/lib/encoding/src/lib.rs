@@ -1,5 +1,5 @@
-//! Tells the encoding of a text file and decodes it in pieces, so that no more of the file than one
-//! piece is in memory. Shared by the extractors of text formats; depends on nothing.
+//! Detects the encoding of a text file and decodes it in pieces, so that no more of the file than one
+//! piece is in memory. Shared by the extractors of text formats.
 //!
 //! Known are UTF-8, UTF-16 with a byte order mark, and Windows-1252 as the last resort, in which
 //! any bytes are text: that is why files that look binary are refused first.
@@ -7,10 +7,12 @@
 mod decode;
 mod detect;
 mod file;
+mod upload;
 
 pub use decode::{Decoder, Malformed};
 pub use detect::{Binary, detect};
 pub use file::{Refused, read_text};
+pub use upload::{copy_text, read_upload};
 
 /// An encoding that [`Decoder`] reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,30 +1,8 @@
-//! The document as the chunker sees it: plain data, and the host's functions as a trait.
+//! The document as these chunkers read it: units by what matters of their kind, and the host's functions as a trait.
 
-/// A half-open range of the document's text, in UTF-8 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
-    /// Offset of the first byte.
-    pub start: u32,
-    /// Offset of the byte after the last one.
-    pub end: u32,
-}
+use ibid_plugin::Piece;
 
-impl Span {
-    /// Length in bytes.
-    pub fn len(self) -> u32 {
-        self.end.saturating_sub(self.start)
-    }
-
-    /// Whether it holds no byte.
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether `other` lies in it.
-    pub fn contains(self, other: Span) -> bool {
-        self.start <= other.start && other.end <= self.end
-    }
-}
+pub use ibid_plugin::Span;
 
 /// What matters of a unit's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +52,13 @@ pub struct Chunk {
     pub context: Vec<Span>,
 }
 
-/// What the host offers.
+impl From<Chunk> for Piece {
+    fn from(chunk: Chunk) -> Self {
+        Piece::new(chunk.at).with_context(chunk.context)
+    }
+}
+
+/// What the host offers to a chunker.
 pub trait Document {
     /// Length of the text in bytes.
     fn len(&self) -> u32;

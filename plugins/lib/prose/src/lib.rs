@@ -1,9 +1,9 @@
-//! What chunkers share: the document as they see it, where prose can be cut, its sentences, its headings.
+//! The parts that chunkers share: the document as they read it, where prose can be cut, its sentences, its headings.
 
 pub mod boundary;
 pub mod document;
-mod glue;
 pub mod headings;
+pub mod host;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod refine;

@@ -1,12 +1,10 @@
 //! Joins paragraphs into chunks of so many tokens.
 
-#[cfg(target_arch = "wasm32")]
-mod component;
-
+use ibid_plugin::{Chunker, Document, Failure, Piece, Settings, Span};
 use serde::Deserialize;
 use std::ops::Range;
 
-/// The settings: `config.schema.json` in Rust.
+/// The settings: `config.schema.json` as a struct.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -17,6 +15,31 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { max_tokens: 200 }
+    }
+}
+
+impl Settings for Config {}
+
+/// The chunker: its settings are all that it keeps.
+struct Plugin(Config);
+
+ibid_plugin::chunker!(Plugin);
+
+impl Chunker for Plugin {
+    fn open(config: &str) -> Result<Self, Failure> {
+        Config::parse(config).map(Self)
+    }
+
+    fn chunk(&self, document: &impl Document, within: Span) -> Result<Vec<Piece>, Failure> {
+        // The whole part at once; a document of many megabytes is better read in windows of 64 KiB or more.
+        let text = document.text(within);
+        let span = |at: &Range<usize>| Span::from(at.clone()).shifted(within.start);
+        let paragraphs = paragraphs(&text);
+        let spans: Vec<Span> = paragraphs.iter().map(span).collect();
+        // One call for all of them: each call into the host costs.
+        let tokens = document.count_spans(&spans);
+        let chunks = join(&paragraphs, &tokens, &self.0);
+        Ok(chunks.iter().map(|at| Piece::new(span(at))).collect())
     }
 }
 
@@ -65,6 +88,7 @@ pub fn join(paragraphs: &[Range<usize>], tokens: &[u32], config: &Config) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibid_plugin::testing::Text;
 
     #[test]
     fn paragraphs_end_at_blank_lines() {
@@ -78,5 +102,14 @@ mod tests {
         let config = Config { max_tokens: 10 };
         assert_eq!(join(&[0..3, 5..8, 10..13], &[6, 4, 1], &config), [0..8, 10..13]);
         assert_eq!(join(&[0..3, 5..8], &[60, 4], &config), [0..3, 5..8]);
+    }
+
+    #[test]
+    fn chunks_quote_the_document() {
+        let document = Text::new("One two.\n\nThree.\n\nFour five six.");
+        let plugin = Plugin::open(r#"{"max_tokens": 3}"#).unwrap();
+        let chunks = plugin.chunk(&document, document.span()).unwrap();
+        let quoted: Vec<_> = chunks.iter().map(|chunk| document.get(chunk.at)).collect();
+        assert_eq!(quoted, [Some("One two.\n\nThree."), Some("Four five six.")]);
     }
 }

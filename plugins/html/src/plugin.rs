@@ -1,0 +1,39 @@
+//! The extractor that the host calls.
+
+use crate::config::Config;
+use crate::reader::{Page, Reader};
+use ibid_encoding::read_upload;
+use ibid_plugin::{Attr, Draft, Extractor, Failure, Settings, Unit, Upload};
+
+ibid_plugin::extractor!(Html);
+
+/// The extractor: its settings are all that it keeps.
+struct Html(Config);
+
+impl Extractor for Html {
+    fn open(config: &str) -> Result<Self, Failure> {
+        Config::parse(config).map(Self)
+    }
+
+    fn extract(&self, upload: &impl Upload, draft: &mut impl Draft) -> Result<(), Failure> {
+        let mut page = read(upload, draft, &self.0)?;
+        // A page that is all menu, or has one without an end, is better read whole than lost.
+        if page.swallowed || page.writer.text.is_empty() {
+            page = read(upload, draft, &Config { navigation: true })?;
+        }
+        draft.write(&page.writer.text);
+        draft.add_units(&page.writer.units.into_iter().map(Unit::from).collect::<Vec<_>>());
+        draft.add_attrs(&page.attrs.into_iter().map(Attr::from).collect::<Vec<_>>());
+        Ok(())
+    }
+}
+
+fn read(upload: &impl Upload, draft: &mut impl Draft, config: &Config) -> Result<Page, Failure> {
+    let mut reader = Reader::new(config);
+    read_upload(upload, "a web page", |text, done| {
+        reader.push(text);
+        draft.progress(done);
+        true
+    })?;
+    Ok(reader.finish())
+}
