@@ -2,8 +2,6 @@
 //!
 //! Only the files that the converter reads are fetched, each into a file of its own beside what is whole: what breaks off is gone on
 //! with. Where the hub tells a file's SHA-256 (`X-Linked-Etag`, `ETag`), what came is compared with it.
-//!
-//! May depend on the HTTP client and on files.
 
 use super::{CliError, console, tools};
 use futures_util::StreamExt;

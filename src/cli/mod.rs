@@ -1,9 +1,7 @@
 //! The command line: `ibid serve` runs the server, all other commands are its clients or its tools.
 //!
-//! Client commands speak the public protocol and nothing else, so that what they can do any client
-//! can. `serve`, `doctor`, `model` and `plugin` call the modules that they are about. Results go to
-//! standard output, progress and notes to standard error. May depend on every module; none may
-//! depend on it.
+//! Client commands speak the public protocol and nothing else, so that what they can do any client can. `serve`, `doctor`, `model` and
+//! `plugin` call the modules that they are about. Results go to standard output, progress and notes to standard error.
 
 mod answer;
 mod args;

@@ -1,6 +1,4 @@
 //! `ibid model`: the embedding models and rerankers that are installed, and how others become so.
-//!
-//! May depend on `embed`, a hub's files, the settings, and the client of a server's public protocol.
 
 use super::args::{ModelAction, PullArgs, SettingsArgs};
 use super::client::Client;

@@ -1,8 +1,7 @@
 //! Settings: built-in values, a TOML file, `IBID_*` variables and flags, in rising order.
 //!
-//! One table ([`KEYS`]) says which settings there are, what they may be and what they are by default;
-//! reading, checking, printing and the documentation follow it. May depend on `secret` only:
-//! `cli` turns [`Settings`] into what the server and the pipeline want.
+//! One table ([`KEYS`]) says which settings there are, what they may be and what they are by default; reading, checking, printing and the
+//! documentation follow it. `cli` turns [`Settings`] into what the server and the pipeline want.
 
 mod error;
 mod keys;

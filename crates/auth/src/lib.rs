@@ -1,8 +1,8 @@
 //! Who asks, and what they may do.
 //!
-//! A [`Subject`] is made once for each request or socket, from its credentials; every door asks it before it acts and filters by it what it
-//! shows. [`Authenticator`] makes it: of a JSON Web Token, or of an API key. A [`Grant`] says as well when it ends. Knows nothing of HTTP but
-//! how to fetch a key set. May depend on `protocol`, `secret` and `watch` only.
+//! A [`Subject`] is made once for each request or socket, from its credentials; every door asks it before it acts and filters by it what
+//! it shows. [`Authenticator`] makes it: of a JSON Web Token, or of an API key. A [`Grant`] says as well when it ends. Knows nothing of
+//! HTTP but how to fetch a key set.
 
 mod authenticator;
 mod claims;

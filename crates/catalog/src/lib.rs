@@ -1,10 +1,9 @@
 //! The durable truth: collections, documents, chunks, uploads and events.
 //!
-//! Everyone above speaks to the [`Catalog`] trait; [`SqlCatalog`] implements it, in SQLite on one machine and in PostgreSQL for several servers.
-//! Depends on `document` and `space`. Holds no text and no vectors: those are in the file store and in
-//! the index, and the catalog says which of them count. A state move names the state it expects
-//! and tells whether it happened, so that work on a document that was deleted meanwhile stops by
-//! itself and nothing is ever moved twice.
+//! Everyone above speaks to the [`Catalog`] trait; [`SqlCatalog`] implements it, in SQLite on one machine and in PostgreSQL for several
+//! servers. Holds no text and no vectors: those are in the file store and in the index, and the catalog says which of them count. A state
+//! move names the state it expects and tells whether it happened, so that work on a document that was deleted meanwhile stops by itself
+//! and nothing is ever moved twice.
 
 mod error;
 mod generation;

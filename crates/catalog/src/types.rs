@@ -1,5 +1,4 @@
-//! The catalog's data: collections, documents, chunks, uploads, events. Plain data; nothing here
-//! says how it is stored. Depends on `document` alone.
+//! The catalog's data: collections, documents, chunks, uploads, events. Plain data; nothing here says how it is stored.
 
 use ibid_types::IndexBackend;
 use ibid_types::document::{Attrs, Span};

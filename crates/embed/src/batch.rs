@@ -1,10 +1,9 @@
 //! Which rows share a run of the model.
 //!
-//! A text's vector must not depend on the texts it happens to be computed with: ranks have to come out the
-//! same each time. Matrix products give a row the same bits whatever rows stand beside it, but attention does not
-//! if the row is padded to another length. So the padded length is a function of the text's own length alone, and only
-//! rows of equal padded length share a batch. An engine that takes rows one after the other needs none of this: it attends to each by
-//! itself.
+//! A text gets the same vector whatever texts it is computed with, so that ranks come out the same each time.
+//! Matrix products give a row the same bits whatever rows stand beside it, but attention does not if the row is padded to another length.
+//! So the padded length is a function of the text's own length alone, and only rows of equal padded length share a batch. An engine that
+//! takes rows one after the other needs none of this: it attends to each by itself.
 
 use super::{queue::Row, session::Rows};
 

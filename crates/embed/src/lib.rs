@@ -1,9 +1,9 @@
 //! Texts to vectors, and pairs of a question and a passage to scores: tokenizer, engine, and the queue in front of them.
 //!
-//! [`convert`] makes a model directory from published weights; [`Runtime`] loads ONNX Runtime; [`Embedder`] embeds
-//! queries and documents on threads of its own; [`Reranker`] scores passages by a cross-encoder, in the same way; [`Models`] loads the
-//! embedders of several models as they are used. Queries go before documents; memory is bounded by
-//! [`EmbedderSettings`]; on a CPU a text's vector never depends on what else is being embedded.
+//! [`convert`] makes a model directory from published weights; [`Runtime`] loads ONNX Runtime; [`Embedder`] embeds queries and documents
+//! on threads of its own; [`Reranker`] scores passages by a cross-encoder, in the same way; [`Models`] loads the embedders of several
+//! models as they are used. Queries go before documents; [`EmbedderSettings`] bounds the memory; on a CPU a text has the same vector
+//! whatever else is being embedded.
 //!
 //! On a CPU each thread reads texts and runs the model, in small batches of one length; those that do so for documents give way to
 //! those that do so for queries. On GPUs threads of their own run the model, in large batches of any lengths, while the others read
@@ -11,8 +11,7 @@
 //!
 //! In 32 bits on x86-64, a model that the converter made is computed by `ibid_encoder`; everything else by ONNX Runtime.
 //!
-//! May depend on: ONNX Runtime, `ibid_encoder`, the tokenizer library, files, tokio's synchronisation. Knows nothing of documents,
-//! collections, the index or the server.
+//! Knows nothing of documents, collections, the index or the server.
 
 mod bare;
 mod batch;

@@ -2,8 +2,6 @@
 //!
 //! A model is loaded when it is first used, on a thread of its own; whoever asks meanwhile waits for the same one. The default model
 //! is loaded from the start and stays. Others go when nobody has used them for long, or when their place is needed.
-//!
-//! May depend on: the embedder, model directories, tokio's synchronisation.
 
 use std::{
     collections::BTreeMap,

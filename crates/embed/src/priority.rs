@@ -1,6 +1,4 @@
 //! Which of the process's threads the system runs first.
-//!
-//! Depends on the system alone.
 
 /// How much less than others a thread gets that gives way: at 10, a tenth of what one gets that does not, and all that nobody
 /// else wants. At 19, the most, it would get a seventieth, and documents would stand still beside any other program that

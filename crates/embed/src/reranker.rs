@@ -2,8 +2,6 @@
 //!
 //! A reranker is loaded, shared and unloaded like an embedding model, has the same queue and the same batches, and threads of its
 //! own. Its pairs wait in the lane of queries: a person waits for them.
-//!
-//! May depend on: the models that are installed.
 
 use super::{EmbedError, Model, ModelInfo, Precision};
 

@@ -5,13 +5,11 @@
 //! activation is applied to a tile that is still in the cache, attention keeps its scores there, and texts of all lengths stand one
 //! after the other, so that nothing is padded.
 //!
-//! A text's vector depends on the text alone, to the last bit: each number is the sum of the same products in the same order,
-//! whatever rows stand beside it.
-//!
 //! A crate of its own because it is of no use unless it is optimised, whatever is said of the program around it. The vector units are
 //! reached through `pulp`, without `unsafe`.
 //!
-//! May depend on: `pulp`. Knows nothing of files, tokenizers or threads.
+//! A text always has the same vector, to the last bit: each number is the sum of the same products in the same order,
+//! whatever rows stand beside it. Knows nothing of files, tokenizers or threads.
 
 #![deny(unsafe_code)]
 // The compiler keeps an array of sums in registers if constants index it, and in memory if an iterator does.

@@ -1,6 +1,4 @@
 //! A collection's pipeline: shown, checked and changed; and documents made again where a change asks for it.
-//!
-//! May depend on `catalog` and `protocol`.
 
 use super::cluster::Stop;
 use super::engine::Engine;

@@ -5,7 +5,7 @@
 //! catalog's log; events of uploads as they are. Whoever removes something asks the others first to stop what they do with it, and
 //! waits until they have, or are dead.
 //!
-//! Where the catalog is one server's own, nothing of this happens. May depend on `auth`, `catalog`, `events`, `files`, `index`, `plugin` and `protocol`.
+//! Where the catalog is one server's own, nothing of this happens.
 
 use super::engine::Engine;
 use super::error::PipelineError;

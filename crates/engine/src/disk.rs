@@ -1,7 +1,5 @@
 //! The disk of the data directory: looked at all the time, so that nothing is begun that could not be written, and what waits goes on
 //! when it can.
-//!
-//! May depend on `space` only.
 
 use super::engine::Engine;
 use super::error::PipelineError;

@@ -1,8 +1,7 @@
 //! One hub for what happens: the pipeline publishes, sockets subscribe.
 //!
-//! Every subscriber reads at its own pace from a bounded ring; one that falls behind is told how
-//! much it missed (`broadcast`'s `Lagged`) and costs nobody else anything. May depend on
-//! `protocol` only.
+//! Every subscriber reads at its own pace from a bounded ring; one that falls behind is told how much it missed (`broadcast`'s `Lagged`)
+//! and costs nobody else anything.
 
 use ibid_protocol::{CollectionEvent, UploadEvent};
 use std::collections::BTreeMap;

@@ -1,6 +1,4 @@
 //! What a search is restricted to: the client's filters and the analyzer's, as the index has them.
-//!
-//! May depend on `index` and `protocol`.
 
 use super::error::PipelineError;
 use ibid_index::{DateRange, Filter};

@@ -1,4 +1,4 @@
-//! Merges lists of scored hits. May depend on nothing of Ibid's.
+//! Merges lists of scored hits.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,6 +1,4 @@
 //! Generations of a collection: what the index and the files call them, and who still uses one that was replaced.
-//!
-//! May depend on `document` and `index` only.
 
 use ibid_index::CollectionKey;
 use ibid_types::document::{generation_of, in_generation};

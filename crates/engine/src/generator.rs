@@ -1,7 +1,5 @@
 //! What writes the answers of a collection: resolved from its pipeline and the settings, and what follows when a
 //! language model fails.
-//!
-//! May depend on `generate`, `protocol`, `resolve` and `spec`.
 
 use super::engine::Engine;
 use super::error::PipelineError;

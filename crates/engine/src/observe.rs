@@ -1,6 +1,4 @@
 //! What the engine tells the metrics: what happens as it happens, and what stands still when somebody looks.
-//!
-//! May depend on `telemetry`, and on what it looks at.
 
 use super::engine::Engine;
 use super::upload::Ending;

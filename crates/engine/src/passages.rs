@@ -1,6 +1,4 @@
 //! Passages: what was found of documents, and what quotations of it say.
-//!
-//! May depend on `catalog` (its chunks), `generate` (its passages) and `protocol`.
 
 use ibid_catalog::Chunk;
 use ibid_generate::Passage;

@@ -4,8 +4,6 @@
 //! the same, keeps writes back for the last difference, and switches in one transaction; so uploads and deletions go on at the old
 //! place until then, and queries never wait. Whatever it leaves behind, the reconciliation removes: a copy where the catalog does
 //! not say that the collection is, or goes. A server that is away is waited for.
-//!
-//! May depend on `catalog`, `index` and `protocol`.
 
 use super::engine::Engine;
 use super::error::PipelineError;

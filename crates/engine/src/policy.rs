@@ -1,6 +1,4 @@
 //! What happens when a stage's plugin fails: the pipeline's `on_failure`.
-//!
-//! May depend on `plugin`, `protocol`, `resolve` and `spec`.
 
 use super::resolve::Stage;
 use super::spec::OnFailure;

@@ -4,8 +4,6 @@
 //! `3M` and 2018 means one filing among many, and its own words (`3M`) are in every passage of the wrong ones. So names,
 //! years and quarters are compared with the documents, not with the passages. How much a name tells is its inverse
 //! document frequency: in a collection of one company's files the company's name tells nothing.
-//!
-//! Pure computation: depends on nothing of Ibid's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -1,6 +1,4 @@
 //! Keeps the profiles of collections' documents, and renews them when documents come and go.
-//!
-//! May depend on `catalog`, `files` and `profile`.
 
 use super::engine::Engine;
 use super::error::PipelineError;

@@ -1,6 +1,4 @@
 //! From chunks that were found to passages: weighed by what they hold, other pages brought forward, neighbours joined, texts read.
-//!
-//! May depend on `catalog`, `files`, `generate` (how full of figures a text is) and `passages`.
 
 use super::engine::Engine;
 use super::error::PipelineError;

@@ -1,6 +1,4 @@
 //! What has to be made again of documents, to get from one pipeline to another.
-//!
-//! May depend on `spec` and `plugin` only.
 
 use super::spec::{Lock, LockedPlugin, Pipeline};
 use ibid_plugin_host::Plugin;

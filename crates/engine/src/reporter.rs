@@ -1,6 +1,4 @@
 //! What subscribers are told of an upload, and how long one takes.
-//!
-//! May depend on `events` and `protocol` only.
 
 use crate::events::Events;
 use ibid_protocol::{

@@ -2,8 +2,6 @@
 //!
 //! What the question says of the documents counts as it does in the fusion: a passage alone does not say of which company or year
 //! it is. Without the cross-encoder, whatever the reason, passages stay as they were found, and the answer says so.
-//!
-//! May depend on `embed`, `protocol`, `passages`, `reading`, `retrieve` and `spec`.
 
 use super::engine::Engine;
 use super::passages::{FoundChunk, Passages};

@@ -1,6 +1,4 @@
 //! From a pipeline to what runs it: plugins by digest, the stemmer, the budgets.
-//!
-//! May depend on `plugin`, `index`, `catalog` and `protocol`.
 
 use super::engine::Engine;
 use super::error::PipelineError;

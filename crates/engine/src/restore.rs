@@ -1,7 +1,7 @@
 //! A backup put back into an empty data directory, with no server running.
 //!
-//! Everything is checked against the manifest while it is copied into `.restore` of the directory, and moved into place when all of
-//! it is there, the catalog last. Depends on what a data directory is made of; knows nothing of how a backup is made but its layout.
+//! Everything is checked against the manifest while it is copied into `.restore` of the directory, and moved into place when all of it is
+//! there, the catalog last. Of how a backup is made it knows the layout alone.
 
 use super::backup::{BACKUP_VERSION, Entry, MANIFEST, Manifest, Points, copy_hashed};
 use ibid_files::{DirectoryStore, FileError, FileStore, LocalExclusion, StageOptions, StoreOptions};

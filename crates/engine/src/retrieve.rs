@@ -1,7 +1,5 @@
 //! Finds passages: one batch of dense and BM25 searches, fused, weighed by what the question says of the documents, then
 //! read from them.
-//!
-//! May depend on `index`, `embed`, `generate` (what asks for a figure), `protocol`, `filters`, `fusion`, `profile` and `reading`.
 
 use super::engine::Engine;
 use super::error::PipelineError;

@@ -1,6 +1,4 @@
 //! The JSON Schema of a pipeline, for editors: made of the types that read it.
-//!
-//! May depend on `spec` only.
 
 use super::spec::Pipeline;
 use serde_json::{Map, Value, json};

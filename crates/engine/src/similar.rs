@@ -1,6 +1,4 @@
 //! Documents like a given one: by the meaning of their passages, without a question.
-//!
-//! May depend on `index`, `catalog`, `files` and `protocol`.
 
 use super::engine::Engine;
 use super::error::PipelineError;

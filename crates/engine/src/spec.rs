@@ -1,6 +1,4 @@
 //! The pipeline of a collection, as data, and the lock that it resolves to.
-//!
-//! May depend on `auth`, `protocol` and the names of precisions in `embed`.
 
 use ibid_auth::{Scope, Subject};
 use ibid_embed::Precision;

@@ -1,7 +1,5 @@
 //! Turns a generator's pieces into the events that a client reads: numbers the citations, has the
 //! formatter write their markers, and keeps tokens and answer the same text.
-//!
-//! May depend on `protocol`, `plugin`, `generate` and `document`.
 
 use super::error::PipelineError;
 use super::passages::Passages;

@@ -1,6 +1,4 @@
 //! How long the stages of a query took: for its answer, for metrics and for traces.
-//!
-//! May depend on `telemetry`.
 
 use ibid_telemetry as telemetry;
 use std::collections::BTreeMap;

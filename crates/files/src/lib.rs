@@ -1,9 +1,8 @@
 //! Where bytes are kept: uploads in the making, original files by their SHA-256, extracted texts by
 //! document.
 //!
-//! Everyone above speaks to [`FileStore`]; [`DirectoryStore`] keeps it all in a directory, [`S3Store`] in
-//! an object store that several servers share. Depends on `document`, `secret`, `space` and `tls` alone. It does
-//! not know which files are needed: the catalog does.
+//! Everyone above speaks to [`FileStore`]; [`DirectoryStore`] keeps it all in a directory, [`S3Store`] in an object store that several
+//! servers share. It does not know which files are needed: the catalog does.
 
 mod blocking;
 mod directory;

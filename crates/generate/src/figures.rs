@@ -1,6 +1,4 @@
 //! Figures: whether a question wants one, how many a text has, and which of a table row's is the one.
-//!
-//! May depend on nothing of Ibid's.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,8 +1,7 @@
 //! Makes the answer out of the passages that were found.
 //!
-//! A generator writes text and says which quotations support it; numbering the citations and
-//! writing markers is the citation formatter's work, and done by the pipeline. May depend on
-//! `document`, `embed`, `protocol`, `secret` and `tls`.
+//! A generator writes text and says which quotations support it; numbering the citations and writing markers is the citation formatter's
+//! work, and done by the pipeline.
 
 mod extractive;
 mod figures;

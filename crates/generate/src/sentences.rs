@@ -1,6 +1,4 @@
 //! Cuts passages into the statements that can be quoted: sentences, list items, table rows.
-//!
-//! May depend on nothing of Ibid's.
 
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;

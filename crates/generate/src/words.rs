@@ -1,4 +1,4 @@
-//! The words of a text that carry meaning, for comparing texts by them. May depend on nothing of Ibid's.
+//! The words of a text that carry meaning, for comparing texts by them.
 
 use std::collections::HashSet;
 

@@ -1,8 +1,7 @@
 //! The vector index: where chunks are found by meaning and by words.
 //!
-//! [`VectorIndex`] is the one interface to it; [`EmbeddedIndex`] keeps it in a directory of this machine, [`RemoteIndex`] in a
-//! Qdrant server, and [`PlacedIndex`] knows which of them has which collection.
-//! May depend on `document`, `secret`, `space` and `tls`, and on nothing else of Ibid's.
+//! [`VectorIndex`] is the one interface to it; [`EmbeddedIndex`] keeps it in a directory of this machine, [`RemoteIndex`] in a Qdrant
+//! server, and [`PlacedIndex`] knows which of them has which collection.
 
 mod bm25;
 mod embedded;

@@ -1,6 +1,4 @@
 //! Makes words visible to BM25 that no spaces show: those of scripts without spaces, and the parts of compounds.
-//!
-//! May depend on nothing of Ibid's.
 
 use std::ops::Range;
 

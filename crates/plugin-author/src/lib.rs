@@ -5,7 +5,7 @@
 //! no system at all, then made a component, and its manifest is embedded. One in JavaScript or Python
 //! is bundled with its interpreter by the tools of the Bytecode Alliance.
 //!
-//! Blocks for as long as those tools do. Only `check`, `test` and `bench` depend on the host: they run what was built.
+//! Blocks for as long as those tools do. `check`, `test` and `bench` run what was built in the host.
 
 mod bench;
 mod build;

@@ -1,6 +1,6 @@
 //! What goes wrong with plugins, in words for the person who asked.
 //!
-//! Guests' backtraces go to the log, never into an error. Depends on the manifest and `document`.
+//! Guests' backtraces go to the log, never into an error.
 
 use super::manifest::Kind;
 use ibid_types::document::Span;

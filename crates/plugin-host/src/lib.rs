@@ -3,14 +3,11 @@
 //! The contract with authors is the WIT package in `wit/`. [`Host`] compiles components and runs
 //! their calls, [`Registry`] finds them by name and version.
 //!
-//! A plugin has no power but its own call: no WASI, no clock, no files, no network. Each call gets
-//! a fresh instance, so that no result can depend on what ran before, and ends at its [`Budget`].
-//! Guests, and the host functions that they call, run on blocking threads and never on the
-//! reactor: counting tokens and reading an upload block, and the kernel preempts a thread that
-//! spins, where cooperative yields would only slow the sockets beside it. Dropping the future of a
-//! call stops the guest within a few milliseconds.
-//!
-//! May depend on `document` alone.
+//! A plugin has no power but its own call: no WASI, no clock, no files, no network. Each call gets a fresh
+//! instance, so that no result is shaped by what ran before, and ends at its [`Budget`]. Guests, and the host functions that they call, run on
+//! blocking threads and never on the reactor: counting tokens and reading an upload block, and the kernel preempts a thread that spins,
+//! where cooperative yields would only slow the sockets beside it. Dropping the future of a call stops the guest within a few
+//! milliseconds.
 
 mod error;
 mod host;

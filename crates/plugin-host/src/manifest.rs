@@ -1,7 +1,6 @@
 //! What a plugin says about itself, readable without running it.
 //!
-//! The manifest is JSON in a custom section of the component, put there when the plugin is built
-//! (see [`super::author`]). Depends on nothing of Ibid's.
+//! The manifest is JSON in a custom section of the component, put there when the plugin is built (see [`super::author`]).
 
 use semver::Version;
 use serde::{Deserialize, Serialize};

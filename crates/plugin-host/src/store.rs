@@ -1,7 +1,7 @@
 //! Installed plugins on disk: one file for each, named by its content.
 //!
-//! A file is written beside its place, synced and renamed, so that it is there wholly or not at all. What is read is
-//! checked against its name. Depends on the standard library alone; all of it blocks.
+//! A file is written beside its place, synced and renamed, so that it is there wholly or not at all. What is read is checked against its
+//! name. All of it blocks.
 
 use super::host::MAX_COMPONENT_BYTES;
 use sha2::{Digest, Sha256};

@@ -1,7 +1,6 @@
 //! What goes over the wire, as plain data: the four sockets' messages and the REST bodies.
 //!
-//! Everyone may use this module; it depends on nothing of Ibid's. Field names and JSON types are
-//! the contract with every client: see `docs/protocol.md`.
+//! Everyone may use this module. Field names and JSON types are the contract with every client: see `docs/protocol.md`.
 
 mod analyze;
 mod auth;

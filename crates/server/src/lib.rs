@@ -1,7 +1,7 @@
 //! The network face: the accept loop, HTTP routes and WebSocket sessions.
 //!
-//! It knows HTTP and frames and nothing of retrieval: everything else is [`ibid_engine::Engine`], spoken to in the
-//! plain data of [`ibid_protocol`]. It depends on those two, on [`ibid_auth`], [`ibid_telemetry`] and [`crate::ui`], and on nothing else of Ibid's.
+//! It knows HTTP and frames and nothing of retrieval: everything else is [`ibid_engine::Engine`], spoken to in the plain data of
+//! [`ibid_protocol`].
 
 mod access;
 mod configuration;

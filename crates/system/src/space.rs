@@ -1,8 +1,8 @@
 //! Room on a disk: whether a reserve is free, whether anything can be written, and what to do where not.
 //!
-//! The vector engine writes through memory maps of files with holes, and where a disk is full that ends the process. So whoever lets
-//! files grow asks first whether a reserve would stay free. What is left of the reserve is for deletions, which make room. Depends on
-//! nothing of Ibid's; what looks at the disk blocks, for microseconds on a local one.
+//! The vector engine writes through memory maps of files with holes, and where a disk is full that ends the process. So whoever lets files
+//! grow asks first whether a reserve would stay free. What is left of the reserve is for deletions, which make room.
+//! Looking at a disk blocks, for microseconds on a local one.
 
 use rustix::fs::StatVfsMountFlags;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! The one choice of cryptography for TLS. Depends on nothing.
+//! The one choice of cryptography for TLS.
 
 /// Makes AWS-LC the provider of rustls for the whole process. Call it before a client is made; again changes nothing.
 pub fn install_provider() {

@@ -1,4 +1,4 @@
-//! Tells when a file changes, by looking at it now and then. Depends on nothing of Ibid's.
+//! Tells when a file changes, by looking at it now and then.
 //!
 //! Notifications of the system are not used: secrets and certificates are often replaced behind symbolic links or on network
 //! file systems, where those stay away. A look each second costs nothing that can be measured.

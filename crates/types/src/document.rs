@@ -1,6 +1,6 @@
 //! A document as every stage sees it: one text, and spans over it.
 //!
-//! Plain data. May depend on nothing of Ibid's.
+//! Plain data.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

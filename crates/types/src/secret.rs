@@ -1,4 +1,4 @@
-//! Texts that must not be shown: keys and passwords. Depends on nothing of Ibid's.
+//! Texts that must not be shown: keys and passwords.
 
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;

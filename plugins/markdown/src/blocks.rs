@@ -1,6 +1,4 @@
 //! The block structure of a piece of Markdown, by pulldown-cmark.
-//!
-//! Pure parsing: depends on nothing else of the plugin.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use std::ops::Range;

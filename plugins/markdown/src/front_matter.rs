@@ -1,6 +1,6 @@
 //! YAML front matter, as far as it is metadata: scalar values of known keys.
 //!
-//! Not a YAML parser: nested values are skipped. Depends on nothing.
+//! Not a YAML parser: nested values are skipped.
 
 /// Longest front matter that is looked for, in bytes.
 const LONGEST: usize = 64 << 10;

@@ -1,8 +1,7 @@
 //! Cuts a file into windows that can be parsed alone, so that memory does not grow with the file.
 //!
-//! A window ends before a line that starts a block of its own whatever stands above it: after a
-//! blank line, not indented, outside fenced code, and a heading or a word. Files below the size of
-//! a window are one. Pure text scanning: depends on nothing.
+//! A window ends before a line that starts a block of its own whatever stands above it: after a blank line, not indented, outside fenced
+//! code, and a heading or a word. Files below the size of a window are one.
 
 /// A window is cut at the first place past this many bytes where it can be.
 const ENOUGH: usize = 256 << 10;

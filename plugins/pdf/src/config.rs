@@ -1,4 +1,4 @@
-//! The plugin's options. Depends on the limits.
+//! The plugin's options.
 
 use serde::Deserialize;
 

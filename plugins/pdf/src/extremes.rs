@@ -1,7 +1,7 @@
 //! The larger and the smaller of two numbers, as one comparison.
 //!
-//! `f32::max` and `f32::min` are calls of a library's function where the code is WebAssembly, whose own instructions treat what is not a number
-//! otherwise: for each glyph that is dearer than all else that is done with it. Depends on nothing.
+//! `f32::max` and `f32::min` are calls of a library's function where the code is WebAssembly, whose own instructions treat what is not a
+//! number otherwise: for each glyph that is dearer than all else that is done with it.
 
 /// The larger one; `first` where `second` is not a number.
 #[inline]

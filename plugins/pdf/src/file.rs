@@ -1,4 +1,4 @@
-//! Opens a file and finds its pages and their streams. Depends on lopdf and the budget.
+//! Opens a file and finds its pages and their streams.
 
 use std::collections::HashSet;
 

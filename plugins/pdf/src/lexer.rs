@@ -1,5 +1,5 @@
-//! Splits PDF syntax without indirect objects (content streams, CMaps) into tokens. Never fails:
-//! what cannot be read is skipped, as viewers do. Depends on nothing.
+//! Splits PDF syntax without indirect objects (content streams, CMaps) into tokens. Never fails: what cannot be read is skipped, as
+//! viewers do.
 
 use std::borrow::Cow;
 

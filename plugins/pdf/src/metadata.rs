@@ -1,4 +1,4 @@
-//! What a file says of itself: title, author, dates, language, page labels. Depends on lopdf.
+//! What a file says of itself: title, author, dates, language, page labels.
 
 use std::collections::HashSet;
 

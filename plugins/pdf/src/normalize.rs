@@ -1,5 +1,4 @@
-//! Characters as a reader wants them: ligatures expanded, soft hyphens and controls dropped,
-//! every blank a space. Depends on nothing.
+//! Characters as a reader wants them: ligatures expanded, soft hyphens and controls dropped, every blank a space.
 
 /// Appends a character of a file's text in its plain form.
 pub(crate) fn push(out: &mut String, c: char) {

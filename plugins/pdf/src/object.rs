@@ -1,4 +1,4 @@
-//! Short ways to look values up in lopdf's objects, references followed. Depends on lopdf alone.
+//! Short ways to look values up in lopdf's objects, references followed.
 
 use lopdf::{Dictionary, Document, Object};
 

@@ -1,4 +1,4 @@
-//! The outline (bookmarks): which titles it gives to which pages. Depends on lopdf.
+//! The outline (bookmarks): which titles it gives to which pages.
 
 use std::collections::{HashMap, HashSet};
 

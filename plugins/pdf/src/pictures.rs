@@ -1,5 +1,5 @@
 //! Tells pages that are pictures of text: scans, letters that are drawn as curves, fonts that say nothing of what they show. Such a page
-//! has next to no text, and would be missing without a word. Depends on what a page shows.
+//! has next to no text, and would be missing without a word.
 
 use crate::file::Page;
 use crate::interpret::PageGlyphs;

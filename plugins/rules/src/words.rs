@@ -1,4 +1,4 @@
-//! Splits a question into words. Pure text scanning: depends on nothing.
+//! Splits a question into words.
 
 /// A word of a question, without the marks around it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,4 @@
 //! Finds paragraphs, which blank lines separate, in a text that comes in pieces.
-//!
-//! Pure text scanning: depends on nothing.
 
 use std::ops::Range;
 

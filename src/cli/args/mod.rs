@@ -1,6 +1,4 @@
 //! The commands, their flags, and the help that teaches them: what all commands share is here, the flags of each in a module beside it.
-//!
-//! Depends on clap alone.
 
 mod access;
 mod collections;

@@ -1,7 +1,7 @@
 //! Makes an evaluation a check: thresholds that a run must keep, or an earlier report than which it must not be worse.
 //!
-//! Worse than a report is what the questions that both have say beyond chance: the interval of the paired differences lies below zero.
-//! A threshold is meant as it is written. Times depend on the machine, so only a threshold judges them.
+//! Worse than a report is what the questions that both have say beyond chance: the interval of the paired differences lies below zero. A
+//! threshold is meant as it is written. Times differ between machines, so only a threshold judges them.
 
 use super::super::CliError;
 use super::bootstrap::Bootstrap;

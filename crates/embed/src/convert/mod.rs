@@ -11,7 +11,7 @@
 //! [`rebuild`] makes the graphs of other precisions from `model.onnx`, in memory, when the embedder opens, and [`encoder()`] an encoder that
 //! needs no runtime.
 //!
-//! May depend on: files, serialisation crates, `ibid_encoder`, [`ModelInfo`]. Knows nothing of sessions, queues or the server.
+//! Knows nothing of sessions, queues or the server.
 
 mod encoder;
 mod error;

@@ -4,8 +4,6 @@
 //! tar, so that both are replaced at once) and `incoming/UPLOAD/START.WRITER` (parts of uploads in the making, see `parts`). What is
 //! read is kept as local copies (`cache`): an original's is good for ever and checked against its SHA-256 when it is fetched; a
 //! text's is compared with the object's tag each time, so that what another server rewrote is never quoted from an old copy.
-//!
-//! Depends on the rest of `files`; on no server but the object store's.
 
 mod bucket;
 mod cache;

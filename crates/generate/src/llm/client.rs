@@ -1,7 +1,6 @@
 //! HTTP to an OpenAI-compatible server: one request, its answer as a stream of deltas, and what failures mean.
 //!
-//! Everything that is read is bounded. Dropping a [`Deltas`] closes the connection, which is how such servers are told
-//! to stop. May depend on `secret`.
+//! Everything that is read is bounded. Dropping a [`Deltas`] closes the connection, which is how such servers are told to stop.
 
 use super::error::{LlmError, LlmReason};
 use eventsource_stream::{Event, EventStreamError, Eventsource};

@@ -1,7 +1,7 @@
 //! Finds the citations that a model writes into its answer, as the answer comes: `[1]`, `[1, 3]`, `[1][2]`, `[2-4]`.
 //!
-//! A marker may be cut anywhere by the stream, so what might become one is held back until it is one or is not. In code
-//! (`` `a[1]` ``, fenced blocks) brackets are the author's. Depends on nothing.
+//! A marker may be cut anywhere by the stream, so what might become one is held back until it is one or is not. In code (`` `a[1]` ``,
+//! fenced blocks) brackets are the author's.
 
 /// Longest marker, in characters; what goes on longer is text.
 const LONGEST: usize = 48;

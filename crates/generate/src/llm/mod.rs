@@ -1,9 +1,8 @@
 //! Answers by a language model, over any OpenAI-compatible server: Ollama, vLLM, llama.cpp, hosted ones.
 //!
-//! [`Llm`] knows the servers that the operator allows; [`OpenAi`] is the generator for one model of one of them. The
-//! model is shown numbered passages and cites them by number; what is quoted is chosen out of the cited passage here, so
-//! that a citation holds whatever the model writes. May depend on `embed`, `document`, `protocol`, `secret`, `tls` and
-//! `generate`'s own types.
+//! [`Llm`] knows the servers that the operator allows; [`OpenAi`] is the generator for one model of one of them. The model is shown
+//! numbered passages and cites them by number; what is quoted is chosen out of the cited passage here, so that a citation holds whatever
+//! the model writes.
 
 mod answer;
 mod client;

@@ -1,6 +1,4 @@
 //! The prompt: templates with placeholders, and passages as numbered, bounded, harmless data.
-//!
-//! May depend on `generate`'s own types only.
 
 use super::super::sentences::statements;
 use super::super::{Passage, Request};

@@ -1,7 +1,5 @@
 //! From a statement and the passage that it cites to what is quoted: the sentence of the passage, or a few that stand
 //! together, that support the statement best.
-//!
-//! May depend on `document`, `embed` and `generate`'s own types.
 
 use super::super::extractive::cosine;
 use super::super::sentences::statements;

@@ -1,4 +1,4 @@
-//! Leaves out what reasoning models write before their answer: `<think> ... </think>`. Depends on nothing.
+//! Leaves out what reasoning models write before their answer: `<think> ... </think>`.
 
 /// Tags that some servers leave in the answer's text.
 const OPEN: &str = "<think>";

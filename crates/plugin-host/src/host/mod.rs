@@ -1,8 +1,7 @@
 //! Compiles components and runs their calls in a sandbox.
 //!
-//! `plugin` loads, `call` runs one call on a blocking thread, and one file per kind states what
-//! that kind is given and checks what it gives. Guests reach `imports` and `intake`, nothing else.
-//! Depends on `document`, the manifest and the inspection.
+//! `plugin` loads, `call` runs one call on a blocking thread, and one file per kind states what that kind is given and checks what it
+//! gives. Guests reach `imports` and `intake`, nothing else.
 
 mod analyze;
 mod bindings;

@@ -1,7 +1,6 @@
 //! How much each client may ask of the server: so many requests in a minute, so many things at a time.
 //!
-//! Rates are kept by `governor` (GCRA: what is not used adds up to a minute's worth). A client is its subject, and its
-//! address. May depend on `auth`, `protocol` and `telemetry`.
+//! Rates are kept by `governor` (GCRA: what is not used adds up to a minute's worth). A client is its subject, and its address.
 
 mod address;
 mod count;

@@ -1,6 +1,6 @@
 //! The page for people at `/`: plain HTML, CSS and ES modules, embedded in the program as they are, without a build step.
 //!
-//! It speaks the public protocol like every client. Depends on nothing.
+//! It speaks the public protocol like every client.
 
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;

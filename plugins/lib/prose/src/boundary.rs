@@ -1,6 +1,6 @@
 //! Where a text can be cut, and how well: lines, sentences, words, characters.
 //!
-//! Pure text scanning: depends on nothing but `scan`, which finds bytes. All offsets are bytes of the text that is given.
+//! All offsets are bytes of the text that is given.
 
 use crate::scan::{next_end, next_line_feed};
 

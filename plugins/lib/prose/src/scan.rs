@@ -1,8 +1,6 @@
 //! Searches for one of a few bytes, 64 at a time: in a sandbox each turn of a loop looks at the clock as well.
 //!
 //! The searches are functions of their own, so that what they loop over stays in registers whatever is around them.
-//!
-//! Depends on nothing.
 
 /// Bytes that are looked at in one turn.
 const STRIDE: usize = 4 * BLOCK;

@@ -1,5 +1,4 @@
 //! CMaps: codes to Unicode (`/ToUnicode`) and codes to CIDs (`/Encoding` of a composite font).
-//! Depends on the lexer.
 
 use std::borrow::Cow;
 

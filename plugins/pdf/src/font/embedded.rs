@@ -1,5 +1,5 @@
-//! The character map of an embedded TrueType program, turned round: which character a glyph
-//! shows. Used where a file says nothing else of its codes. Depends on nothing.
+//! The character map of an embedded TrueType program, turned round: which character a glyph shows. Used where a file says nothing else of
+//! its codes.
 
 /// Characters by glyph.
 pub(super) struct GlyphUnicodes(Vec<(u16, char)>);

@@ -1,4 +1,4 @@
-//! Simple encodings: what each of 256 codes means. Depends on the tables beside it and lopdf.
+//! Simple encodings: what each of 256 codes means.
 
 use lopdf::{Dictionary, Document, Object};
 

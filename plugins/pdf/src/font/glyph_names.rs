@@ -1,5 +1,4 @@
-//! Glyph names of the Adobe Glyph List that fonts in use name (Latin, Greek, Cyrillic,
-//! punctuation, mathematics, shapes). Facts only; depends on nothing.
+//! Glyph names of the Adobe Glyph List that fonts in use name (Latin, Greek, Cyrillic, punctuation, mathematics, shapes).
 
 /// Names and code points, sorted by the name's bytes.
 pub(super) const GLYPH_NAMES: &[(&str, u16)] = &[

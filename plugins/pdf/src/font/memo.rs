@@ -1,5 +1,5 @@
-//! What codes of two bytes mean, once it was found out: a document says each of them thousands of times, and each look asks three
-//! sorted lists. Depends on nothing.
+//! What codes of two bytes mean, once it was found out: a document says each of them thousands of times, and each look asks three sorted
+//! lists.
 
 /// Codes that share their first byte: for each second byte the place of what is known of it, plus one; 0 for what is not known.
 type Row = Box<[u32; 256]>;

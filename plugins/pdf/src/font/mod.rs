@@ -1,5 +1,4 @@
 //! Fonts as far as text needs them: what a code means, how wide it is, how wide a space is.
-//! Depends on lopdf, the lexer and the budget; knows nothing of pages.
 
 mod cmap;
 mod embedded;

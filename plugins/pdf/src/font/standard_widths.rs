@@ -1,6 +1,5 @@
-//! Advance widths of the standard 14 fonts, in thousandths of the font size, for files that
-//! leave `/Widths` out. Oblique faces share their upright face's widths, and Courier is 600
-//! throughout. Facts only; depends on nothing.
+//! Advance widths of the standard 14 fonts, in thousandths of the font size, for files that leave `/Widths` out. Oblique faces share their
+//! upright face's widths, and Courier is 600 throughout.
 
 /// Character, then its width in Helvetica, Helvetica-Bold, Times-Roman, Times-Bold, Times-Italic
 /// and Times-BoldItalic; sorted by character.

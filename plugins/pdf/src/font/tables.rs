@@ -1,5 +1,4 @@
 //! The simple encodings of PDF (ISO 32000-1, annex D) as Unicode; 0 where a code is not used.
-//! Facts only; depends on nothing.
 
 /// `StandardEncoding`.
 pub(super) const STANDARD: [u16; 256] = [

@@ -1,5 +1,4 @@
-//! Runs a page's content and notes where each glyph stands. Depends on fonts, the lexer and the
-//! budget; knows nothing of words or lines.
+//! Runs a page's content and notes where each glyph stands.
 
 mod text;
 

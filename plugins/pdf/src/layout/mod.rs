@@ -1,5 +1,4 @@
-//! From glyphs on a page to lines in reading order, grouped into blocks. Depends on the glyphs
-//! alone; knows nothing of files, and keeps nothing between pages.
+//! From glyphs on a page to lines in reading order, grouped into blocks.
 //!
 //! Glyphs that follow one another become runs; runs on one baseline become rows; rows are taken
 //! apart again where the page is set in columns of prose (a table's columns are not: its rows
