@@ -185,7 +185,7 @@ impl Engine {
         for generation in next.into_iter().chain([collection.generation]) {
             let key = CollectionKey::of_generation(&collection.id, generation)?;
             if let Some(other) = collection.moving_to {
-                self.index.at(other.into())?.drop_collection(&key).await?;
+                self.index.at(other)?.drop_collection(&key).await?;
             }
             self.index.drop_collection(&key).await?;
         }

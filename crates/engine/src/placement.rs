@@ -201,12 +201,12 @@ impl Engine {
         }
         let moved = async {
             let collection = self.catalog.collection(name).await?;
-            if collection.place == to.into() {
+            if collection.place == to {
                 self.stop_moving(&collection.id).await;
                 if let Some(other) = collection.moving_to
                     && self.catalog.stop_move(&collection.id).await?
                 {
-                    self.remove_copy(&key(&collection)?, other.into()).await;
+                    self.remove_copy(&key(&collection)?, other).await;
                 }
                 return Ok(self.catalog.collection(name).await?);
             }
@@ -219,9 +219,9 @@ impl Engine {
                     let message = format!("`{name}` is being re-indexed: move it when that has ended, or stop it first");
                     return Err(ApiError::new(ErrorCode::Conflict, message).into());
                 }
-                if !self.catalog.begin_move(&collection.id, to.into()).await? {
+                if !self.catalog.begin_move(&collection.id, to).await? {
                     let collection = self.catalog.collection(name).await?;
-                    if collection.moving_to != Some(to.into()) {
+                    if collection.moving_to != Some(to) {
                         let issue = "the collection changed meanwhile: look where it is, and try again";
                         return Err(ApiError::new(ErrorCode::Conflict, issue).into());
                     }
@@ -333,7 +333,7 @@ impl Engine {
 
     async fn copy_and_switch(self: &Arc<Self>, collection: &Collection, to: IndexBackend, moving: &Move) -> Result<(), PipelineError> {
         let key = key(collection)?;
-        let from = IndexBackend::from(collection.place);
+        let from = collection.place;
         let (old, new) = (self.index.at(from)?, self.index.at(to)?);
         new.create_collection(
             &key,
