@@ -243,7 +243,7 @@ impl Engine {
 
     /// Moves a collection that the catalog says is to move, in the background.
     pub(super) fn go_on_moving(self: &Arc<Self>, collection: Collection) {
-        let Some(to) = collection.moving_to.map(IndexBackend::from) else {
+        let Some(to) = collection.moving_to else {
             return;
         };
         let moving = Arc::new(Move {
