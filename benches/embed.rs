@@ -9,6 +9,8 @@
 //! `--threads N`, `--bare` (the model alone: no queue, no tokenizer), `--cuda-libraries DIR` (may be repeated).
 //! The file of texts is JSON: `{"chunks": [...], "queries": [...]}`. All answers are JSON, a line each.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use ibid_embed::convert::{self, Options};
 use ibid_embed::{Bare, Device, Embedder, EmbedderSettings, EmbedderStats, Precision, Runtime, RuntimeChoice};
 use serde_json::{Value, json};

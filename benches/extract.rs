@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench extract -- FILE.pdf...`; without a name it reads them from standard input, one on each line.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use ibid_plugin_host::{Budget, FileBlob, Host, HostSettings, Kind, Plugin, Reason};
 use serde_json::json;
 use std::fs::{self, File};

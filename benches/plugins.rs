@@ -4,6 +4,8 @@
 //!
 //! Both sides of a comparison take turns, so that what else the machine does falls on both.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use ibid_plugin_author::{self as author, BuildOptions};
 use ibid_plugin_host::{Blob, Budget, Host, HostSettings, Kind, Plugin, Provided, TokenCounter};
 use ibid_plugin_pdf::Collected;
@@ -48,6 +50,8 @@ fn host(cache_dir: Option<PathBuf>) -> Host {
 }
 
 /// Processor time of this process: what a neighbour on the same machine takes away is no part of it.
+// The clock of a process has no safe interface in the standard library.
+#[allow(unsafe_code)]
 fn processor() -> Duration {
     // SAFETY: plain numbers, which the call fills in.
     let mut time: libc::timespec = unsafe { std::mem::zeroed() };

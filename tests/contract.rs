@@ -1,5 +1,7 @@
 //! The WIT contract: what is offered keeps what was published, and every item says what it is.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use wit_parser::{FunctionKind, Resolve, TypeDefKind};

@@ -1,6 +1,8 @@
 //! The plugin host against guests that break what they must keep (`tests/hostile`): each fails its
 //! own call with the reason, and the next call works.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use ibid_plugin_author::{self as author, AuthorError, BuildOptions};
 use ibid_plugin_host::{
     Blob, Budget, Change, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, Reason, Registry, Source, TextEmbedder,

@@ -1,6 +1,8 @@
 //! `ibid plugin new`, `build` and `test`: the project of each kind in each language builds, keeps its own tests, and does in the real
 //! host what its fixture says.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use ibid_plugin_author::{self as author, AuthorError, BuildOptions, FixtureEnd, FixtureReport, Language};
 use ibid_plugin_host::{Host, HostSettings, Kind};
 use std::fs;

@@ -93,7 +93,9 @@ pub async fn run(action: KeyAction) -> Result<(), CliError> {
             let (secret, key) = Keys::open(&settings).await?.add(new).await?;
             if json {
                 let mut told = told(&key);
-                told["key"] = secret.into();
+                if let Some(fields) = told.as_object_mut() {
+                    fields.insert("key".to_owned(), secret.into());
+                }
                 return console::json(&told);
             }
             console::note(&format!(

@@ -3,6 +3,8 @@
 //! These tests share no code with the server. They fail, and say so, where `make setup` has not been run.
 //! See `tests/support/process.rs` for how to point them at another program.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

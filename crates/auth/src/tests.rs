@@ -425,6 +425,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     assert!(identify(&auth, &old.named("old", &good())).await.is_ok());
     // Garbage changes nothing.
     file(directory.path(), "jwks.json", "garbage");
+    // sleep: nothing happens that could be waited for; the file is looked at every second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert!(identify(&auth, &new.named("new", &good())).await.is_ok());
     file(directory.path(), "jwks.json", set(&[new.jwk("new")]));
@@ -435,6 +436,7 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
 async fn until(mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !holds().await {
+            // sleep: a file system tells nobody when its change was read; this polls until it was.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

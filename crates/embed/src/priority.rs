@@ -10,6 +10,7 @@ const NICENESS: libc::c_int = 10;
 ///
 /// On Linux, where priorities are each thread's own; elsewhere all threads stay alike.
 #[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
 pub fn give_way() {
     // SAFETY: it takes a number and touches no memory of ours. In Linux's C libraries it is the calling thread that it is about.
     //

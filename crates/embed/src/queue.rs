@@ -177,6 +177,8 @@ impl Queue {
     }
 
     /// Waits for work of this kind in one of the lanes, the first of them first. `None` when the queue was closed.
+    // The windows are an array with a place for each lane.
+    #[allow(clippy::indexing_slicing)]
     pub fn next(&self, lanes: &[Lane], role: Role) -> Option<Work> {
         let mut state = self.lock();
         loop {

@@ -55,7 +55,12 @@ pub enum Activation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// One vector for each text, of length 1 if it is `normalized`.
-    Vector { pooling: Pooling, normalized: bool },
+    Vector {
+        /// How the vectors of the tokens become one.
+        pooling: Pooling,
+        /// Whether its length is 1.
+        normalized: bool,
+    },
     /// One score for each text: two layers over the first token's vector.
     Score(Head),
 }
@@ -118,10 +123,20 @@ pub enum RunError {
     Empty,
     /// There is no position for its last tokens.
     #[error("a text has {tokens} tokens, the model reads {positions}")]
-    TooLong { tokens: usize, positions: usize },
+    TooLong {
+        /// Tokens of the text.
+        tokens: usize,
+        /// Tokens that the model reads.
+        positions: usize,
+    },
     /// The table of words has no such row.
     #[error("a token has the id {id}, the model has {vocabulary} words")]
-    UnknownWord { id: u32, vocabulary: usize },
+    UnknownWord {
+        /// The id of the token.
+        id: u32,
+        /// Rows of the table.
+        vocabulary: usize,
+    },
 }
 
 /// Why a model cannot be built.
@@ -135,7 +150,14 @@ pub enum BuildError<E> {
     Shape,
     /// A weight is not as large as it was asked for.
     #[error("the weight {name} has {found} numbers instead of {expected}")]
-    Size { name: String, expected: usize, found: usize },
+    Size {
+        /// The name of the weight.
+        name: String,
+        /// Numbers that the model's sizes ask for.
+        expected: usize,
+        /// Numbers that it has.
+        found: usize,
+    },
     /// There is no such weight.
     #[error(transparent)]
     Weights(E),

@@ -1,5 +1,7 @@
 //! Small models of odd sizes, beside the forward pass written out in 64 bits.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;

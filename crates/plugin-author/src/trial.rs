@@ -16,9 +16,19 @@ pub enum Input {
     /// A chunker's document.
     Document(Arc<Document>),
     /// An analyzer's question, and what is known beside it.
-    Question { query: String, attrs: Attrs },
+    Question {
+        /// The question.
+        query: String,
+        /// What is known beside it.
+        attrs: Attrs,
+    },
     /// A formatter's answer: the passages in the order of their numbers, and which of them, by index, each statement rests on.
-    Answer { sources: Vec<Source>, statements: Vec<Vec<usize>> },
+    Answer {
+        /// The passages, in the order of their numbers.
+        sources: Vec<Source>,
+        /// Of each statement, the indexes of its passages.
+        statements: Vec<Vec<usize>>,
+    },
 }
 
 /// What came of it.

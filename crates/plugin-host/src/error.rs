@@ -155,6 +155,7 @@ impl PluginError {
         self.plugin.as_ref().map(|plugin| plugin.kind)
     }
 
+    /// Returns a failure of a file that is no plugin yet.
     pub fn of_file(reason: Reason) -> Self {
         Self { plugin: None, reason }
     }

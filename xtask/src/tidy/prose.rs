@@ -112,7 +112,7 @@ impl Prose {
                     word.text.to_lowercase() == **wanted
                 }
             };
-            window.iter().zip(phrase).all(equal) && window[..last].iter().all(|word| word.runs_on)
+            window.iter().zip(phrase).all(equal) && window.iter().take(last).all(|word| word.runs_on)
         };
         let ends = |start: usize| {
             let last = start + phrase.len() - 1;

@@ -5,6 +5,9 @@
 //! `list<piece>`. The generated types check what stands on both sides, so that it cannot differ from the contract. Bounds are
 //! checked as wasmtime checks them.
 
+// wasmtime has its lists lift and lower by unsafe traits; each implementation says why it holds.
+#![allow(unsafe_code)]
+
 use super::bindings::chunker::exports::ibid::plugin::chunking;
 use super::bindings::import::types;
 use ibid_types::document::{Document, Span, Unit};

@@ -60,6 +60,7 @@ impl Cache {
         // SAFETY: the code was made by `Component::serialize`: its name carries the engine's
         // compatibility hash, its checksum says that it is whole, and the directory is writable by
         // the server's own user only, who could replace the server itself.
+        #[allow(unsafe_code)]
         let component = unsafe { Component::deserialize(engine, code) };
         match component {
             Ok(component) => {
