@@ -26,7 +26,7 @@ LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
 # What the tests start. It differs from the release build only in its profile.
 TEST_IBID := target/debug/ibid
 
-.PHONY: help run setup test-setup gpu bench screenshots build tools test-tools parts test test-build test-plugins lint format-check format install uninstall clean
+.PHONY: help run setup test-setup gpu bench screenshots build tools test-tools parts test test-build test-plugins lint format-check tidy advisories soak format install uninstall clean
 
 help: ## list the targets
 	@echo "make run      fetch, build and serve on $(LISTEN); the first time takes a while, the next ones seconds"
@@ -36,6 +36,9 @@ help: ## list the targets
 	@echo "make bench    measure the embedder beside its peers"
 	@echo "make gpu      fetch what NVIDIA GPUs need"
 	@echo "make lint     check formatting and lints"
+	@echo "make tidy     check the rules of the repository"
+	@echo "make soak     kill the server 200 times, and look for losses"
+	@echo "make advisories  look for known vulnerabilities of dependencies"
 	@echo "make install  install to PREFIX (default /usr/local)"
 
 run: setup ## serve; LISTEN=127.0.0.1:9000 takes another port
@@ -114,6 +117,18 @@ lint: format-check test-build ## formatting and lints, of the program and of the
 	@$(LINTED) cargo build --locked --benches
 	@$(PLUGIN_TESTS) $(LINTED) cargo test --no-run --locked --manifest-path plugins/Cargo.toml --workspace --all-targets
 	@$(PLUGIN_TESTS) $(LINTED) cargo test --no-run --locked --manifest-path examples/plugins/subtitles/Cargo.toml --all-targets
+
+tidy: ## rules of the repository: layers, length of files, words, module heads
+	@cargo xtask tidy
+
+# Wants the database of advisories from the network, so that it is no part of CI.
+advisories: ## known vulnerabilities of dependencies
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: install it by cargo install cargo-deny"; exit 1; }
+	@cargo deny --locked check advisories
+
+# Longer runs of what the tests do in short.
+soak: test-tools test-setup ## 200 kills of the server at random moments, with re-indexes and moves
+	@IBID_FAULT_KILLS=200 cargo test --locked --test server -- kills::
 
 format-check:
 	@cargo fmt --check --all
