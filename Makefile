@@ -103,11 +103,12 @@ test-setup: tools test-build
 	@$(MAKE) parts IBID=$(TEST_IBID)
 
 test-build: tools
-	@# Downloads wait for the network and the compiler for cores: side by side they cost one wait.
+	@# Downloads wait for the network, and the largest dependency for one core: what needs neither is done meanwhile.
 	@scripts/fetch-assets --share $(SHARE) & fetch=$$!; \
+	{ $(PLUGIN_TESTS) $(LINTED) nice cargo test --no-run --locked --manifest-path plugins/Cargo.toml --workspace --quiet; } & plugins=$$!; \
 	$(LINTED) cargo test --locked --workspace --lib --bins --tests --no-run & build=$$!; \
-	trap 'kill $$fetch $$build 2>/dev/null || true' EXIT; \
-	wait $$fetch; wait $$build
+	trap 'kill $$fetch $$plugins $$build 2>/dev/null || true' EXIT; \
+	wait $$fetch; wait $$plugins; wait $$build
 
 test-plugins:
 	@echo "== testing the plugins"
