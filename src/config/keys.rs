@@ -778,7 +778,7 @@ pub const KEYS: &[Key] = &[
         path: "log.level",
         kind: Kind::Text,
         default: || text("info"),
-        help: "error, warn, info, debug, trace or off; or by module: \"info,ibid::plugin=debug\".",
+        help: "error, warn, info, debug, trace or off; or by module: \"info,ibid_plugin_host=debug\".",
     },
     Key {
         path: "log.format",

@@ -18,7 +18,7 @@ const QUIET: &str = "ort=warn,qdrant_edge=warn,qdrant_edge::common::flags=error,
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `log.level` is neither a level nor directives.
-    #[error("`log.level` must be error, warn, info, debug, trace or off, or directives such as \"info,ibid::plugin=debug\": {0}")]
+    #[error("`log.level` must be error, warn, info, debug, trace or off, or directives such as \"info,ibid_plugin_host=debug\": {0}")]
     Level(String),
     /// Another subscriber is there already.
     #[error("the log is set up already")]
@@ -71,22 +71,34 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
         word if !word.contains(['=', ',']) => {
             return Err(TelemetryError::Level(format!("`{level}` is none of these")));
         }
-        _ => level.to_owned(),
+        _ => renamed(level),
     };
     EnvFilter::builder()
         .parse(format!("{directives},{}=off", trace::TARGET))
         .map_err(|error| TelemetryError::Level(error.to_string()))
 }
 
+/// Directives with the names that log targets have: settings may still name the modules that became crates.
+fn renamed(directives: &str) -> String {
+    directives
+        .replace("ibid::pipeline", "ibid_engine")
+        .replace("ibid::plugin", "ibid_plugin_host")
+        .replace("ibid::", "ibid_")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::filter;
+    use super::{filter, renamed};
 
     #[test]
     fn levels_and_directives_are_understood_and_slips_are_not() {
-        for level in ["info", "WARN", "off", "trace", "info,ibid::plugin=debug"] {
+        for level in ["info", "WARN", "off", "trace", "info,ibid_plugin_host=debug"] {
             assert!(filter(level).is_ok(), "{level}");
         }
+        assert_eq!(
+            renamed("info,ibid::pipeline=debug,ibid::plugin::host=trace,ibid::catalog=warn,ibid=debug"),
+            "info,ibid_engine=debug,ibid_plugin_host::host=trace,ibid_catalog=warn,ibid=debug"
+        );
         for level in ["inof", "verbose", "info,ibid=loud"] {
             assert!(filter(level).is_err(), "{level}");
         }

@@ -114,26 +114,26 @@ impl Log {
         self.left = left;
         let (passes, dropped) = self.gate.pass(Instant::now());
         if dropped > 0 {
-            tracing::warn!(target: "ibid::plugin::guest", %plugin, dropped, "log lines past {LINES_PER_MINUTE} in a minute were dropped");
+            tracing::warn!(target: "ibid_plugin_host::guest", %plugin, dropped, "log lines past {LINES_PER_MINUTE} in a minute were dropped");
         }
         if !passes {
             return;
         }
         let level = match level {
             "error" => {
-                tracing::error!(target: "ibid::plugin::guest", %plugin, "{message}");
+                tracing::error!(target: "ibid_plugin_host::guest", %plugin, "{message}");
                 "error"
             }
             "warn" => {
-                tracing::warn!(target: "ibid::plugin::guest", %plugin, "{message}");
+                tracing::warn!(target: "ibid_plugin_host::guest", %plugin, "{message}");
                 "warn"
             }
             "debug" => {
-                tracing::debug!(target: "ibid::plugin::guest", %plugin, "{message}");
+                tracing::debug!(target: "ibid_plugin_host::guest", %plugin, "{message}");
                 "debug"
             }
             _ => {
-                tracing::info!(target: "ibid::plugin::guest", %plugin, "{message}");
+                tracing::info!(target: "ibid_plugin_host::guest", %plugin, "{message}");
                 "info"
             }
         };
@@ -153,7 +153,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         if self.dropped > 0 {
             let (plugin, dropped) = (&self.plugin, self.dropped);
-            tracing::warn!(target: "ibid::plugin::guest", %plugin, dropped, "log lines past the limit were dropped");
+            tracing::warn!(target: "ibid_plugin_host::guest", %plugin, dropped, "log lines past the limit were dropped");
         }
     }
 }
