@@ -10,6 +10,7 @@ mod deletion;
 mod documents;
 mod events;
 mod generations;
+mod migrations;
 mod rows;
 mod shared;
 mod uploads;
@@ -125,7 +126,7 @@ impl SqlCatalog {
         };
         // One connection that writes: writers then queue here, in order, rather than on SQLite's lock.
         let writer = pool().max_connections(1).connect_with(connect.clone()).await?;
-        sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+        migrations::sqlite().run(&writer).await?;
         let reader = pool()
             .max_connections(options.readers.max(1))
             .connect_with(connect.create_if_missing(false).pragma("query_only", "ON"))
@@ -154,7 +155,7 @@ impl SqlCatalog {
             .connect_with(connect.clone())
             .await
             .map_err(CatalogError::Unreachable)?;
-        sqlx::migrate!("migrations/postgres").run(&pool).await?;
+        migrations::postgres().run(&pool).await?;
         let shared = PostgresShared::new(pool.clone(), connect, server);
         Ok(Self {
             shared: Some(Arc::new(shared)),
