@@ -189,7 +189,7 @@ fn subjects() -> Vec<(Option<String>, Option<&'static str>)> {
 
 #[tokio::test]
 async fn every_route_asks_for_its_scope_and_no_other() {
-    let mut routes = variants("src/server/http/router.rs", "Route");
+    let mut routes = variants("crates/server/src/http/router.rs", "Route");
     assert!(routes.remove("Socket") && routes.len() > 10, "the routes were found: {routes:?}");
     let mut table = table();
     table.retain(|entry| routes.contains(entry.route));
@@ -241,7 +241,7 @@ async fn every_route_asks_for_its_scope_and_no_other() {
 #[tokio::test]
 async fn every_socket_asks_for_its_scope_and_no_other() {
     let named: BTreeSet<String> = SOCKETS.iter().map(|(name, _, _)| (*name).to_owned()).collect();
-    let sockets = variants("src/server/ws/upgrade.rs", "Socket");
+    let sockets = variants("crates/server/src/ws/upgrade.rs", "Socket");
     assert!(
         sockets.is_subset(&named) && sockets.len() > 2,
         "each socket has an entry in this table, which says who may open it: {sockets:?}"
