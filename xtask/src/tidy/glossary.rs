@@ -197,12 +197,9 @@ pub const ORDINARY_BEFORE: &str = "apart";
 /// Names that stay although the table has them: on the wire, in OpenAPI, in SQL, in a metric. A file (or a folder, with `/` at its end; empty
 /// for all), a name, and why.
 pub const NAMES_KEPT: &[(&str, &str, &str)] = &[
-    ("src/protocol/", "redo", "a field of the API's answers"),
     ("crates/protocol/", "redo", "a field of the API's answers"),
-    ("src/server/http/", "redo", "a query parameter of a request"),
     ("crates/server/src/http/", "redo", "a query parameter of a request"),
     ("src/cli/args/", "redo", "the option `--redo`"),
-    ("src/protocol/", "CollectionPlace", "the name of a schema in OpenAPI"),
     ("crates/protocol/", "CollectionPlace", "the name of a schema in OpenAPI"),
 ];
 
