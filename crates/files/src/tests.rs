@@ -107,7 +107,7 @@ async fn writes_until_killed() {
 async fn a_killed_writer_leaves_whole_files() {
     let directory = TempDir::new().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "files::tests::writes_until_killed", "--nocapture"])
+        .args(["--exact", "tests::writes_until_killed", "--nocapture"])
         .env(CHILD, directory.path())
         .stdout(Stdio::piped())
         .spawn()

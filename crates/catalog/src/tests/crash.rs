@@ -65,7 +65,7 @@ async fn a_killed_writer_loses_nothing_it_acknowledged() {
         Address::Database(url) => url.into(),
     };
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "catalog::tests::crash::writes_until_killed", "--nocapture"])
+        .args(["--exact", "tests::crash::writes_until_killed", "--nocapture"])
         .env(CHILD, address)
         .stdout(Stdio::piped())
         .spawn()

@@ -28,7 +28,7 @@ async fn all_of_it_holds_in_postgresql() {
     }
     let Some(postgres) = Postgres::start() else { return };
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["catalog::tests::", "--skip", "catalog::tests::shared"])
+        .args(["tests::", "--skip", "tests::shared"])
         .env(SERVER, postgres.url())
         .output()
         .unwrap();
@@ -36,7 +36,7 @@ async fn all_of_it_holds_in_postgresql() {
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
     let passed = told
         .lines()
-        .filter(|line| line.starts_with("test catalog::tests::") && line.ends_with("ok"))
+        .filter(|line| line.starts_with("test tests::") && line.ends_with("ok"))
         .count();
     assert!(passed >= 25, "{passed} tests ran: {told}");
 }
