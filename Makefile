@@ -77,7 +77,7 @@ parts:
 # The browser test takes them on its way, so that they show what is.
 screenshots: test-tools test-setup ## the pictures of the page in docs/images/
 	@mkdir -p docs/images
-	@IBID_SHOTS="$(CURDIR)/docs/images" cargo test --locked --workspace --test server -- page::in_a_browser
+	@IBID_SHOTS="$(CURDIR)/docs/images" $(LINTED) cargo test --locked --workspace --test server -- page::in_a_browser
 	@rm -f docs/images/failure.png
 
 # What must be on the machine.
@@ -130,7 +130,7 @@ advisories: ## known vulnerabilities of dependencies
 
 # Longer runs of what the tests do in short.
 soak: test-tools test-setup ## 200 kills of the server at random moments, with re-indexes and moves
-	@IBID_FAULT_KILLS=200 cargo test --locked --workspace --test server -- kills::
+	@IBID_FAULT_KILLS=200 $(LINTED) cargo test --locked --workspace --test server -- kills::
 
 format-check:
 	@cargo fmt --check --all

@@ -5,6 +5,7 @@
 //! `target/tmp/NAME.log` after the tests.
 
 use super::{Api, PATIENCE, Socket};
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,20 +14,19 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use tempfile::TempDir;
 
-/// Compiled plugins that servers of earlier tests left, by their names: each holds its checksum, and is named by plugin and engine.
-fn compiled_plugins() -> PathBuf {
-    option_env!("CARGO_TARGET_TMPDIR")
-        .map_or_else(std::env::temp_dir, PathBuf::from)
-        .join("compiled-plugins")
+/// Where files stay after the tests: `target/tmp`.
+fn kept() -> PathBuf {
+    option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
-/// Copies the files that `to` has not yet. A test that finds none, or half of one, compiles the plugin as a first start does.
-fn copy_missing(from: &Path, to: &Path) {
+/// Copies the compiled code of these plugins to where it is not yet. Its files are named by the plugin's digest and by the engine, and
+/// hold a checksum: a test that finds none, or half of one, compiles the plugin as a first start does.
+fn copy_compiled(digests: &[String], from: &Path, to: &Path) {
     let Ok(entries) = std::fs::read_dir(from) else { return };
     std::fs::create_dir_all(to).expect("a directory for compiled plugins");
     for entry in entries.filter_map(Result::ok) {
-        let target = to.join(entry.file_name());
-        if target.exists() {
+        let (name, target) = (entry.file_name(), to.join(entry.file_name()));
+        if target.exists() || !digests.iter().any(|digest| name.to_string_lossy().starts_with(digest.as_str())) {
             continue;
         }
         // In one step, since tests run beside each other.
@@ -35,6 +35,14 @@ fn copy_missing(from: &Path, to: &Path) {
             let _ = part.persist_noclobber(target);
         }
     }
+}
+
+/// The SHA-256 of each plugin in a share directory. What earlier builds of the plugins left is of no use to a server.
+fn digests(share: &Path) -> Vec<String> {
+    let plugins = std::fs::read_dir(share.join("plugins")).into_iter().flatten().flatten();
+    let bytes = plugins.filter_map(|plugin| std::fs::read(plugin.path()).ok());
+    let hex = |bytes: Vec<u8>| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.map(hex).collect()
 }
 
 /// Ends the server and removes its files when the tests' process is gone, however that ended: statics are not dropped.
@@ -155,9 +163,10 @@ impl Server {
         let _ = std::fs::remove_file(server.log_path());
         // Compiling the plugins takes longer than most tests; what the cache does is tested in `plugin_host`.
         let cache = server.data_dir().join("cache");
-        copy_missing(&compiled_plugins(), &cache);
+        let (digests, compiled) = (digests(share), kept().join("compiled-plugins"));
+        copy_compiled(&digests, &compiled, &cache);
         server.launch();
-        copy_missing(&cache, &compiled_plugins());
+        copy_compiled(&digests, &cache, &compiled);
         server
     }
 
@@ -279,9 +288,7 @@ impl Server {
     }
 
     fn log_path(&self) -> PathBuf {
-        option_env!("CARGO_TARGET_TMPDIR")
-            .map_or_else(std::env::temp_dir, PathBuf::from)
-            .join(format!("{}.log", self.name))
+        kept().join(format!("{}.log", self.name))
     }
 
     fn launch(&mut self) {

@@ -78,12 +78,30 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
         .map_err(|error| TelemetryError::Level(error.to_string()))
 }
 
-/// Directives with the names that log targets have: settings may still name the modules that became crates.
+/// Modules that became crates, by the log targets that they had: settings may still name them. A longer name stands before its beginning.
+const FORMER_TARGETS: &[(&str, &str)] = &[
+    ("ibid::auth", "ibid_auth"),
+    ("ibid::catalog", "ibid_catalog"),
+    ("ibid::embed", "ibid_embed"),
+    ("ibid::events", "ibid_engine::events"),
+    ("ibid::files", "ibid_files"),
+    ("ibid::generate", "ibid_generate"),
+    ("ibid::index", "ibid_index"),
+    ("ibid::pipeline", "ibid_engine"),
+    ("ibid::plugin::author", "ibid_plugin_author"),
+    ("ibid::plugin", "ibid_plugin_host"),
+    ("ibid::protocol", "ibid_protocol"),
+    ("ibid::server", "ibid_server"),
+    ("ibid::space", "ibid_system::space"),
+    ("ibid::telemetry", "ibid_telemetry"),
+    ("ibid::ui", "ibid_server::ui"),
+    ("ibid::watch", "ibid_system::watch"),
+];
+
+/// Returns the directives with the present names of log targets.
 fn renamed(directives: &str) -> String {
-    directives
-        .replace("ibid::pipeline", "ibid_engine")
-        .replace("ibid::plugin", "ibid_plugin_host")
-        .replace("ibid::", "ibid_")
+    let rename = |directives: String, (former, present): &(&str, &str)| directives.replace(former, present);
+    FORMER_TARGETS.iter().fold(directives.to_owned(), rename)
 }
 
 #[cfg(test)]
@@ -96,8 +114,8 @@ mod tests {
             assert!(filter(level).is_ok(), "{level}");
         }
         assert_eq!(
-            renamed("info,ibid::pipeline=debug,ibid::plugin::host=trace,ibid::catalog=warn,ibid=debug"),
-            "info,ibid_engine=debug,ibid_plugin_host::host=trace,ibid_catalog=warn,ibid=debug"
+            renamed("info,ibid::pipeline=debug,ibid::plugin::author=warn,ibid::plugin::host=trace,ibid::cli=off,ibid=debug"),
+            "info,ibid_engine=debug,ibid_plugin_author=warn,ibid_plugin_host::host=trace,ibid::cli=off,ibid=debug"
         );
         for level in ["inof", "verbose", "info,ibid=loud"] {
             assert!(filter(level).is_err(), "{level}");
