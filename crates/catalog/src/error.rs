@@ -1,6 +1,6 @@
 //! What can go wrong in the catalog, with the code that clients see.
 
-use ibid_system::space::Trouble;
+use ibid_system::disk::DiskError;
 use sqlx::sqlite::SqliteError;
 
 /// A failed catalog operation.
@@ -35,10 +35,10 @@ pub enum CatalogError {
         issue: String,
     },
     /// The disk under the catalog is full.
-    #[error("{}", Trouble::Full)]
+    #[error("{}", DiskError::Full)]
     StorageFull(#[source] sqlx::Error),
     /// The disk under the catalog is read-only.
-    #[error("{}", Trouble::ReadOnly)]
+    #[error("{}", DiskError::ReadOnly)]
     ReadOnly(#[source] sqlx::Error),
     /// The disk under the catalog fails, in whatever way.
     #[error("the catalog's disk failed: the server's log and the system's say how; `GET /health` tells when it can be written again")]
@@ -89,11 +89,11 @@ impl CatalogError {
     }
 
     /// What is the matter with the disk, where that is why.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn disk_error(&self) -> Option<DiskError> {
         match self {
-            Self::StorageFull(_) => Some(Trouble::Full),
-            Self::ReadOnly(_) => Some(Trouble::ReadOnly),
-            Self::Directory(error) => Trouble::of(error),
+            Self::StorageFull(_) => Some(DiskError::Full),
+            Self::ReadOnly(_) => Some(DiskError::ReadOnly),
+            Self::Directory(error) => DiskError::of(error),
             _ => None,
         }
     }

@@ -16,7 +16,10 @@ impl Engine {
         let start = Instant::now();
         let query = request.question()?;
         let collection = request.collection_name.as_deref().unwrap_or(&self.settings.default_collection);
-        let resolved = self.resolved(collection).await.map_err(|error| error.told("query_analysis"))?;
+        let resolved = self
+            .resolved(collection)
+            .await
+            .map_err(|error| error.to_api_error("query_analysis"))?;
         let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         let _permit = self.admit().await?;
         let work = self.analyze(&resolved, &query, mode, request.language.as_deref());

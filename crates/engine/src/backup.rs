@@ -128,7 +128,7 @@ impl Engine {
             let copy = SqlCatalog::sqlite(&path, SqliteOptions::default()).await?;
             Ok::<_, PipelineError>((directory, path, copy))
         };
-        let (directory, path, copy) = copied.await.map_err(|error| error.told("backup"))?;
+        let (directory, path, copy) = copied.await.map_err(|error| error.to_api_error("backup"))?;
         let (sender, receiver) = mpsc::channel(PIECES);
         let (engine, runtime) = (self.clone(), Handle::current());
         self.tasks.spawn_blocking(move || {

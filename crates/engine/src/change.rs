@@ -43,7 +43,7 @@ impl Engine {
             .catalog
             .collection(name)
             .await
-            .map_err(|error| PipelineError::from(error).told(""))?;
+            .map_err(|error| PipelineError::from(error).to_api_error(""))?;
         Ok(CollectionPipeline {
             collection: collection.name,
             pipeline: shown_to(subject, collection.pipeline),
@@ -56,8 +56,8 @@ impl Engine {
     /// # Errors
     /// A value that is wrong, by its key.
     pub fn validate_pipeline(&self, pipeline: Value) -> Result<PipelineValid, ApiError> {
-        let resolved =
-            Pipeline::parse(pipeline).and_then(|pipeline| self.resolve("unnamed", "unnamed", pipeline).map_err(|error| error.told("")))?;
+        let resolved = Pipeline::parse(pipeline)
+            .and_then(|pipeline| self.resolve("unnamed", "unnamed", pipeline).map_err(|error| error.to_api_error("")))?;
         Ok(PipelineValid {
             valid: true,
             pipeline: serde_json::to_value(&resolved.pipeline).unwrap_or_default(),
@@ -74,7 +74,7 @@ impl Engine {
         let pipeline = Pipeline::parse(pipeline)?;
         self.exchange_pipeline(name, pipeline, dry_run)
             .await
-            .map_err(|error| error.told(""))
+            .map_err(|error| error.to_api_error(""))
     }
 
     async fn exchange_pipeline(self: &Arc<Self>, name: &str, pipeline: Pipeline, dry_run: bool) -> Result<PipelineChanged, PipelineError> {
@@ -176,7 +176,7 @@ impl Engine {
                 reindex: reindex.as_ref().map(reindex::info),
             })
         };
-        work.await.map_err(|error| error.told(""))
+        work.await.map_err(|error| error.to_api_error(""))
     }
 
     /// Stops the re-index of a collection, which stays as it was; tells how it ended.
@@ -202,7 +202,7 @@ impl Engine {
             let ended = ended.ok_or_else(|| PipelineError::from(ApiError::collection_not_found(name)))?;
             Ok::<_, PipelineError>(reindex::info(&ended))
         };
-        work.await.map_err(|error| error.told(""))
+        work.await.map_err(|error| error.to_api_error(""))
     }
 
     async fn not_while_reindexing(&self, collection: &Collection) -> Result<(), PipelineError> {

@@ -45,7 +45,7 @@ impl Engine {
         };
         list.await
             .map(|collections| CollectionList { collections })
-            .map_err(|error| error.told(""))
+            .map_err(|error| error.to_api_error(""))
     }
 
     /// One collection, with its pipeline, as far as the subject may know it.
@@ -61,7 +61,7 @@ impl Engine {
             info.reindex = reindex.as_ref().map(reindex::info);
             Ok::<_, PipelineError>(info)
         };
-        collection.await.map_err(|error| error.told(""))
+        collection.await.map_err(|error| error.to_api_error(""))
     }
 
     /// Makes a collection, once all of its pipeline is known to run.
@@ -88,7 +88,7 @@ impl Engine {
             .map_err(|error| match error {
                 // The body of this request calls it `name`.
                 PipelineError::Catalog(CatalogError::Validation { issue, .. }) => ApiError::validation("name", issue),
-                other => other.told(""),
+                other => other.to_api_error(""),
             })?;
         Ok(info(&collection, Counts::default(), Some(subject)))
     }
@@ -168,7 +168,7 @@ impl Engine {
             .await
             .map_err(PipelineError::from)
             .and_then(|receipt| receipt)
-            .map_err(|error| error.told(""))
+            .map_err(|error| error.to_api_error(""))
     }
 
     /// Removes what is left of a collection that is being deleted.
@@ -237,7 +237,7 @@ impl Engine {
                 }
             }
         };
-        read.await.map_err(|error| error.told(""))?;
+        read.await.map_err(|error| error.to_api_error(""))?;
         Ok(subscription)
     }
 

@@ -4,7 +4,7 @@
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::ingest::LONGEST_PAUSE;
-use ibid_system::space::{Space, Trouble};
+use ibid_system::disk::{DiskError, DiskGuard};
 use ibid_types::IndexBackend;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,36 +17,36 @@ const BEYOND: u64 = 8;
 
 /// What is known of the disk.
 pub(super) struct Disk {
-    space: Space,
-    trouble: watch::Sender<Option<Trouble>>,
+    space: DiskGuard,
+    disk_error: watch::Sender<Option<DiskError>>,
 }
 
 impl Disk {
     /// A disk that is taken to be well until somebody looks.
-    pub fn new(space: Space) -> Self {
+    pub fn new(space: DiskGuard) -> Self {
         Self {
             space,
-            trouble: watch::Sender::new(None),
+            disk_error: watch::Sender::new(None),
         }
     }
 
     /// What is known to be the matter with it.
-    pub fn trouble(&self) -> Option<Trouble> {
-        *self.trouble.borrow()
+    pub fn disk_error(&self) -> Option<DiskError> {
+        *self.disk_error.borrow()
     }
 
     /// Notes what is the matter with it, until a look finds it well.
-    pub fn note(&self, found: Trouble) {
-        let changed = self.trouble.send_if_modified(|known| known.replace(found) != Some(found));
+    pub fn note(&self, found: DiskError) {
+        let changed = self.disk_error.send_if_modified(|known| known.replace(found) != Some(found));
         if changed {
             tracing::error!(reason = found.reason(), "{found}");
         }
     }
 
     /// Waits until it is not known to be in trouble.
-    pub async fn is_well(&self) {
+    pub async fn wait_until_writable(&self) {
         // An error only says that the engine is gone.
-        let _ = self.trouble.subscribe().wait_for(Option::is_none).await;
+        let _ = self.disk_error.subscribe().wait_for(Option::is_none).await;
     }
 
     /// Bytes that are free, if that can be told.
@@ -56,22 +56,22 @@ impl Disk {
     }
 
     /// Looks whether `more` bytes can be written, and notes what is found.
-    pub async fn check(&self, more: u64) -> Result<(), Trouble> {
+    pub async fn check(&self, more: u64) -> Result<(), DiskError> {
         self.look(move |space| space.check(more)).await
     }
 
     /// The same, and tries to write.
-    pub async fn try_write(&self, more: u64) -> Result<(), Trouble> {
+    pub async fn try_write(&self, more: u64) -> Result<(), DiskError> {
         self.look(move |space| space.try_write(more)).await
     }
 
     /// What a try to write finds, or what is known already.
-    pub async fn health(&self) -> Result<(), Trouble> {
+    pub async fn health(&self) -> Result<(), DiskError> {
         self.try_write(0).await?;
-        self.trouble().map_or(Ok(()), Err)
+        self.disk_error().map_or(Ok(()), Err)
     }
 
-    async fn look(&self, look: impl FnOnce(&Space) -> Result<(), Trouble> + Send + 'static) -> Result<(), Trouble> {
+    async fn look(&self, look: impl FnOnce(&DiskGuard) -> Result<(), DiskError> + Send + 'static) -> Result<(), DiskError> {
         let space = self.space.clone();
         // A look that broke off has found nothing.
         let found = tokio::task::spawn_blocking(move || look(&space)).await.unwrap_or(Ok(()));
@@ -85,16 +85,16 @@ impl Disk {
     ///
     /// # Errors
     /// What is the matter.
-    pub async fn admit(&self, more: u64) -> Result<(), Trouble> {
-        match self.trouble() {
+    pub async fn admit(&self, more: u64) -> Result<(), DiskError> {
+        match self.disk_error() {
             Some(trouble) => Err(trouble),
             None => self.check(more).await,
         }
     }
 
     /// What an error says of the disk. Of errors that say nothing by themselves the disk is asked: it may have failed.
-    pub async fn explains(&self, error: &PipelineError) -> Option<Trouble> {
-        match error.trouble() {
+    pub async fn explains(&self, error: &PipelineError) -> Option<DiskError> {
+        match error.disk_error() {
             Some(trouble) => {
                 self.note(trouble);
                 Some(trouble)
@@ -114,7 +114,7 @@ impl Engine {
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            if self.disk.trouble().is_none() {
+            if self.disk.disk_error().is_none() {
                 let _ = self.disk.check(0).await;
                 continue;
             }
@@ -128,7 +128,7 @@ impl Engine {
                 tracing::error!(%error, "deletions that a full disk broke off are not finished: the next start does it");
             }
             tracing::info!("the disk can be written again");
-            self.disk.trouble.send_replace(None);
+            self.disk.disk_error.send_replace(None);
             self.changed_notify.notify_one();
         }
     }
@@ -141,7 +141,7 @@ impl Engine {
         }
         tokio::time::sleep(*pause).await;
         *pause = (*pause * 2).min(LONGEST_PAUSE);
-        self.disk.is_well().await;
+        self.disk.wait_until_writable().await;
         true
     }
 }

@@ -137,7 +137,7 @@ impl Engine {
             };
             self.catalog.list_documents(&query).await
         };
-        let page = page.await.map_err(|error| PipelineError::from(error).told(""))?;
+        let page = page.await.map_err(|error| PipelineError::from(error).to_api_error(""))?;
         Ok(DocumentList {
             documents: page.items.iter().map(summary).collect(),
             pagination: pagination(page.total, u64::from(limit), u64::from(list.offset)),
@@ -201,7 +201,7 @@ impl Engine {
             let record = self.shown(id, subject).await?;
             let found = self.read_chunk_page(&record, limit, offset, include_embeddings).await;
             if !self.was_remade(&record).await {
-                break (record, found.map_err(|error| error.told(""))?);
+                break (record, found.map_err(|error| error.to_api_error(""))?);
             }
         };
         let pagination = pagination(u64::from(record.chunks_total), u64::from(limit), u64::from(offset));
@@ -290,7 +290,7 @@ impl Engine {
             };
             self.files.read_text(&id, span).await
         };
-        text.await.map_err(|error| PipelineError::from(error).told(""))
+        text.await.map_err(|error| PipelineError::from(error).to_api_error(""))
     }
 
     /// Whether a document is of another generation by now: what was read of it may be of neither.
@@ -309,7 +309,7 @@ impl Engine {
                     "the document could not be processed, so its file was not kept",
                 )
             } else {
-                PipelineError::from(error).told("")
+                PipelineError::from(error).to_api_error("")
             }
         })?;
         Ok(DocumentFile {
@@ -344,7 +344,7 @@ impl Engine {
                 files_deleted: own_file.unwrap_or(receipt.files_deleted),
                 ..receipt
             })
-            .map_err(|error| error.told(""))
+            .map_err(|error| error.to_api_error(""))
     }
 
     /// Removes a document that is being deleted: vectors, text and file first, the catalog's rows
@@ -426,7 +426,7 @@ impl Engine {
             Ok(record) if record.state == DocumentState::Deleting || !subject.sees(&record.collection) => Err(no_document(id)),
             Ok(record) => Ok(record),
             Err(catalog::CatalogError::NotFound { .. }) => Err(no_document(id)),
-            Err(error) => Err(PipelineError::from(error).told("")),
+            Err(error) => Err(PipelineError::from(error).to_api_error("")),
         }
     }
 }

@@ -17,7 +17,7 @@ impl Engine {
         let models = self.models.clone();
         tokio::task::spawn_blocking(move || models.installed())
             .await
-            .map_err(|error| PipelineError::from(error).told(""))
+            .map_err(|error| PipelineError::from(error).to_api_error(""))
     }
 
     /// An embedding model by its name, in the precision of the settings.
@@ -28,7 +28,7 @@ impl Engine {
         self.models.find(name, None).map_err(|error| match error {
             EmbedError::ModelUnknown { .. } => ApiError::new(ErrorCode::ResourceNotFound, error.to_string()).with("field", "model"),
             EmbedError::WrongKind { .. } => ApiError::validation("model", error.to_string()),
-            other => PipelineError::from(other).told("embedding"),
+            other => PipelineError::from(other).to_api_error("embedding"),
         })
     }
 
@@ -59,7 +59,7 @@ impl Engine {
     /// A worker thread that failed.
     pub async fn count_tokens(&self, texts: Vec<String>) -> Result<u64, ApiError> {
         let counted = count(self.models.default_embedder().clone(), texts).await;
-        counted.map(|(_, tokens)| tokens).map_err(|error| error.told("embedding"))
+        counted.map(|(_, tokens)| tokens).map_err(|error| error.to_api_error("embedding"))
     }
 
     /// How much of a text, up to the end of a word, has at most `room` tokens of the embedding model: its bytes, and its tokens.
@@ -81,7 +81,7 @@ impl Engine {
         };
         tokio::task::spawn_blocking(fit)
             .await
-            .map_err(|error| PipelineError::from(error).told("embedding"))
+            .map_err(|error| PipelineError::from(error).to_api_error("embedding"))
     }
 }
 

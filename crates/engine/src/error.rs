@@ -9,7 +9,7 @@ use ibid_generate::{GenerateError, LlmError};
 use ibid_index::IndexError;
 use ibid_plugin_host::{Kind, PluginError, Reason};
 use ibid_protocol::{ApiError, ErrorCode};
-use ibid_system::space::Trouble;
+use ibid_system::disk::DiskError;
 
 /// Seconds after which who was refused because of the disk may come again.
 const RETRY_AFTER: u64 = 30;
@@ -37,7 +37,7 @@ pub enum PipelineError {
     Files(#[from] FileError),
     /// The disk of the data directory.
     #[error("{0}")]
-    Disk(#[from] Trouble),
+    Disk(#[from] DiskError),
     /// The generator.
     #[error("{0}")]
     Generate(#[from] GenerateError),
@@ -55,8 +55,8 @@ pub enum PipelineError {
 impl PipelineError {
     /// What a client is told. `stage` is named in the details, unless it is empty; the rest goes
     /// to the log.
-    pub fn told(self, stage: &str) -> ApiError {
-        let trouble = self.trouble();
+    pub fn to_api_error(self, stage: &str) -> ApiError {
+        let trouble = self.disk_error();
         let error = match self {
             Self::Api(error) => error,
             Self::Plugin(error) => plugin(&error),
@@ -107,11 +107,11 @@ impl PipelineError {
     }
 
     /// What is the matter with the disk of the data directory, where that is why. The same work will succeed when it is mended.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn disk_error(&self) -> Option<DiskError> {
         match self {
-            Self::Catalog(error) => error.trouble(),
-            Self::Files(error) => error.trouble(),
-            Self::Index(error) => error.trouble(),
+            Self::Catalog(error) => error.disk_error(),
+            Self::Files(error) => error.disk_error(),
+            Self::Index(error) => error.disk_error(),
             Self::Disk(trouble) => Some(*trouble),
             _ => None,
         }

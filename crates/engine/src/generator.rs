@@ -46,7 +46,7 @@ impl GeneratorStage {
     /// Tells who made it, and what there is to tell.
     pub async fn generate(&self, request: Request, sink: Sink) -> Result<(GeneratorInfo, Vec<Warning>), PipelineError> {
         let error = match self.generator.generate(request.clone(), sink.clone()).await {
-            Ok(made) => return Ok(self.told(made)),
+            Ok(made) => return Ok(self.outcome(made)),
             Err(GenerateError::Llm(error)) if !sink.has_begun() => error,
             Err(error) => return Err(error.into()),
         };
@@ -65,7 +65,7 @@ impl GeneratorStage {
         Ok((info, vec![self.fell_back(&error)]))
     }
 
-    fn told(&self, made: Made) -> (GeneratorInfo, Vec<Warning>) {
+    fn outcome(&self, made: Made) -> (GeneratorInfo, Vec<Warning>) {
         let notes = made.notes.into_iter().map(|note| Warning {
             stage: STAGE.to_owned(),
             plugin: self.locked.kind.clone(),

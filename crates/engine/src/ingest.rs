@@ -4,6 +4,7 @@
 //! that the document stands there: so a restart goes on at the last step, and work on a document
 //! that was deleted meanwhile ends by itself.
 
+use super::chunker_imports::chunker_imports;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::filters::moment;
@@ -127,7 +128,7 @@ impl Engine {
 
     /// Marks a document as failed and removes what was made of it.
     async fn give_up(&self, document: &DocumentRecord, error: PipelineError) -> ApiError {
-        let told = error.told("document_processing");
+        let told = error.to_api_error("document_processing");
         tracing::warn!(document = document.id, filename = document.filename, code = ?told.code, error = %told, "document failed");
         let code = serde_json::to_value(told.code)
             .ok()
@@ -158,7 +159,7 @@ impl Engine {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         loop {
-            self.disk.is_well().await;
+            self.disk.wait_until_writable().await;
             if needs_index {
                 self.index_is_there(&document.collection_id).await?;
             }
@@ -350,7 +351,7 @@ impl Engine {
                     &stage.config,
                     &document,
                     whole,
-                    Self::provided(stage, embedder),
+                    chunker_imports(stage, embedder),
                     &stage.budget,
                 )
                 .await

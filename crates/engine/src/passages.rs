@@ -35,7 +35,7 @@ impl FoundChunk {
     }
 
     /// How relevant clients are told that it is: by what ordered the passages.
-    pub fn told(&self) -> f32 {
+    pub fn score(&self) -> f32 {
         self.reranked.unwrap_or(self.relevance)
     }
 }

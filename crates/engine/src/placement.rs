@@ -52,7 +52,7 @@ impl Move {
         *self.message.lock().unwrap_or_else(PoisonError::into_inner) = message;
     }
 
-    fn told(&self) -> CollectionMove {
+    fn status(&self) -> CollectionMove {
         let status = match (self.ended.is_cancelled(), self.failed.load(Ordering::Acquire)) {
             (false, _) => "moving",
             (true, true) => "failed",
@@ -175,16 +175,16 @@ impl Engine {
             return Err(ApiError::collection_not_found(name));
         }
         let collection = self.catalog.collection(name).await;
-        let collection = collection.map_err(|error| PipelineError::from(error).told(""))?;
-        Ok(self.told_place(&collection))
+        let collection = collection.map_err(|error| PipelineError::from(error).to_api_error(""))?;
+        Ok(self.place_of(&collection))
     }
 
-    fn told_place(&self, collection: &Collection) -> CollectionPlace {
+    fn place_of(&self, collection: &Collection) -> CollectionPlace {
         let moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
         CollectionPlace {
             collection: collection.name.clone(),
             index: collection.place.as_str().to_owned(),
-            last_move: moves.get(&collection.id).map(|moving| moving.told()),
+            last_move: moves.get(&collection.id).map(|moving| moving.status()),
         }
     }
 
@@ -237,8 +237,8 @@ impl Engine {
             self.go_on_moving(collection.clone());
             Ok::<_, PipelineError>(collection)
         };
-        let collection = moved.await.map_err(|error| error.told("collection_move"))?;
-        Ok(self.told_place(&collection))
+        let collection = moved.await.map_err(|error| error.to_api_error("collection_move"))?;
+        Ok(self.place_of(&collection))
     }
 
     /// Moves a collection that the catalog says is to move, in the background.
@@ -290,7 +290,7 @@ impl Engine {
     async fn move_with_patience(self: &Arc<Self>, collection: &Collection, to: IndexBackend, moving: &Move) {
         let mut pause = LOOK;
         loop {
-            self.disk.is_well().await;
+            self.disk.wait_until_writable().await;
             match self.copy_and_switch(collection, to, moving).await {
                 Ok(()) => {
                     moving.say(None);
@@ -316,7 +316,7 @@ impl Engine {
                 }
                 Err(error) => {
                     tracing::error!(collection = collection.name, %error, "a collection was not moved");
-                    moving.say(Some(error.told("collection_move").message));
+                    moving.say(Some(error.to_api_error("collection_move").message));
                     moving.failed.store(true, Ordering::Release);
                     if let Err(error) = self.catalog.stop_move(&collection.id).await {
                         tracing::error!(collection = collection.name, %error, "the next start takes the move up again");

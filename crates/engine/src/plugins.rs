@@ -14,7 +14,7 @@ use ibid_protocol::{
     ApiError, ErrorCode, PluginInfo, PluginInstalled, PluginList, PluginLogDropped, PluginLogLine, PluginRemoved, PluginStats,
     QuarantineInfo,
 };
-use ibid_system::space::Trouble;
+use ibid_system::disk::DiskError;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -81,7 +81,7 @@ impl Engine {
 
     /// Every installed plugin.
     pub async fn plugins(&self) -> Result<PluginList, ApiError> {
-        let used = self.used_plugins().await.map_err(|error| error.told(""))?;
+        let used = self.used_plugins().await.map_err(|error| error.to_api_error(""))?;
         let plugins = self.plugins.list().iter().map(|plugin| self.plugin_info(plugin, &used)).collect();
         Ok(PluginList { plugins })
     }
@@ -143,7 +143,7 @@ impl Engine {
         let loading = tokio::task::spawn_blocking(move || host.load(&bytes).map(|plugin| (plugin, bytes)));
         let (plugin, bytes) = loading
             .await
-            .map_err(|error| PipelineError::from(error).told(""))?
+            .map_err(|error| PipelineError::from(error).to_api_error(""))?
             .map_err(refused)?;
         let manifest = plugin.manifest();
         let same = self
@@ -159,15 +159,17 @@ impl Engine {
             let error = ApiError::new(ErrorCode::Conflict, message);
             return Err(error.with("installed", same.digest()).with("offered", plugin.digest()));
         }
-        let before = self.resolutions().await.map_err(|error| error.told(""))?;
+        let before = self.resolutions().await.map_err(|error| error.to_api_error(""))?;
         let store = self.plugin_store.clone();
         let stored = tokio::task::spawn_blocking(move || store.put(&bytes).map(|()| bytes)).await;
-        let bytes = stored.map_err(|error| PipelineError::from(error).told(""))?.map_err(not_stored)?;
+        let bytes = stored
+            .map_err(|error| PipelineError::from(error).to_api_error(""))?
+            .map_err(not_stored)?;
         let replaced = same.map(|same| same.digest().to_owned());
         // First with the others: a plugin that only this server had would go again.
         self.share_plugin(Some((&digest, &bytes)), replaced.as_deref())
             .await
-            .map_err(|error| error.told(""))?;
+            .map_err(|error| error.to_api_error(""))?;
         self.installed().insert(digest.clone());
         self.plugins.insert(plugin.clone());
         if let Some(old) = &replaced
@@ -176,7 +178,7 @@ impl Engine {
             self.plugins.remove(old);
             self.unstore(old.clone()).await;
         }
-        let (moved, _) = self.adopt(before).await.map_err(|error| error.told(""))?;
+        let (moved, _) = self.adopt(before).await.map_err(|error| error.to_api_error(""))?;
         tracing::info!(plugin = %plugin.reference(), digest, ?moved, "plugin installed");
         drop(change);
         let installed = PluginInstalled {
@@ -220,7 +222,7 @@ impl Engine {
             }
             (Some(plugin), None) => plugin,
         };
-        let before = self.resolutions().await.map_err(|error| error.told(""))?;
+        let before = self.resolutions().await.map_err(|error| error.to_api_error(""))?;
         self.plugins.remove(plugin.digest());
         let needed = self.unresolved(&before);
         if !needed.is_empty() && !force {
@@ -234,10 +236,10 @@ impl Engine {
         }
         self.share_plugin(None, Some(plugin.digest()))
             .await
-            .map_err(|error| error.told(""))?;
+            .map_err(|error| error.to_api_error(""))?;
         self.installed().remove(plugin.digest());
         self.unstore(plugin.digest().to_owned()).await;
-        let (moved, broken) = self.adopt(before).await.map_err(|error| error.told(""))?;
+        let (moved, broken) = self.adopt(before).await.map_err(|error| error.to_api_error(""))?;
         tracing::info!(plugin = %plugin.reference(), digest = plugin.digest(), ?moved, ?broken, "plugin removed");
         super::observe::plugin_removed(&plugin.reference());
         drop(change);
@@ -378,7 +380,7 @@ impl Engine {
     }
 
     async fn info_of(&self, plugin: &Plugin) -> Result<PluginInfo, ApiError> {
-        let used = self.used_plugins().await.map_err(|error| error.told(""))?;
+        let used = self.used_plugins().await.map_err(|error| error.to_api_error(""))?;
         Ok(self.plugin_info(plugin, &used))
     }
 
@@ -443,9 +445,9 @@ fn refused(error: PluginError) -> ApiError {
 fn not_stored(error: StoreError) -> ApiError {
     tracing::error!(%error, "a plugin was not stored");
     if let StoreError::Io { cause, .. } = &error
-        && let Some(trouble) = Trouble::of(cause)
+        && let Some(trouble) = DiskError::of(cause)
     {
-        return PipelineError::from(trouble).told("");
+        return PipelineError::from(trouble).to_api_error("");
     }
     ApiError::new(
         ErrorCode::InternalError,

@@ -146,7 +146,10 @@ impl Engine {
         if !subject.sees(collection) {
             return Err(ApiError::collection_not_found(collection));
         }
-        let resolved = self.resolved(collection).await.map_err(|error| error.told("document_retrieval"))?;
+        let resolved = self
+            .resolved(collection)
+            .await
+            .map_err(|error| error.to_api_error("document_retrieval"))?;
         let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         let question = request.query.trim().to_owned();
         let _permit = self.admit().await?;
@@ -197,8 +200,8 @@ impl Engine {
             }
         };
         timings.measure();
-        let least = passages.0.iter().map(FoundChunk::told).fold(0.0, f32::max) * share;
-        passages.0.retain(|found| found.told() >= least);
+        let least = passages.0.iter().map(FoundChunk::score).fold(0.0, f32::max) * share;
+        passages.0.retain(|found| found.score() >= least);
         let asked = resolved.bm25.query(&question);
         let results: Vec<SearchHit> = passages
             .0
@@ -208,7 +211,7 @@ impl Engine {
             .map(|(n, hit)| SearchHit {
                 highlight: highlight(&resolved.bm25, &asked, &hit),
                 content: hit.text.to_string(),
-                relevance_score: f64::from(hit.told()),
+                relevance_score: f64::from(hit.score()),
                 rank: n as u32 + 1,
                 metadata: SearchHitMetadata::from(hit),
             })
@@ -330,10 +333,10 @@ impl Engine {
         let resolved = self
             .resolved(&question.collection)
             .await
-            .map_err(|error| error.told("query_analysis"))?;
+            .map_err(|error| error.to_api_error("query_analysis"))?;
         let mode = question.mode.unwrap_or(resolved.pipeline.retrieval.mode);
         progress.mode = mode;
-        progress.pipeline = resolved.lock.told();
+        progress.pipeline = resolved.lock.to_public();
         progress.generator = Some(resolved.generator.info());
         let (plan, warning) = progress
             .timings
@@ -420,7 +423,7 @@ impl Engine {
             .timings
             .time("generation", written)
             .await
-            .map_err(|error| error.told("response_generation"))?;
+            .map_err(|error| error.to_api_error("response_generation"))?;
         progress.generator = Some(generator);
         progress.warnings.extend(warnings);
         Ok(written)
@@ -480,7 +483,7 @@ impl Engine {
     /// Runs a stage, which may take as long as a query may.
     pub(super) async fn in_time<T>(&self, stage: &str, work: impl Future<Output = Result<T, PipelineError>>) -> Result<T, ApiError> {
         match tokio::time::timeout(self.query_timeout(), work).await {
-            Ok(outcome) => outcome.map_err(|error| error.told(stage)),
+            Ok(outcome) => outcome.map_err(|error| error.to_api_error(stage)),
             Err(_) => Err(self.too_slow(stage)),
         }
     }
@@ -608,5 +611,5 @@ async fn status(events: &mpsc::Sender<QueryEvent>, stage: Stage, progress: f64, 
         progress,
         message: message.to_owned(),
     });
-    events.send(event).await.map_err(|_| PipelineError::Abandoned.told(""))
+    events.send(event).await.map_err(|_| PipelineError::Abandoned.to_api_error(""))
 }

@@ -258,7 +258,7 @@ impl Engine {
     pub async fn begin_upload(self: &Arc<Self>, new: NewUpload) -> Result<Upload, ApiError> {
         // Goes on if the caller goes away: what it leaves half-done would have no owner.
         let begun = self.tasks.spawn(self.clone().begin(new).in_current_span());
-        begun.await.map_err(|error| PipelineError::from(error).told("upload"))?
+        begun.await.map_err(|error| PipelineError::from(error).to_api_error("upload"))?
     }
 
     async fn begin(self: Arc<Self>, new: NewUpload) -> Result<Upload, ApiError> {
@@ -305,7 +305,7 @@ impl Engine {
             let staging = self.open_staging(&record.id, None, options.resumable).await?;
             Ok::<_, PipelineError>((record, staging))
         };
-        let (record, staging) = begun.await.map_err(|error| error.told("upload"))?;
+        let (record, staging) = begun.await.map_err(|error| error.to_api_error("upload"))?;
         let reporter = self.reporter(name, &record.id, &filename);
         let id = record.id.clone();
         let receiving = Receiving {
@@ -329,7 +329,7 @@ impl Engine {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` if its bytes are not coming any more, `CONFLICT` if it is not resumable, or a failure of storage.
     pub async fn resume_upload(self: &Arc<Self>, id: &str) -> Result<Upload, ApiError> {
-        self.adopt_upload(id).await.map_err(|error| error.told("upload"))?;
+        self.adopt_upload(id).await.map_err(|error| error.to_api_error("upload"))?;
         let entry = self.receptions.get(id).ok_or_else(|| no_upload(id))?;
         if !entry.resumable {
             return Err(ApiError::new(
@@ -339,7 +339,7 @@ impl Engine {
         }
         let (owner, mut work) = entry.claim().await?;
         if work.receiving.is_none() {
-            let receiving = self.reopen(id).await.map_err(|error| error.told("upload"))?;
+            let receiving = self.reopen(id).await.map_err(|error| error.to_api_error("upload"))?;
             entry.received.store(receiving.staging.written(), Ordering::Release);
             work.receiving = Some(receiving);
         }
@@ -414,7 +414,7 @@ impl Engine {
     async fn upload_info(&self, id: &str) -> Result<UploadInfo, ApiError> {
         let record = self.catalog.upload(id).await.map_err(|error| match error {
             CatalogError::NotFound { .. } => no_upload(id),
-            other => PipelineError::from(other).told("upload"),
+            other => PipelineError::from(other).to_api_error("upload"),
         })?;
         let entry = self.receptions.get(id);
         let options = Options::of(&record);
@@ -450,7 +450,7 @@ impl Engine {
     /// # Errors
     /// `RESOURCE_NOT_FOUND`, `CONFLICT` if it has ended, or a failure of storage.
     pub async fn cancel_upload(self: &Arc<Self>, id: &str) -> Result<(), ApiError> {
-        self.adopt_upload(id).await.map_err(|error| error.told("upload"))?;
+        self.adopt_upload(id).await.map_err(|error| error.to_api_error("upload"))?;
         if let Some(entry) = self.receptions.get(id)
             && let Ok((_, work)) = entry.claim().await
         {
@@ -458,11 +458,11 @@ impl Engine {
             let ending = self
                 .tasks
                 .spawn(async move { engine.end_reception(work, Ending::Cancelled).await }.in_current_span());
-            return ending.await.map_err(|error| PipelineError::from(error).told("upload"));
+            return ending.await.map_err(|error| PipelineError::from(error).to_api_error("upload"));
         }
         let info = self.catalog.upload(id).await.map_err(|error| match error {
             CatalogError::NotFound { .. } => no_upload(id),
-            other => PipelineError::from(other).told("upload"),
+            other => PipelineError::from(other).to_api_error("upload"),
         })?;
         match (info.status, info.document_id.clone()) {
             (UploadStatus::Processing, Some(document)) => {
@@ -503,7 +503,7 @@ impl Engine {
         work.await
             .map_err(PipelineError::from)
             .and_then(|done| done)
-            .map_err(|error| error.told("upload"))
+            .map_err(|error| error.to_api_error("upload"))
     }
 
     /// Drops an upload's bytes and tells its end.
@@ -664,10 +664,10 @@ impl Upload {
                 .with("total_bytes", entry.size));
         }
         let room = engine.disk.admit(bytes.len() as u64).await;
-        room.map_err(|trouble| PipelineError::from(trouble).told("upload"))?;
+        room.map_err(|trouble| PipelineError::from(trouble).to_api_error("upload"))?;
         let appended = receiving.staging.append(bytes).await;
         entry.received.store(receiving.staging.written(), Ordering::Release);
-        let received = appended.map_err(|error| PipelineError::from(error).told("upload"))?;
+        let received = appended.map_err(|error| PipelineError::from(error).to_api_error("upload"))?;
         if entry.announced.load(Ordering::Acquire) {
             entry.reporter.received(received, entry.total(), false);
         }
@@ -688,7 +688,7 @@ impl Upload {
             return Err(ended());
         };
         let recorded = self.engine.record_received(&self.entry, receiving).await;
-        recorded.map_err(|error| error.told("upload"))?;
+        recorded.map_err(|error| error.to_api_error("upload"))?;
         Ok(receiving.durable)
     }
 
@@ -706,7 +706,9 @@ impl Upload {
         // Goes on if the caller goes away.
         let commit = async move { engine.commit(work).await }.in_current_span();
         let committing = self.engine.tasks.spawn(ibid_telemetry::trace::carried(commit));
-        committing.await.map_err(|error| PipelineError::from(error).told("upload"))??;
+        committing
+            .await
+            .map_err(|error| PipelineError::from(error).to_api_error("upload"))??;
         Ok(pending)
     }
 
@@ -756,7 +758,7 @@ impl Engine {
             entry.received.store(kept, Ordering::Release);
             work.ended = false;
             drop(work);
-            return made.map_err(|error| error.told("upload"));
+            return made.map_err(|error| error.to_api_error("upload"));
         }
         self.receptions.entries().remove(&id);
         drop(work);
@@ -766,7 +768,8 @@ impl Engine {
             {
                 tracing::warn!(upload = id, %error, "staged bytes were not removed");
             }
-            self.end_upload(entry.reporter.clone(), Ending::Failed(error.told("upload"))).await;
+            self.end_upload(entry.reporter.clone(), Ending::Failed(error.to_api_error("upload")))
+                .await;
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ impl Engine {
                 return self.tasks_remove(&reindex.collection_id, before, changed_texts);
             }
             None => (ReindexStatus::Cancelled, None),
-            Some(Err(error)) => (ReindexStatus::Failed, Some(error.told("reindex"))),
+            Some(Err(error)) => (ReindexStatus::Failed, Some(error.to_api_error("reindex"))),
         };
         if let Err(error) = self.end_without_swap(&reindex, status, error).await {
             // It still counts as running, and goes on at the next start.
@@ -145,7 +145,7 @@ impl Engine {
     async fn make_with_patience(self: &Arc<Self>, reindex: &Reindex) -> Result<End, PipelineError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            self.disk.is_well().await;
+            self.disk.wait_until_writable().await;
             self.index_is_there(&reindex.collection_id).await?;
             match self.make_generation(reindex).await {
                 Err(error) if error.is_outage() => {
@@ -268,7 +268,7 @@ impl Engine {
             let data = json!({ "timestamp": timestamp::now(), "plugins": run.target.lock.plugins, "pipeline": pipeline });
             events.push(NewEvent::new("pipeline_changed", data));
         }
-        events.push(NewEvent::new("reindex_complete", told_of(&last)));
+        events.push(NewEvent::new("reindex_complete", progress_of(&last)));
         match self.catalog.swap_generation(&collection.id, reindex.generation, events).await? {
             Swap::NotReady => Ok(None),
             Swap::Ended => Ok(Some(End::Gone)),
@@ -568,7 +568,7 @@ impl Engine {
             return Ok(());
         }
         run.told = Some((Instant::now(), progress));
-        let event = NewEvent::new("reindex_progress", told_of(&now));
+        let event = NewEvent::new("reindex_progress", progress_of(&now));
         match self.catalog.append_event(&run.reindex.collection_id, event).await {
             Ok(event) => self.tell(event),
             Err(CatalogError::CollectionNotFound(_)) => {}
@@ -651,7 +651,7 @@ fn hash(text: &str) -> TextHash {
 
 /// A failure with the document that it is about.
 fn of_document(error: PipelineError, document: &DocumentRecord) -> PipelineError {
-    let told = error.told("reindex");
+    let told = error.to_api_error("reindex");
     let message = format!("`{}`: {}", document.filename, told.message);
     ApiError { message, ..told }.with("document_id", document.id.as_str()).into()
 }
@@ -687,11 +687,11 @@ pub(super) fn info(reindex: &Reindex) -> ReindexInfo {
 /// The event that tells how a re-index ended that changed nothing.
 pub(super) fn ended(reindex: &Reindex, status: ReindexStatus) -> NewEvent {
     let last = Reindex { status, ..reindex.clone() };
-    NewEvent::new("reindex_complete", told_of(&last))
+    NewEvent::new("reindex_complete", progress_of(&last))
 }
 
 /// `data` of its events.
-fn told_of(reindex: &Reindex) -> Value {
+fn progress_of(reindex: &Reindex) -> Value {
     let mut data = json!(info(reindex));
     if let Some(data) = data.as_object_mut() {
         data.remove("ended_at");

@@ -67,9 +67,9 @@ impl Engine {
                 let scores = scores.collect();
                 (ordered(passages, scores), None)
             }
-            Err(failure) => (passages, Some(self.told(resolved, &failure))),
+            Err(failure) => (passages, Some(self.warning(resolved, &failure))),
         };
-        passages.0.retain(|found| threshold.is_none_or(|least| found.told() >= least));
+        passages.0.retain(|found| threshold.is_none_or(|least| found.score() >= least));
         passages.0.truncate(limit);
         Ranked { passages, warning }
     }
@@ -82,7 +82,7 @@ impl Engine {
         }
     }
 
-    fn told(&self, resolved: &Resolved, failure: &Failure) -> Warning {
+    fn warning(&self, resolved: &Resolved, failure: &Failure) -> Warning {
         let model = resolved
             .pipeline
             .reranker

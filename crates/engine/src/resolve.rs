@@ -143,7 +143,7 @@ impl Engine {
             EmbedError::ModelUnknown { .. } | EmbedError::WrongKind { .. } => {
                 ApiError::validation("pipeline.embedder.model", error.to_string())
             }
-            other => PipelineError::from(other).told("embedder"),
+            other => PipelineError::from(other).to_api_error("embedder"),
         })?;
         let model = embedder.info();
         pipeline.embedder.model.clone_from(&model.name);

@@ -92,7 +92,7 @@ impl Engine {
             .take(upto)
             .enumerate()
             .skip(request.offset as usize)
-            .map(|(n, found)| told(found, n as u32 + 1))
+            .map(|(n, found)| similar_document(found, n as u32 + 1))
             .collect())
     }
 }
@@ -132,7 +132,7 @@ fn rank(lists: Vec<Vec<Hit>>, searched: usize) -> Vec<((String, u32), f32)> {
     ranked
 }
 
-fn told(found: FoundChunk, rank: u32) -> SimilarDocument {
+fn similar_document(found: FoundChunk, rank: u32) -> SimilarDocument {
     SimilarDocument {
         document_id: found.document_id.clone(),
         filename: found.source.clone(),

@@ -464,8 +464,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// As it is told with each answer: without the address of a language model's server and the texts of its prompt.
-    pub fn told(&self) -> Option<Value> {
+    /// Returns the lock as each answer shows it: without the address of a language model's server and the texts of its prompt.
+    pub fn to_public(&self) -> Option<Value> {
         let mut told = self.clone();
         let generator = &mut told.pipeline.generator;
         (generator.base_url, generator.system, generator.prompt) = (None, None, None);

@@ -3,6 +3,7 @@
 //! Nothing is stored. The plugin runs in the same sandbox, with the budget that its kind has by default.
 
 use super::analyze::planned;
+use super::chunker_imports::chunker_imports;
 use super::engine::Engine;
 use super::error::PipelineError;
 use super::plugins::no_plugin;
@@ -73,7 +74,7 @@ impl Engine {
                         &stage.config,
                         &document,
                         whole,
-                        Engine::provided(stage, embedder),
+                        chunker_imports(stage, embedder),
                         &stage.budget,
                     )
                     .await?;

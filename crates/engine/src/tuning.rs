@@ -1,6 +1,7 @@
 //! What of the engine can change while it runs.
 
-use super::engine::{Engine, EngineSettings};
+use super::engine::Engine;
+use super::settings::EngineSettings;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

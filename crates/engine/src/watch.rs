@@ -1,7 +1,8 @@
 //! What can be watched of the engine while it works: how many queries there are and how long they take, whether plugins run, and
 //! when one is quarantined.
 
-use super::engine::{Engine, ServiceHealth};
+use super::engine::Engine;
+use super::health::ServiceHealth;
 use super::spec::Pipeline;
 use ibid_plugin_host::{Change, Reason};
 use std::sync::{Mutex, PoisonError};
@@ -141,7 +142,7 @@ impl Engine {
         let call = async {
             let resolved = self
                 .resolve("check", "check", Pipeline::default())
-                .map_err(|error| error.told("").message)?;
+                .map_err(|error| error.to_api_error("").message)?;
             let stage = &resolved.analyzer;
             match self
                 .plugin_host

@@ -1,6 +1,6 @@
 //! What can go wrong in the file store, with the code that clients see.
 
-use ibid_system::space::Trouble;
+use ibid_system::disk::DiskError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -44,10 +44,10 @@ pub enum FileError {
     #[error("an earlier write of this upload failed; resume it")]
     Broken,
     /// The disk is full, or a quota is used up.
-    #[error("{}", Trouble::Full)]
+    #[error("{}", DiskError::Full)]
     StorageFull(#[source] Cause),
     /// The disk is read-only.
-    #[error("{}", Trouble::ReadOnly)]
+    #[error("{}", DiskError::ReadOnly)]
     ReadOnly(#[source] Cause),
     /// The server may not read or write there.
     #[error("the server has no permission to access its file store: the data directory must be its own user's")]
@@ -109,10 +109,10 @@ impl FileError {
     }
 
     /// What is the matter with the disk, where that is why.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn disk_error(&self) -> Option<DiskError> {
         match self {
-            Self::StorageFull(_) => Some(Trouble::Full),
-            Self::ReadOnly(_) => Some(Trouble::ReadOnly),
+            Self::StorageFull(_) => Some(DiskError::Full),
+            Self::ReadOnly(_) => Some(DiskError::ReadOnly),
             _ => None,
         }
     }
@@ -131,11 +131,11 @@ impl FileError {
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| {
-            let (kind, trouble) = (error.kind(), Trouble::of(&error));
+            let (kind, trouble) = (error.kind(), DiskError::of(&error));
             let cause = Cause { path, error };
             match (trouble, kind) {
-                (Some(Trouble::Full), _) => Self::StorageFull(cause),
-                (Some(Trouble::ReadOnly), _) => Self::ReadOnly(cause),
+                (Some(DiskError::Full), _) => Self::StorageFull(cause),
+                (Some(DiskError::ReadOnly), _) => Self::ReadOnly(cause),
                 (None, io::ErrorKind::PermissionDenied) => Self::Denied(cause),
                 (None, _) => Self::Io(cause),
             }

@@ -1,7 +1,7 @@
 //! What can go wrong with the index.
 
 use super::types::CollectionKey;
-use ibid_system::space::Trouble;
+use ibid_system::disk::DiskError;
 use std::error::Error as StdError;
 
 /// A failed call to the index.
@@ -65,7 +65,7 @@ pub enum IndexError {
     #[error("{trouble}")]
     Disk {
         /// What is the matter, with the remedy.
-        trouble: Trouble,
+        trouble: DiskError,
         /// How that was found.
         #[source]
         cause: Box<dyn StdError + Send + Sync>,
@@ -125,7 +125,7 @@ impl IndexError {
     }
 
     /// What is the matter with the disk, where that is why.
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn disk_error(&self) -> Option<DiskError> {
         match self {
             Self::Disk { trouble, .. } => Some(*trouble),
             _ => None,
@@ -157,14 +157,14 @@ impl IndexError {
 
     pub(super) fn engine(operation: &'static str, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let cause = cause.into();
-        match cause.downcast_ref::<std::io::Error>().and_then(Trouble::of) {
+        match cause.downcast_ref::<std::io::Error>().and_then(DiskError::of) {
             Some(trouble) => Self::Disk { trouble, cause },
             None => Self::Engine { operation, cause },
         }
     }
 
     /// Of a disk that is in trouble before anything was done.
-    pub(super) fn disk(trouble: Trouble, operation: &'static str) -> Self {
+    pub(super) fn disk(trouble: DiskError, operation: &'static str) -> Self {
         let cause = format!("refused to {operation}").into();
         Self::Disk { trouble, cause }
     }

@@ -1,5 +1,5 @@
 //! What the layers need of the machine: room on a disk, notices of changed files, and the TLS provider of the process.
 
-pub mod space;
+pub mod disk;
 pub mod tls;
 pub mod watch;

@@ -92,7 +92,7 @@ const FORMER_TARGETS: &[(&str, &str)] = &[
     ("ibid::plugin", "ibid_plugin_host"),
     ("ibid::protocol", "ibid_protocol"),
     ("ibid::server", "ibid_server"),
-    ("ibid::space", "ibid_system::space"),
+    ("ibid::space", "ibid_system::disk"),
     ("ibid::telemetry", "ibid_telemetry"),
     ("ibid::ui", "ibid_server::ui"),
     ("ibid::watch", "ibid_system::watch"),

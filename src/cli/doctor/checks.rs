@@ -12,7 +12,7 @@ use ibid_files::{S3Store, StoreOptions};
 use ibid_generate::{Llm, LlmError};
 use ibid_index::{RemoteIndex, VectorIndex};
 use ibid_plugin_host::{Host, HostSettings, Kind, Registry};
-use ibid_system::space::{Space, Trouble};
+use ibid_system::disk::{DiskError, DiskGuard};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -135,7 +135,7 @@ pub fn data_dir(path: &Path, reserve: u64) -> Check {
     let remedy = "choose another one with --data-dir DIR, or make it yours: chown -R \"$USER\" DIR";
     if path.is_dir() {
         return match tempfile::Builder::new().prefix(".doctor-").tempfile_in(path) {
-            Ok(_) => match Space::new(path, reserve).check(0) {
+            Ok(_) => match DiskGuard::new(path, reserve).check(0) {
                 Ok(()) => Check::ok("data", format!("{} can be written", path.display())),
                 Err(_) => Check::note(
                     "data",
@@ -146,10 +146,10 @@ pub fn data_dir(path: &Path, reserve: u64) -> Check {
                     "make room on that disk",
                 ),
             },
-            Err(error) if let Some(trouble) = Trouble::of(&error) => {
+            Err(error) if let Some(trouble) = DiskError::of(&error) => {
                 let remedy = match trouble {
-                    Trouble::Full => "make room on that disk",
-                    Trouble::ReadOnly => {
+                    DiskError::Full => "make room on that disk",
+                    DiskError::ReadOnly => {
                         "look in the system's log why the disk is read-only; check its file system, and mount it to be written"
                     }
                 };

@@ -5,7 +5,7 @@ use super::super::types::{CollectionKey, Schema};
 use super::EmbeddedOptions;
 use super::recovery;
 use super::shard::{Release, Shard, lock};
-use ibid_system::space::Space;
+use ibid_system::disk::DiskGuard;
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ enum State {
 pub(super) struct Store {
     root: PathBuf,
     options: EmbeddedOptions,
-    space: Space,
+    space: DiskGuard,
     /// One for every collection that was asked for; a dropped one's stays, for there must never be two. `None` when
     /// closed.
     slots: Mutex<Option<HashMap<CollectionKey, Arc<Mutex<State>>>>>,
@@ -73,7 +73,7 @@ impl Store {
         recovery::sweep(root).map_err(failed)?;
         Ok(Self {
             root: root.to_owned(),
-            space: Space::new(root, options.reserve_bytes),
+            space: DiskGuard::new(root, options.reserve_bytes),
             options,
             slots: Mutex::new(Some(HashMap::new())),
             _lock: file,

@@ -13,7 +13,7 @@ const LEAST: u64 = 8;
 
 /// Why a disk cannot be written, with the remedy; fit for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum DiskError {
     /// It is full, or a quota is used up, or less than the reserve is free.
     #[error("the disk of the server's data is full: make room there; what was accepted waits, and goes on by itself")]
     Full,
@@ -24,7 +24,7 @@ pub enum Trouble {
     ReadOnly,
 }
 
-impl Trouble {
+impl DiskError {
     /// For programs: `disk_full` or `disk_read_only`.
     pub fn reason(self) -> &'static str {
         match self {
@@ -50,12 +50,12 @@ impl Trouble {
 
 /// The disk that a directory is on, of which a reserve is to stay free.
 #[derive(Debug, Clone)]
-pub struct Space {
+pub struct DiskGuard {
     directory: PathBuf,
     reserve: u64,
 }
 
-impl Space {
+impl DiskGuard {
     /// Of a directory that is there; `reserve` in bytes, 0 for none.
     pub fn new(directory: &Path, reserve: u64) -> Self {
         Self {
@@ -83,10 +83,10 @@ impl Space {
         self.look().ok().map(|(free, _)| free)
     }
 
-    fn keep(&self, free: u64) -> Result<(), Trouble> {
+    fn keep(&self, free: u64) -> Result<(), DiskError> {
         match self.look() {
-            Ok((_, true)) => Err(Trouble::ReadOnly),
-            Ok((there, false)) if there < free => Err(Trouble::Full),
+            Ok((_, true)) => Err(DiskError::ReadOnly),
+            Ok((there, false)) if there < free => Err(DiskError::Full),
             // What cannot be looked at says so where it is used.
             Ok(_) | Err(_) => Ok(()),
         }
@@ -96,7 +96,7 @@ impl Space {
     ///
     /// # Errors
     /// What is the matter.
-    pub fn check(&self, more: u64) -> Result<(), Trouble> {
+    pub fn check(&self, more: u64) -> Result<(), DiskError> {
         self.keep(self.reserve.saturating_add(more))
     }
 
@@ -104,7 +104,7 @@ impl Space {
     ///
     /// # Errors
     /// What is the matter.
-    pub fn check_least(&self) -> Result<(), Trouble> {
+    pub fn check_least(&self) -> Result<(), DiskError> {
         self.keep(self.reserve / LEAST)
     }
 
@@ -112,7 +112,7 @@ impl Space {
     ///
     /// # Errors
     /// What is the matter.
-    pub fn try_write(&self, more: u64) -> Result<(), Trouble> {
+    pub fn try_write(&self, more: u64) -> Result<(), DiskError> {
         self.check(more)?;
         self.write()
     }
@@ -121,19 +121,19 @@ impl Space {
     ///
     /// # Errors
     /// What is the matter.
-    pub fn try_least(&self) -> Result<(), Trouble> {
+    pub fn try_least(&self) -> Result<(), DiskError> {
         self.check_least()?;
         self.write()
     }
 
-    fn write(&self) -> Result<(), Trouble> {
+    fn write(&self) -> Result<(), DiskError> {
         let tried = || {
             // Without a name, so that a crash leaves nothing behind. Not synced: it is tried often.
             tempfile::tempfile_in(&self.directory)?.write_all(&[0; 4096])
         };
         match tried() {
             Ok(()) => Ok(()),
-            Err(error) => Trouble::of(&error).map_or(Ok(()), Err),
+            Err(error) => DiskError::of(&error).map_or(Ok(()), Err),
         }
     }
 }
@@ -145,14 +145,17 @@ mod tests {
     #[test]
     fn a_reserve_that_is_not_there_is_a_full_disk_and_leaves_room_for_deletions() {
         let directory = tempfile::tempdir().unwrap();
-        let free = Space::new(directory.path(), 0).look().unwrap().0;
-        assert_eq!(Space::new(directory.path(), 0).try_write(0), Ok(()));
-        assert_eq!(Space::new(directory.path(), 0).check(free.saturating_mul(2)), Err(Trouble::Full));
-        let short = Space::new(directory.path(), free.saturating_mul(2));
-        assert_eq!(short.check(0), Err(Trouble::Full));
-        assert_eq!(short.try_write(0), Err(Trouble::Full));
+        let free = DiskGuard::new(directory.path(), 0).look().unwrap().0;
+        assert_eq!(DiskGuard::new(directory.path(), 0).try_write(0), Ok(()));
+        assert_eq!(
+            DiskGuard::new(directory.path(), 0).check(free.saturating_mul(2)),
+            Err(DiskError::Full)
+        );
+        let short = DiskGuard::new(directory.path(), free.saturating_mul(2));
+        assert_eq!(short.check(0), Err(DiskError::Full));
+        assert_eq!(short.try_write(0), Err(DiskError::Full));
         assert_eq!(short.check_least(), Ok(()));
-        assert_eq!(Space::new(directory.path(), u64::MAX).check_least(), Err(Trouble::Full));
+        assert_eq!(DiskGuard::new(directory.path(), u64::MAX).check_least(), Err(DiskError::Full));
         assert_eq!(
             std::fs::read_dir(directory.path()).unwrap().count(),
             0,
@@ -163,12 +166,12 @@ mod tests {
     #[test]
     fn errors_of_the_file_system_say_what_the_matter_is() {
         for (kind, trouble) in [
-            (io::ErrorKind::StorageFull, Some(Trouble::Full)),
-            (io::ErrorKind::QuotaExceeded, Some(Trouble::Full)),
-            (io::ErrorKind::ReadOnlyFilesystem, Some(Trouble::ReadOnly)),
+            (io::ErrorKind::StorageFull, Some(DiskError::Full)),
+            (io::ErrorKind::QuotaExceeded, Some(DiskError::Full)),
+            (io::ErrorKind::ReadOnlyFilesystem, Some(DiskError::ReadOnly)),
             (io::ErrorKind::NotFound, None),
         ] {
-            assert_eq!(Trouble::of(&kind.into()), trouble, "{kind:?}");
+            assert_eq!(DiskError::of(&kind.into()), trouble, "{kind:?}");
         }
     }
 }
