@@ -254,7 +254,7 @@ impl Engine {
 
 fn new_reindex(resolved: &Resolved, redo: Redo, at_least: Redo) -> NewReindex {
     NewReindex {
-        redo: redo.name().to_owned(),
+        scope: redo.name().to_owned(),
         at_least: at_least.name().to_owned(),
         pipeline: json!(resolved.pipeline),
         lock: json!(resolved.lock),

@@ -14,7 +14,7 @@ use super::upload::Ending;
 use crate::events::UploadNotice;
 use async_trait::async_trait;
 use ibid_auth::{ApiKey, KeyError, KeyFile, StoredKey};
-use ibid_catalog::{BEAT, CatalogError, Claimed, DocumentRecord, DocumentState, Heard, LEASE, Shared};
+use ibid_catalog::{CatalogError, Claimed, DocumentRecord, DocumentState, HEARTBEAT, LEASE, Notification, Shared};
 use ibid_files::{Exclusion, FileError};
 use ibid_index::{CollectionKey, IndexError, VectorIndex};
 use ibid_plugin_host::digest_of;
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Rights to files that hold among all servers of a catalog.
-pub(super) struct SharedExclusion(pub Arc<dyn Shared>);
+pub(super) struct SharedExclusion(pub Arc<Shared>);
 
 #[async_trait]
 impl Exclusion for SharedExclusion {
@@ -86,7 +86,7 @@ struct Message {
 
 /// The other servers, as this one knows them.
 pub(super) struct Cluster {
-    pub shared: Arc<dyn Shared>,
+    pub shared: Arc<Shared>,
     /// Requests to stop something, and who has not yet.
     requests: Mutex<HashMap<String, BTreeSet<String>>>,
     answered: Notify,
@@ -99,7 +99,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// The cluster of a catalog that servers share.
-    pub fn new(shared: Arc<dyn Shared>, outbox: mpsc::Receiver<Arc<UploadNotice>>) -> Self {
+    pub fn new(shared: Arc<Shared>, outbox: mpsc::Receiver<Arc<UploadNotice>>) -> Self {
         Self {
             shared,
             requests: Mutex::default(),
@@ -121,7 +121,7 @@ impl Cluster {
             said,
         };
         let text = serde_json::to_string(&message).unwrap_or_default();
-        Ok(self.shared.say(&text).await?)
+        Ok(self.shared.send(&text).await?)
     }
 
     fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<String, BTreeSet<String>>> {
@@ -139,14 +139,14 @@ impl Engine {
     /// is taken up.
     pub(super) async fn join(self: &Arc<Self>, data: &Path) -> Result<(), PipelineError> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
-        cluster.shared.beat().await?;
+        cluster.shared.heartbeat().await?;
         self.bury_former_self(data).await?;
         self.sync_plugins().await?;
-        let ear = cluster.shared.listen().await?;
+        let listener = cluster.shared.listen().await?;
         self.share_own_keys().await?;
         self.sync_keys().await?;
         let outbox = cluster.outbox.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.tasks.spawn(self.clone().listen(ear));
+        self.tasks.spawn(self.clone().listen(listener));
         self.tasks.spawn(self.clone().stay_alive());
         if let Some(outbox) = outbox {
             self.tasks.spawn(self.clone().tell_others(outbox));
@@ -164,7 +164,7 @@ impl Engine {
         let Some(cluster) = &self.cluster else { return Ok(()) };
         let path = data.join("server");
         match tokio::fs::read_to_string(&path).await {
-            Ok(former) => cluster.shared.bury(former.trim()).await?,
+            Ok(former) => cluster.shared.deregister(former.trim()).await?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(path = %path.display(), %error, "work of this server's last life waits until that counts as dead"),
         }
@@ -236,10 +236,10 @@ impl Engine {
         loop {
             tokio::select! {
                 () = self.stopping.cancelled() => return,
-                () = tokio::time::sleep(BEAT) => {}
+                () = tokio::time::sleep(HEARTBEAT) => {}
             }
             let beat = async {
-                if !cluster.shared.beat().await? {
+                if !cluster.shared.heartbeat().await? {
                     tracing::warn!("this server was silent for so long that others may have taken its work");
                     *cluster.alive_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 }
@@ -253,18 +253,18 @@ impl Engine {
     }
 
     /// Hears what other servers say; runs until the engine stops.
-    async fn listen(self: Arc<Self>, mut ear: Box<dyn ibid_catalog::Ear>) {
+    async fn listen(self: Arc<Self>, mut listener: ibid_catalog::Listener) {
         let Some(cluster) = &self.cluster else { return };
         loop {
             let heard = tokio::select! {
                 () = self.stopping.cancelled() => return,
-                heard = ear.hear() => heard,
+                received = listener.recv() => received,
             };
             match heard {
-                Ok(Heard::Event(seq)) => self.announcements.add_number(seq),
-                Ok(Heard::Said(text)) => self.hear(cluster, &text),
-                Ok(Heard::ApiKeys) => self.sync_keys_soon(),
-                Ok(Heard::Missed) => self.catch_up().await,
+                Ok(Notification::Event(seq)) => self.announcements.add_number(seq),
+                Ok(Notification::Message(text)) => self.hear(cluster, &text),
+                Ok(Notification::ApiKeys) => self.sync_keys_soon(),
+                Ok(Notification::Missed) => self.catch_up().await,
                 Err(error) => {
                     tracing::warn!(%error, "what other servers say cannot be heard");
                     tokio::select! {
@@ -273,7 +273,7 @@ impl Engine {
                     }
                     match cluster.shared.listen().await {
                         Ok(again) => {
-                            ear = again;
+                            listener = again;
                             self.catch_up().await;
                         }
                         Err(error) => tracing::debug!(%error, "listening again failed"),

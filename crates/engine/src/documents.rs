@@ -403,7 +403,7 @@ impl Engine {
     /// Removes a document's text, and its file if no other document needs it; returns how many
     /// files went.
     pub(super) async fn remove_files(&self, record: &DocumentRecord) -> Result<u64, PipelineError> {
-        let next = self.catalog.remade_text(&record.id).await?;
+        let next = self.catalog.reindexed_text(&record.id).await?;
         for generation in next.into_iter().chain([record.text_generation]) {
             self.files.remove_document(&text_id(&record.id, generation)).await?;
         }

@@ -20,7 +20,7 @@ use super::visibility::Visibility;
 use super::watch::QueryMeter;
 use super::work::Works;
 use crate::events::Events;
-use ibid_catalog::{Catalog, PostgresOptions, SqlCatalog, SqliteOptions};
+use ibid_catalog::{Catalog, PostgresOptions, SqliteOptions};
 use ibid_embed::{EmbedderSettings, Models, ModelsSettings, Runtime};
 use ibid_files::{Exclusion, FileStore, LocalExclusion, StoreOptions};
 use ibid_generate::Llm;
@@ -42,7 +42,7 @@ pub struct Engine {
     pub(super) tuning: Tuned,
     /// When it was started.
     pub(super) started: Instant,
-    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     /// The servers that share the catalog, if it is not this one's alone.
     pub(super) cluster: Option<Cluster>,
     pub(super) files: Arc<dyn FileStore>,
@@ -208,7 +208,7 @@ impl Engine {
             ..SqliteOptions::default()
         };
         let catalog = match &settings.catalog {
-            None => SqlCatalog::sqlite(&data.join("catalog"), catalog_options)
+            None => Catalog::sqlite(&data.join("catalog"), catalog_options)
                 .await
                 .map_err(|cause| StartError::Catalog {
                     directory: data.display().to_string(),
@@ -219,7 +219,7 @@ impl Engine {
                     max_events: settings.kept_events,
                     ..options.clone()
                 };
-                SqlCatalog::postgres(&options).await.map_err(StartError::SharedCatalog)?
+                Catalog::postgres(&options).await.map_err(StartError::SharedCatalog)?
             }
         };
         let (cluster, events) = match catalog.shared() {

@@ -13,7 +13,8 @@ use super::resolve::Resolved;
 use super::spec::{Lock, LockedPlugin, Pipeline};
 use super::timestamp;
 use ibid_catalog::{
-    CatalogError, Chunk, Collection, DocumentRecord, DocumentState, NewEvent, NewReindex, Reindex, ReindexStatus, Remade, RemadeState, Swap,
+    CatalogError, Chunk, Collection, DocumentRecord, DocumentState, NewEvent, NewReindex, Reindex, ReindexStatus, ReindexedDocument,
+    ReindexedState, Swap,
 };
 use ibid_index::{CollectionKey, IndexError, Point, Schema, VectorIndex};
 use ibid_protocol::{ApiError, ErrorCode, ReindexInfo};
@@ -57,7 +58,7 @@ type TextHash = [u8; 32];
 impl Engine {
     /// Begins to re-index a collection in the background.
     pub(super) async fn begin_reindex(self: &Arc<Self>, collection: &Collection, new: NewReindex) -> Result<Reindex, PipelineError> {
-        let event = json!({ "timestamp": timestamp::now(), "redo": new.redo });
+        let event = json!({ "timestamp": timestamp::now(), "redo": new.scope });
         let event = NewEvent::new("reindex_started", event);
         // A move copies one generation: neither begins while the other goes on.
         let _right = self.placing.acquire().await.map_err(|_| PipelineError::Abandoned)?;
@@ -89,7 +90,7 @@ impl Engine {
     }
 
     async fn run_reindex(self: &Arc<Self>, reindex: Reindex, cancel: &CancellationToken) {
-        tracing::info!(redo = reindex.redo, "re-indexing");
+        tracing::info!(redo = reindex.scope, "re-indexing");
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => None,
@@ -183,7 +184,7 @@ impl Engine {
             let (mut after, mut found) = (None, false);
             while let Some(document) = self
                 .catalog
-                .next_to_remake(&collection.id, reindex.generation, after.as_deref())
+                .next_to_reprocess(&collection.id, reindex.generation, after.as_deref())
                 .await?
             {
                 found = true;
@@ -232,17 +233,17 @@ impl Engine {
         let indexed = self.index.documents(&target.key).await?;
         let mut known = HashSet::new();
         let mut agreed = true;
-        for (document, state, chunks) in self.catalog.remade_counts(&reindex.collection_id).await? {
+        for (document, state, chunks) in self.catalog.reindexed_counts(&reindex.collection_id).await? {
             let there = indexed.get(&document).copied().unwrap_or(0);
             let whole = match state {
-                RemadeState::Ready => there == u64::from(chunks),
+                ReindexedState::Ready => there == u64::from(chunks),
                 // More may have come than was recorded; those are replaced.
-                RemadeState::Begun | RemadeState::Extracted | RemadeState::Chunked => there >= u64::from(chunks),
+                ReindexedState::Begun | ReindexedState::Extracted | ReindexedState::Chunked => there >= u64::from(chunks),
             };
             if !whole {
                 tracing::warn!(document, "making a document again whose new vectors are not all there");
                 self.index.delete_document(&target.key, &document).await?;
-                self.catalog.forget_remade(&document, reindex.generation).await?;
+                self.catalog.forget_reindexed(&document, reindex.generation).await?;
                 agreed = false;
             }
             known.insert(document);
@@ -278,7 +279,7 @@ impl Engine {
                 self.forget_profiles(&collection.id);
                 events.into_iter().for_each(|event| self.tell(event));
                 self.statistics_changed(&collection.id);
-                let changed_texts = Redo::parse(&reindex.redo) == Some(Redo::Extract);
+                let changed_texts = Redo::parse(&reindex.scope) == Some(Redo::Extract);
                 Ok(Some(End::Swapped {
                     before: collection.generation,
                     changed_texts,
@@ -298,11 +299,11 @@ impl Engine {
         let extractor = document.lock.pointer("/plugins/extractor").cloned();
         let extractor = extractor.and_then(|extractor| serde_json::from_value::<LockedPlugin>(extractor).ok());
         let lock = with_extractor(&json!(target.lock), extractor.as_ref());
-        let mut new = Remade::begin(document, target.generation, lock);
+        let mut new = ReindexedDocument::begin(document, target.generation, lock);
         if redo == Redo::Extract {
             new.text_generation = target.generation;
         }
-        let Some(mut remade) = self.catalog.begin_remake(&new).await? else {
+        let Some(mut remade) = self.catalog.begin_reprocess(&new).await? else {
             return Ok(());
         };
         if remade.attempts > MAX_ATTEMPTS {
@@ -339,7 +340,7 @@ impl Engine {
         self: &Arc<Self>,
         document: &DocumentRecord,
         redo: Redo,
-        remade: &mut Remade,
+        remade: &mut ReindexedDocument,
         run: &mut Run<'_>,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
@@ -353,7 +354,7 @@ impl Engine {
             // Not in the catalog yet: a try that fails must not have moved.
             let mut next = remade.clone();
             let chunks = match remade.state {
-                RemadeState::Begun if redo == Redo::Extract => {
+                ReindexedState::Begun if redo == Redo::Extract => {
                     let original = self.read_original(document, &target.pipeline, |_| {}).await?;
                     next.lock = with_extractor(&next.lock, Some(&original.extractor));
                     next.metadata = original.metadata;
@@ -362,10 +363,10 @@ impl Engine {
                     next.text_chars = original.text_chars;
                     self.disk.admit(original.document.text.len() as u64).await?;
                     self.files.write_document(&text, Arc::new(original.document)).await?;
-                    next.state = RemadeState::Extracted;
+                    next.state = ReindexedState::Extracted;
                     None
                 }
-                RemadeState::Begun | RemadeState::Extracted => {
+                ReindexedState::Begun | ReindexedState::Extracted => {
                     let chunks = match redo {
                         Redo::Nothing | Redo::Embed => self.all_chunks(document).await?,
                         Redo::Chunk | Redo::Extract => {
@@ -379,24 +380,24 @@ impl Engine {
                         }
                     };
                     next.chunks_total = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-                    next.state = RemadeState::Chunked;
+                    next.state = ReindexedState::Chunked;
                     Some(chunks)
                 }
-                RemadeState::Chunked => {
+                ReindexedState::Chunked => {
                     if !self.embed_anew(document, remade, run, cancel).await? {
                         return Ok(());
                     }
                     next = remade.clone();
-                    next.state = RemadeState::Ready;
+                    next.state = ReindexedState::Ready;
                     None
                 }
-                RemadeState::Ready => return self.tell_progress(run).await,
+                ReindexedState::Ready => return self.tell_progress(run).await,
             };
-            if !self.catalog.save_remade(&next, chunks.as_deref()).await? {
+            if !self.catalog.save_reindexed(&next, chunks.as_deref()).await? {
                 return Ok(());
             }
             *remade = next;
-            if remade.state != RemadeState::Ready {
+            if remade.state != ReindexedState::Ready {
                 self.leave_room(start.elapsed()).await;
             }
         }
@@ -407,7 +408,7 @@ impl Engine {
     async fn embed_anew(
         self: &Arc<Self>,
         document: &DocumentRecord,
-        remade: &mut Remade,
+        remade: &mut ReindexedDocument,
         run: &mut Run<'_>,
         cancel: &CancellationToken,
     ) -> Result<bool, PipelineError> {
@@ -477,7 +478,7 @@ impl Engine {
             timed(MeasuredStage::Index, indexing).await?;
             remade.chunks_indexed = remade.chunks_indexed.saturating_add(chunks.len() as u32);
             remade.chunks_reused = remade.chunks_reused.saturating_add(reused as u32);
-            if cancel.is_cancelled() || !self.catalog.save_remade(remade, None).await? {
+            if cancel.is_cancelled() || !self.catalog.save_reindexed(remade, None).await? {
                 return Ok(false);
             }
             self.tell_progress(run).await?;
@@ -616,7 +617,7 @@ impl Engine {
             let (document, generation) = of_text(&text);
             let needed = match self.catalog.document(document).await {
                 Ok(record) if record.state.is_processing() || record.state == DocumentState::Live => {
-                    record.text_generation == generation || self.catalog.remade_text(document).await? == Some(generation)
+                    record.text_generation == generation || self.catalog.reindexed_text(document).await? == Some(generation)
                 }
                 Ok(_) | Err(CatalogError::NotFound { .. }) => false,
                 Err(error) => return Err(error.into()),
@@ -669,7 +670,7 @@ fn progress(reindex: &Reindex) -> f64 {
 pub(super) fn info(reindex: &Reindex) -> ReindexInfo {
     ReindexInfo {
         status: reindex.status.as_str().to_owned(),
-        redo: reindex.redo.clone(),
+        redo: reindex.scope.clone(),
         progress: progress(reindex),
         documents_total: reindex.counts.documents_total,
         documents_done: reindex.counts.documents_done,
