@@ -130,17 +130,13 @@ impl Engine {
     async fn give_up(&self, document: &DocumentRecord, error: PipelineError) -> ApiError {
         let told = error.to_api_error("document_processing");
         tracing::warn!(document = document.id, filename = document.filename, code = ?told.code, error = %told, "document failed");
-        let code = serde_json::to_value(told.code)
-            .ok()
-            .and_then(|code| code.as_str().map(str::to_owned))
-            .unwrap_or_default();
         let clean = async {
             // Without chunks it has no vectors, and the index may be away.
             let state = self.catalog.document(&document.id).await?.state;
             if !matches!(state, DocumentState::Received | DocumentState::Extracted) {
                 self.remove_vectors(document).await?;
             }
-            if self.catalog.fail(&document.id, &code, &told.message).await? {
+            if self.catalog.fail(&document.id, told.code.name(), &told.message).await? {
                 self.remove_files(document).await?;
             }
             Ok::<_, PipelineError>(())

@@ -118,13 +118,7 @@ impl Engine {
         status: ReindexStatus,
         error: Option<ApiError>,
     ) -> Result<(), PipelineError> {
-        let code = error
-            .as_ref()
-            .map(|error| json!(error.code).as_str().unwrap_or_default().to_owned());
-        let told = error
-            .as_ref()
-            .zip(code.as_deref())
-            .map(|(error, code)| (code, error.message.as_str()));
+        let told = error.as_ref().map(|error| (error.code.name(), error.message.as_str()));
         if let Some((code, message)) = told {
             tracing::warn!(code, message, "a re-index failed: the collection is as it was");
         }

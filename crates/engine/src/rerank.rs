@@ -11,7 +11,7 @@ use super::retrieve::Found;
 use super::spec::RerankerChoice;
 use super::timings::Timings;
 use ibid_embed::{EmbedError, Reranker};
-use ibid_protocol::{Mode, Warning};
+use ibid_protocol::{ErrorCode, Mode, Warning};
 use ibid_telemetry::catalogue;
 
 /// Its key in the pipeline, as warnings name it.
@@ -93,14 +93,18 @@ impl Engine {
             Failure::Embed(error) => (error.code(), "failure", error.to_string()),
             Failure::Timeout => {
                 let seconds = self.query_timeout().as_secs_f32() / 2.0;
-                ("TIMEOUT_ERROR", "timeout", format!("the reranker took longer than {seconds:.1} s"))
+                (
+                    ErrorCode::TimeoutError,
+                    "timeout",
+                    format!("the reranker took longer than {seconds:.1} s"),
+                )
             }
         };
         catalogue::RERANKER_FALLBACKS.only().increment(1);
         tracing::warn!(
             collection = resolved.collection,
             model,
-            code,
+            %code,
             error = message,
             "passages are not reranked"
         );
@@ -119,7 +123,7 @@ impl Engine {
         Warning {
             stage: STAGE.to_owned(),
             plugin: model,
-            code: code.to_owned(),
+            code: code.name().to_owned(),
             reason: reason.to_owned(),
             message: format!("{message}. The passages are in the order in which they were found"),
             policy: "fallback".to_owned(),

@@ -2,6 +2,7 @@
 
 use super::{Address, TestCatalog, chunks, collection, digest, event, file, found, live, received};
 use crate::{CollectionStats, Creation, DocumentQuery, NewUpload, UploadStatus};
+use ibid_types::ErrorCode;
 use serde_json::json;
 use sqlx::{Connection, Row};
 
@@ -68,7 +69,7 @@ async fn a_deleted_document_is_hidden_at_once_and_gone_at_last() {
     assert!(catalog.finish_delete(&id, None).await.unwrap().is_none(), "not begun");
 
     assert_eq!(catalog.begin_delete(&id).await.unwrap().id, id);
-    assert_eq!(catalog.begin_delete(&id).await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
+    assert_eq!(catalog.begin_delete(&id).await.unwrap_err().code(), ErrorCode::ResourceNotFound);
     assert!(catalog.chunks_by_refs(0, &[(id.clone(), 0)]).await.unwrap().is_empty());
     assert!(catalog.live_documents(std::slice::from_ref(&id)).await.unwrap().is_empty());
     assert_eq!(catalog.list_documents(&DocumentQuery::default()).await.unwrap().total, 1);
@@ -87,8 +88,8 @@ async fn a_deleted_document_is_hidden_at_once_and_gone_at_last() {
     assert_eq!((receipt.chunks, receipt.uploads, receipt.sha256), (300, 1, digest(1)));
     assert_eq!(recorded.unwrap().kind, "document_deleted");
     assert!(catalog.finish_delete(&id, None).await.unwrap().is_none());
-    assert_eq!(catalog.document(&id).await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
-    assert_eq!(catalog.upload(&upload.id).await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
+    assert_eq!(catalog.document(&id).await.unwrap_err().code(), ErrorCode::ResourceNotFound);
+    assert_eq!(catalog.upload(&upload.id).await.unwrap_err().code(), ErrorCode::ResourceNotFound);
     let left = everything(&catalog).await;
     for trace in [id.as_str(), "file-1.pdf", &digest(1), &upload.id] {
         assert!(!left.contains(trace), "{trace} is still there");
@@ -133,19 +134,22 @@ async fn a_deleted_collection_takes_its_documents_along_and_frees_its_name() {
     assert_eq!(catalog.begin_delete_collection("papers").await.unwrap().id, papers.id);
     assert_eq!(
         catalog.begin_delete_collection("papers").await.unwrap_err().code(),
-        "COLLECTION_NOT_FOUND"
+        ErrorCode::CollectionNotFound
     );
-    assert_eq!(catalog.collection("papers").await.unwrap_err().code(), "COLLECTION_NOT_FOUND");
+    assert_eq!(
+        catalog.collection("papers").await.unwrap_err().code(),
+        ErrorCode::CollectionNotFound
+    );
     assert_eq!(catalog.upload(&upload.id).await.unwrap().status, UploadStatus::Cancelled);
     // Work under way stops by itself, and nothing new comes in.
     assert!(!catalog.set_extracted(&midway, &found()).await.unwrap());
     assert_eq!(
         catalog.create_document(file(&papers, 3)).await.unwrap_err().code(),
-        "COLLECTION_NOT_FOUND"
+        ErrorCode::CollectionNotFound
     );
     assert_eq!(
         catalog.finish_delete_collection(&papers.id, event("x")).await.unwrap_err().code(),
-        "CONFLICT"
+        ErrorCode::Conflict
     );
     let again = collection(&catalog, "papers").await;
     assert_ne!(again.id, papers.id);

@@ -2,6 +2,7 @@
 
 use super::{TestCatalog, chunks, collection, digest, event, file, found, live, received};
 use crate::{CollectionStats, Creation, DocumentState};
+use ibid_types::ErrorCode;
 use ibid_types::IndexBackend;
 use ibid_types::document::Span;
 use serde_json::json;
@@ -30,14 +31,14 @@ async fn names_of_collections_are_checked_and_unique() {
             .create_collection(bad, &json!({}), &json!({}), IndexBackend::Embedded, event("x"))
             .await
             .unwrap_err();
-        assert_eq!(error.code(), "VALIDATION_ERROR", "{bad:?}");
+        assert_eq!(error.code(), ErrorCode::ValidationError, "{bad:?}");
     }
     let error = catalog
         .create_collection("a", &json!({}), &json!({}), IndexBackend::Embedded, event("x"))
         .await
         .unwrap_err();
-    assert_eq!(error.code(), "CONFLICT");
-    assert_eq!(catalog.collection("b").await.unwrap_err().code(), "COLLECTION_NOT_FOUND");
+    assert_eq!(error.code(), ErrorCode::Conflict);
+    assert_eq!(catalog.collection("b").await.unwrap_err().code(), ErrorCode::CollectionNotFound);
     let names: Vec<_> = catalog.collections().await.unwrap().into_iter().map(|c| c.name).collect();
     assert_eq!(names, ["9-to-5", "a", "a.b_c", "documents", &longest]);
 }
@@ -118,7 +119,7 @@ async fn a_document_keeps_what_each_step_found() {
     let again = catalog.document(&document.id).await.unwrap();
     assert_eq!(again, *document);
     assert_eq!(again.user_metadata.get("team"), Some(&json!(["a", 1])));
-    assert_eq!(catalog.document("doc_none").await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
+    assert_eq!(catalog.document("doc_none").await.unwrap_err().code(), ErrorCode::ResourceNotFound);
 }
 
 /// Every move, asked for in every state: it happens only in its own.
@@ -158,11 +159,11 @@ async fn a_document_moves_only_from_the_state_before() {
                 assert!(catalog.set_progress(&id, 2).await.unwrap());
                 assert!(catalog.set_progress(&id, 1).await.unwrap(), "an older number is no error");
                 assert_eq!(catalog.document(&id).await.unwrap().chunks_indexed, 2);
-                assert_eq!(catalog.set_progress(&id, 4).await.unwrap_err().code(), "CONFLICT");
+                assert_eq!(catalog.set_progress(&id, 4).await.unwrap_err().code(), ErrorCode::Conflict);
                 assert!(catalog.set_embedded(&id).await.unwrap());
             }
             3 => {
-                assert_eq!(catalog.set_indexed(&id).await.unwrap_err().code(), "CONFLICT");
+                assert_eq!(catalog.set_indexed(&id).await.unwrap_err().code(), ErrorCode::Conflict);
                 assert_eq!(catalog.document(&id).await.unwrap().state, DocumentState::Embedded);
                 assert!(catalog.set_progress(&id, 3).await.unwrap());
                 assert!(catalog.set_indexed(&id).await.unwrap());
@@ -188,7 +189,7 @@ async fn chunks_out_of_order_are_refused() {
     let mut reversed = chunks(2);
     reversed[1].at = Span::new(9, 8);
     for bad in [swapped, reversed, chunks(3)[1..].to_vec()] {
-        assert_eq!(catalog.set_chunked(&id, &bad).await.unwrap_err().code(), "VALIDATION_ERROR");
+        assert_eq!(catalog.set_chunked(&id, &bad).await.unwrap_err().code(), ErrorCode::ValidationError);
     }
     assert_eq!(catalog.document(&id).await.unwrap().state, DocumentState::Extracted);
     assert!(
@@ -220,13 +221,16 @@ async fn the_same_bytes_are_once_in_a_collection_until_they_fail() {
 
     let mut bad = file(&papers, 2);
     bad.sha256 = digest(2).replace('0', "F");
-    assert_eq!(catalog.create_document(bad).await.unwrap_err().code(), "VALIDATION_ERROR");
+    assert_eq!(catalog.create_document(bad).await.unwrap_err().code(), ErrorCode::ValidationError);
     let mut bad = file(&papers, 2);
     bad.filename = "a\nb".to_owned();
-    assert_eq!(catalog.create_document(bad).await.unwrap_err().code(), "VALIDATION_ERROR");
+    assert_eq!(catalog.create_document(bad).await.unwrap_err().code(), ErrorCode::ValidationError);
     let mut bad = file(&papers, 2);
     bad.collection_id = "none".to_owned();
-    assert_eq!(catalog.create_document(bad).await.unwrap_err().code(), "COLLECTION_NOT_FOUND");
+    assert_eq!(
+        catalog.create_document(bad).await.unwrap_err().code(),
+        ErrorCode::CollectionNotFound
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,6 +2,7 @@
 
 use super::{TestCatalog, collection};
 use crate::NewEvent;
+use ibid_types::ErrorCode;
 use serde_json::json;
 
 #[tokio::test]
@@ -43,10 +44,13 @@ async fn events_are_numbered_filtered_and_bounded() {
     assert_eq!(first.iter().map(|event| event.seq).collect::<Vec<_>>(), [5, 6, 7]);
 
     for limit in [0, 1001] {
-        assert_eq!(catalog.events_since(0, None, limit).await.unwrap_err().code(), "VALIDATION_ERROR");
+        assert_eq!(
+            catalog.events_since(0, None, limit).await.unwrap_err().code(),
+            ErrorCode::ValidationError
+        );
     }
     let error = catalog.append_event("none", NewEvent::new("x", json!({}))).await.unwrap_err();
-    assert_eq!(error.code(), "COLLECTION_NOT_FOUND");
+    assert_eq!(error.code(), ErrorCode::CollectionNotFound);
 
     // Numbers go on after a restart.
     let catalog = catalog.reopened().await;

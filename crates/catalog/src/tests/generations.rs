@@ -5,6 +5,7 @@ use crate::{
     Catalog, CatalogError, Collection, Creation, DocumentRecord, DocumentState, Extracted, NewReindex, Reindex, ReindexStatus,
     ReindexedDocument, ReindexedState, Swap,
 };
+use ibid_types::ErrorCode;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -156,7 +157,7 @@ async fn a_re_index_that_ends_without_a_swap_changes_nothing_and_its_generation_
         .begin_reindex(&papers.id, &again, event("reindex_started"))
         .await
         .unwrap_err();
-    assert_eq!(refused.code(), "CONFLICT");
+    assert_eq!(refused.code(), ErrorCode::Conflict);
     reprocess(&catalog, &one, &reindex, 7, 0).await;
     let error = Some(("PLUGIN_ERROR", "it broke"));
     let ended = catalog

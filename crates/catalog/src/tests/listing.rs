@@ -2,6 +2,7 @@
 
 use super::{TestCatalog, collection, file, live};
 use crate::{Creation, DocumentQuery, DocumentRecord, DocumentSort, DocumentState};
+use ibid_types::ErrorCode;
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -99,7 +100,7 @@ async fn limits_are_checked_and_far_offsets_are_empty() {
             limit,
             ..DocumentQuery::default()
         };
-        assert_eq!(catalog.list_documents(&query).await.unwrap_err().code(), "VALIDATION_ERROR");
+        assert_eq!(catalog.list_documents(&query).await.unwrap_err().code(), ErrorCode::ValidationError);
     }
     let query = DocumentQuery {
         offset: u64::MAX,

@@ -2,6 +2,7 @@
 
 use super::{TestCatalog, collection, file};
 use crate::{Collection, Creation, NewUpload, UploadResult, UploadStatus};
+use ibid_types::ErrorCode;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -23,7 +24,10 @@ async fn an_upload_becomes_a_document_in_one_step() {
     assert!(upload.id.starts_with("upload_") && upload.id.len() == 39);
     assert_eq!((upload.status, upload.collection.as_str()), (UploadStatus::Receiving, "papers"));
     assert!(catalog.set_upload_received(&upload.id, 400).await.unwrap());
-    assert_eq!(catalog.set_upload_received(&upload.id, 1002).await.unwrap_err().code(), "CONFLICT");
+    assert_eq!(
+        catalog.set_upload_received(&upload.id, 1002).await.unwrap_err().code(),
+        ErrorCode::Conflict
+    );
 
     let catalog = catalog.reopened().await;
     let open = catalog.open_uploads().await.unwrap();
@@ -50,7 +54,7 @@ async fn an_upload_becomes_a_document_in_one_step() {
     };
     assert_eq!(
         catalog.finish_upload(&upload.id, &unfinished).await.unwrap_err().code(),
-        "VALIDATION_ERROR"
+        ErrorCode::ValidationError
     );
     assert!(catalog.finish_upload(&upload.id, &result).await.unwrap());
     assert!(!catalog.finish_upload(&upload.id, &result).await.unwrap());
@@ -86,9 +90,9 @@ async fn an_upload_becomes_a_document_in_one_step() {
     assert!(catalog.finish_upload(&third.id, &cancelled).await.unwrap());
     let mut late = file(&papers, 2);
     late.upload_id = Some(third.id);
-    assert_eq!(catalog.create_document(late).await.unwrap_err().code(), "CONFLICT");
+    assert_eq!(catalog.create_document(late).await.unwrap_err().code(), ErrorCode::Conflict);
     assert_eq!(catalog.unfinished().await.unwrap().len(), 1);
-    assert_eq!(catalog.upload("upload_none").await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
+    assert_eq!(catalog.upload("upload_none").await.unwrap_err().code(), ErrorCode::ResourceNotFound);
 }
 
 #[tokio::test]
