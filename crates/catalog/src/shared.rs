@@ -1,7 +1,7 @@
 //! What servers over one catalog share beside the catalog's rows: who is alive, whose work is whose, the messages between
-//! them, and what only one of them may do at a time. Plain data, but for [`Shared`] in SQL.
+//! them, and what only one of them may do at a time. Plain data: [`Shared`](crate::Shared) has the statements.
 //!
-//! A server is alive while it says so (see [`Shared::heartbeat`]). Work belongs to the server that began it, and to whoever claims it
+//! A server is alive while it sends [heartbeats](crate::Shared::heartbeat). Work belongs to the server that began it, and to whoever claims it
 //! once that one is dead. Everything here is about servers that crash or vanish, none about servers that lie: they trust each
 //! other as they trust the database.
 

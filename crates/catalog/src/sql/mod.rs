@@ -161,22 +161,6 @@ impl Catalog {
         })
     }
 
-    fn dialect(&self) -> Dialect {
-        self.reader.dialect()
-    }
-
-    /// Begins a transaction that may write.
-    async fn write(&self) -> Result<Tx> {
-        Ok(self.writer.write().await?)
-    }
-
-    /// Begins a transaction that sees one moment.
-    async fn read(&self) -> Result<Tx> {
-        Ok(self.reader.read().await?)
-    }
-}
-
-impl Catalog {
     /// Copies the catalog as it is at one moment into a file that is not there yet. Writers go on meanwhile.
     pub async fn copy_to(&self, path: &Path) -> Result<()> {
         let Pool::Sqlite(writer) = &self.writer else {
@@ -214,5 +198,19 @@ impl Catalog {
         }
         self.reader.close().await;
         self.writer.close().await;
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.reader.dialect()
+    }
+
+    /// Begins a transaction that may write.
+    async fn write(&self) -> Result<Tx> {
+        Ok(self.writer.write().await?)
+    }
+
+    /// Begins a transaction that sees one moment.
+    async fn read(&self) -> Result<Tx> {
+        Ok(self.reader.read().await?)
     }
 }
