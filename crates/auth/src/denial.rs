@@ -22,14 +22,39 @@ pub enum Denial {
     Unavailable,
 }
 
-impl Denial {
-    /// The stable code, as `auth_error` messages carry it.
-    pub fn code(self) -> &'static str {
+/// The stable code of a denial, as `auth_error` messages and `details.reason` have it. [`ErrorCode`](ibid_protocol::ErrorCode) is coarser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenialCode {
+    /// No credentials were sent.
+    MissingToken,
+    /// They are not valid here, or cannot be checked at present.
+    InvalidToken,
+    /// They were valid once.
+    TokenExpired,
+    /// They are valid, but not for this.
+    InsufficientScope,
+}
+
+impl DenialCode {
+    /// Returns the code as messages have it: `MISSING_TOKEN`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::MissingToken => "MISSING_TOKEN",
-            Self::InvalidToken(_) | Self::Unavailable => "INVALID_TOKEN",
+            Self::InvalidToken => "INVALID_TOKEN",
             Self::TokenExpired => "TOKEN_EXPIRED",
-            Self::InsufficientScope(_) => "INSUFFICIENT_SCOPE",
+            Self::InsufficientScope => "INSUFFICIENT_SCOPE",
+        }
+    }
+}
+
+impl Denial {
+    /// Returns the stable code.
+    pub fn code(self) -> DenialCode {
+        match self {
+            Self::MissingToken => DenialCode::MissingToken,
+            Self::InvalidToken(_) | Self::Unavailable => DenialCode::InvalidToken,
+            Self::TokenExpired => DenialCode::TokenExpired,
+            Self::InsufficientScope(_) => DenialCode::InsufficientScope,
         }
     }
 

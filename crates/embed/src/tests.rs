@@ -1,5 +1,6 @@
 //! The embedder with the model that `make setup` fetches, and its parts without one.
 
+use ibid_types::ErrorCode;
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -361,7 +362,7 @@ async fn a_closed_embedder_refuses() {
     embedder.close().await;
     assert!(matches!(waiting.await.expect("no panic"), Err(EmbedError::Closed)));
     let error = embedder.embed_query("second").await.expect_err("it is closed");
-    assert_eq!(error.code(), "SERVICE_UNAVAILABLE");
+    assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub use manage::documents::{DocumentFile, DocumentQuery};
 pub use manage::plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
 pub use settings::EngineSettings;
-pub use spec::reindex_scope::Redo;
+pub use spec::reindex_scope::ReindexScope;
 pub use spec::schema::schema as pipeline_schema;
 pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, GeneratorKind, Limits, Lock, LockedGenerator, LockedModel, LockedPlugin, OnFailure,

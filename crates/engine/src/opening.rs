@@ -3,7 +3,7 @@
 use crate::peers::cluster::SharedExclusion;
 use crate::settings::EngineSettings;
 use crate::start_error::StartError;
-use ibid_catalog::{Catalog, PostgresOptions, Shared, SqlCatalog, SqliteOptions};
+use ibid_catalog::{Catalog, PostgresOptions, Shared, SqliteOptions};
 use ibid_embed::{EmbedError, EmbedderSettings, Models, ModelsSettings, Runtime};
 use ibid_files::{Exclusion, FileStore, LocalExclusion, StoreOptions};
 use ibid_generate::Llm;
@@ -22,9 +22,9 @@ pub(crate) struct Opened {
     pub models: Models,
     pub llm: Llm,
     pub plugins: LoadedPlugins,
-    pub catalog: Arc<dyn Catalog>,
+    pub catalog: Arc<Catalog>,
     /// The catalog's shared part, where servers share it.
-    pub shared: Option<Arc<dyn Shared>>,
+    pub shared: Option<Arc<Shared>>,
     pub files: Arc<dyn FileStore>,
     pub index: Arc<PlacedIndex>,
     /// The disk of the data directory.
@@ -180,14 +180,14 @@ fn load_plugins(settings: &EngineSettings) -> Result<LoadedPlugins, StartError> 
     })
 }
 
-async fn open_catalog(settings: &EngineSettings) -> Result<SqlCatalog, StartError> {
+async fn open_catalog(settings: &EngineSettings) -> Result<Catalog, StartError> {
     match &settings.catalog {
         None => {
             let options = SqliteOptions {
                 max_events: settings.kept_events,
                 ..SqliteOptions::default()
             };
-            let catalog = SqlCatalog::sqlite(&settings.data_dir.join("catalog"), options).await;
+            let catalog = Catalog::sqlite(&settings.data_dir.join("catalog"), options).await;
             catalog.map_err(|cause| StartError::Catalog {
                 directory: settings.data_dir.display().to_string(),
                 cause,
@@ -198,7 +198,7 @@ async fn open_catalog(settings: &EngineSettings) -> Result<SqlCatalog, StartErro
                 max_events: settings.kept_events,
                 ..options.clone()
             };
-            SqlCatalog::postgres(&options).await.map_err(StartError::SharedCatalog)
+            Catalog::postgres(&options).await.map_err(StartError::SharedCatalog)
         }
     }
 }

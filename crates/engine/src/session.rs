@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::{
     CollectionSubscription, DocumentFile, DocumentQuery, Health, Load, NewUpload, PluginChange, PluginChanges, PluginLog, QueryHandle,
-    Redo, ServiceHealth, Tuning, Upload, UploadSubscription,
+    ReindexScope, ServiceHealth, Tuning, Upload, UploadSubscription,
 };
 use bytes::Bytes;
 use ibid_auth::Subject;
@@ -207,7 +207,7 @@ impl Engine {
     ///
     /// # Errors
     /// `CONFLICT` while the collection is re-indexed, or a pipeline that does not fit what is installed.
-    pub async fn reindex(&self, name: &str, at_least: Redo, dry_run: bool) -> Result<ReindexPlan, ApiError> {
+    pub async fn reindex(&self, name: &str, at_least: ReindexScope, dry_run: bool) -> Result<ReindexPlan, ApiError> {
         self.updates.reindex(name, at_least, dry_run).await
     }
 

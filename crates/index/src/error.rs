@@ -2,6 +2,7 @@
 
 use super::types::CollectionKey;
 use ibid_system::disk::DiskError;
+use ibid_types::ErrorCode;
 use std::error::Error as StdError;
 
 /// A failed call to the index.
@@ -106,11 +107,11 @@ pub enum Outage {
 
 impl IndexError {
     /// The protocol's code for it.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::CollectionNotFound { .. } => "COLLECTION_NOT_FOUND",
+            Self::CollectionNotFound { .. } => ErrorCode::CollectionNotFound,
             Self::Disk { trouble, .. } => trouble.code(),
-            _ => "VECTOR_STORE_ERROR",
+            _ => ErrorCode::VectorStoreError,
         }
     }
 

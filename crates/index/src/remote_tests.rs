@@ -7,6 +7,7 @@ mod qdrant_double;
 
 use super::contract::{self, DIMENSION, chunk, create, dense, found, key};
 use super::*;
+use ibid_types::ErrorCode;
 use ibid_types::IndexBackend;
 use ibid_types::secret::Secret;
 use qdrant_double::AnyQdrant;
@@ -166,7 +167,7 @@ async fn a_server_that_is_not_there_is_an_outage_with_a_remedy() {
             ),
             "{error:?}"
         );
-        assert_eq!(error.code(), "VECTOR_STORE_ERROR");
+        assert_eq!(error.code(), ErrorCode::VectorStoreError);
         assert!(error.is_transient() && error.to_string().contains("`qdrant.url`"), "{error}");
     }
 }

@@ -160,19 +160,15 @@ impl Ingest {
 
     /// Marks a document as failed and removes what was made of it.
     async fn give_up(&self, document: &DocumentRecord, error: PipelineError) -> ApiError {
-        let told = error.to_api_error("document_processing");
-        tracing::warn!(document = document.id, filename = document.filename, code = ?told.code, error = %told, "document failed");
-        let code = serde_json::to_value(told.code)
-            .ok()
-            .and_then(|code| code.as_str().map(str::to_owned))
-            .unwrap_or_default();
+        let failure = error.to_api_error("document_processing");
+        tracing::warn!(document = document.id, filename = document.filename, code = ?failure.code, error = %failure, "document failed");
         let clean = async {
             // Without chunks it has no vectors, and the index may be away.
             let state = self.store.catalog.document(&document.id).await?.state;
             if !matches!(state, DocumentState::Received | DocumentState::Extracted) {
                 self.store.remove_vectors(document).await?;
             }
-            if self.store.catalog.fail(&document.id, &code, &told.message).await? {
+            if self.store.catalog.fail(&document.id, failure.code.name(), &failure.message).await? {
                 self.store.remove_files(document).await?;
             }
             Ok::<_, PipelineError>(())
@@ -181,7 +177,7 @@ impl Ingest {
             // The next start finds the rest: files that no document needs are removed there.
             tracing::error!(document = document.id, %error, "what was made of a failed document was not removed");
         }
-        told
+        failure
     }
 
     async fn process_with_tries(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter) -> Result<End, PipelineError> {

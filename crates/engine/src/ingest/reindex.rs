@@ -14,7 +14,7 @@ use crate::query::profile_cache::ProfileCache;
 use crate::retry::Retry;
 use crate::spec::pipelines::Pipelines;
 use crate::spec::pipelines::Resolved;
-use crate::spec::reindex_scope::{Redo, with_extractor};
+use crate::spec::reindex_scope::{ReindexScope, with_extractor};
 use crate::spec::{Lock, LockedPlugin, Pipeline};
 use crate::store::Store;
 use crate::store::jobs::Jobs;
@@ -22,7 +22,7 @@ use crate::store::leases::text_id;
 use crate::timestamp;
 use crate::tuning::Tuned;
 use ibid_catalog::{
-    CatalogError, Chunk, Collection, DocumentRecord, NewEvent, NewReindex, Reindex, ReindexStatus, Remade, RemadeState, Swap,
+    CatalogError, Chunk, Collection, DocumentRecord, NewEvent, NewReindex, Reindex, ReindexStatus, ReindexedDocument, ReindexedState, Swap,
 };
 use ibid_index::{CollectionKey, IndexError, Point, Schema, VectorIndex};
 use ibid_protocol::{ApiError, ErrorCode, ReindexInfo};
@@ -37,8 +37,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 /// Progress is told this often at most, and for every hundredth: the log of events is bounded.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-const TELL_STEP: f64 = 0.01;
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+const PUBLISH_STEP: f64 = 0.01;
 /// The key of a document's metadata that tells of a chunker that failed.
 const CHUNKER_WARNING: &str = "warning.chunker";
 /// The longest pause that the others are given at once.
@@ -50,7 +50,7 @@ struct Run<'a> {
     /// What it makes documents with.
     target: Arc<Resolved>,
     /// When progress was told last, and which.
-    told: Option<(Instant, f64)>,
+    published: Option<(Instant, f64)>,
 }
 
 /// How a re-index ended.
@@ -84,7 +84,7 @@ pub(crate) struct Reindexer {
 impl Reindexer {
     /// Begins to re-index a collection in the background.
     pub(crate) async fn begin(self: &Arc<Self>, collection: &Collection, new: NewReindex) -> Result<Reindex, PipelineError> {
-        let event = json!({ "timestamp": timestamp::now(), "redo": new.redo });
+        let event = json!({ "timestamp": timestamp::now(), "scope": new.scope });
         let event = NewEvent::new("reindex_started", event);
         // A move copies one generation: neither begins while the other goes on.
         let _right = self.store.placing.acquire().await.map_err(|_| PipelineError::Abandoned)?;
@@ -119,18 +119,18 @@ impl Reindexer {
     }
 
     async fn run_reindex(self: &Arc<Self>, reindex: Reindex, cancel: &CancellationToken) {
-        tracing::info!(redo = reindex.redo, "re-indexing");
+        tracing::info!(scope = reindex.scope, "re-indexing");
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => None,
-            outcome = self.make_with_patience(&reindex) => Some(outcome),
+            outcome = self.make_with_retries(&reindex) => Some(outcome),
         };
         let (status, error) = match outcome {
             None if self.lifecycle.stopping.is_cancelled() => return tracing::info!("parked: goes on at the next start"),
             Some(Ok(End::Gone)) => return,
             Some(Ok(End::Swapped { before, changed_texts })) => {
                 tracing::info!("re-indexed");
-                return self.tasks_remove(&reindex.collection_id, before, changed_texts);
+                return self.remove_in_background(&reindex.collection_id, before, changed_texts);
             }
             None => (ReindexStatus::Cancelled, None),
             Some(Err(error)) => (ReindexStatus::Failed, Some(error.to_api_error("reindex"))),
@@ -147,14 +147,8 @@ impl Reindexer {
         status: ReindexStatus,
         error: Option<ApiError>,
     ) -> Result<(), PipelineError> {
-        let code = error
-            .as_ref()
-            .map(|error| json!(error.code).as_str().unwrap_or_default().to_owned());
-        let told = error
-            .as_ref()
-            .zip(code.as_deref())
-            .map(|(error, code)| (code, error.message.as_str()));
-        if let Some((code, message)) = told {
+        let failure = error.as_ref().map(|error| (error.code.name(), error.message.as_str()));
+        if let Some((code, message)) = failure {
             tracing::warn!(code, message, "a re-index failed: the collection is as it was");
         }
         let mut last = self
@@ -163,17 +157,17 @@ impl Reindexer {
             .reindex(&reindex.collection_id)
             .await?
             .unwrap_or_else(|| reindex.clone());
-        last.error = told.map(|(code, message)| (code.to_owned(), message.to_owned()));
+        last.error = failure.map(|(code, message)| (code.to_owned(), message.to_owned()));
         let event = ended(&last, status);
-        if let Some(event) = self.store.catalog.end_reindex(reindex, status, told, event).await? {
+        if let Some(event) = self.store.catalog.end_reindex(reindex, status, failure, event).await? {
             self.store.publish(event);
-            self.tasks_remove(&reindex.collection_id, reindex.generation, true);
+            self.remove_in_background(&reindex.collection_id, reindex.generation, true);
         }
         Ok(())
     }
 
     /// Makes a generation, waiting for a server that is away: that is nothing that the documents did.
-    async fn make_with_patience(self: &Arc<Self>, reindex: &Reindex) -> Result<End, PipelineError> {
+    async fn make_with_retries(self: &Arc<Self>, reindex: &Reindex) -> Result<End, PipelineError> {
         let mut retry = Retry::new(self.lifecycle.clock.clone());
         loop {
             self.store.disk.wait_until_writable().await;
@@ -204,18 +198,18 @@ impl Reindexer {
         let mut run = Run {
             reindex,
             target,
-            told: None,
+            published: None,
         };
         loop {
             let (mut after, mut found) = (None, false);
             while let Some(document) = self
                 .store
                 .catalog
-                .next_to_remake(&collection.id, reindex.generation, after.as_deref())
+                .next_to_reprocess(&collection.id, reindex.generation, after.as_deref())
                 .await?
             {
                 found = true;
-                self.remake(&document, &mut run).await?;
+                self.reprocess(&document, &mut run).await?;
                 let generation = reindex.generation;
                 self.documents.end_if_deleted(&document, generation, generation).await;
                 after = Some(document.id);
@@ -260,17 +254,17 @@ impl Reindexer {
         let indexed = self.store.index.documents(&target.key).await?;
         let mut known = HashSet::new();
         let mut agreed = true;
-        for (document, state, chunks) in self.store.catalog.remade_counts(&reindex.collection_id).await? {
+        for (document, state, chunks) in self.store.catalog.reindexed_counts(&reindex.collection_id).await? {
             let there = indexed.get(&document).copied().unwrap_or(0);
             let whole = match state {
-                RemadeState::Ready => there == u64::from(chunks),
+                ReindexedState::Ready => there == u64::from(chunks),
                 // More may have come than was recorded; those are replaced.
-                RemadeState::Begun | RemadeState::Extracted | RemadeState::Chunked => there >= u64::from(chunks),
+                ReindexedState::Begun | ReindexedState::Extracted | ReindexedState::Chunked => there >= u64::from(chunks),
             };
             if !whole {
                 tracing::warn!(document, "making a document again whose new vectors are not all there");
                 self.store.index.delete_document(&target.key, &document).await?;
-                self.store.catalog.forget_remade(&document, reindex.generation).await?;
+                self.store.catalog.forget_reindexed(&document, reindex.generation).await?;
                 agreed = false;
             }
             known.insert(document);
@@ -311,7 +305,7 @@ impl Reindexer {
                 self.profiles.forget(&collection.id);
                 events.into_iter().for_each(|event| self.store.publish(event));
                 self.store.statistics_changed(&collection.id);
-                let changed_texts = Redo::parse(&reindex.redo) == Some(Redo::Extract);
+                let changed_texts = ReindexScope::parse(&reindex.scope) == Some(ReindexScope::Extract);
                 Ok(Some(End::Swapped {
                     before: collection.generation,
                     changed_texts,
@@ -321,31 +315,31 @@ impl Reindexer {
     }
 
     /// Makes one document for the new generation.
-    async fn remake(self: &Arc<Self>, document: &DocumentRecord, run: &mut Run<'_>) -> Result<(), PipelineError> {
+    async fn reprocess(self: &Arc<Self>, document: &DocumentRecord, run: &mut Run<'_>) -> Result<(), PipelineError> {
         // One at a time, of all collections.
         let _place = self.permit.acquire().await.map_err(|_| PipelineError::Abandoned)?;
         // Registered before the catalog is asked whether it is live: who deletes it finds either this, or nothing that will come.
         let work = self.jobs.reprocessing.begin(&document.id, self.lifecycle.stopping.child_token());
         let target = run.target.clone();
-        let redo = self.scope_of(document, &target, Redo::parse(&run.reindex.at_least).unwrap_or_default());
+        let scope = self.scope_of(document, &target, ReindexScope::parse(&run.reindex.at_least).unwrap_or_default());
         let extractor = document.lock.pointer("/plugins/extractor").cloned();
         let extractor = extractor.and_then(|extractor| serde_json::from_value::<LockedPlugin>(extractor).ok());
         let lock = with_extractor(&json!(target.lock), extractor.as_ref());
-        let mut new = Remade::begin(document, target.generation, lock);
-        if redo == Redo::Extract {
+        let mut new = ReindexedDocument::begin(document, target.generation, lock);
+        if scope == ReindexScope::Extract {
             new.text_generation = target.generation;
         }
-        let Some(mut remade) = self.store.catalog.begin_remake(&new).await? else {
+        let Some(mut reindexed) = self.store.catalog.begin_reprocess(&new).await? else {
             return Ok(());
         };
-        if remade.attempts > MAX_ATTEMPTS {
+        if reindexed.attempts > MAX_ATTEMPTS {
             let message = format!("given up after {MAX_ATTEMPTS} attempts that did not end; the server's log may say why");
             let error = ApiError::new(ErrorCode::ProcessingError, message);
             return Err(of_document(error.into(), document));
         }
         let mut retry = Retry::new(self.lifecycle.clock.clone());
         loop {
-            let error = match self.remake_to_the_end(document, redo, &mut remade, run, &work.cancel).await {
+            let error = match self.run_steps(document, scope, &mut reindexed, run, &work.cancel).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -365,25 +359,25 @@ impl Reindexer {
     }
 
     /// Does step after step until the document is ready, or stopped because it is deleted.
-    async fn remake_to_the_end(
+    async fn run_steps(
         self: &Arc<Self>,
         document: &DocumentRecord,
-        redo: Redo,
-        remade: &mut Remade,
+        scope: ReindexScope,
+        reindexed: &mut ReindexedDocument,
         run: &mut Run<'_>,
         cancel: &CancellationToken,
     ) -> Result<(), PipelineError> {
         let target = run.target.clone();
-        let text = text_id(&document.id, remade.text_generation);
+        let text = text_id(&document.id, reindexed.text_generation);
         loop {
             if cancel.is_cancelled() {
                 return Ok(());
             }
             let start = Instant::now();
             // Not in the catalog yet: a try that fails must not have moved.
-            let mut next = remade.clone();
-            let chunks = match remade.state {
-                RemadeState::Begun if redo == Redo::Extract => {
+            let mut next = reindexed.clone();
+            let chunks = match reindexed.state {
+                ReindexedState::Begun if scope == ReindexScope::Extract => {
                     let original = self.steps.read_original(document, &target.pipeline, |_| {}).await?;
                     next.lock = with_extractor(&next.lock, Some(&original.extractor));
                     next.metadata = original.metadata;
@@ -392,13 +386,13 @@ impl Reindexer {
                     next.text_chars = original.text_chars;
                     self.store.disk.admit(original.document.text.len() as u64).await?;
                     self.store.files.write_document(&text, Arc::new(original.document)).await?;
-                    next.state = RemadeState::Extracted;
+                    next.state = ReindexedState::Extracted;
                     None
                 }
-                RemadeState::Begun | RemadeState::Extracted => {
-                    let chunks = match redo {
-                        Redo::Nothing | Redo::Embed => self.all_chunks(document).await?,
-                        Redo::Chunk | Redo::Extract => {
+                ReindexedState::Begun | ReindexedState::Extracted => {
+                    let chunks = match scope {
+                        ReindexScope::Nothing | ReindexScope::Embed => self.all_chunks(document).await?,
+                        ReindexScope::Chunk | ReindexScope::Extract => {
                             let (chunks, warning) = self
                                 .steps
                                 .cut(document, &text, &target.chunker, &target.embedder.embedder().await?)
@@ -410,24 +404,24 @@ impl Reindexer {
                         }
                     };
                     next.chunks_total = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-                    next.state = RemadeState::Chunked;
+                    next.state = ReindexedState::Chunked;
                     Some(chunks)
                 }
-                RemadeState::Chunked => {
-                    if !self.embed_anew(document, remade, run, cancel).await? {
+                ReindexedState::Chunked => {
+                    if !self.embed_anew(document, reindexed, run, cancel).await? {
                         return Ok(());
                     }
-                    next = remade.clone();
-                    next.state = RemadeState::Ready;
+                    next = reindexed.clone();
+                    next.state = ReindexedState::Ready;
                     None
                 }
-                RemadeState::Ready => return self.tell_progress(run).await,
+                ReindexedState::Ready => return self.publish_progress(run).await,
             };
-            if !self.store.catalog.save_remade(&next, chunks.as_deref()).await? {
+            if !self.store.catalog.save_reindexed(&next, chunks.as_deref()).await? {
                 return Ok(());
             }
-            *remade = next;
-            if remade.state != RemadeState::Ready {
+            *reindexed = next;
+            if reindexed.state != ReindexedState::Ready {
                 self.leave_room(start.elapsed()).await;
             }
         }
@@ -438,7 +432,7 @@ impl Reindexer {
     async fn embed_anew(
         self: &Arc<Self>,
         document: &DocumentRecord,
-        remade: &mut Remade,
+        reindexed: &mut ReindexedDocument,
         run: &mut Run<'_>,
         cancel: &CancellationToken,
     ) -> Result<bool, PipelineError> {
@@ -449,17 +443,17 @@ impl Reindexer {
             _ => HashMap::new(),
         };
         let mut shown = document.clone();
-        shown.metadata.clone_from(&remade.metadata);
+        shown.metadata.clone_from(&reindexed.metadata);
         let payload = payload(&shown);
         let name = readable_name(&document.filename);
-        let text = text_id(&document.id, remade.text_generation);
+        let text = text_id(&document.id, reindexed.text_generation);
         let embedder = target.embedder.embedder().await?;
-        while remade.chunks_indexed < remade.chunks_total {
+        while reindexed.chunks_indexed < reindexed.chunks_total {
             let start = Instant::now();
             let chunks = self
                 .store
                 .catalog
-                .chunks(&document.id, target.generation, remade.chunks_indexed, WINDOW)
+                .chunks(&document.id, target.generation, reindexed.chunks_indexed, WINDOW)
                 .await?;
             if chunks.is_empty() {
                 return Ok(false);
@@ -507,12 +501,12 @@ impl Reindexer {
                 self.store.index.flush(&target.key).await
             };
             timed(MeasuredStage::Index, indexing).await?;
-            remade.chunks_indexed = remade.chunks_indexed.saturating_add(chunks.len() as u32);
-            remade.chunks_reused = remade.chunks_reused.saturating_add(reused as u32);
-            if cancel.is_cancelled() || !self.store.catalog.save_remade(remade, None).await? {
+            reindexed.chunks_indexed = reindexed.chunks_indexed.saturating_add(chunks.len() as u32);
+            reindexed.chunks_reused = reindexed.chunks_reused.saturating_add(reused as u32);
+            if cancel.is_cancelled() || !self.store.catalog.save_reindexed(reindexed, None).await? {
                 return Ok(false);
             }
-            self.tell_progress(run).await?;
+            self.publish_progress(run).await?;
             self.leave_room(start.elapsed()).await;
         }
         Ok(true)
@@ -570,14 +564,14 @@ impl Reindexer {
     }
 
     /// What of a document has to be made again, to be as `target` makes it.
-    pub(crate) fn scope_of(&self, document: &DocumentRecord, target: &Resolved, at_least: Redo) -> Redo {
+    pub(crate) fn scope_of(&self, document: &DocumentRecord, target: &Resolved, at_least: ReindexScope) -> ReindexScope {
         let Ok(old) = serde_json::from_value::<Lock>(document.lock.clone()) else {
             // Nothing is known of how it was made.
-            return Redo::Extract;
+            return ReindexScope::Extract;
         };
         let extractor = self.pipelines.extractor(&target.pipeline, &document.content_type).ok();
         let extractor = extractor.as_ref().map(|stage| (stage.plugin.digest(), stage.config.as_str()));
-        let needed = Redo::of_document(&old, &target.lock, &document.content_type, &target.chunker.plugin, extractor);
+        let needed = ReindexScope::of_document(&old, &target.lock, &document.content_type, &target.chunker.plugin, extractor);
         needed.max(at_least)
     }
 
@@ -588,18 +582,18 @@ impl Reindexer {
         self.lifecycle.clock.sleep(pause.min(MAX_PAUSE)).await;
     }
 
-    async fn tell_progress(&self, run: &mut Run<'_>) -> Result<(), PipelineError> {
-        if run.told.is_some_and(|(at, _)| at.elapsed() < TELL_EVERY) {
+    async fn publish_progress(&self, run: &mut Run<'_>) -> Result<(), PipelineError> {
+        if run.published.is_some_and(|(at, _)| at.elapsed() < PUBLISH_EVERY) {
             return Ok(());
         }
         let Some(now) = self.store.catalog.reindex(&run.reindex.collection_id).await? else {
             return Ok(());
         };
         let progress = progress(&now);
-        if run.told.is_some_and(|(_, told)| progress < told + TELL_STEP) {
+        if run.published.is_some_and(|(_, published)| progress < published + PUBLISH_STEP) {
             return Ok(());
         }
-        run.told = Some((Instant::now(), progress));
+        run.published = Some((Instant::now(), progress));
         let event = NewEvent::new("reindex_progress", progress_of(&now));
         match self.store.catalog.append_event(&run.reindex.collection_id, event).await {
             Ok(event) => self.store.publish(event),
@@ -610,7 +604,7 @@ impl Reindexer {
     }
 
     /// Removes a generation that is not to be seen again, in the background.
-    fn tasks_remove(self: &Arc<Self>, collection_id: &str, generation: u32, texts: bool) {
+    fn remove_in_background(self: &Arc<Self>, collection_id: &str, generation: u32, texts: bool) {
         let (engine, id) = (self.clone(), collection_id.to_owned());
         let removal = async move {
             tokio::select! {
@@ -664,9 +658,9 @@ fn hash(text: &str) -> TextHash {
 
 /// A failure with the document that it is about.
 fn of_document(error: PipelineError, document: &DocumentRecord) -> PipelineError {
-    let told = error.to_api_error("reindex");
-    let message = format!("`{}`: {}", document.filename, told.message);
-    ApiError { message, ..told }.with("document_id", document.id.as_str()).into()
+    let failure = error.to_api_error("reindex");
+    let message = format!("`{}`: {}", document.filename, failure.message);
+    ApiError { message, ..failure }.with("document_id", document.id.as_str()).into()
 }
 
 /// Share of the documents that are made, 0 to 1.
@@ -682,7 +676,7 @@ fn progress(reindex: &Reindex) -> f64 {
 pub(crate) fn info(reindex: &Reindex) -> ReindexInfo {
     ReindexInfo {
         status: reindex.status.as_str().to_owned(),
-        redo: reindex.redo.clone(),
+        scope: reindex.scope.clone(),
         progress: progress(reindex),
         documents_total: reindex.counts.documents_total,
         documents_done: reindex.counts.documents_done,

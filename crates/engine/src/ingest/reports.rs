@@ -179,7 +179,7 @@ fn failed(upload_id: &str, filename: &str, error: &ApiError) -> FailedDocument {
     FailedDocument {
         upload_id: upload_id.to_owned(),
         filename: filename.to_owned(),
-        error: json!({ "code": error.code, "message": error.message, "details": error.details }),
+        error: Box::new(error.clone()),
     }
 }
 

@@ -215,7 +215,7 @@ impl Documents {
         let (record, chunks) = loop {
             let record = self.visible(id, subject).await?;
             let found = self.read_chunk_page(&record, limit, offset, include_embeddings).await;
-            if !self.was_remade(&record).await {
+            if !self.was_reindexed(&record).await {
                 break (record, found.map_err(|error| error.to_api_error(""))?);
             }
         };
@@ -278,7 +278,7 @@ impl Documents {
         loop {
             let record = self.visible(id, subject).await?;
             let text = self.read_text(&record, start, end).await;
-            if !self.was_remade(&record).await {
+            if !self.was_reindexed(&record).await {
                 return text;
             }
         }
@@ -310,7 +310,7 @@ impl Documents {
     }
 
     /// Whether a document is of another generation by now: what was read of it may be of neither.
-    async fn was_remade(&self, record: &DocumentRecord) -> bool {
+    async fn was_reindexed(&self, record: &DocumentRecord) -> bool {
         let now = self.store.catalog.document(&record.id).await;
         now.is_ok_and(|now| now.generation != record.generation)
     }
@@ -371,13 +371,13 @@ impl Documents {
         self.peers.stop(Stop::Document(record.id.clone())).await?;
         let vectors_deleted = self.store.remove_vectors(&record).await?;
         let files_deleted = self.store.remove_files(&record).await?;
-        let told = DocumentDeleted {
+        let deleted = DocumentDeleted {
             document_id: record.id.clone(),
             filename: record.filename.clone(),
             chunks_removed: u64::from(record.chunks_total),
             timestamp: timestamp::now(),
         };
-        let event = NewEvent::new("document_deleted", serde_json::to_value(&told).unwrap_or(Value::Null));
+        let event = NewEvent::new("document_deleted", serde_json::to_value(&deleted).unwrap_or(Value::Null));
         let receipt = self.store.catalog.finish_delete(&record.id, Some(event)).await?;
         self.store.visibility.show(&record.collection_id, &record.id);
         self.store.statistics_changed(&record.collection_id);

@@ -6,7 +6,7 @@ use crate::ingest::reindex::Reindexer;
 use crate::peers::{Peers, Stop};
 use crate::spec::pipelines::Pipelines;
 use crate::spec::pipelines::Resolved;
-use crate::spec::reindex_scope::Redo;
+use crate::spec::reindex_scope::ReindexScope;
 use crate::spec::{Lock, Pipeline, shown_to};
 use crate::store::Store;
 use crate::store::jobs::Jobs;
@@ -28,7 +28,7 @@ const EMPTY: Duration = Duration::from_secs(10);
 #[derive(Default)]
 struct Plan {
     /// The most that any document needs.
-    most: Redo,
+    most: ReindexScope,
     /// Documents, of which some need nothing.
     documents: u64,
     /// Those that need something.
@@ -36,7 +36,7 @@ struct Plan {
     /// Their chunks.
     chunks: u64,
     /// Documents by what they need.
-    by_redo: BTreeMap<String, u64>,
+    by_scope: BTreeMap<String, u64>,
 }
 
 /// Shows, checks and changes the pipelines of collections.
@@ -102,23 +102,23 @@ impl PipelineUpdates {
         }
         let resolved = self.pipelines.resolve(&collection.id, name, pipeline)?;
         let old = Pipeline::parse(collection.pipeline.clone())?;
-        let mut redo = Redo::between(&old, &resolved.pipeline);
+        let mut scope = ReindexScope::between(&old, &resolved.pipeline);
         // Another model may go by the old one's name.
         let locked = serde_json::from_value::<Lock>(collection.lock.clone()).ok().map(|lock| lock.model);
         if locked.is_some_and(|model| model != resolved.lock.model) {
-            redo = redo.max(Redo::Embed);
+            scope = scope.max(ReindexScope::Embed);
         }
-        let mut plan = match redo {
-            Redo::Nothing => Plan::default(),
-            _ => self.plan(&collection, &resolved, Redo::Nothing).await?,
+        let mut plan = match scope {
+            ReindexScope::Nothing => Plan::default(),
+            _ => self.plan(&collection, &resolved, ReindexScope::Nothing).await?,
         };
         if plan.documents == 0 {
-            plan.most = redo;
+            plan.most = scope;
         }
         let mut answer = PipelineChanged {
             collection: name.to_owned(),
             changed: false,
-            redo: plan.most.name().to_owned(),
+            scope: plan.most.name().to_owned(),
             documents_affected: plan.affected,
             chunks_affected: plan.chunks,
             pipeline: serde_json::to_value(&resolved.pipeline).unwrap_or_default(),
@@ -128,10 +128,10 @@ impl PipelineUpdates {
         if dry_run {
             return Ok(answer);
         }
-        if plan.most != Redo::Nothing {
+        if plan.most != ReindexScope::Nothing {
             let begun = self
                 .reindexer
-                .begin(&collection, new_reindex(&resolved, plan.most, Redo::Nothing))
+                .begin(&collection, new_reindex(&resolved, plan.most, ReindexScope::Nothing))
                 .await?;
             drop(right);
             if plan.documents == 0 {
@@ -171,7 +171,7 @@ impl PipelineUpdates {
     ///
     /// # Errors
     /// `CONFLICT` while the collection is re-indexed, or a pipeline that does not fit what is installed.
-    pub async fn reindex(self: &Arc<Self>, name: &str, at_least: Redo, dry_run: bool) -> Result<ReindexPlan, ApiError> {
+    pub async fn reindex(self: &Arc<Self>, name: &str, at_least: ReindexScope, dry_run: bool) -> Result<ReindexPlan, ApiError> {
         let work = async {
             let _right = self.pipelines.changes.acquire().await.map_err(|_| PipelineError::Abandoned)?;
             let collection = self.store.catalog.collection(name).await?;
@@ -189,10 +189,10 @@ impl PipelineUpdates {
             };
             Ok::<_, PipelineError>(ReindexPlan {
                 collection: name.to_owned(),
-                redo: most.name().to_owned(),
+                scope: most.name().to_owned(),
                 documents_affected: plan.affected,
                 chunks_affected: plan.chunks,
-                documents: plan.by_redo,
+                documents: plan.by_scope,
                 reindex: reindex.as_ref().map(reindex::info),
             })
         };
@@ -233,7 +233,7 @@ impl PipelineUpdates {
     }
 
     /// What the documents of a collection need.
-    async fn plan(&self, collection: &Collection, target: &Resolved, at_least: Redo) -> Result<Plan, PipelineError> {
+    async fn plan(&self, collection: &Collection, target: &Resolved, at_least: ReindexScope) -> Result<Plan, PipelineError> {
         let mut plan = Plan::default();
         let states = DocumentState::ALL.iter().copied();
         let states: Vec<_> = states
@@ -249,11 +249,11 @@ impl PipelineUpdates {
             };
             let page = self.store.catalog.list_documents(&query).await?.items;
             for document in &page {
-                let redo = self.reindexer.scope_of(document, target, at_least);
-                plan.most = plan.most.max(redo);
+                let scope = self.reindexer.scope_of(document, target, at_least);
+                plan.most = plan.most.max(scope);
                 plan.documents += 1;
-                *plan.by_redo.entry(redo.name().to_owned()).or_default() += 1;
-                if redo != Redo::Nothing {
+                *plan.by_scope.entry(scope.name().to_owned()).or_default() += 1;
+                if scope != ReindexScope::Nothing {
                     plan.affected += 1;
                     plan.chunks += u64::from(document.chunks_total);
                 }
@@ -265,9 +265,9 @@ impl PipelineUpdates {
     }
 }
 
-fn new_reindex(resolved: &Resolved, redo: Redo, at_least: Redo) -> NewReindex {
+fn new_reindex(resolved: &Resolved, scope: ReindexScope, at_least: ReindexScope) -> NewReindex {
     NewReindex {
-        redo: redo.name().to_owned(),
+        scope: scope.name().to_owned(),
         at_least: at_least.name().to_owned(),
         pipeline: json!(resolved.pipeline),
         lock: json!(resolved.lock),

@@ -51,7 +51,7 @@ pub(crate) struct Move {
 }
 
 impl Move {
-    fn say(&self, message: Option<String>) {
+    fn set_message(&self, message: Option<String>) {
         *self.message.lock().unwrap_or_else(PoisonError::into_inner) = message;
     }
 
@@ -220,7 +220,7 @@ impl Placement {
         self.lifecycle.tasks.spawn(async move {
             // Runs also if the work panics.
             let _ended = moving.ended.clone().drop_guard();
-            let work = engine.move_with_patience(&collection, to, &moving);
+            let work = engine.move_with_retries(&collection, to, &moving);
             tokio::select! {
                 biased;
                 () = moving.cancel.cancelled() => moving.failed.store(true, Ordering::Release),
@@ -238,19 +238,19 @@ impl Placement {
         if let Some(moving) = moving
             && !moving.ended.is_cancelled()
         {
-            moving.say(Some("the move was stopped".to_owned()));
+            moving.set_message(Some("the move was stopped".to_owned()));
             moving.cancel.cancel();
             moving.ended.cancelled().await;
         }
     }
 
-    async fn move_with_patience(self: &Arc<Self>, collection: &Collection, to: IndexBackend, moving: &Move) {
+    async fn move_with_retries(self: &Arc<Self>, collection: &Collection, to: IndexBackend, moving: &Move) {
         let mut backoff = Backoff::new(self.lifecycle.clock.clone(), RETRY, RETRY_AT_MOST);
         loop {
             self.store.disk.wait_until_writable().await;
             match self.copy_and_switch(collection, to, moving).await {
                 Ok(()) => {
-                    moving.say(None);
+                    moving.set_message(None);
                     return;
                 }
                 Err(PipelineError::Index(error)) if error.is_outage() => {
@@ -259,19 +259,19 @@ impl Placement {
                         error = error.detail(),
                         "a move waits for the Qdrant server"
                     );
-                    moving.say(Some(error.to_string()));
+                    moving.set_message(Some(error.to_string()));
                     self.store.index.set_away(true);
                     backoff.wait().await;
                     let _ = self.store.index.away().wait_for(|away| !away).await;
                 }
                 Err(error) if let Some(trouble) = self.store.disk.explains(&error).await => {
                     tracing::warn!(collection = collection.name, %error, "a move waits for the disk");
-                    moving.say(Some(trouble.to_string()));
+                    moving.set_message(Some(trouble.to_string()));
                     backoff.wait().await;
                 }
                 Err(error) => {
                     tracing::error!(collection = collection.name, %error, "a collection was not moved");
-                    moving.say(Some(error.to_api_error("collection_move").message));
+                    moving.set_message(Some(error.to_api_error("collection_move").message));
                     moving.failed.store(true, Ordering::Release);
                     if let Err(error) = self.store.catalog.stop_move(&collection.id).await {
                         tracing::error!(collection = collection.name, %error, "the next start takes the move up again");

@@ -12,7 +12,7 @@ use crate::error::PipelineError;
 use crate::lifecycle::Lifecycle;
 use crate::store::events::UploadNotice;
 use async_trait::async_trait;
-use ibid_catalog::{BEAT, Claimed, Ear, Heard, LEASE, Shared, Upload};
+use ibid_catalog::{Claimed, HEARTBEAT, LEASE, Listener, Notification, Shared, Upload};
 use ibid_files::{Exclusion, FileError};
 use ibid_protocol::UploadEvent;
 use std::collections::{BTreeSet, HashMap};
@@ -30,7 +30,7 @@ const CHECK_PEERS: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Exclusive access to files among all servers of a catalog.
-pub(crate) struct SharedExclusion(pub Arc<dyn Shared>);
+pub(crate) struct SharedExclusion(pub Arc<Shared>);
 
 #[async_trait]
 impl Exclusion for SharedExclusion {
@@ -72,7 +72,7 @@ pub(crate) enum PeerMessage {
 /// The other servers over this one's catalog.
 pub(crate) struct Cluster {
     /// The shared part of the catalog.
-    pub shared: Arc<dyn Shared>,
+    pub shared: Arc<Shared>,
     /// Requests to stop something, and the servers that have not answered yet.
     requests: Mutex<HashMap<String, BTreeSet<String>>>,
     answered: Notify,
@@ -82,7 +82,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// The cluster of a catalog that servers share.
-    pub fn new(shared: Arc<dyn Shared>) -> Self {
+    pub fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
             requests: Mutex::default(),
@@ -145,7 +145,7 @@ impl Cluster {
             content,
         };
         let text = serde_json::to_string(&message).unwrap_or_default();
-        Ok(self.shared.say(&text).await?)
+        Ok(self.shared.send(&text).await?)
     }
 
     fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<String, BTreeSet<String>>> {
@@ -161,10 +161,10 @@ impl Cluster {
         loop {
             tokio::select! {
                 () = lifecycle.stopping.cancelled() => return,
-                () = tokio::time::sleep(BEAT) => {}
+                () = tokio::time::sleep(HEARTBEAT) => {}
             }
             let claimed = async {
-                if !self.shared.beat().await? {
+                if !self.shared.heartbeat().await? {
                     tracing::warn!("this server sent no heartbeat for so long that others may have taken its work");
                     self.restart_lease();
                 }
@@ -187,17 +187,17 @@ impl Cluster {
     }
 
     /// Receives what other servers send, until the engine stops.
-    async fn receive(self: Arc<Self>, mut listener: Box<dyn Ear>, messages: mpsc::Sender<PeerMessage>, lifecycle: Lifecycle) {
+    async fn receive(self: Arc<Self>, mut listener: Listener, messages: mpsc::Sender<PeerMessage>, lifecycle: Lifecycle) {
         loop {
             let received = tokio::select! {
                 () = lifecycle.stopping.cancelled() => return,
-                received = listener.hear() => received,
+                received = listener.recv() => received,
             };
             let message = match received {
-                Ok(Heard::Event(seq)) => Some(PeerMessage::Event(seq)),
-                Ok(Heard::Said(text)) => self.read(&text),
-                Ok(Heard::ApiKeys) => Some(PeerMessage::ApiKeysChanged),
-                Ok(Heard::Missed) => Some(PeerMessage::Missed),
+                Ok(Notification::Event(seq)) => Some(PeerMessage::Event(seq)),
+                Ok(Notification::Message(text)) => self.read(&text),
+                Ok(Notification::ApiKeys) => Some(PeerMessage::ApiKeysChanged),
+                Ok(Notification::Missed) => Some(PeerMessage::Missed),
                 Err(error) => {
                     tracing::warn!(%error, "messages of other servers cannot be received");
                     tokio::select! {

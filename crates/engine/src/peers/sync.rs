@@ -51,7 +51,7 @@ impl PeerSync {
     /// work is resumed.
     pub async fn join(self: &Arc<Self>, outbox: mpsc::Receiver<Arc<UploadNotice>>) -> Result<(), PipelineError> {
         let cluster = &self.cluster;
-        cluster.shared.beat().await?;
+        cluster.shared.heartbeat().await?;
         self.deregister_last_run(&self.data_dir).await?;
         self.sync_plugins().await?;
         let messages = cluster.listen(&self.lifecycle).await?;
@@ -74,7 +74,7 @@ impl PeerSync {
         let shared = &self.cluster.shared;
         let path = data.join("server");
         match tokio::fs::read_to_string(&path).await {
-            Ok(former) => shared.bury(former.trim()).await?,
+            Ok(former) => shared.deregister(former.trim()).await?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "work of this server's last run waits until its lease has expired");

@@ -11,7 +11,7 @@ use crate::query::timings::Timings;
 use crate::spec::RerankerChoice;
 use crate::spec::pipelines::Resolved;
 use ibid_embed::{EmbedError, Reranker};
-use ibid_protocol::{Mode, Warning};
+use ibid_protocol::{ErrorCode, Mode, Warning};
 use ibid_telemetry::catalogue;
 
 /// Its key in the pipeline, as warnings name it.
@@ -93,14 +93,14 @@ impl Queries {
             Failure::Embed(error) => (error.code(), "failure", error.to_string()),
             Failure::Timeout => {
                 let seconds = self.tuned.query_timeout().as_secs_f32() / 2.0;
-                ("TIMEOUT_ERROR", "timeout", format!("the reranker took longer than {seconds:.1} s"))
+                (ErrorCode::TimeoutError, "timeout", format!("the reranker took longer than {seconds:.1} s"))
             }
         };
         catalogue::RERANKER_FALLBACKS.only().increment(1);
         tracing::warn!(
             collection = resolved.collection,
             model,
-            code,
+            %code,
             error = message,
             "passages are not reranked"
         );
@@ -119,7 +119,7 @@ impl Queries {
         Warning {
             stage: STAGE.to_owned(),
             plugin: model,
-            code: code.to_owned(),
+            code: code.name().to_owned(),
             reason: reason.to_owned(),
             message: format!("{message}. The passages are in the order in which they were found"),
             policy: "fallback".to_owned(),

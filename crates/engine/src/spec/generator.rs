@@ -7,7 +7,7 @@ use crate::spec::{GeneratorChoice, GeneratorKind, LockedGenerator, OnFailure};
 use ibid_embed::Model;
 use ibid_generate::llm::{Refusal, Wanted};
 use ibid_generate::{Extractive, GenerateError, Generator, LlmError, Made, Request, Sink};
-use ibid_protocol::{ApiError, GeneratorInfo, Warning};
+use ibid_protocol::{ApiError, ErrorCode, GeneratorInfo, Warning};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl GeneratorStage {
         Warning {
             stage: STAGE.to_owned(),
             plugin: self.locked.kind.clone(),
-            code: "LLM_CONNECTION_ERROR".to_owned(),
+            code: ErrorCode::LlmConnectionError.name().to_owned(),
             reason: error.reason.name().to_owned(),
             message: format!("{error}; the extractive generator answered instead"),
             policy: OnFailure::Fallback.name().to_owned(),

@@ -40,7 +40,7 @@ impl Stage {
                 .as_ref()
                 .map(|plugin| format!("{}@{}", plugin.name, plugin.version))
                 .unwrap_or_default(),
-            code: error.code().to_owned(),
+            code: error.code().name().to_owned(),
             reason: error.reason.name().to_owned(),
             message: error.to_string(),
             policy: policy.to_owned(),

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// computed again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Redo {
+pub enum ReindexScope {
     /// Nothing.
     #[default]
     Nothing,
@@ -25,7 +25,7 @@ pub enum Redo {
     Extract,
 }
 
-impl Redo {
+impl ReindexScope {
     /// What a change of pipelines asks for, for some document at least.
     pub fn between(old: &Pipeline, new: &Pipeline) -> Self {
         if old.extractors != new.extractors {
@@ -84,7 +84,7 @@ impl Redo {
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Nothing, Self::Embed, Self::Chunk, Self::Extract]
             .into_iter()
-            .find(|redo| redo.name() == name)
+            .find(|scope| scope.name() == name)
     }
 }
 
@@ -112,31 +112,31 @@ mod tests {
     #[test]
     fn a_change_costs_what_the_first_stage_that_differs_costs() {
         let old = Pipeline::default();
-        for (change, redo) in [
-            (json!({}), Redo::Nothing),
+        for (change, scope) in [
+            (json!({}), ReindexScope::Nothing),
             (
                 json!({ "analyzer": { "plugin": "passthrough" }, "citations": { "plugin": "footnotes" } }),
-                Redo::Nothing,
+                ReindexScope::Nothing,
             ),
-            (json!({ "retrieval": { "mode": "speed", "limit": 3 } }), Redo::Nothing),
-            (json!({ "reranker": { "model": "any" } }), Redo::Nothing),
-            (json!({ "retrieval": { "language": "german" } }), Redo::Embed),
-            (json!({ "chunker": { "plugin": "sentences" } }), Redo::Chunk),
+            (json!({ "retrieval": { "mode": "speed", "limit": 3 } }), ReindexScope::Nothing),
+            (json!({ "reranker": { "model": "any" } }), ReindexScope::Nothing),
+            (json!({ "retrieval": { "language": "german" } }), ReindexScope::Embed),
+            (json!({ "chunker": { "plugin": "sentences" } }), ReindexScope::Chunk),
             (
                 json!({ "chunker": { "plugin": "sentences" }, "extractors": { "text/html": "text" } }),
-                Redo::Extract,
+                ReindexScope::Extract,
             ),
         ] {
-            assert_eq!(Redo::between(&old, &with(change.clone())), redo, "{change}");
+            assert_eq!(ReindexScope::between(&old, &with(change.clone())), scope, "{change}");
         }
     }
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for redo in [Redo::Nothing, Redo::Embed, Redo::Chunk, Redo::Extract] {
-            assert_eq!(Redo::parse(redo.name()), Some(redo));
-            assert_eq!(serde_json::from_value::<Redo>(json!(redo.name())).expect("read"), redo);
+        for scope in [ReindexScope::Nothing, ReindexScope::Embed, ReindexScope::Chunk, ReindexScope::Extract] {
+            assert_eq!(ReindexScope::parse(scope.name()), Some(scope));
+            assert_eq!(serde_json::from_value::<ReindexScope>(json!(scope.name())).expect("read"), scope);
         }
-        assert_eq!(Redo::parse("everything"), None);
+        assert_eq!(ReindexScope::parse("everything"), None);
     }
 }

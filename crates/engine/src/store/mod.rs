@@ -30,7 +30,7 @@ use visibility::Visibility;
 /// The durable state that all services share.
 pub(crate) struct Store {
     /// Collections, documents, chunks, uploads and events.
-    pub catalog: Arc<dyn Catalog>,
+    pub catalog: Arc<Catalog>,
     /// Originals and extracted texts.
     pub files: Arc<dyn FileStore>,
     /// Vectors.
@@ -55,7 +55,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Puts the parts together, with nothing hidden, leased or waiting.
-    pub fn new(catalog: Arc<dyn Catalog>, files: Arc<dyn FileStore>, index: Arc<PlacedIndex>, disk: Disk, events: Arc<Events>) -> Self {
+    pub fn new(catalog: Arc<Catalog>, files: Arc<dyn FileStore>, index: Arc<PlacedIndex>, disk: Disk, events: Arc<Events>) -> Self {
         Self {
             catalog,
             files,
@@ -90,7 +90,7 @@ impl Store {
     /// Removes a document's text, and its file if no other document needs it; returns how many
     /// files went.
     pub async fn remove_files(&self, record: &DocumentRecord) -> Result<u64, PipelineError> {
-        let next = self.catalog.remade_text(&record.id).await?;
+        let next = self.catalog.reindexed_text(&record.id).await?;
         for generation in next.into_iter().chain([record.text_generation]) {
             self.files.remove_document(&text_id(&record.id, generation)).await?;
         }
@@ -159,7 +159,7 @@ impl Store {
             let (document, generation) = of_text(&text);
             let needed = match self.catalog.document(document).await {
                 Ok(record) if record.state.is_processing() || record.state == DocumentState::Live => {
-                    record.text_generation == generation || self.catalog.remade_text(document).await? == Some(generation)
+                    record.text_generation == generation || self.catalog.reindexed_text(document).await? == Some(generation)
                 }
                 Ok(_) | Err(CatalogError::NotFound { .. }) => false,
                 Err(error) => return Err(error.into()),

@@ -6,7 +6,7 @@
 
 use crate::error::PipelineError;
 use crate::store::leases::{of_text, text_id};
-use ibid_catalog::{Catalog, CatalogError, DocumentState, SqlCatalog, SqliteOptions, UploadStatus};
+use ibid_catalog::{Catalog, CatalogError, DocumentState, SqliteOptions, UploadStatus};
 use ibid_files::{FileError, FileStore, LocalExclusion, StoreOptions};
 use ibid_index::{CollectionKey, EmbeddedIndex, EmbeddedOptions, IndexError, VectorIndex};
 use ibid_types::IndexBackend;
@@ -136,7 +136,7 @@ impl std::fmt::Display for Finding {
 
 /// An audited data directory, open as a server has it open.
 pub struct Audit {
-    catalog: SqlCatalog,
+    catalog: Catalog,
     files: Arc<dyn FileStore>,
     index: EmbeddedIndex,
 }
@@ -149,7 +149,7 @@ impl Audit {
     pub async fn open(data: &Path, files: &StoreOptions) -> Result<Self, PipelineError> {
         // First, for it says whether a server is there.
         let files = files.open(data, Arc::new(LocalExclusion::default())).await?;
-        let catalog = SqlCatalog::sqlite(&data.join("catalog"), SqliteOptions::default()).await?;
+        let catalog = Catalog::sqlite(&data.join("catalog"), SqliteOptions::default()).await?;
         let directory = data.join("index");
         let index = tokio::task::spawn_blocking(move || EmbeddedIndex::open(&directory, EmbeddedOptions::default())).await??;
         Ok(Self { catalog, files, index })
@@ -191,7 +191,7 @@ impl Audit {
             let (document, generation) = of_text(&text);
             let needed = match self.catalog.document(document).await {
                 Ok(record) if record.state == DocumentState::Live || record.state.is_processing() => {
-                    record.text_generation == generation || self.catalog.remade_text(document).await? == Some(generation)
+                    record.text_generation == generation || self.catalog.reindexed_text(document).await? == Some(generation)
                 }
                 Ok(record) => record.state == DocumentState::Deleting,
                 Err(CatalogError::NotFound { .. }) => false,

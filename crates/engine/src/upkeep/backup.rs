@@ -14,8 +14,7 @@ use crate::store::leases::text_id;
 use bytes::Bytes;
 use ibid_auth::{Scope, Subject};
 use ibid_catalog::{
-    Catalog, CatalogError, Collection, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, NewEvent, ReindexStatus, SqlCatalog,
-    SqliteOptions,
+    Catalog, CatalogError, Collection, DocumentQuery, DocumentRecord, DocumentSort, DocumentState, NewEvent, ReindexStatus, SqliteOptions,
 };
 use ibid_files::FileError;
 use ibid_index::{CollectionKey, Point, VectorIndex};
@@ -133,7 +132,7 @@ impl Backups {
                 .map_err(|error| FileError::of(&self.data_dir, error))?;
             let path = directory.path().join("catalog");
             self.store.catalog.copy_to(&path).await?;
-            let copy = SqlCatalog::sqlite(&path, SqliteOptions::default()).await?;
+            let copy = Catalog::sqlite(&path, SqliteOptions::default()).await?;
             Ok::<_, PipelineError>((directory, path, copy))
         };
         let (directory, path, copy) = copied.await.map_err(|error| error.to_api_error("backup"))?;
@@ -263,7 +262,7 @@ struct Making<'a> {
     backups: &'a Backups,
     runtime: Handle,
     /// The copy of the catalog.
-    copy: SqlCatalog,
+    copy: Catalog,
     archive: tar::Builder<Pieces>,
     manifest: Manifest,
     /// Originals that are in the archive already.

@@ -17,7 +17,7 @@ pub(crate) fn upload_ended(ending: &Ending, seconds: f64) {
         Ending::Duplicate(_) => "duplicate",
         Ending::Cancelled => "cancelled",
         Ending::Failed(error) => {
-            catalogue::ERRORS.with(["upload".to_owned(), error.code.name()]).increment(1);
+            catalogue::ERRORS.with(["upload", error.code.name()]).increment(1);
             "failed"
         }
     };

@@ -270,7 +270,7 @@ impl Upkeep {
             Ok(document) if document.state == DocumentState::Live => Some(Ending::Live(Box::new(document))),
             Ok(document) if document.state == DocumentState::Failed => {
                 let (code, message) = document.error.map(|error| (error.code, error.message)).unwrap_or_default();
-                let code = serde_json::from_value(code.into()).unwrap_or(ErrorCode::ProcessingError);
+                let code = ErrorCode::parse(&code).unwrap_or(ErrorCode::ProcessingError);
                 Some(Ending::Failed(ApiError::new(code, message)))
             }
             Ok(_) => None,

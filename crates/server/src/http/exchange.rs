@@ -140,9 +140,7 @@ async fn answer_or_refuse(call: &mut Call) -> Reply {
         Ok(reply) => reply,
         Err(failure) => {
             tracing::debug!(code = ?failure.error().code, "refused");
-            catalogue::ERRORS
-                .with(["http".to_owned(), failure.error().code.name()])
-                .increment(1);
+            catalogue::ERRORS.with(["http", failure.error().code.name()]).increment(1);
             body::drain(call).await;
             me::told(failure).into_reply(&call.about)
         }
@@ -212,7 +210,7 @@ fn full(about: &About, error: ApiError) -> Reply {
     let mut reply = if router::is_liveness(&about.method, &about.path) {
         super::health::live()
     } else {
-        catalogue::ERRORS.with(["http".to_owned(), error.code.name()]).increment(1);
+        catalogue::ERRORS.with(["http", error.code.name()]).increment(1);
         Failure::from(error).into_reply(about)
     };
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -38,7 +38,7 @@ pub(super) fn refused(denial: Denial) -> Failure {
             r#"Bearer realm="ibid", error="invalid_token", error_description="it has expired""#,
         ),
     };
-    let mut error = ApiError::new(code, denial.to_string()).with("reason", denial.code());
+    let mut error = ApiError::new(code, denial.to_string()).with("reason", denial.code().name());
     if let Denial::InsufficientScope(scope) = denial {
         error = error.with("scope", scope.name());
     }
@@ -47,7 +47,7 @@ pub(super) fn refused(denial: Denial) -> Failure {
 
 /// The error of a stream whose credentials ended.
 pub(super) fn ended(denial: Denial) -> ApiError {
-    ApiError::new(ErrorCode::AuthenticationRequired, denial.to_string()).with("reason", denial.code())
+    ApiError::new(ErrorCode::AuthenticationRequired, denial.to_string()).with("reason", denial.code().name())
 }
 
 /// A missing scope, as requests are told of it; anything else as it is.

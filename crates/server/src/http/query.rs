@@ -87,7 +87,7 @@ fn frame(event: &QueryEvent) -> Bytes {
         QueryEvent::Citation(data) => ("citation", serde_json::to_string(data)),
         QueryEvent::Complete(data) => ("complete", serde_json::to_string(data)),
         QueryEvent::Error(data) => {
-            catalogue::ERRORS.with(["stream".to_owned(), data.code.name()]).increment(1);
+            catalogue::ERRORS.with(["stream", data.code.name()]).increment(1);
             ("error", serde_json::to_string(data))
         }
     };

@@ -134,7 +134,7 @@ async fn begin(
     let grant = match &admitted {
         Ok(grant) => grant,
         Err(denial) => {
-            tracing::debug!(code = denial.code(), "not let in");
+            tracing::debug!(code = denial.code().name(), "not let in");
             return session::refuse(stream, shared, *denial, traffic).await;
         }
     };

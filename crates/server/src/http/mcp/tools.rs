@@ -225,12 +225,7 @@ fn result(structured: &impl Serialize, text: String) -> CallToolResult {
 
 /// What the agent is told of an error, so that it can do better.
 fn failed(error: &ApiError) -> CallToolResult {
-    let code = serde_json::to_value(error.code).unwrap_or_default();
-    CallToolResult::error(vec![ContentBlock::text(format!(
-        "{}: {}",
-        code.as_str().unwrap_or_default(),
-        error.message
-    ))])
+    CallToolResult::error(vec![ContentBlock::text(format!("{}: {}", error.code, error.message))])
 }
 
 fn with_sources(answer: &Answer) -> String {
