@@ -6,7 +6,7 @@ use super::documents::to_the_end;
 use super::respond::{Failure, Reply, json};
 use hyper::StatusCode;
 use ibid_auth::Scope;
-use ibid_engine::Redo;
+use ibid_engine::ReindexScope;
 use ibid_protocol::{ApiError, CreateCollection, MoveCollection};
 use ibid_types::IndexBackend;
 use serde::Deserialize;
@@ -69,7 +69,7 @@ pub(super) struct ReindexParams {
     dry_run: Option<bool>,
     /// Do this for every document, whatever else it needs: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
     #[param(inline)]
-    redo: Option<Redo>,
+    redo: Option<ReindexScope>,
 }
 
 /// `POST /collections/{name}/reindex?redo=&dry_run=`.

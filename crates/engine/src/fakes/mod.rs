@@ -1,0 +1,3 @@
+//! Stand-ins for what services are given, for unit tests that take milliseconds and need neither a model nor plugins.
+
+pub(crate) mod clock;
