@@ -1,29 +1,29 @@
-//! Why somebody is not let in.
+//! Reasons for which credentials are refused.
 
 use super::Scope;
 
-/// Why credentials are refused. Nothing of the credentials themselves is in it.
+/// Why credentials are refused. It holds nothing of the credentials themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// None were sent.
+    /// The request had no credentials.
     #[error("This server asks who you are: send a token or an API key.")]
     MissingToken,
-    /// They are not valid here. The reason is for the log alone: it would help whoever guesses.
+    /// The credentials are not valid here. Only the log has the reason, since it would help an attacker.
     #[error("Authentication failed: the token or API key is not valid here.")]
     InvalidToken(&'static str),
-    /// They were valid once.
+    /// The credentials have expired.
     #[error("The token or API key has expired.")]
     TokenExpired,
     /// They are valid, but not for this.
     #[error("This needs the scope `{0}`, which these credentials do not have.")]
     InsufficientScope(Scope),
-    /// The keys that check tokens cannot be had at present.
-    #[error("Tokens cannot be checked at present: the keys for it cannot be had. Try again in a moment.")]
+    /// The keys that verify tokens are unavailable at present.
+    #[error("Tokens cannot be verified at present, because the server has no keys for them. Try again in a moment.")]
     Unavailable,
 }
 
 impl Denial {
-    /// The stable code, as `auth_error` messages carry it.
+    /// Returns the stable code that `auth_error` messages carry.
     pub fn code(self) -> &'static str {
         match self {
             Self::MissingToken => "MISSING_TOKEN",
@@ -33,7 +33,7 @@ impl Denial {
         }
     }
 
-    /// For the log.
+    /// Returns the reason, for the log.
     pub fn reason(self) -> &'static str {
         match self {
             Self::InvalidToken(reason) => reason,
