@@ -24,7 +24,7 @@ use ibid_catalog::{Catalog, PostgresOptions, SqlCatalog, SqliteOptions};
 use ibid_embed::{EmbedderSettings, Models, ModelsSettings, Runtime};
 use ibid_files::{Exclusion, FileStore, LocalExclusion, StoreOptions};
 use ibid_generate::Llm;
-use ibid_index::{EmbeddedIndex, EmbeddedOptions, PlacedIndex, RemoteIndex, VectorIndex};
+use ibid_index::{EmbeddedIndex, EmbeddedOptions, RemoteIndex, RoutedIndex, VectorIndex};
 use ibid_plugin_host::{Host, HostSettings, PluginStore, Registry};
 use ibid_system::disk::DiskGuard;
 use ibid_types::IndexBackend;
@@ -46,7 +46,7 @@ pub struct Engine {
     /// The servers that share the catalog, if it is not this one's alone.
     pub(super) cluster: Option<Cluster>,
     pub(super) files: Arc<dyn FileStore>,
-    pub(super) index: Arc<PlacedIndex>,
+    pub(super) index: Arc<RoutedIndex>,
     /// The disk of the data directory.
     pub(super) disk: Disk,
     /// The one place for decisions of which copy of a collection counts.
@@ -258,8 +258,8 @@ impl Engine {
         let (plugin_host, plugins, plugin_store, installed) = plugins.await??;
 
         let index = match &cluster {
-            None => PlacedIndex::new(index, remote),
-            Some(_) => PlacedIndex::new(index, remote).with_others(),
+            None => RoutedIndex::new(index, remote),
+            Some(_) => RoutedIndex::new(index, remote).with_others(),
         };
         let engine = Arc::new(Self {
             catalog: Arc::new(catalog),
