@@ -1,22 +1,22 @@
-//! Error codes, and the two shapes in which clients meet them.
+//! Error codes, and their two forms in the API.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// The stable code of an error. The one table that maps errors to HTTP is [`ErrorCode::http_status`].
+/// The stable code of an error. [`ErrorCode::http_status`] maps codes to HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
     /// Not JSON, not an object, or without the fields that every message has.
     InvalidMessage,
-    /// Well-formed, but a value is wrong: `details` has `field` and `issue`.
+    /// A value is invalid: `details` has `field` and `issue`.
     ValidationError,
     /// A query with this `request_id` is in flight on this connection.
     DuplicateRequest,
-    /// No query in flight is meant by this control message.
+    /// No query in flight matches this control message.
     UnknownRequest,
-    /// No collection of that name.
+    /// There is no collection of that name.
     CollectionNotFound,
     /// Too many requests: `details.retry_after` seconds.
     RateLimitExceeded,
@@ -24,38 +24,38 @@ pub enum ErrorCode {
     PluginError,
     /// A stage failed: `details.stage` names it.
     ProcessingError,
-    /// The language model cannot be reached or broke off.
+    /// The language model cannot be reached, or its answer broke off.
     LlmConnectionError,
     /// The vector index failed.
     VectorStoreError,
-    /// A stage took longer than it may.
+    /// A stage exceeded its time limit.
     TimeoutError,
-    /// The server is starting, stopping or full.
+    /// The server is starting, stopping or overloaded.
     ServiceUnavailable,
     /// The token lacks the scope.
     InsufficientScope,
-    /// A defect of the server; the log has more under the request's id.
+    /// A bug of the server; the log has more under the request's id.
     InternalError,
     /// No credentials.
     AuthenticationRequired,
     /// The credentials do not allow this.
     AuthorizationFailed,
-    /// No such document, upload, plugin or path.
+    /// There is no such document, upload, plugin or path.
     ResourceNotFound,
-    /// The method is not one that the path has.
+    /// The path does not have this method.
     MethodNotAllowed,
     /// The resource's state does not allow this now.
     Conflict,
-    /// Larger than the server takes.
+    /// The content is larger than the server accepts.
     PayloadTooLarge,
-    /// No extractor for this type of file.
+    /// There is no extractor for this type of file.
     UnsupportedMediaType,
-    /// The requested byte range lies outside the file.
+    /// The requested byte range is outside the file.
     RangeNotSatisfiable,
 }
 
 impl ErrorCode {
-    /// As messages and metrics have it: `INVALID_MESSAGE`.
+    /// Returns the code in messages and metrics: `INVALID_MESSAGE`.
     pub fn name(self) -> String {
         match serde_json::to_value(self) {
             Ok(Value::String(name)) => name,
@@ -63,7 +63,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status that goes with the code.
+    /// Returns the HTTP status that goes with the code.
     pub fn http_status(self) -> u16 {
         use ErrorCode::*;
         match self {
@@ -84,7 +84,7 @@ impl ErrorCode {
         }
     }
 
-    /// The `type` that OpenAI's clients know it by.
+    /// Returns the `type` in OpenAI's API.
     pub fn openai_type(self) -> &'static str {
         match self.http_status() {
             401 => "authentication_error",
@@ -96,7 +96,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same request may succeed if it is sent again.
+    /// Returns whether the same request may succeed if it is sent again.
     pub fn recoverable(self) -> bool {
         use ErrorCode::*;
         matches!(
@@ -106,8 +106,7 @@ impl ErrorCode {
     }
 }
 
-/// An error as it is told to a client. It holds no paths, addresses or backtraces: those are logged
-/// where the error is made.
+/// An error as a client receives it. It has no paths, addresses or backtraces: those are logged where the error occurs.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
@@ -115,12 +114,12 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// What went wrong and what to do, for people.
     pub message: String,
-    /// More, for programs: an object.
+    /// Details, for programs: an object.
     pub details: Value,
 }
 
 impl ApiError {
-    /// An error without details.
+    /// Makes an error without details.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -129,7 +128,7 @@ impl ApiError {
         }
     }
 
-    /// A wrong value in `field`.
+    /// Makes the error of an invalid value in `field`.
     pub fn validation(field: &str, issue: impl Into<String>) -> Self {
         let issue = issue.into();
         Self {
@@ -139,7 +138,7 @@ impl ApiError {
         }
     }
 
-    /// Checks a share: a value in [0,1], if there is one.
+    /// Checks that a value, if there is one, is in [0,1].
     ///
     /// # Errors
     /// `VALIDATION_ERROR` for `field`.
@@ -150,7 +149,7 @@ impl ApiError {
         }
     }
 
-    /// No collection called `name`.
+    /// Makes the error that there is no collection called `name`.
     pub fn collection_not_found(name: &str) -> Self {
         Self::new(
             ErrorCode::CollectionNotFound,
@@ -159,7 +158,7 @@ impl ApiError {
         .with("collection_name", name)
     }
 
-    /// The same error with `details.key` set.
+    /// Returns the same error with `details.key` set.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         if let Some(details) = self.details.as_object_mut() {
             details.insert(key.to_owned(), value.into());
@@ -224,14 +223,14 @@ pub struct RestError {
     pub request_id: String,
     /// RFC 3339, UTC.
     pub timestamp: String,
-    /// Path that was asked for.
+    /// The path of the request.
     pub path: String,
     /// HTTP method.
     pub method: String,
-    /// Below `/v1`: the kind of error, as OpenAI's API has it.
+    /// Below `/v1`: the kind of error in OpenAI's API.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
-    /// Below `/v1`: the field of the request that is wrong.
+    /// Below `/v1`: the field of the request that is invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
 }
@@ -239,16 +238,16 @@ pub struct RestError {
 /// The request that an error answers.
 #[derive(Debug, Clone)]
 pub struct RequestInfo {
-    /// Taken from `X-Request-Id`, or made.
+    /// From `X-Request-Id`, or generated.
     pub request_id: String,
-    /// Without the query, which may hold what no log should.
+    /// The path without the query, which may hold secrets.
     pub path: String,
     /// HTTP method.
     pub method: String,
 }
 
 impl RestError {
-    /// `error`, as the answer to a request at `timestamp`.
+    /// Makes the body for `error`, as the answer to a request at `timestamp`.
     pub fn of(error: ApiError, about: &RequestInfo, timestamp: String) -> Self {
         let below_v1 = is_openai(&about.path);
         Self {
@@ -270,7 +269,7 @@ impl RestError {
     }
 }
 
-/// Whether a path is one whose clients are made for OpenAI's API.
+/// Returns whether a path belongs to OpenAI's API.
 fn is_openai(path: &str) -> bool {
     let bare = path.strip_prefix("/api/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     bare.starts_with("/v1/")
