@@ -12,7 +12,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use ibid_embed::convert::{self, Options};
-use ibid_embed::{Bare, Device, Embedder, EmbedderSettings, EmbedderStats, Precision, Runtime, RuntimeChoice};
+use ibid_embed::{Baseline, Device, Embedder, EmbedderSettings, EmbedderStats, Precision, Runtime, RuntimeChoice};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::BufRead;
@@ -116,15 +116,15 @@ fn cpu_seconds() -> f64 {
 async fn work(arguments: &Arguments) {
     let (runtime, texts) = (arguments.runtime(), arguments.texts());
     let contestant = if arguments.has("--bare") {
-        Contestant::Bare(Box::new(
-            Bare::open(&runtime, &arguments.model(), &arguments.settings()).expect("the model"),
+        Contestant::Baseline(Box::new(
+            Baseline::open(&runtime, &arguments.model(), &arguments.settings()).expect("the model"),
         ))
     } else {
         Contestant::Embedder(Embedder::open(&runtime, &arguments.model(), arguments.settings()).expect("the model"))
     };
     let placement = match &contestant {
         Contestant::Embedder(embedder) => embedder.placement(),
-        Contestant::Bare(bare) => bare.placement(),
+        Contestant::Baseline(bare) => bare.placement(),
     };
     println!(
         "{}",
@@ -132,7 +132,7 @@ async fn work(arguments: &Arguments) {
     );
     // Without tokenizing, and in batches as the embedder has them.
     let prepared = match &contestant {
-        Contestant::Bare(bare) => Some([
+        Contestant::Baseline(bare) => Some([
             bare.prepare(&texts.chunks).expect("batches"),
             texts
                 .queries
@@ -159,8 +159,8 @@ async fn work(arguments: &Arguments) {
         while rounds == 0 || started.elapsed().as_secs_f64() < seconds {
             match (&contestant, &prepared) {
                 (Contestant::Embedder(embedder), _) => embed(embedder, kind, &texts).await,
-                (Contestant::Bare(bare), Some(batches)) => bare.run(&batches[kind]).expect("vectors"),
-                (Contestant::Bare(_), None) => unreachable!("prepared above"),
+                (Contestant::Baseline(bare), Some(batches)) => bare.run(&batches[kind]).expect("vectors"),
+                (Contestant::Baseline(_), None) => unreachable!("prepared above"),
             }
             rounds += 1;
         }
@@ -175,14 +175,14 @@ async fn work(arguments: &Arguments) {
 
 enum Contestant {
     Embedder(Embedder),
-    Bare(Box<Bare>),
+    Baseline(Box<Baseline>),
 }
 
 impl Contestant {
     fn stats(&self) -> EmbedderStats {
         match self {
             Self::Embedder(embedder) => embedder.stats(),
-            Self::Bare(_) => EmbedderStats::default(),
+            Self::Baseline(_) => EmbedderStats::default(),
         }
     }
 }
@@ -190,7 +190,7 @@ impl Contestant {
 fn tokens(contestant: &Contestant, texts: &[String]) -> usize {
     let (limit, count): (usize, &dyn Fn(&str) -> usize) = match contestant {
         Contestant::Embedder(embedder) => (embedder.info().max_tokens, &|text| embedder.count_tokens(text)),
-        Contestant::Bare(bare) => (bare.max_tokens(), &|text| bare.count_tokens(text)),
+        Contestant::Baseline(bare) => (bare.max_tokens(), &|text| bare.count_tokens(text)),
     };
     texts.iter().map(|text| (count(text) + 2).min(limit)).sum()
 }

@@ -5,8 +5,8 @@
 
 use ibid_plugin_author::{self as author, AuthorError, BuildOptions};
 use ibid_plugin_host::{
-    Blob, Budget, Change, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, Reason, Registry, Source, TextEmbedder,
-    TokenCounter,
+    Blob, Budget, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, QuarantineChange, Reason, Registry, Source,
+    TextEmbedder, TokenCounter,
 };
 use ibid_types::ErrorCode;
 use ibid_types::document::{Document, Page, Span, Unit};
@@ -161,18 +161,18 @@ chunker_fails! {
     a_flood_of_host_calls_ends_at_its_deadline: "host-calls" => Reason::Deadline(_), "ran longer";
     a_flood_of_copies_ends_at_its_deadline: "copies" => Reason::Deadline(_), "ran longer";
     a_flood_of_counting_ends_at_its_deadline: "counts" => Reason::Deadline(_), "ran longer";
-    a_panic_is_a_crash: "panic" => Reason::Trap(_), "crashed: it gave up (a panic, most likely) without a word";
+    a_panic_is_a_crash: "panic" => Reason::Trap(_), "crashed: it trapped (most likely a panic) without a message";
     its_last_words_are_told: "last-words" => Reason::Trap(_), "crashed: the table has no rows";
     endless_recursion_is_a_crash: "recurse" => Reason::Trap(_), "crashed: ";
     an_allocation_bomb_meets_its_cap: "allocate" => Reason::Memory(_), "needed more memory than its 16 MiB";
-    a_span_that_cuts_a_character_is_refused: "boundary" => Reason::InvalidResult(_), "gave a result that is not valid: piece 0 is not in the text: 0..2 cuts the character at 2 in two";
-    a_span_past_the_text_is_refused: "range" => Reason::InvalidResult(_), "gave a result that is not valid: piece 0 is not in the text: 0..15 reaches past the text's 14 bytes";
-    a_reversed_span_is_refused: "reversed" => Reason::InvalidResult(_), "gave a result that is not valid: piece 0 is not in the text: 3..1 ends before it starts";
-    pieces_out_of_order_are_refused: "order" => Reason::InvalidResult(_), "gave a result that is not valid: piece 1 starts at 0, before";
-    an_empty_piece_is_refused: "empty" => Reason::InvalidResult(_), "gave a result that is not valid: piece 0 is empty";
-    context_is_checked_too: "context" => Reason::InvalidResult(_), "gave a result that is not valid: piece 0 has context";
-    keys_are_checked: "key" => Reason::InvalidResult(_), "gave a result that is not valid: piece 0 has attributes";
-    too_many_pieces_are_refused: "pieces" => Reason::Limit(_), "gave more than it may: 20000 pieces, of 10000";
+    a_span_that_cuts_a_character_is_refused: "boundary" => Reason::InvalidResult(_), "returned an invalid result: piece 0 is not in the text: 0..2 cuts the character at 2 in two";
+    a_span_past_the_text_is_refused: "range" => Reason::InvalidResult(_), "returned an invalid result: piece 0 is not in the text: 0..15 reaches past the text's 14 bytes";
+    a_reversed_span_is_refused: "reversed" => Reason::InvalidResult(_), "returned an invalid result: piece 0 is not in the text: 3..1 ends before it starts";
+    pieces_out_of_order_are_refused: "order" => Reason::InvalidResult(_), "returned an invalid result: piece 1 starts at 0, before";
+    an_empty_piece_is_refused: "empty" => Reason::InvalidResult(_), "returned an invalid result: piece 0 is empty";
+    context_is_checked_too: "context" => Reason::InvalidResult(_), "returned an invalid result: piece 0 has context";
+    keys_are_checked: "key" => Reason::InvalidResult(_), "returned an invalid result: piece 0 has attributes";
+    too_many_pieces_are_refused: "pieces" => Reason::Limit(_), "exceeded a limit: 20000 pieces, with a limit of 10000";
     its_own_failure_keeps_its_words: "fail" => Reason::Failure { .. }, "failed: This text cannot be cut. (UNSUPPORTED)";
     a_configuration_that_it_refuses_is_its_own_failure: "refuse-config" => Reason::Failure { .. }, "failed: `do` must not be that. (INVALID_CONFIG)";
     a_guest_may_handle_want_of_memory_itself: "give-up" => Reason::Failure { .. }, "failed: The document is too large. (LIMIT_EXCEEDED)";
@@ -361,7 +361,7 @@ async fn a_plugin_that_keeps_crashing_is_quarantined_and_others_are_not() {
     let change = changes.recv().await.unwrap();
     assert_eq!(
         (change.change, change.plugin.name.as_str()),
-        (Change::Quarantined, "hostile-chunker")
+        (QuarantineChange::Quarantined, "hostile-chunker")
     );
     assert_eq!(bad.quarantine().map(|quarantine| quarantine.times), Some(1));
     // The other has a state of its own, and a failure in a plugin's own words is no fault.
@@ -420,7 +420,7 @@ async fn more_host_calls_than_its_budget_end_a_guest() {
     let error = chunk(&host, &plugin, "host-calls", &few).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plugin hostile-chunker@1.0.0 (chunker) gave more than it may: more than 1000 calls of the server's functions"
+        "plugin hostile-chunker@1.0.0 (chunker) exceeded a limit: more than 1000 calls of the server's functions"
     );
 }
 
@@ -659,7 +659,7 @@ async fn an_extractor_meets_each_bound() {
         ("loop", &brief, "deadline", "ran longer than its 200 ms"),
         ("read-forever", &brief, "deadline", "ran longer than its 200 ms"),
         ("write-forever", &budget, "limit", "may have 4194304 bytes"),
-        ("write-at-once", &budget, "limit", "gave more than it may"),
+        ("write-at-once", &budget, "limit", "exceeded a limit"),
         ("attrs-forever", &budget, "limit", "may have 4194304 bytes"),
         ("units-forever", &budget, "limit", "may have 10000 units"),
         ("pages-forever", &budget, "limit", "may have 10000 units"),
@@ -710,7 +710,7 @@ async fn an_upload_that_cannot_be_read_is_the_servers_fault() {
     let error = host.extract(&plugin, "{}", Arc::new(Broken), &budget, |_| {}).await.unwrap_err();
     expect_reason(&error, Kind::Extractor, "host", "the upload cannot be read: the disk is gone");
     let error = host.extract(&plugin, "{}", Arc::new(Panicking), &budget, |_| {}).await.unwrap_err();
-    expect_reason(&error, Kind::Extractor, "host", "the call broke off");
+    expect_reason(&error, Kind::Extractor, "host", "the call panicked");
     assert_eq!(extract(&host, &plugin, "", b"bytes", &budget).await.unwrap().text, "bytes");
 }
 
@@ -732,8 +732,8 @@ async fn plans_are_checked() {
         ("blank", "invalid_result", "search 0 has no text"),
         ("filter", "invalid_result", "search 0 has a filter that is no JSON object"),
         ("limit", "invalid_result", "search 0 takes no candidates"),
-        ("many", "limit", "1000 searches, of 32 that are allowed"),
-        ("long", "limit", "gave more than it may"),
+        ("many", "limit", "1000 searches, with a limit of 32"),
+        ("long", "limit", "exceeded a limit"),
     ] {
         let error = host.analyze(&plugin, &what(name), "who?", &attrs, &budget).await.expect_err(name);
         expect_reason(&error, Kind::Analyzer, reason, message);
@@ -836,12 +836,12 @@ fn what_is_no_plugin_is_refused_in_words() {
     check(b"", "not a WebAssembly component");
     check(b"%PDF-1.7 garbage", "not a WebAssembly component");
     check(b"\0asm\x01\0\0\0", "it is a core module");
-    check(b"\0asm\x0d\0\x01\0", "carries no manifest");
+    check(b"\0asm\x0d\0\x01\0", "has no manifest");
     check(&chunker[..chunker.len() / 2], "not a WebAssembly component");
     let swapped = with_manifest(&GUESTS[2], |manifest| manifest.kind = Kind::Chunker);
     check(
         &swapped,
-        "plugin hostile-analyzer@1.0.0 (chunker) cannot be used: its manifest says that it is a chunker, but it exports what an analyzer does",
+        "plugin hostile-analyzer@1.0.0 (chunker) cannot be used: its manifest declares it as a chunker, but it exports the interface of an analyzer",
     );
     let manifest = Manifest::of_component(chunker).unwrap();
     let mut empty = b"\0asm\x0d\0\x01\0".to_vec();

@@ -102,7 +102,7 @@ pub async fn run(action: KeyAction) -> Result<(), CliError> {
                 "The key `{}` ({}), which ends: {}. It is shown this once; only its hash is kept.",
                 console::clean(&key.name),
                 may(&key),
-                key.ends()
+                key.expiry_text()
             ));
             console::line(&secret)
         }
@@ -123,7 +123,7 @@ pub async fn run(action: KeyAction) -> Result<(), CliError> {
                 .iter()
                 .map(|key| {
                     let made = key.created_at.format(&Rfc3339).unwrap_or_default();
-                    vec![console::clean(&key.name), key.id.clone(), may(key), made, key.ends()]
+                    vec![console::clean(&key.name), key.id.clone(), may(key), made, key.expiry_text()]
                 })
                 .collect();
             console::print(&console::table(&["NAME", "ID", "MAY", "MADE", "ENDS"], &[], &rows))

@@ -1,4 +1,4 @@
-//! From credentials to a grant.
+//! Turns credentials into a grant.
 
 use super::keys::{self, KeyFile, KeyTable};
 use super::settings::{AuthSettings, SetupError};
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Says who somebody is.
+/// Identifies clients by their credentials.
 #[derive(Debug)]
 pub struct Authenticator {
-    /// `None`: nobody is asked.
+    /// `None`: authentication is off.
     checks: Option<Checks>,
 }
 
@@ -25,10 +25,10 @@ struct Checks {
 }
 
 impl Authenticator {
-    /// Reads keys, and keeps them fresh from now on. `None`: authentication is off.
+    /// Reads the keys, and from then on reads them again when they change. `None` turns authentication off.
     ///
     /// # Errors
-    /// If a secret, a key or a file cannot be used. An address that does not answer is no error: it is asked again.
+    /// If a secret, a key or a file cannot be used. A key server that does not answer is no error: the keys are fetched again later.
     pub async fn open(settings: Option<AuthSettings>) -> Result<Self, SetupError> {
         let Some(settings) = settings else {
             return Ok(Self { checks: None });
@@ -69,25 +69,25 @@ impl Authenticator {
         })
     }
 
-    /// Whether anybody is asked.
+    /// Returns whether clients must authenticate.
     pub fn is_on(&self) -> bool {
         self.checks.is_some()
     }
 
-    /// Whether there are keys that check tokens; `None` where no tokens are taken.
+    /// Returns whether there are keys that verify tokens; `None` where no tokens are accepted.
     pub fn has_token_keys(&self) -> Option<bool> {
         self.checks.as_ref()?.tokens.as_ref().map(Tokens::has_keys)
     }
 
-    /// How many API keys there are.
+    /// Returns the number of API keys.
     pub fn api_keys(&self) -> usize {
         self.checks.as_ref().map_or(0, |checks| checks.keys.borrow().len())
     }
 
-    /// Who sent these credentials.
+    /// Returns the grant of the client that sent these credentials.
     ///
     /// # Errors
-    /// Why they are refused, for the client; the log has the reason, and never the credentials.
+    /// Why they are refused, in words that the client may see. The reason is logged, the credentials never are.
     pub async fn identify(&self, credentials: Result<Option<Secret>, Denial>) -> Result<Grant, Denial> {
         let Some(checks) = &self.checks else { return Ok(Grant::anyone()) };
         let checked = match credentials {

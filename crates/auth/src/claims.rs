@@ -1,13 +1,13 @@
-//! The claims of a token, and the subject that they make.
+//! The claims of a token, and the subject that is made from them.
 
 use super::subject::{Role, Scope, Scopes, Subject};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 
-/// Patterns of collections in a token.
+/// The most collection patterns that a token may hold.
 const MAX_COLLECTIONS: usize = 1_000;
 
-/// What is read of a token's claims. `iss`, `aud`, `exp` and `nbf` have been checked when these are used.
+/// The claims that Ibid reads from a token. `iss`, `aud`, `exp` and `nbf` were verified before.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     exp: Number,
@@ -19,12 +19,12 @@ pub(super) struct Claims {
     role: Words,
     #[serde(default)]
     roles: Words,
-    /// Absent means all collections; `null` is malformed rather than all.
+    /// Absent allows all collections; `null` is malformed, and does not mean all.
     #[serde(default, deserialize_with = "present")]
     collections: Option<Words>,
 }
 
-/// A text of words, or a list of texts.
+/// A string of words that are separated by whitespace, or a list of strings.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Words {
@@ -53,14 +53,15 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Words>, 
 }
 
 impl Claims {
-    /// The end of the token, in seconds since 1970 (UTC).
+    /// Returns when the token expires, in seconds since 1970 (UTC).
     pub fn expires(&self) -> i64 {
         let seconds = self.exp.as_i64().or_else(|| self.exp.as_u64().map(|_| i64::MAX));
         // Fractions are allowed (RFC 7519, 2).
         seconds.unwrap_or_else(|| self.exp.as_f64().unwrap_or(0.0) as i64)
     }
 
-    /// The subject; `None` if there are more collections than are taken. Scopes and roles that Ibid does not know are other servers'.
+    /// Returns the subject, or `None` if the token holds more than [`MAX_COLLECTIONS`] patterns. Scopes and roles that Ibid does not know
+    /// are meant for other servers and are ignored.
     pub fn subject(self) -> Option<Subject> {
         let expires = self.expires();
         let roles = self.role.iter().chain(self.roles.iter()).filter_map(Role::parse);
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn collections_are_all_only_where_nothing_is_said() {
+    fn all_collections_are_allowed_only_without_the_claim() {
         let collections = |value: Value| subject(json!({ "exp": 1, "collections": value })).map(|subject| subject.collections);
         assert_eq!(subject(json!({ "exp": 1 })).map(|subject| subject.collections), Some(None));
         assert_eq!(collections(json!([])), Some(Some(vec![])));
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_a_number_however_it_is_written() {
+    fn expiry_is_read_from_every_kind_of_number() {
         let expires = |exp: Value| {
             serde_json::from_value::<Claims>(json!({ "exp": exp }))
                 .ok()

@@ -1,4 +1,4 @@
-//! What somebody is let in with, and when that ends.
+//! A grant: the subject that was authenticated, and when its credentials expire.
 
 use super::keys::{ApiKey, KeyTable};
 use super::{Denial, Subject};
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// How long the clock is trusted not to be set.
+/// The longest wait before the clock is read again, since somebody may set it.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// How a subject was recognised.
+/// How a subject was authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Nobody is asked.
+    /// Authentication is off.
     Off,
     /// By a token.
     Token,
@@ -21,7 +21,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// As clients read it.
+    /// Returns the method's name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Off => "none",
@@ -31,21 +31,21 @@ impl Method {
     }
 }
 
-/// A subject, for as long as its credentials hold.
+/// A subject, for as long as its credentials are valid.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// Who it is.
+    /// The subject.
     pub subject: Arc<Subject>,
-    /// How that is known.
+    /// How it was authenticated.
     pub method: Method,
-    /// Seconds since 1970 (UTC).
+    /// When the credentials expire, in seconds since 1970 (UTC); `None` for never.
     until: Option<i64>,
-    /// The key, and the table that it must stay in.
+    /// The API key, and the table that must still contain it.
     key: Option<(ApiKey, watch::Receiver<Arc<KeyTable>>)>,
 }
 
 impl Grant {
-    /// Of anyone, where authentication is off. It does not end.
+    /// Returns the grant of any client where authentication is off. It does not expire.
     pub fn anyone() -> Self {
         Self {
             subject: Arc::new(Subject::anyone()),
@@ -74,7 +74,7 @@ impl Grant {
         }
     }
 
-    /// Waits until the credentials end: expired, or revoked. Safe to cancel.
+    /// Waits until the credentials have expired or were revoked. Cancel-safe.
     pub async fn ended(&self) -> Denial {
         tokio::select! {
             () = expiry(self.until) => Denial::TokenExpired,
@@ -99,12 +99,12 @@ async fn revocation(key: Option<(ApiKey, watch::Receiver<Arc<KeyTable>>)>) {
         return std::future::pending().await;
     };
     if table.wait_for(|table| !table.has(&key)).await.is_err() {
-        // Nobody reads keys any more: the server is going.
+        // No task reads keys any more: the server is shutting down.
         std::future::pending().await
     }
 }
 
-/// Time until a moment in seconds since 1970 (UTC); zero once it is over.
+/// Returns the time until a moment in seconds since 1970 (UTC), or zero if it has passed.
 pub(super) fn remaining(until: i64) -> Duration {
     match u64::try_from(until)
         .ok()
@@ -112,7 +112,7 @@ pub(super) fn remaining(until: i64) -> Duration {
     {
         Some(until) => until.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO),
         None if until < 0 => Duration::ZERO,
-        // Further than the clock goes.
+        // The moment is beyond what the clock can represent.
         None => LOOK,
     }
 }

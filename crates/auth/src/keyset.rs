@@ -1,6 +1,6 @@
-//! Keys that check tokens: of a secret, a PEM file, or a JSON Web Key Set. No I/O.
+//! Keys that verify tokens, from a secret, a PEM file or a JSON Web Key Set. No I/O.
 //!
-//! Every key is checked against the configured algorithm when it is read, so that a key of another kind is never tried.
+//! Every key is checked against the configured algorithm when it is read, so a key of another kind never verifies a token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,24 +11,24 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// Keys of one set that are looked at.
+/// The most keys of one set that are read.
 const MAX_KEYS: usize = 100;
-/// Characters of a `kid`.
+/// The longest `kid`, in characters.
 const MAX_KID: usize = 256;
 /// Bytes of an RSA modulus: 2,048 to 8,192 bits, as the library verifies them.
 const RSA_MODULUS: RangeInclusive<usize> = 256..=1024;
 
-/// The keys that check tokens at one time.
+/// A set of keys that verify tokens.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
-    /// Takes every token, whatever its `kid`: the one key of a file or setting.
+    /// The only key, of a file or setting. It verifies every token, whatever its `kid`.
     single: Option<DecodingKey>,
     named: BTreeMap<String, DecodingKey>,
     nameless: Vec<DecodingKey>,
 }
 
 impl KeySet {
-    /// The key for a token. Without a `kid` only where there is no choice.
+    /// Returns the key for a token. A token without a `kid` gets one only where there is a single candidate.
     pub fn find(&self, kid: Option<&str>) -> Option<&DecodingKey> {
         if let Some(key) = &self.single {
             return Some(key);
@@ -37,19 +37,19 @@ impl KeySet {
             return Some(key);
         }
         match (self.named.len(), self.nameless.as_slice()) {
-            // A key without a name may be the one that is meant; with a name it would have to be this.
+            // An unnamed key may belong to any `kid`; a named key must have exactly this one.
             (_, [only]) if kid.is_some() || self.named.is_empty() => Some(only),
             (1, []) if kid.is_none() => self.named.values().next(),
             _ => None,
         }
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         usize::from(self.single.is_some()) + self.named.len() + self.nameless.len()
     }
 
-    /// A shared secret.
+    /// Makes a set of one shared secret.
     ///
     /// # Errors
     /// If it is shorter than RFC 7518, 3.2 demands.
@@ -68,7 +68,7 @@ impl KeySet {
         Ok(Self::single(DecodingKey::from_secret(secret)))
     }
 
-    /// A public key in PEM.
+    /// Makes a set of one public key in PEM.
     ///
     /// # Errors
     /// If it is not a public key of the algorithm's kind.
@@ -92,7 +92,7 @@ impl KeySet {
         }
     }
 
-    /// A JSON Web Key Set (RFC 7517). Keys that are not for the algorithm, or not for signatures, are left out.
+    /// Reads a JSON Web Key Set (RFC 7517). Skips keys that are not for the algorithm, or not for signatures.
     ///
     /// # Errors
     /// If it is no key set, or none of its keys can be used.
@@ -101,8 +101,8 @@ impl KeySet {
         struct Jwks {
             keys: Vec<Value>,
         }
-        // The library's own type gives a whole set up for one key that it does not know.
-        let Jwks { keys } = serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON Web Key Set: {error}"))?;
+        // The library's own type rejects a whole set for one key that it does not know.
+        let Jwks { keys } = serde_json::from_slice(bytes).map_err(|error| format!("it is not a JSON Web Key Set: {error}"))?;
         let found = keys.len();
         let mut set = Self::default();
         for key in keys.into_iter().take(MAX_KEYS) {
@@ -133,7 +133,7 @@ impl KeySet {
     }
 }
 
-/// Whether a key checks signatures by `algorithm`, and is well-formed.
+/// Returns whether a key is well-formed and verifies signatures by `algorithm`.
 fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
     let common = &jwk.common;
     let meant = common
@@ -156,7 +156,7 @@ fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
             ec.curve == EllipticCurve::P384 && length(&ec.x) == 48 && length(&ec.y) == 48
         }
         (AlgorithmParameters::OctetKeyPair(pair), Algorithm::EdDSA) => pair.curve == EllipticCurve::Ed25519 && length(&pair.x) == 32,
-        // A secret in a set that others may read is none.
+        // A secret in a set that others may read is no secret.
         _ => false,
     };
     meant && formed
@@ -216,7 +216,7 @@ mod tests {
         let keys = json!({ "keys": [rsa, secret, weak] }).to_string();
         let found = KeySet::of_jwks(keys.as_bytes(), Algorithm::PS256).expect("the RSA key");
         assert!(found.len() == 1 && found.find(Some("rsa")).is_some());
-        // A secret in a key set is not one, also where secrets are expected.
+        // A secret in a key set is ignored, also where the algorithm takes secrets.
         assert!(KeySet::of_jwks(keys.as_bytes(), Algorithm::HS256).is_err());
     }
 

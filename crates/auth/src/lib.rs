@@ -1,8 +1,8 @@
-//! Who asks, and what they may do.
+//! Authentication and authorization: who the client is, and what it may do.
 //!
-//! A [`Subject`] is made once for each request or socket, from its credentials; every door asks it before it acts and filters by it what
-//! it shows. [`Authenticator`] makes it: of a JSON Web Token, or of an API key. A [`Grant`] says as well when it ends. Knows nothing of
-//! HTTP but how to fetch a key set.
+//! A [`Subject`] is made once for each request or socket, from its credentials. Every entry point checks the subject before it acts, and
+//! filters its answer by the subject. [`Authenticator`] makes the subject from a JSON Web Token or from an API key. A [`Grant`] is a
+//! subject together with the time at which its credentials expire. This crate uses HTTP only to fetch key sets.
 
 mod authenticator;
 mod claims;

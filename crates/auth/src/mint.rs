@@ -1,4 +1,4 @@
-//! Makes tokens, for development and for tests: whoever runs a server for others has a service that does.
+//! Signs tokens, for development and tests. In production an identity provider signs them.
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, Header};
 use serde::Serialize;
@@ -6,10 +6,10 @@ use serde::Serialize;
 /// Why no token can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// The secret or private key is none for the algorithm.
-    #[error("{setting} holds no key that signs by {algorithm:?}{hint}")]
+    /// The secret or private key is not one for the algorithm.
+    #[error("{setting} does not hold a key that signs with {algorithm:?}{hint}")]
     Key {
-        /// The setting that gives it.
+        /// The setting that gives the key.
         setting: &'static str,
         /// The algorithm.
         algorithm: Algorithm,
@@ -21,36 +21,37 @@ pub enum MintError {
     Signing,
 }
 
-/// The claims of a token that is made here.
+/// The claims of a token to be signed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Minted {
-    /// Who.
+    /// The subject.
     pub sub: String,
-    /// What it may do, by words.
+    /// Its scopes, separated by spaces.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub scope: String,
-    /// Shorthand for scopes.
+    /// Roles, each a name for a set of scopes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// Names or globs of collections; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collections: Option<Vec<String>>,
-    /// Who says so.
+    /// The issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// To whom.
+    /// The audience.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aud: Option<String>,
-    /// When it was made, in seconds since 1970 (UTC).
+    /// When it was issued, in seconds since 1970 (UTC).
     pub iat: i64,
-    /// When it ends, likewise.
+    /// When it expires, in seconds since 1970 (UTC).
     pub exp: i64,
 }
 
-/// Signs a token. `key` is a secret of HS*, or a private key in PEM; `setting` names where it is from.
+/// Signs a token. `key` is a secret for HS* algorithms, or a private key in PEM. `setting` is the name of the setting that gave it, for
+/// errors.
 ///
 /// # Errors
-/// If the key is none for the algorithm.
+/// If the key is not one for the algorithm.
 pub fn mint(algorithm: Algorithm, key: &[u8], setting: &'static str, kid: Option<String>, claims: &Minted) -> Result<String, MintError> {
     let unfit = |hint| MintError::Key { setting, algorithm, hint };
     let key = match algorithm.family() {

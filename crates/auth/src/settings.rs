@@ -1,4 +1,4 @@
-//! What an operator decides about authentication. Plain data.
+//! The settings of authentication.
 
 use super::KeyError;
 use ibid_types::secret::Secret;
@@ -6,56 +6,56 @@ use jsonwebtoken::Algorithm;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How clients say who they are.
+/// How clients authenticate.
 #[derive(Debug, Clone)]
 pub struct AuthSettings {
-    /// The file with the hashes of API keys; it need not be there.
+    /// The file with the hashes of API keys; it need not exist.
     pub key_file: PathBuf,
-    /// How tokens are checked; `None`: only API keys are taken.
+    /// How tokens are verified; `None` accepts API keys only.
     pub tokens: Option<TokenSettings>,
 }
 
-/// How tokens are checked.
+/// How tokens are verified.
 #[derive(Debug, Clone)]
 pub struct TokenSettings {
-    /// The one algorithm; what a token says of it only has to agree.
+    /// The only algorithm that is accepted. A token that names another one is refused.
     pub algorithm: Algorithm,
-    /// Where the keys are.
+    /// The source of the keys.
     pub keys: TokenKeys,
-    /// Values of `iss` that are taken; empty for all.
+    /// Accepted values of `iss`; empty for all.
     pub issuers: Vec<String>,
-    /// Values of `aud` that are taken; empty for all.
+    /// Accepted values of `aud`; empty for all.
     pub audiences: Vec<String>,
-    /// How much clocks may differ.
+    /// The clock difference that is tolerated.
     pub leeway: Duration,
 }
 
 impl TokenSettings {
-    /// Whether the issuer may sign tokens for other services as well, and nothing tells them from those for this one.
+    /// Returns whether a token that the issuer signed for another service would be accepted here, since no audience is required.
     pub fn may_be_others(&self) -> bool {
         let shared = matches!(self.keys, TokenKeys::Secret(_) | TokenKeys::SecretFile(_));
         !shared && self.audiences.is_empty()
     }
 }
 
-/// Where the keys that check tokens are.
+/// The source of the keys that verify tokens.
 #[derive(Debug, Clone)]
 pub enum TokenKeys {
-    /// A shared secret, of HS*.
+    /// A shared secret, for HS* algorithms.
     Secret(Secret),
-    /// A file that holds one.
+    /// A file with a shared secret.
     SecretFile(PathBuf),
     /// A PEM file with a public key.
     PublicKeyFile(PathBuf),
     /// A JSON Web Key Set (RFC 7517) in a file.
     JwksFile(PathBuf),
-    /// One behind an address.
+    /// A JSON Web Key Set (RFC 7517) at a URL.
     JwksUrl {
         /// `https://...`, or `http://...`.
         url: String,
-        /// A PEM file of the authorities that may have signed its certificate, in place of the system's.
+        /// A PEM file with the certificate authorities to trust in place of the system's.
         ca_file: Option<PathBuf>,
-        /// Time after which it is fetched again.
+        /// The time after which it is fetched again.
         refresh: Duration,
     },
 }
@@ -63,10 +63,10 @@ pub enum TokenKeys {
 /// Why authentication cannot be set up. Messages name the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Settings that do not go together.
+    /// Settings that contradict each other.
     #[error("{0}")]
     Settings(String),
-    /// A file that cannot be used. `setting` names it.
+    /// A file that cannot be used.
     #[error("{setting}: {}: {issue}", path.display())]
     File {
         /// The setting that names the file.
@@ -76,12 +76,12 @@ pub enum SetupError {
         /// What is wrong with it.
         issue: String,
     },
-    /// The secret or key is not one for the algorithm.
+    /// A secret or key that is not one for the algorithm.
     #[error("{setting}: {issue}")]
     Key {
         /// The setting that gives it.
         setting: &'static str,
-        /// What is wrong with it, without showing it.
+        /// What is wrong with it. It does not show the key.
         issue: String,
     },
     /// The file of API keys cannot be used.
@@ -90,7 +90,7 @@ pub enum SetupError {
 }
 
 impl SetupError {
-    /// A file that cannot be read.
+    /// Makes the error for a file that cannot be read.
     pub(super) fn unreadable(setting: &'static str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::File {
             setting,

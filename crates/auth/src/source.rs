@@ -1,7 +1,6 @@
-//! Where the keys that check tokens come from, and how they are kept fresh.
+//! Loads the keys that verify tokens, and keeps them fresh.
 //!
-//! A failure to read keys anew keeps those that there are. Whoever sends tokens with made-up `kid`s can cause one fetch in
-//! [`BETWEEN`] at most.
+//! When keys cannot be read again, the old ones stay. Clients that send tokens with made-up `kid`s cause at most one fetch in [`BETWEEN`].
 
 use super::keyset::KeySet;
 use super::settings::{SetupError, TokenKeys};
@@ -17,27 +16,27 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Bytes of a key set.
+/// The largest key set, in bytes.
 const MAX_BYTES: usize = 256 << 10;
-/// How long a fetch may take.
+/// The longest time that a fetch may take.
 const FETCH: Duration = Duration::from_secs(5);
-/// How long a token with an unknown key waits for the fetch that it caused.
+/// The longest time that a token with an unknown `kid` waits for the fetch that it caused.
 const WAIT: Duration = Duration::from_secs(6);
 /// The shortest time between two fetches.
 const BETWEEN: Duration = Duration::from_secs(5);
-/// Redirects that are followed.
+/// The most redirects that are followed.
 const REDIRECTS: usize = 3;
 
-/// The keys at one time.
+/// The keys at one moment.
 #[derive(Debug, Clone, Default)]
 struct State {
-    /// `None` until they could be had for the first time.
+    /// `None` until they are read for the first time.
     keys: Option<Arc<KeySet>>,
-    /// Grows with each attempt to have them.
+    /// The number of attempts to read them.
     attempts: u64,
 }
 
-/// The keys, and what keeps them fresh.
+/// The keys, and the task that keeps them fresh.
 #[derive(Debug)]
 pub(super) struct Keys {
     state: watch::Receiver<State>,
@@ -45,7 +44,7 @@ pub(super) struct Keys {
     _refreshing: Option<AbortOnDropHandle<()>>,
 }
 
-/// When keys were fetched, and a way to ask for it.
+/// When keys were last fetched, and a channel to request another fetch.
 #[derive(Debug)]
 struct Fetches {
     asked: Notify,
@@ -63,7 +62,7 @@ impl Fetches {
 }
 
 impl Keys {
-    /// Reads the keys. A file must be right; an address that does not answer is asked again later.
+    /// Reads the keys. A file must be valid; a server that does not answer is asked again later.
     pub async fn open(settings: &TokenSettings) -> Result<Self, SetupError> {
         let algorithm = settings.algorithm;
         match &settings.keys {
@@ -97,12 +96,12 @@ impl Keys {
         }
     }
 
-    /// Whether there are any at present.
+    /// Returns whether there are keys at present.
     pub fn are_there(&self) -> bool {
         self.state.borrow().keys.is_some()
     }
 
-    /// The key for a token with this `kid`.
+    /// Returns the key for a token with this `kid`.
     pub async fn find(&self, kid: Option<&str>) -> Result<DecodingKey, Denial> {
         let State { keys, attempts } = self.state.borrow().clone();
         let found = |keys: &Option<Arc<KeySet>>| keys.as_ref().and_then(|keys| keys.find(kid).cloned());
@@ -113,7 +112,7 @@ impl Keys {
             Some(_) => Denial::InvalidToken("no key has its `kid`"),
             None => Denial::Unavailable,
         };
-        // Without a name no fetch would help.
+        // Without a `kid`, another fetch would not help.
         let Some(fetches) = self.fetches.as_ref().filter(|fetches| kid.is_some() && fetches.due()) else {
             return Err(unknown);
         };
@@ -187,18 +186,26 @@ impl State {
     }
 }
 
-/// Puts new keys in the place of the old, or keeps these and says why.
+/// Replaces the keys, or keeps the old ones and logs why.
 fn take(update: &watch::Sender<State>, keys: Result<KeySet, String>, setting: &str) -> bool {
     let fresh = keys.is_ok();
     update.send_modify(|state| {
         state.attempts += 1;
         match keys {
             Ok(keys) => {
-                tracing::debug!(setting, keys = keys.len(), "keys that check tokens were read");
+                tracing::debug!(setting, keys = keys.len(), "read the keys that verify tokens");
                 state.keys = Some(Arc::new(keys));
             }
-            Err(issue) if state.keys.is_some() => tracing::error!(setting, issue, "no new keys to check tokens: the old ones stay"),
-            Err(issue) => tracing::error!(setting, issue, "no keys to check tokens: no token is taken until there are"),
+            Err(issue) if state.keys.is_some() => tracing::error!(
+                setting,
+                issue,
+                "the keys that verify tokens cannot be read again: the old ones stay"
+            ),
+            Err(issue) => tracing::error!(
+                setting,
+                issue,
+                "the keys that verify tokens cannot be read: tokens are refused until they can be"
+            ),
         }
     });
     fresh
@@ -222,7 +229,7 @@ fn unusable(setting: &'static str, path: &Path, issue: String) -> SetupError {
     }
 }
 
-/// Fetches a key set.
+/// Fetches a key set over HTTP.
 struct Fetcher {
     client: Client,
     url: Url,
@@ -232,7 +239,7 @@ struct Fetcher {
 impl Fetcher {
     async fn new(url: &str, ca_file: Option<&Path>, algorithm: Algorithm) -> Result<Self, SetupError> {
         let wrong = |issue: String| SetupError::Settings(format!("auth.jwks_url: {issue}"));
-        let url = Url::parse(url).map_err(|error| wrong(format!("it is no address: {error}")))?;
+        let url = Url::parse(url).map_err(|error| wrong(format!("it is not a URL: {error}")))?;
         let secure = url.scheme() == "https";
         if !(secure || url.scheme() == "http") || !url.has_host() {
             return Err(wrong("it must begin with https:// or http://".to_owned()));
@@ -240,7 +247,7 @@ impl Fetcher {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if !secure && !loopback {
-            tracing::warn!(host, "auth.jwks_url is not https: whoever is between can put own keys there");
+            tracing::warn!(host, "auth.jwks_url is not https: an attacker on the network can replace the keys");
         }
         ibid_system::tls::install_provider();
         let mut client = Client::builder()
@@ -263,18 +270,18 @@ impl Fetcher {
     }
 
     async fn fetch(&self) -> Result<KeySet, String> {
-        // Addresses may hold what no log should.
-        let told = |error: reqwest::Error| causes(&error.without_url());
+        // A URL may hold secrets, which must not be logged.
+        let describe = |error: reqwest::Error| causes(&error.without_url());
         let request = self
             .client
             .get(self.url.clone())
             .header("accept", "application/jwk-set+json, application/json");
-        let mut response = request.send().await.map_err(told)?;
+        let mut response = request.send().await.map_err(describe)?;
         if !response.status().is_success() {
             return Err(format!("it answered {}", response.status()));
         }
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(told)? {
+        while let Some(piece) = response.chunk().await.map_err(describe)? {
             if bytes.len() + piece.len() > MAX_BYTES {
                 return Err(format!("it has more than {MAX_BYTES} bytes"));
             }

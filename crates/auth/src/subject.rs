@@ -1,29 +1,29 @@
-//! A subject: its scopes and the collections that it may touch.
+//! A subject: its scopes, and the collections that it may access.
 
 use ibid_protocol::{ApiError, ErrorCode};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a subject may do. `admin` includes all others.
+/// A permission of a subject. `admin` includes all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Ask, search, list and read.
+    /// Query, search, list and read.
     Read,
-    /// Upload, and make collections.
+    /// Upload documents and create collections.
     Write,
     /// Delete documents and collections.
     Delete,
     /// Change pipelines, plugins and settings.
     Config,
-    /// Watch metrics.
+    /// Read metrics.
     Monitor,
     /// Everything.
     Admin,
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Scope; 6] = [
         Scope::Read,
         Scope::Write,
@@ -33,7 +33,7 @@ impl Scope {
         Scope::Admin,
     ];
 
-    /// As tokens name it.
+    /// Returns the scope's name in tokens.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -45,7 +45,7 @@ impl Scope {
         }
     }
 
-    /// The scope that tokens call `name`.
+    /// Returns the scope that tokens call `name`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.name() == name)
     }
@@ -66,17 +66,17 @@ impl fmt::Display for Scope {
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// Every scope.
+    /// Returns the set of all scopes.
     pub fn all() -> Self {
         Scope::ALL.into_iter().collect()
     }
 
-    /// Whether `scope` is in it, by name or because `admin` is.
+    /// Returns whether the set allows `scope`, by name or because it has `admin`.
     pub fn allow(self, scope: Scope) -> bool {
         self.0 & (scope.bit() | Scope::Admin.bit()) != 0
     }
 
-    /// Those in it by name, in the order of [`Scope::ALL`].
+    /// Returns the scopes that the set names, in the order of [`Scope::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL.into_iter().filter(move |scope| self.0 & scope.bit() != 0)
     }
@@ -88,7 +88,7 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// Shorthand for scopes.
+/// A name for a set of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Reads.
@@ -102,7 +102,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role that tokens call `name`.
+    /// Returns the role that tokens call `name`.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "viewer" => Some(Self::Viewer),
@@ -113,7 +113,7 @@ impl Role {
         }
     }
 
-    /// What it may do.
+    /// Returns the scopes of the role.
     pub fn scopes(self) -> &'static [Scope] {
         match self {
             Self::Viewer => &[Scope::Read],
@@ -124,21 +124,21 @@ impl Role {
     }
 }
 
-/// Whoever sent a request or opened a socket.
+/// The client that sent a request or opened a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// `sub` of the token, or the name of the API key. Empty where nobody is asked.
+    /// The token's `sub`, or the API key's name. Empty where authentication is off.
     pub id: String,
     /// What it may do.
     pub scopes: Scopes,
-    /// Names or globs (`*` for any characters) of the collections that it may touch; `None` for all.
+    /// Names or globs (`*` matches any characters) of the collections that it may access; `None` for all.
     pub collections: Option<Vec<String>>,
-    /// When its credentials end, in seconds since 1970 (UTC); `None` for never.
+    /// When its credentials expire, in seconds since 1970 (UTC); `None` for never.
     pub expires: Option<i64>,
 }
 
 impl Subject {
-    /// Whoever it is, where authentication is off.
+    /// Returns the subject of every client where authentication is off. It may do everything.
     pub fn anyone() -> Self {
         Self {
             id: String::new(),
@@ -148,7 +148,7 @@ impl Subject {
         }
     }
 
-    /// Somebody who has not said who they are, where that is asked.
+    /// Returns the subject of a client without credentials where authentication is on. It may do nothing.
     pub fn nobody() -> Self {
         Self {
             id: String::new(),
@@ -158,7 +158,7 @@ impl Subject {
         }
     }
 
-    /// Whether it may touch the collection at all. What it does not see is not in anything that it is told, counts included.
+    /// Returns whether it may access the collection at all. Answers hold nothing of a collection that it may not access, counts included.
     pub fn sees(&self, collection: &str) -> bool {
         match &self.collections {
             None => true,
@@ -166,15 +166,15 @@ impl Subject {
         }
     }
 
-    /// Whether it may touch every collection, those included that do not exist yet.
+    /// Returns whether it may access every collection, including those that do not exist yet.
     pub fn sees_all(&self) -> bool {
         self.collections.is_none()
     }
 
-    /// Asks for a scope.
+    /// Checks that it has a scope.
     ///
     /// # Errors
-    /// `INSUFFICIENT_SCOPE`, naming the scope that is missing.
+    /// `INSUFFICIENT_SCOPE`, with the name of the missing scope.
     pub fn require(&self, scope: Scope) -> Result<(), ApiError> {
         if self.scopes.allow(scope) {
             return Ok(());
@@ -186,7 +186,8 @@ impl Subject {
         .with("scope", scope.name()))
     }
 
-    /// Asks for a scope in a collection. One that the subject does not see is one that does not exist.
+    /// Checks that it has a scope, and that it may access the collection. To the client, a collection that it may not access does not
+    /// exist.
     ///
     /// # Errors
     /// `COLLECTION_NOT_FOUND` or `INSUFFICIENT_SCOPE`.
@@ -200,7 +201,7 @@ impl Subject {
     }
 }
 
-/// Whether `pattern` (`*` stands for any characters, none included) means `name`. Linear but for the backtracking over one `*`.
+/// Returns whether `pattern` (`*` matches any characters, or none) matches `name`. Takes linear time but for the backtracking over one `*`.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);

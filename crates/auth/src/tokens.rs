@@ -1,4 +1,4 @@
-//! Checking JSON Web Tokens (RFC 7519, as RFC 8725 advises).
+//! Verifies JSON Web Tokens (RFC 7519, following RFC 8725).
 
 use super::claims::Claims;
 use super::settings::{SetupError, TokenSettings};
@@ -7,10 +7,10 @@ use super::{Denial, Subject, grant};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation};
 
-/// Bytes of a token. One that a directory service makes has some thousand.
+/// The longest token, in bytes. Directory services issue tokens of some thousand bytes.
 const MAX_TOKEN: usize = 16 << 10;
 
-/// Checks tokens.
+/// Verifies tokens.
 #[derive(Debug)]
 pub(super) struct Tokens {
     algorithm: Algorithm,
@@ -19,7 +19,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Reads the keys.
+    /// Reads the keys that verify tokens.
     pub async fn open(settings: &TokenSettings) -> Result<Self, SetupError> {
         let mut validation = Validation::new(settings.algorithm);
         validation.leeway = settings.leeway.as_secs();
@@ -32,7 +32,7 @@ impl Tokens {
             required.push("iss");
         }
         if settings.audiences.is_empty() {
-            // Left on, every token that names an audience would be refused.
+            // Left on, the library would refuse every token that names an audience.
             validation.validate_aud = false;
         } else {
             validation.set_audience(&settings.audiences);
@@ -46,22 +46,22 @@ impl Tokens {
         })
     }
 
-    /// Whether there are keys at present.
+    /// Returns whether there are keys at present.
     pub fn has_keys(&self) -> bool {
         self.keys.are_there()
     }
 
-    /// The subject of a token, and the moment until which it is taken, in seconds since 1970 (UTC).
+    /// Returns the subject of a token, and when the token expires, in seconds since 1970 (UTC).
     pub async fn check(&self, token: &str) -> Result<(Subject, i64), Denial> {
         if token.len() > MAX_TOKEN {
             return Err(Denial::InvalidToken("it is too long"));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| denial(error.kind()))?;
-        // The token does not choose; and no key is looked for on behalf of one that cannot be right.
+        // The token must not choose the algorithm, and a key is not looked up for a token that cannot be valid.
         if header.alg != self.algorithm {
             return Err(Denial::InvalidToken("its algorithm is not the one of this server"));
         }
-        // What is critical must be understood (RFC 7515, 4.1.11), and nothing of it is here.
+        // The server must understand critical extensions (RFC 7515, 4.1.11), and it has none.
         if header.crit.is_some() {
             return Err(Denial::InvalidToken("it has critical extensions"));
         }
@@ -71,7 +71,7 @@ impl Tokens {
             .claims;
         let leeway = i64::try_from(self.validation.leeway).unwrap_or(i64::MAX);
         let until = claims.expires().saturating_add(leeway);
-        // The library takes a token within the second in which it ends (RFC 7519, 4.1.4: from then on it must not be).
+        // The library still accepts a token within the second in which it expires; RFC 7519, 4.1.4 does not allow that.
         if grant::remaining(until).is_zero() {
             return Err(Denial::TokenExpired);
         }
@@ -80,7 +80,7 @@ impl Tokens {
     }
 }
 
-/// What the library found. Its own words may quote the token.
+/// Translates the library's error. Its own message may quote the token.
 fn denial(kind: &ErrorKind) -> Denial {
     Denial::InvalidToken(match kind {
         ErrorKind::ExpiredSignature => return Denial::TokenExpired,

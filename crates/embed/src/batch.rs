@@ -1,19 +1,19 @@
-//! Which rows share a run of the model.
+//! Divides rows into the batches that the model runs.
 //!
-//! A text gets the same vector whatever texts it is computed with, so that ranks come out the same each time.
-//! Matrix products give a row the same bits whatever rows stand beside it, but attention does not if the row is padded to another length.
-//! So the padded length is a function of the text's own length alone, and only rows of equal padded length share a batch. An engine that
-//! takes rows one after the other needs none of this: it attends to each by itself.
+//! A text gets the same vector whatever texts it is computed with, so that rankings are reproducible. Matrix products compute a row to the
+//! same bits whatever rows stand beside it, but attention does not if the row is padded to another length. So the padded length is a
+//! function of the text's own length alone, and only rows of equal padded length share a batch. An engine that packs rows without padding needs none of
+//! this: its attention sees one row at a time.
 
 use super::{queue::Row, session::Rows};
 
-/// Padded lengths are multiples of this many tokens. Measured on sentences and queries: with 8 or 16 padding costs
-/// more than larger batches gain, and with 1 hardly two texts share a batch.
+/// Padded lengths are multiples of this many tokens. Measured on sentences and queries: with 8 or 16, padding costs more than larger
+/// batches gain, and with 1, hardly two texts share a batch.
 pub const STEP: usize = 4;
 
-/// What is read at once, as the model reads it.
+/// A tokenised input of the model.
 pub trait Encoded: AsRef<[u32]> {
-    /// Where the second text of a pair begins; at the end of a single text.
+    /// Returns where the second text of a pair begins; the length if there is only one text.
     fn second(&self) -> usize {
         self.as_ref().len()
     }
@@ -22,14 +22,14 @@ pub trait Encoded: AsRef<[u32]> {
 impl Encoded for Vec<u32> {}
 impl Encoded for &[u32] {}
 
-/// Rows that are ready to be run together.
+/// Rows that run together.
 pub struct Batch<R = Row> {
-    /// What they are padded to; if it is not said, to the longest of them, or not at all where they stand one after the other.
+    /// The length that rows are padded to. `None`: the longest row, or no padding where rows are packed.
     pub length: Option<usize>,
     pub rows: Vec<R>,
 }
 
-/// The same on a GPU, where a batch wants many rows, and a little padding costs little.
+/// As [`STEP`], on a GPU, where large batches pay and a little padding is cheap.
 pub const GPU_STEP: usize = 16;
 
 /// The bounds of a batch.
@@ -37,27 +37,27 @@ pub const GPU_STEP: usize = 16;
 pub struct Limits {
     /// How rows are padded, if they are.
     pub padding: Option<Padding>,
-    /// Tokens with padding, unless a single row has more.
+    /// The most tokens with padding, unless a single row has more.
     pub tokens: usize,
-    /// Rows.
+    /// The most rows.
     pub rows: usize,
 }
 
 /// How rows are padded.
 #[derive(Clone, Copy, Debug)]
 pub struct Padding {
-    /// What padded lengths are multiples of; at least 1.
+    /// Padded lengths are multiples of this; at least 1.
     pub step: usize,
-    /// What no row is padded beyond: the model's `max_tokens`.
+    /// The longest padded length: the model's `max_tokens`.
     pub longest: usize,
 }
 
-/// The length that a row of `tokens` tokens is padded to.
+/// Returns the padded length of a row of `tokens` tokens.
 pub fn padded(tokens: usize, step: usize, longest: usize) -> usize {
     tokens.next_multiple_of(step.max(1)).min(longest).max(tokens)
 }
 
-/// Divides rows into batches: as they come, or if they are padded short ones first, in the order of rows of equal padded length.
+/// Divides rows into batches. Padded rows are sorted by padded length, shortest first; packed rows keep their order.
 pub fn divide<R: AsRef<[u32]>>(rows: Vec<R>, limits: Limits) -> Vec<Batch<R>> {
     match limits.padding {
         Some(padding) => divide_padded(rows, limits, padding),
@@ -106,13 +106,13 @@ fn divide_padded<R: AsRef<[u32]>>(mut rows: Vec<R>, limits: Limits, padding: Pad
 }
 
 impl<R: Encoded> Batch<R> {
-    /// Its size in tokens, padding to what is said included.
+    /// Returns its size in tokens, padding included.
     pub fn cells(&self) -> usize {
         let lengths = self.rows.iter().map(|row| row.as_ref().len());
         lengths.map(|length| self.length.unwrap_or(length)).sum()
     }
 
-    /// The batch as a model reads it whose rows are padded.
+    /// Converts the batch to the padded rows that a model reads.
     pub fn to_rows(&self) -> Rows {
         let longest = self.rows.iter().map(|row| row.as_ref().len()).max();
         let length = self.length.or(longest).unwrap_or_default();
@@ -123,7 +123,7 @@ impl<R: Encoded> Batch<R> {
             mask.resize(ids.len(), 1);
             types.resize(index * length + row.second(), 0);
             types.resize(ids.len(), 1);
-            // Any id that exists will do for padding, since the mask hides it.
+            // Any id that exists does for padding, since the mask hides it.
             ids.resize((index + 1) * length, 0);
             mask.resize(ids.len(), 0);
             types.resize(ids.len(), 0);

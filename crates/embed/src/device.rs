@@ -1,4 +1,4 @@
-//! Where and in which numbers a model is run: what the settings ask for, what the machine has, and what that makes.
+//! Chooses the device and the precision that a model runs with, from the settings and the machine.
 
 use std::path::Path;
 
@@ -12,25 +12,25 @@ use super::{
     convert::{self, Form, rebuild},
     engine::Engine,
     model::{MODEL_FILE, verify},
-    session::{Graph, Place, SharedSession},
+    session::{Graph, Processor, SharedSession},
 };
 
 /// The processor that runs the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// A GPU if there is one and the GPU build of ONNX Runtime is there, else the CPU.
+    /// A GPU if the machine has one and the GPU build of ONNX Runtime is installed; otherwise the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// A GPU by CUDA; without one, the CPU, with a warning.
+    /// A GPU with CUDA; without one, the CPU, with a warning.
     Cuda,
-    /// A GPU by CUDA; without one, the embedder does not open.
+    /// A GPU with CUDA; without one, the embedder does not open.
     Required,
 }
 
-/// The numbers that the model computes in.
+/// The number format that the model computes in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -46,15 +46,15 @@ pub enum Precision {
 }
 
 impl Precision {
-    pub(super) fn on(self, place: Place) -> Self {
-        match (self, place) {
-            (Self::Auto | Self::Int8, Place::Cuda(_)) => Self::Fp16,
-            (Self::Auto | Self::Fp16, Place::Cpu) => Self::Fp32,
+    pub(super) fn on(self, processor: Processor) -> Self {
+        match (self, processor) {
+            (Self::Auto | Self::Int8, Processor::Cuda(_)) => Self::Fp16,
+            (Self::Auto | Self::Fp16, Processor::Cpu) => Self::Fp32,
             (asked, _) => asked,
         }
     }
 
-    /// Its name in the settings.
+    /// Returns its name in the settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -66,14 +66,14 @@ impl Precision {
     }
 }
 
-/// What came of the settings.
+/// The device and the precision that were chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// `cpu`, or `cuda` with the number of GPUs.
     pub device: String,
     /// Never [`Precision::Auto`].
     pub precision: Precision,
-    /// Why no GPU is used although one was asked for or found.
+    /// Why no GPU is used although the settings ask for one, or the machine has one.
     pub why_not_gpu: Option<String>,
 }
 
@@ -83,15 +83,15 @@ pub struct Engines {
     pub placement: Placement,
 }
 
-/// Cosine that a GPU's vectors must have with the CPU's.
+/// The least cosine similarity between a GPU's vectors and the CPU's.
 const AGREEMENT: f32 = 0.999;
-/// What a reranker's score on a GPU may be off from the CPU's, of its size or of 1.
+/// The largest difference between a reranker's score on a GPU and on the CPU, relative to the score, or to 1 if that is larger.
 const DIFFERENCE: f32 = 0.02;
 
-/// Opens a model on the CPU. Blocks.
+/// A function that opens a model on the CPU. Blocks.
 pub type OnCpu = fn(&Runtime, &Path, &ModelInfo, Precision) -> Result<Engine, EmbedError>;
 
-/// Opens the model in `directory`: on GPUs, or as `on_cpu` does. Blocks.
+/// Opens the model in `directory` on GPUs, or with `on_cpu`. Blocks.
 pub fn open(
     runtime: &Runtime,
     directory: &Path,
@@ -117,12 +117,12 @@ pub fn open(
             Ok(engines) => {
                 let placement = Placement {
                     device: format!("cuda, {} GPU{}", engines.len(), if engines.len() == 1 { "" } else { "s" }),
-                    precision: precision.on(Place::Cuda(0)),
+                    precision: precision.on(Processor::Cuda(0)),
                     why_not_gpu: None,
                 };
                 return Ok(Engines { engines, placement });
             }
-            // What does not load on a GPU may be well on the CPU: converting it anew would not help.
+            // A model that does not load on a GPU may load on the CPU: converting it again would not help.
             Err(EmbedError::ModelInvalid { reason, .. }) => Some(reason),
             Err(error) => Some(error.to_string()),
         },
@@ -133,8 +133,8 @@ pub fn open(
         }
         tracing::warn!(reason, "no GPU can be used: texts are embedded on the CPU");
     }
-    let precision = match precision.on(Place::Cpu) {
-        // A ready model is in the numbers that its maker chose.
+    let precision = match precision.on(Processor::Cpu) {
+        // A ready model keeps the number format of its producer.
         Precision::Int8 if info.ready.is_some() => Precision::Fp32,
         precision => precision,
     };
@@ -148,7 +148,7 @@ pub fn open(
     })
 }
 
-/// What is fastest on this CPU.
+/// Opens the engine that is fastest on this CPU.
 pub fn fastest(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision) -> Result<Engine, EmbedError> {
     match Level::widest() {
         Some(level) if precision == Precision::Fp32 && info.architecture.is_some() => {
@@ -158,7 +158,7 @@ pub fn fastest(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision:
             };
             let encoder = convert::encoder(directory, info, level).map_err(|error| invalid(error.to_string()))?;
             let engine = Engine::Own(Box::new(encoder));
-            // A weight that is no number shows here instead of in the middle of a document.
+            // Weights that are not numbers fail here instead of in the middle of a document.
             let rows = vec![vec![0_u32; 3]];
             engine
                 .run(&Batch { length: None, rows })
@@ -169,45 +169,45 @@ pub fn fastest(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision:
     }
 }
 
-/// ONNX Runtime on the CPU.
+/// Opens the model in ONNX Runtime on the CPU.
 pub fn onnx(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision) -> Result<Engine, EmbedError> {
     let form = (precision == Precision::Int8).then_some(Form::Eight);
-    open_form(runtime, directory, info, form, Place::Cpu).map(Engine::Onnx)
+    open_form(runtime, directory, info, form, Processor::Cpu).map(Engine::Onnx)
 }
 
-/// One engine for each GPU, each seen to agree with the CPU.
+/// Opens one engine for each GPU, after a check that its results agree with the CPU's.
 fn open_gpus(runtime: &Runtime, directory: &Path, info: &ModelInfo, precision: Precision, gpus: usize) -> Result<Vec<Engine>, EmbedError> {
     let probe = Probe::of(&fastest(runtime, directory, info, Precision::Fp32)?, info.max_tokens)?;
     let mut engines = Vec::with_capacity(gpus);
     for gpu in 0..gpus.max(1) {
-        match open_gpu(runtime, directory, info, precision, Place::Cuda(gpu), &probe) {
+        match open_gpu(runtime, directory, info, precision, Processor::Cuda(gpu), &probe) {
             Ok(engine) => engines.push(engine),
             Err(error) if engines.is_empty() => return Err(error),
-            Err(error) => tracing::warn!(gpu, %error, "a GPU is left out"),
+            Err(error) => tracing::warn!(gpu, %error, "this GPU is not used: no graph runs on it correctly"),
         }
     }
     Ok(engines)
 }
 
-/// The fastest graph that loads on this GPU and gives the right vectors.
+/// Opens the fastest graph that loads on this GPU and gives the right vectors.
 fn open_gpu(
     runtime: &Runtime,
     directory: &Path,
     info: &ModelInfo,
     precision: Precision,
-    place: Place,
+    processor: Processor,
     probe: &Probe,
 ) -> Result<Engine, EmbedError> {
     let is_reranker = info.kind == ModelKind::Reranker;
     let mut forms = vec![None];
-    if precision.on(place) == Precision::Fp16 && info.architecture.is_some() {
+    if precision.on(processor) == Precision::Fp16 && info.architecture.is_some() {
         forms = vec![Some(Form::Packed), Some(Form::Half), None];
-        // Pairs are not packed.
+        // There is no packed graph for pairs.
         forms.retain(|form| !(is_reranker && *form == Some(Form::Packed)));
     }
     let mut last = None;
     for form in forms {
-        let opened = open_form(runtime, directory, info, form, place).and_then(|session| {
+        let opened = open_form(runtime, directory, info, form, processor).and_then(|session| {
             let engine = Engine::Onnx(session);
             probe.check(&engine)?;
             Ok(engine)
@@ -215,8 +215,8 @@ fn open_gpu(
         match opened {
             Ok(engine) => return Ok(engine),
             Err(error) => {
-                tracing::debug!(?form, ?place, %error, "a graph does not run");
-                // The first is what there is to say: the others would fail for the same reason, or later.
+                tracing::debug!(?form, ?processor, %error, "a graph does not run");
+                // Report the first error: the others would fail for the same reason, or later.
                 last.get_or_insert(error);
             }
         }
@@ -224,34 +224,33 @@ fn open_gpu(
     Err(last.unwrap_or_else(|| EmbedError::compute("no graph runs")))
 }
 
-/// Opens the graph on disk, or one that is made of it.
+/// Opens the graph on disk, or one that is built from it.
 pub fn open_form(
     runtime: &Runtime,
     directory: &Path,
     info: &ModelInfo,
     form: Option<Form>,
-    place: Place,
+    processor: Processor,
 ) -> Result<SharedSession, EmbedError> {
     let path = directory.join(MODEL_FILE);
     let Some(form) = form else {
-        return SharedSession::open(runtime, &path, &Graph::File(&path), info, place);
+        return SharedSession::open(runtime, &path, &Graph::File(&path), info, processor);
     };
     let bytes = rebuild(directory, info, form).map_err(|error| EmbedError::ModelInvalid {
         path: path.clone(),
         reason: error.to_string(),
     })?;
-    SharedSession::open(runtime, &path, &Graph::Bytes(&bytes), info, place)
+    SharedSession::open(runtime, &path, &Graph::Bytes(&bytes), info, processor)
 }
 
-/// Texts with the vectors that they should have. A kernel that is wrong on one kind of GPU would spoil a collection
-/// without anybody noticing.
+/// Inputs with the vectors that they must have. A kernel that is wrong on one kind of GPU would silently spoil a collection.
 struct Probe {
     texts: Vec<Vec<u32>>,
     expected: Vec<Vec<f32>>,
 }
 
 impl Probe {
-    /// The token ids mean nothing; they are in every vocabulary.
+    /// Makes inputs of arbitrary token ids that are in every vocabulary.
     fn of(cpu: &Engine, longest: usize) -> Result<Self, EmbedError> {
         let text = |length: usize| (0..4).cycle().take(length.min(longest)).collect();
         let texts: Vec<Vec<u32>> = [3, 9, 2, 16].map(text).into();
@@ -273,14 +272,14 @@ impl Probe {
         let dimension = self.expected.first().map_or(1, Vec::len);
         for (found, expected) in found.chunks_exact(dimension.max(1)).zip(&self.expected) {
             if let ([found], [expected]) = (found, expected.as_slice()) {
-                // A score has a size and no direction. Not a number is no agreement either.
+                // A score has a size and no direction. NaN does not agree either.
                 if (found - expected).abs() <= DIFFERENCE * expected.abs().max(1.0) {
                     continue;
                 }
                 return Err(EmbedError::compute(format!("it scores {found:.3} where the CPU has {expected:.3}")));
             }
             let agreement = cosine(found, expected);
-            // Not a number is no agreement either.
+            // NaN does not agree either.
             if agreement.is_nan() || agreement < AGREEMENT {
                 return Err(EmbedError::compute(format!(
                     "its vectors have a cosine of {agreement:.4} with the CPU's, {AGREEMENT} is needed"

@@ -1,4 +1,4 @@
-//! The embedder's public handle: admits texts to the queue and collects their vectors.
+//! The embedder's public handle: adds texts to the queue and collects their vectors.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,44 +20,43 @@ use super::{
     model::{TOKENIZER_FILE, verify},
     priority,
     queue::{Lane, Outcome, Queue, Role, Text, Ticket},
-    session::Place,
+    session::Processor,
     stats::Counters,
     tokens::{Input, Tokens},
     worker::Worker,
 };
 
-/// Texts that are sorted by length together, per lane. For documents, 256 leaves next to no padding; queries
-/// are few, and should not wait for one another's tokens.
+/// How many texts of a lane are sorted by length together. For documents, 256 leaves next to no padding. Queries are few, and must not wait
+/// for one another's tokens.
 const QUERY_WINDOW: usize = 64;
 const DOCUMENT_WINDOW: usize = 256;
 const GPU_DOCUMENT_WINDOW: usize = 32;
 
-/// Runs at a time on each GPU: while one computes, the next one's tokens are copied there, and the last one's vectors
-/// back.
+/// Concurrent runs on each GPU: while one computes, the next one's tokens and the last one's vectors are copied.
 pub(super) const GPU_IN_FLIGHT: usize = 2;
 
-/// How the embedder uses the machine.
+/// The settings of the embedder.
 #[derive(Clone, Debug)]
 pub struct EmbedderSettings {
-    /// Texts that are computed at a time, or beside GPUs threads that read texts, each on one core; at least 1. Default: the cores
-    /// this process may use. On a CPU so many threads compute documents and as many others queries, to which the first give
-    /// way: a query does not wait for documents' batches to end.
+    /// On the CPU, the texts that are computed at a time; beside GPUs, the threads that tokenise texts. Each takes one core; at least 1.
+    /// Default: the cores that this process may use. On a CPU, this many threads compute documents and as many others compute queries.
+    /// Threads for documents have a lower priority, so a query does not wait for documents' batches to end.
     pub threads: usize,
     /// The processor that runs the model.
     pub device: Device,
-    /// The numbers that it computes in.
+    /// The number format that it computes in.
     pub precision: Precision,
-    /// Texts that may wait or be computed, in each of the two lanes; at least 1.
+    /// The most texts that wait or are being computed, in each of the two lanes; at least 1.
     pub queue: usize,
-    /// How long a query waits for a place in a full queue.
+    /// The longest time that a query waits for a full queue.
     pub query_wait: Duration,
-    /// How long a document's next texts wait for a place in a full queue.
+    /// The longest time that a document's next texts wait for a full queue.
     pub document_wait: Duration,
-    /// Tokens in a batch on the CPU, padding included; a single longer text is a batch of its own.
+    /// The most tokens in a batch on the CPU, padding included; a single longer text is a batch of its own.
     pub max_batch_tokens: usize,
-    /// Texts in a batch on the CPU; at least 1.
+    /// The most texts in a batch on the CPU; at least 1.
     pub max_batch_rows: usize,
-    /// Tokens in a batch on a GPU; a single longer text is a batch of its own.
+    /// The most tokens in a batch on a GPU; a single longer text is a batch of its own.
     pub gpu_batch_tokens: usize,
 }
 
@@ -71,22 +70,22 @@ impl Default for EmbedderSettings {
             query_wait: Duration::from_secs(10),
             // A large upload ahead of this one is no reason to fail it.
             document_wait: Duration::from_secs(600),
-            // From 200 to 1,600 tokens a batch costs the same per token (more costs up to a sixth more); a small one
-            // lets a query in sooner, and stops sooner when it is given up.
+            // From 200 to 1,600 tokens, a batch costs the same per token (more costs up to a sixth more). A small batch lets a query start
+            // sooner, and stops sooner when its request is dropped.
             max_batch_tokens: 512,
             max_batch_rows: 32,
-            // Enough for a large GPU to fill, and some 10 ms of a small model's work.
+            // Enough to fill a large GPU, and some 10 ms of a small model's work.
             gpu_batch_tokens: 16_384,
         }
     }
 }
 
 impl EmbedderSettings {
-    /// The bounds of an engine's batches; `longest` is the model's `max_tokens`.
+    /// Returns the limits of an engine's batches; `longest` is the model's `max_tokens`.
     pub(super) fn limits(&self, engine: &Engine, longest: usize) -> Limits {
-        let (step, tokens, rows) = match engine.place() {
-            Place::Cpu => (batch::STEP, self.max_batch_tokens, self.max_batch_rows.max(1)),
-            Place::Cuda(_) => (batch::GPU_STEP, self.gpu_batch_tokens, usize::MAX),
+        let (step, tokens, rows) = match engine.processor() {
+            Processor::Cpu => (batch::STEP, self.max_batch_tokens, self.max_batch_rows.max(1)),
+            Processor::Cuda(_) => (batch::GPU_STEP, self.gpu_batch_tokens, usize::MAX),
         };
         Limits {
             padding: engine.pads().then_some(Padding { step, longest }),
@@ -96,12 +95,12 @@ impl EmbedderSettings {
     }
 }
 
-/// Embeds texts with one model. A cheap handle: clones share the model, its queue and its threads, which end
-/// when the last one is dropped.
+/// Embeds texts with one model. A cheap handle: clones share the model, its queue and its threads, which end when the last clone is
+/// dropped.
 ///
-/// On a CPU, a text's vector depends on the text and the model alone, to the last bit, not on what else is being
-/// embedded. (Another kind of processor, or another ONNX Runtime, may round differently.) On a GPU the last bits depend
-/// on the batch: libraries choose their kernels by its size.
+/// On a CPU, a text's vector depends on the text and the model alone, to the last bit, not on what else is being embedded. (Another kind of
+/// processor, or another ONNX Runtime, may round differently.) On a GPU the last bits depend on the batch, since libraries choose their
+/// kernels by its size.
 #[derive(Clone)]
 pub struct Embedder {
     inner: Arc<Inner>,
@@ -119,10 +118,10 @@ struct Inner {
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
-/// The places of one lane.
+/// The permits of one lane.
 struct Admission {
     lane: Lane,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     capacity: usize,
     window: usize,
     wait: Duration,
@@ -138,7 +137,7 @@ impl Embedder {
         Self::open_counted(runtime, model_dir, settings, Arc::default())
     }
 
-    /// The same, of which others count into the same totals.
+    /// As [`Self::open`], with counters that several embedders share.
     pub(super) fn open_counted(
         runtime: &Runtime,
         model_dir: &Path,
@@ -150,10 +149,10 @@ impl Embedder {
         verify(&tokenizer, &info.tokenizer_sha256)?;
         let tokens = Arc::new(Tokens::read(&tokenizer, &info)?);
         let Engines { engines, placement } = device::open(runtime, model_dir, &info, settings.device, settings.precision, device::fastest)?;
-        let on_gpus = engines.iter().any(|engine| engine.place() != Place::Cpu);
+        let on_gpus = engines.iter().any(|engine| engine.processor() != Processor::Cpu);
         let longest = info.max_tokens;
 
-        // A thread that reads for a GPU takes few texts at a time, so that the GPU gets some soon.
+        // A thread that tokenises for a GPU takes few texts at a time, so that the GPU gets work soon.
         let document_window = if on_gpus { GPU_DOCUMENT_WINDOW } else { DOCUMENT_WINDOW };
         let queue = Arc::new(Queue::new(QUERY_WINDOW, document_window));
         let admission = |lane, window: usize, wait| {
@@ -161,7 +160,7 @@ impl Embedder {
             let capacity = settings.queue.clamp(1, Semaphore::MAX_PERMITS.min(1 << 20));
             Admission {
                 lane,
-                places: Arc::new(Semaphore::new(capacity)),
+                permits: Arc::new(Semaphore::new(capacity)),
                 capacity,
                 window: window.min(capacity),
                 wait,
@@ -218,8 +217,8 @@ impl Embedder {
             if on_gpus {
                 start(format!("embed-read-{index}"), worker, BOTH, Role::Read)?;
             } else {
-                // As many for queries as for documents: while there are queries alone, they have all cores. Whose turn it is, the
-                // system decides, over the threads of all models.
+                // As many for queries as for documents: when there are only queries, they use all cores. The system's scheduler divides the
+                // cores among the threads of all models.
                 start(format!("embed-query-{index}"), worker, QUERIES, Role::Both)?;
                 start(format!("embed-doc-{index}"), worker, DOCUMENTS, Role::Both)?;
             }
@@ -233,36 +232,36 @@ impl Embedder {
         Ok(())
     }
 
-    /// Where and in which numbers the model runs.
+    /// Returns the device and the precision that the model runs with.
     #[must_use]
     pub fn placement(&self) -> &Placement {
         &self.inner.placement
     }
 
-    /// The model directory.
+    /// Returns the model directory.
     pub(super) fn directory(&self) -> &Path {
         &self.inner.directory
     }
 
-    /// Whether this is the only handle.
+    /// Returns whether this is the only handle.
     pub(super) fn is_idle(&self) -> bool {
         Arc::strong_count(&self.inner) == 1
     }
 
-    /// Whether both are handles of one embedder.
+    /// Returns whether both are handles of one embedder.
     #[cfg(test)]
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// What the model is.
+    /// Returns the model's description.
     #[must_use]
     pub fn info(&self) -> &ModelInfo {
         &self.inner.info
     }
 
-    /// The vector of a query. Queries that wait at the same time are computed together, and before documents.
-    /// Dropping the future gives the query up.
+    /// Returns the vector of a query. Queries that wait at the same time are computed together, and before documents. Dropping the future
+    /// cancels the query.
     ///
     /// # Errors
     /// [`EmbedError::Busy`] when the queue stays full, [`EmbedError::Compute`], [`EmbedError::Closed`].
@@ -271,7 +270,7 @@ impl Embedder {
         vectors.into_iter().next().ok_or(EmbedError::Closed)
     }
 
-    /// The vectors of several queries, in their order. Dropping the future gives up those that were not computed yet.
+    /// Returns the vectors of several queries, in their order. Dropping the future cancels those that were not computed yet.
     ///
     /// # Errors
     /// As [`Self::embed_query`]; the first failure fails all.
@@ -280,8 +279,8 @@ impl Embedder {
         self.inner.embed(&self.inner.queries, texts, |_| {}).await
     }
 
-    /// The vectors of passages that a query waits for, such as candidate sentences of an answer; in their order.
-    /// Dropping the future gives up those that were not computed yet.
+    /// Returns the vectors of passages that a query waits for, such as candidate sentences of an answer, in their order. Dropping the
+    /// future cancels those that were not computed yet.
     ///
     /// # Errors
     /// As [`Self::embed_query`]; the first failure fails all.
@@ -290,9 +289,8 @@ impl Embedder {
         self.inner.embed(&self.inner.queries, texts, |_| {}).await
     }
 
-    /// The vectors of a document's texts, in their order. Waits while the queue is full, and computes after
-    /// queries. `progress` is called with the number of texts done, now and then and at the end.
-    /// Dropping the future gives up those that were not computed yet.
+    /// Returns the vectors of a document's texts, in their order. Waits while the queue is full, and runs after queries. Calls `progress`
+    /// with the number of texts done, from time to time and at the end. Dropping the future cancels those that were not computed yet.
     ///
     /// # Errors
     /// As [`Self::embed_query`]; the first failure fails all.
@@ -301,8 +299,8 @@ impl Embedder {
         self.inner.embed(&self.inner.documents, texts, progress).await
     }
 
-    /// What a reranker makes of passages for a question: a number for each, higher where it answers better, in their order. Dropping
-    /// the future gives up those that were not computed yet.
+    /// Returns a reranker's raw scores of passages for a question, in their order; a higher score means a better answer. Dropping the
+    /// future cancels those that were not computed yet.
     ///
     /// # Errors
     /// As [`Self::embed_query`]; the first failure fails all.
@@ -317,26 +315,26 @@ impl Embedder {
         Ok(scores.into_iter().flatten().collect())
     }
 
-    /// How many tokens a text has, without special tokens and without the model's limit. Takes about a
-    /// microsecond per token on the calling thread; any number of threads may count at once.
+    /// Counts the tokens of a text, without special tokens and without the model's limit. Takes about a microsecond per token on the
+    /// calling thread; any number of threads may count at once.
     #[must_use]
     pub fn count_tokens(&self, text: &str) -> usize {
         self.inner.tokens.count(text)
     }
 
-    /// Totals so far, and what waits now.
+    /// Returns the totals so far, and the current length of the queue.
     #[must_use]
     pub fn stats(&self) -> EmbedderStats {
         self.inner.counters.read(self.inner.queries.taken(), self.inner.documents.taken())
     }
 
-    /// Gives up what waits, and returns when the threads have ended their last batch, in well under a second. Call
-    /// it before the process exits: the runtime must not be unloaded under a running model.
+    /// Drops what waits, and returns when the threads have finished their last batch, in well under a second. Call it before the process
+    /// exits: the runtime must not be unloaded under a running model.
     pub async fn close(&self) {
         self.inner.queue.close();
         let handles = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let joined = tokio::task::spawn_blocking(|| handles.into_iter().for_each(|handle| drop(handle.join())));
-        // Workers catch panics, so there is nothing to learn from how they ended.
+        // Workers catch panics, so their result holds nothing.
         drop(joined.await);
     }
 }
@@ -349,7 +347,7 @@ impl std::fmt::Debug for Embedder {
     }
 }
 
-/// What the model was trained to see before a text, put there.
+/// Puts the prefix that the model was trained with before each text.
 fn prefixed(mut texts: Vec<String>, prefix: &str) -> Vec<Input> {
     if !prefix.is_empty() {
         texts.iter_mut().for_each(|text| text.insert_str(0, prefix));
@@ -368,7 +366,7 @@ impl Inner {
         {
             let admit = admission.admit(&self.queue, texts, sender);
             tokio::pin!(admit);
-            // Vectors arrive while later texts still wait for a place.
+            // Vectors arrive while later texts still wait for a permit.
             let mut buffer = Vec::new();
             let mut admitting = true;
             while collected.done < total {
@@ -389,7 +387,7 @@ impl Inner {
                 }
             }
         }
-        // Each text settles once, so all of them are there.
+        // Each text is settled exactly once, so all vectors are there.
         collected.vectors.into_iter().collect::<Option<Vec<_>>>().ok_or(EmbedError::Closed)
     }
 }
@@ -401,8 +399,8 @@ struct Collected {
 }
 
 impl Collected {
-    fn take(&mut self, (place, vector): (usize, Vec<f32>)) {
-        if let Some(slot) = self.vectors.get_mut(place)
+    fn take(&mut self, (position, vector): (usize, Vec<f32>)) {
+        if let Some(slot) = self.vectors.get_mut(position)
             && slot.replace(vector).is_none()
         {
             self.done += 1;
@@ -411,16 +409,16 @@ impl Collected {
 }
 
 impl Admission {
-    /// Puts the texts into the queue window by window, as places become free.
+    /// Adds the texts to the queue window by window, as permits become free.
     async fn admit(&self, queue: &Queue, texts: Vec<Input>, sender: UnboundedSender<Outcome>) -> Result<(), EmbedError> {
         let mut texts = texts.into_iter().enumerate();
         loop {
             let window = texts.len().min(self.window);
             // The window is bounded by the queue's capacity, 2^20 at most.
-            let Ok(places @ 1..) = u32::try_from(window) else {
+            let Ok(permits @ 1..) = u32::try_from(window) else {
                 return Ok(());
             };
-            let acquired = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_many_owned(places)).await;
+            let acquired = tokio::time::timeout(self.wait, Arc::clone(&self.permits).acquire_many_owned(permits)).await;
             let mut permits = match acquired {
                 Ok(Ok(permits)) => permits,
                 Ok(Err(_)) => return Err(EmbedError::Closed),
@@ -429,12 +427,12 @@ impl Admission {
             let admitted: Vec<Text> = texts
                 .by_ref()
                 .take(window)
-                .filter_map(|(place, text)| {
+                .filter_map(|(position, text)| {
                     let permit = permits.split(1)?;
                     Some(Text {
                         text,
                         ticket: Ticket {
-                            place,
+                            position,
                             outcomes: sender.clone(),
                             _permit: permit,
                         },
@@ -446,7 +444,7 @@ impl Admission {
     }
 
     fn taken(&self) -> usize {
-        self.capacity.saturating_sub(self.places.available_permits())
+        self.capacity.saturating_sub(self.permits.available_permits())
     }
 }
 
@@ -463,13 +461,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_stays_full_turns_texts_away() {
-        // Nobody serves this queue.
+        // No thread serves this queue.
         let queue = Queue::new(8, 8);
-        let places = Arc::new(Semaphore::new(2));
+        let permits = Arc::new(Semaphore::new(2));
         let wait = Duration::from_millis(1);
         let admission = Admission {
             lane: Lane::Queries,
-            places,
+            permits,
             capacity: 2,
             window: 2,
             wait,
@@ -479,11 +477,11 @@ mod tests {
         let error = admission
             .admit(&queue, texts, sender)
             .await
-            .expect_err("there are two places for three texts");
+            .expect_err("there are two permits for three texts");
         assert_eq!((error.code(), error.recoverable()), (ErrorCode::ServiceUnavailable, true));
         assert_eq!(admission.taken(), 2);
         queue.close();
-        assert_eq!(admission.taken(), 0, "what was dropped gives its places back");
+        assert_eq!(admission.taken(), 0, "what was dropped gives its permits back");
         assert!(outcomes.is_closed() || outcomes.is_empty());
     }
 }

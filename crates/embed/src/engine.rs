@@ -1,33 +1,33 @@
 //! What computes vectors: ONNX Runtime, or in 32 bits on x86-64 processors the encoder of [`ibid_encoder`].
 //!
-//! The latter takes models that the converter made; models that others made, 8 bits, GPUs and other processors have the runtime.
+//! The encoder runs models that the converter made. ONNX Runtime runs ready models, 8 bits, GPUs and other processors.
 
 use ibid_encoder::{Encoder, Text};
 
 use super::{
     EmbedError,
     batch::{Batch, Encoded},
-    session::{Place, SharedSession},
+    session::{Processor, SharedSession},
 };
 
-/// A loaded model, for any number of threads at once.
+/// A loaded model, shared by any number of threads.
 pub enum Engine {
     /// A session of ONNX Runtime.
     Onnx(SharedSession),
-    /// The encoder of our own.
+    /// Our own encoder.
     Own(Box<Encoder>),
 }
 
 impl Engine {
-    /// Where it computes.
-    pub fn place(&self) -> Place {
+    /// Returns the processor that it runs on.
+    pub fn processor(&self) -> Processor {
         match self {
-            Self::Onnx(session) => session.place(),
-            Self::Own(_) => Place::Cpu,
+            Self::Onnx(session) => session.processor(),
+            Self::Own(_) => Processor::Cpu,
         }
     }
 
-    /// Whether rows are padded to one length; else they stand one after the other.
+    /// Returns whether rows are padded to one length; otherwise they are packed.
     pub fn pads(&self) -> bool {
         match self {
             Self::Onnx(session) => !session.is_packed(),
@@ -35,7 +35,7 @@ impl Engine {
         }
     }
 
-    /// One vector, or score, per row, row after row.
+    /// Returns one vector, or score, per row, one row after the other.
     pub fn run<R: Encoded>(&self, batch: &Batch<R>) -> Result<Vec<f32>, EmbedError> {
         let rows = &batch.rows;
         match self {

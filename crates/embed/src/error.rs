@@ -1,4 +1,4 @@
-//! What can go wrong when texts are embedded.
+//! Errors of the embedder.
 
 use ibid_types::ErrorCode;
 use std::{
@@ -10,13 +10,13 @@ use std::{
 
 use super::ModelKind;
 
-/// Why texts were not embedded. Cloned to every request that a failed batch belonged to.
+/// Why texts were not embedded. Cloned to every request that has texts in a failed batch.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EmbedError {
-    /// A file that the embedder cannot do without is not there.
-    #[error("{} is missing: run `make setup` to fetch it, and `ibid doctor` to see what else is amiss", .path.display())]
+    /// A file that the embedder needs does not exist.
+    #[error("{} is missing: run `make setup` to fetch it, and `ibid doctor` to see what else is wrong", .path.display())]
     FileMissing {
-        /// Where it should lie.
+        /// The path where it must be.
         path: PathBuf,
     },
     /// A file cannot be read.
@@ -24,26 +24,26 @@ pub enum EmbedError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// ONNX Runtime's library is there but cannot be used.
+    /// ONNX Runtime's library exists but cannot be used.
     #[error("ONNX Runtime in {} cannot be used: {reason}. Run `ibid doctor`; `make setup` fetches one that fits", .path.display())]
     RuntimeUnusable {
         /// The library.
         path: PathBuf,
-        /// What the loader, or the library, said.
+        /// The error of the loader or the library.
         reason: String,
     },
-    /// A process holds one ONNX Runtime, and another one is loaded already.
+    /// Another ONNX Runtime is loaded already, and a process can hold only one.
     #[error("ONNX Runtime was loaded from {} before: {} cannot be loaded beside it", .loaded.display(), .wanted.display())]
     RuntimeLoaded {
         /// The library in use.
         loaded: PathBuf,
-        /// The library asked for.
+        /// The library that was to be loaded.
         wanted: PathBuf,
     },
-    /// A file of the model directory is damaged, or not what this program reads.
+    /// A file of the model directory is damaged, or has a format that this program does not read.
     #[error("{} cannot be used: {reason}. `ibid model convert` makes it anew from the model's source", .path.display())]
     ModelInvalid {
         /// The file.
@@ -55,23 +55,23 @@ pub enum EmbedError {
     #[error("no {} `{name}` is installed: `ibid model list` shows those that are, `ibid model pull` installs one",
         match .kind { ModelKind::Embedding => "embedding model", ModelKind::Reranker => "reranker" })]
     ModelUnknown {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// What it was asked for.
+        /// The requested kind.
         kind: ModelKind,
     },
-    /// The model of that name is for something else.
+    /// The model of that name is of another kind.
     #[error("`{name}` is {}, not {}: `ibid model list` shows the kind of each model{}", .found.with_article(), .wanted.with_article(),
         match .found { ModelKind::Embedding => "", ModelKind::Reranker => "; a reranker is named as `model` of the pipeline's section `reranker`" })]
     WrongKind {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// What the model is.
+        /// The kind of the model.
         found: ModelKind,
-        /// What it was asked for.
+        /// The requested kind.
         wanted: ModelKind,
     },
-    /// The model of that name is another one than vectors were made with.
+    /// The model of that name is not the one that the vectors were made with.
     #[error(
         "the embedding model `{name}` has other weights (SHA-256 {found}) than the vectors were made with ({expected}): put the former \
          model back under that name, or upload the documents into a new collection"
@@ -81,31 +81,31 @@ pub enum EmbedError {
         name: String,
         /// SHA-256 of the graph that the vectors were made with.
         expected: String,
-        /// SHA-256 of the graph that is installed.
+        /// SHA-256 of the installed graph.
         found: String,
     },
     /// As many models as may be loaded are in use.
     #[error("{most} models are in use already, which is what the setting embedder.max_models allows: try again later, or raise it")]
     TooManyModels {
-        /// The setting.
+        /// The value of the setting.
         most: usize,
     },
-    /// The settings ask for a GPU, and none can be used.
+    /// The settings require a GPU, and none can be used.
     #[error("no GPU can be used, and embedder.device is \"required\": {reason}")]
     GpuMissing {
-        /// What stood in the way.
+        /// Why not.
         reason: String,
     },
     /// The model failed on a batch of texts.
     #[error("the embedding model failed: {reason}")]
     Compute {
-        /// What the runtime, or the tokenizer, said.
+        /// The error of the runtime or the tokenizer.
         reason: String,
     },
-    /// The queue stayed full for as long as the request was allowed to wait.
+    /// The queue stayed full for the longest time that the request may wait.
     #[error("the embedder's queue stayed full for {} ms", .waited.as_millis())]
     Busy {
-        /// How long the request waited for a place.
+        /// How long the request waited.
         waited: Duration,
     },
     /// The embedder was shut down.
@@ -114,7 +114,7 @@ pub enum EmbedError {
 }
 
 impl EmbedError {
-    /// The error's code in the protocol.
+    /// Returns the error's code in the protocol.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -132,7 +132,7 @@ impl EmbedError {
         }
     }
 
-    /// Whether the same request may succeed when it is made again.
+    /// Returns whether the same request may succeed when it is repeated.
     #[must_use]
     pub fn recoverable(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::TooManyModels { .. })

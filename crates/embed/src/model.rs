@@ -1,4 +1,4 @@
-//! What a model directory says of itself: `ibid-model.json`.
+//! The description of a model directory: `ibid-model.json`.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ pub(super) const TOKENIZER_FILE: &str = "tokenizer.json";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {
-    /// Makes a vector of a text.
+    /// Turns a text into a vector.
     #[default]
     Embedding,
     /// Scores a passage for a question, both read at once: a cross-encoder.
@@ -31,7 +31,7 @@ pub enum ModelKind {
 }
 
 impl ModelKind {
-    /// As it is told.
+    /// Returns its name in the API and in `ibid-model.json`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl ModelKind {
         }
     }
 
-    /// As it stands in a sentence.
+    /// Returns its name with an article, for messages.
     #[must_use]
     pub fn with_article(self) -> &'static str {
         match self {
@@ -58,9 +58,9 @@ impl ModelKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// Layers.
+    /// The number of layers.
     pub layers: usize,
-    /// Attention heads in each.
+    /// The number of attention heads in each layer.
     pub heads: usize,
     /// Components of a token's vector; a multiple of `heads`.
     pub hidden: usize,
@@ -72,32 +72,32 @@ pub struct Architecture {
     pub positions: usize,
     /// Rows of the published table of types; 0 where there is none.
     pub types: usize,
-    /// Added to the variance before a normalisation divides by its root.
+    /// Added to the variance in a normalisation, before the square root.
     pub epsilon: f32,
-    /// Between the two steps of a layer's feed-forward part.
+    /// The function between the two steps of a layer's feed-forward part.
     pub activation: Activation,
     /// Whether attention scores have a bias by distance, as MPNet's do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub distance_bias: bool,
-    /// Of a reranker: the function between the two layers that make a score of the first token.
+    /// For a reranker, the function between the two layers that score the first token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,
 }
 
-/// How an ONNX file that somebody else made is used.
+/// How to run a ready ONNX model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ready {
-    /// The output that is read.
+    /// The output to read.
     pub output: String,
-    /// Whether it holds texts' vectors, so that only tokens' vectors are left to pool.
+    /// Whether the output holds texts' vectors; otherwise it holds tokens' vectors, which must be pooled.
     pub pooled: bool,
     /// SHA-256 of each file beside `model.onnx` that holds weights of it, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub external: BTreeMap<String, String>,
 }
 
-/// A model's description, as written by the converter. Equal hashes mean equal vectors, or scores.
+/// A model's description, as the converter writes it. Equal hashes mean equal vectors, or scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelInfo {
@@ -108,35 +108,35 @@ pub struct ModelInfo {
     /// What it is for.
     #[serde(default, skip_serializing_if = "ModelKind::is_embedding")]
     pub kind: ModelKind,
-    /// Components of a vector, at least 1; of a reranker 1, the score.
+    /// Components of a vector, at least 1; for a reranker 1, the score.
     pub dimension: usize,
-    /// The most tokens of a text that are read, special tokens included; what follows is cut off. At least 3.
+    /// The most tokens of a text that the model reads, special tokens included; the rest is cut off. At least 3.
     pub max_tokens: usize,
-    /// How tokens' vectors are pooled; done inside the graphs of the converter.
+    /// How tokens' vectors are pooled; graphs of the converter do it themselves.
     pub pooling: Pooling,
     /// Whether vectors come out with length 1, so that the dot product is the cosine.
     pub normalized: bool,
     /// SHA-256 of `model.onnx`, in lower-case hexadecimal digits.
     pub model_sha256: String,
-    /// SHA-256 of `tokenizer.json`, likewise.
+    /// SHA-256 of `tokenizer.json`, in the same form.
     pub tokenizer_sha256: String,
-    /// SHA-256 of the weights that the model was converted from, likewise.
+    /// SHA-256 of the weights that the model was converted from, in the same form.
     pub source_sha256: String,
     /// The converter's version, see [`super::convert::CONVERTER_VERSION`].
     pub converter: u32,
-    /// What is put before a question, as the model was trained.
+    /// The prefix of a question that the model was trained with.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub query_prefix: String,
-    /// What is put before a passage.
+    /// The prefix of a passage.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub document_prefix: String,
-    /// Whether texts are put into lower case before the tokenizer sees them.
+    /// Whether texts are converted to lower case before they are tokenised.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lowercase: bool,
-    /// What the graph was built of; other precisions need it. Absent in ready models, and in descriptions of format 1.
+    /// What the graph was built from; other precisions need it. Absent in ready models, and in descriptions of format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
-    /// Present if `model.onnx` was made by somebody else.
+    /// Present if another producer made `model.onnx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
 }
@@ -210,12 +210,12 @@ impl ModelInfo {
     }
 }
 
-/// Whether a name is that of a file in the directory itself.
+/// Returns whether a name is that of a file in the directory itself.
 pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
 }
 
-/// Checks that the file holds what its description says, so that a damaged model fails rather than embeds wrongly.
+/// Checks the file against the hash in its description, so that a damaged model fails rather than embeds wrongly.
 pub(super) fn verify(path: &Path, expected: &str) -> Result<(), EmbedError> {
     let found = file_sha256(path).map_err(|source| EmbedError::file(path, source))?;
     if found == expected {
@@ -228,7 +228,7 @@ pub(super) fn verify(path: &Path, expected: &str) -> Result<(), EmbedError> {
     })
 }
 
-/// SHA-256 of a file of any size, in lower-case hexadecimal digits.
+/// Returns the SHA-256 of a file of any size, in lower-case hexadecimal digits.
 pub(super) fn file_sha256(path: &Path) -> io::Result<String> {
     let mut file = fs::File::open(path)?;
     let mut digest = Sha256::new();

@@ -1,25 +1,23 @@
-//! Which of the process's threads the system runs first.
+//! Lowers the scheduling priority of threads.
 
-/// How much less than others a thread gets that gives way: at 10, a tenth of what one gets that does not, and all that nobody
-/// else wants. At 19, the most, it would get a seventieth, and documents would stand still beside any other program that
-/// keeps all cores busy.
+/// The niceness of threads that give way: at 10, such a thread gets a tenth of the time of one that does not, and all time that is left
+/// over. At 19, the most, it would get a seventieth, and documents would stand still beside any other program that keeps all cores busy.
 #[cfg(target_os = "linux")]
 const NICENESS: libc::c_int = 10;
 
-/// Has the calling thread give way to the process's other threads, for as long as it lives.
+/// Lowers the calling thread's priority against the process's other threads, for as long as it lives.
 ///
-/// On Linux, where priorities are each thread's own; elsewhere all threads stay alike.
+/// On Linux, where each thread has its own priority; elsewhere it does nothing.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 pub fn give_way() {
-    // SAFETY: it takes a number and touches no memory of ours. In Linux's C libraries it is the calling thread that it is about.
+    // SAFETY: it takes a number and touches no memory of ours. In Linux's C libraries it applies to the calling thread.
     //
-    // A thread may always give way further, but for a sandbox that forbids the call: then it stays as it is, which costs time alone.
+    // A thread may always lower its own priority, except in a sandbox that forbids the call. Then the priority stays, which only costs
+    // time.
     let _ = unsafe { libc::nice(NICENESS) };
 }
 
-/// Has the calling thread give way to the process's other threads, for as long as it lives.
-///
-/// On Linux, where priorities are each thread's own; elsewhere all threads stay alike.
+/// Does nothing: this system has no priorities of threads.
 #[cfg(not(target_os = "linux"))]
 pub fn give_way() {}

@@ -1,6 +1,6 @@
-//! What waits for the embedder's threads: queries before documents, each lane in order of arrival.
+//! The queue of the embedder's threads: queries before documents, each lane in order of arrival.
 //!
-//! Bounded by the permits that every text carries; see [`super::embedder`].
+//! The permit of every text bounds it; see [`super::embedder`].
 
 use std::{
     collections::VecDeque,
@@ -15,37 +15,37 @@ use super::{
     tokens::Input,
 };
 
-/// A text's place in its request, and its vector.
+/// A text's position in its request, and its vector.
 pub type Outcome = Result<(usize, Vec<f32>), EmbedError>;
 
-/// Where one text's vector goes, and its place in the queue, which is free again when this is dropped.
+/// Where to send one text's vector. Dropping it releases the text's permit.
 pub struct Ticket {
-    pub place: usize,
-    /// Carries one outcome per text, so the request's size bounds it. Closed when the request was given up.
+    pub position: usize,
+    /// Carries one outcome per text, so the request's size bounds it. Closed when the request was dropped.
     pub outcomes: UnboundedSender<Outcome>,
     pub _permit: OwnedSemaphorePermit,
 }
 
 impl Ticket {
-    /// Whether nobody waits for the vector any more.
+    /// Returns whether the request was dropped.
     pub fn is_abandoned(&self) -> bool {
         self.outcomes.is_closed()
     }
 
-    /// Hands the outcome over; a request that was given up in the meantime does not want it.
+    /// Sends the outcome; a request that was dropped in the meantime ignores it.
     pub fn settle(self, outcome: Result<Vec<f32>, EmbedError>) {
-        let place = self.place;
-        let _ = self.outcomes.send(outcome.map(|vector| (place, vector)));
+        let position = self.position;
+        let _ = self.outcomes.send(outcome.map(|vector| (position, vector)));
     }
 }
 
-/// A text that was not read yet.
+/// A text that is not tokenised yet.
 pub struct Text {
     pub text: Input,
     pub ticket: Ticket,
 }
 
-/// A text's tokens.
+/// A tokenised text.
 pub struct Row {
     pub ids: Vec<u32>,
     /// Where the second text of a pair begins; at the end of a single text.
@@ -65,16 +65,16 @@ impl Encoded for Row {
     }
 }
 
-/// Who waits: a person, or a document.
+/// The two lanes of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     Queries,
     Documents,
 }
 
-/// What a thread does next.
-pub enum Work {
-    /// Tokenise these texts, and put what comes of it back.
+/// A thread's next job.
+pub enum Job {
+    /// Tokenise these texts, and put the result back into the queue.
     Texts(Lane, Vec<Text>),
     /// Run this batch.
     Run(Batch),
@@ -82,22 +82,22 @@ pub enum Work {
     Pack(Vec<Row>),
 }
 
-/// What a thread is for.
+/// Which jobs a thread takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Reads texts and runs batches.
+    /// Tokenises texts and runs batches.
     Both,
-    /// Reads texts, for others to run.
+    /// Tokenises texts, for others to run.
     Read,
-    /// Runs rows that others have read: as many at a time as have `tokens` tokens, or one.
+    /// Runs rows that others have tokenised: at most `tokens` tokens at a time, or one row.
     Run { tokens: usize },
 }
 
-/// The lanes, and what the threads wait on.
+/// The lanes, and a condition variable that threads wait on.
 pub struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// The most texts that are tokenised in one go, and thus sorted by length together: by lane.
+    /// The most texts that are tokenised at a time, and thus sorted by length together, by lane.
     windows: [usize; 2],
 }
 
@@ -115,7 +115,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn next(&mut self, lane: Lane, window: usize, role: Role) -> Option<Work> {
+    fn next(&mut self, lane: Lane, window: usize, role: Role) -> Option<Job> {
         if let Role::Run { tokens } = role {
             let mut sum = 0;
             let fits = self.rows.iter().take_while(|row| {
@@ -123,15 +123,15 @@ impl Waiting {
                 sum <= tokens
             });
             let count = fits.count().max(1).min(self.rows.len());
-            return (count > 0).then(|| Work::Pack(self.rows.drain(..count).collect()));
+            return (count > 0).then(|| Job::Pack(self.rows.drain(..count).collect()));
         }
         if role == Role::Both
             && let Some(batch) = self.batches.pop_front()
         {
-            return Some(Work::Run(batch));
+            return Some(Job::Run(batch));
         }
         let count = self.texts.len().min(window);
-        (count > 0).then(|| Work::Texts(lane, self.texts.drain(..count).collect()))
+        (count > 0).then(|| Job::Texts(lane, self.texts.drain(..count).collect()))
     }
 }
 
@@ -145,13 +145,13 @@ impl Queue {
         }
     }
 
-    /// Adds texts to a lane. After [`Self::close`] they are dropped, which their requests notice.
+    /// Adds texts to a lane. After [`Self::close`] they are dropped, and their requests fail.
     pub fn push(&self, lane: Lane, texts: impl IntoIterator<Item = Text>) {
         let mut state = self.lock();
         if !state.closed {
             state.lane(lane).texts.extend(texts);
             drop(state);
-            // All of them: the one that would be woken may be one that serves the other lane only.
+            // All of them: a single one might serve the other lane only.
             self.changed.notify_all();
         }
     }
@@ -176,10 +176,10 @@ impl Queue {
         }
     }
 
-    /// Waits for work of this kind in one of the lanes, the first of them first. `None` when the queue was closed.
-    // The windows are an array with a place for each lane.
+    /// Waits for a job of this role in one of the lanes, the first of them first. `None` when the queue was closed.
+    // The array has an entry for each lane.
     #[allow(clippy::indexing_slicing)]
-    pub fn next(&self, lanes: &[Lane], role: Role) -> Option<Work> {
+    pub fn next(&self, lanes: &[Lane], role: Role) -> Option<Job> {
         let mut state = self.lock();
         loop {
             if state.closed {
@@ -187,8 +187,8 @@ impl Queue {
             }
             for &lane in lanes {
                 let window = self.windows[lane as usize];
-                if let Some(work) = state.lane(lane).next(lane, window, role) {
-                    return Some(work);
+                if let Some(job) = state.lane(lane).next(lane, window, role) {
+                    return Some(job);
                 }
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -199,7 +199,7 @@ impl Queue {
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        // Their permits wake other tasks when dropped: not under the lock.
+        // Dropped permits wake other tasks, which must not happen under the lock.
         let lanes = std::mem::take(&mut state.lanes);
         drop(state);
         drop(lanes);

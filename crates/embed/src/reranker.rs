@@ -1,7 +1,7 @@
-//! Cross-encoders: passages scored for a question, each read together with it.
+//! Rerankers: cross-encoders that score a passage for a question, both read together.
 //!
-//! A reranker is loaded, shared and unloaded like an embedding model, has the same queue and the same batches, and threads of its
-//! own. Its pairs wait in the lane of queries: a person waits for them.
+//! A reranker is loaded, shared and unloaded like an embedding model, and has a queue and threads of its own. Its pairs use the lane of
+//! queries, since a client waits for them.
 
 use super::{EmbedError, Model, ModelInfo, Precision};
 
@@ -10,21 +10,21 @@ use super::{EmbedError, Model, ModelInfo, Precision};
 pub struct Reranker(pub(super) Model);
 
 impl Reranker {
-    /// What it is.
+    /// Returns its description.
     #[must_use]
     pub fn info(&self) -> &ModelInfo {
         self.0.info()
     }
 
-    /// The precision that it is run in.
+    /// Returns the precision that it runs in.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.0.precision()
     }
 
-    /// How well each passage answers the question, in their order: the logistic function of what the model gives, in [0,1]. A passage
-    /// is read as far as it and the question fit the model together. On a CPU a score does not depend on the other passages. Dropping the
-    /// future gives up those that were not computed yet.
+    /// Scores how well each passage answers the question: the logistic function of the model's output, in [0,1], in the order of the
+    /// passages. A passage is cut to what fits the model together with the question. On a CPU, a score does not depend on the other
+    /// passages. Dropping the future cancels those that were not computed yet.
     ///
     /// # Errors
     /// As [`Model::embedder`] and [`super::Embedder::embed_query`]; the first failure fails all.

@@ -1,4 +1,4 @@
-//! ONNX Runtime, loaded once for the whole process.
+//! Loads ONNX Runtime, once for the whole process.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,35 +21,35 @@ pub struct Runtime {
     pub(super) environment: Environment,
     library: PathBuf,
     version: String,
-    /// Whether the library can use GPUs, and if so why not: see [`Self::gpu`].
+    /// The number of GPUs that the library can use, or why there are none: see [`Self::gpu`].
     gpu: Result<usize, Option<String>>,
 }
 
-/// The part of ONNX Runtime's GPU build that uses CUDA; lies beside the library.
+/// The library of ONNX Runtime's GPU build that uses CUDA, beside the main library.
 const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
-/// How deep below a directory of CUDA's libraries they are looked for: Python's packages have `nvidia/NAME/lib`.
+/// How deep the search for CUDA's libraries goes below a directory: Python's packages have `nvidia/NAME/lib`.
 const LIBRARY_DEPTH: usize = 4;
-/// More GPUs are not looked for.
+/// The most GPUs that are counted.
 const MAX_GPUS: usize = 64;
 
 /// Which library [`Runtime::find`] takes.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeChoice {
-    /// The processor that is wanted.
+    /// The requested processor.
     pub device: Device,
     /// A library, or a directory with one, instead of the share directory's.
     pub library: Option<PathBuf>,
-    /// Directories in which CUDA's libraries lie, besides those where the system looks.
+    /// Directories to search for CUDA's libraries, besides those of the system.
     pub cuda_libraries: Vec<PathBuf>,
 }
 
 impl Runtime {
-    /// Loads the library, such as `lib/libonnxruntime.so` of the share directory. Blocks. Loading the same file
-    /// again gives another handle to it.
+    /// Loads the library, such as `lib/libonnxruntime.so` of the share directory. Blocks. Loading the same file again returns another
+    /// handle to it.
     ///
     /// # Errors
-    /// [`EmbedError::FileMissing`]; [`EmbedError::RuntimeUnusable`] when it is not a library for this machine or
-    /// too old; [`EmbedError::RuntimeLoaded`] when the process uses another file already.
+    /// [`EmbedError::FileMissing`]; [`EmbedError::RuntimeUnusable`] when it is not a library for this machine or too old;
+    /// [`EmbedError::RuntimeLoaded`] when the process uses another file already.
     pub fn load(library: &Path) -> Result<Self, EmbedError> {
         let wanted = library.canonicalize().map_err(|source| EmbedError::file(library, source))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,8 +85,8 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Loads the library that fits the settings: the one that they name, or `lib/cuda/libonnxruntime.so` of the share directory
-    /// if that is there and a GPU is wanted, or `lib/libonnxruntime.so`. Blocks.
+    /// Finds and loads the library that fits the settings: the one that they name; or `lib/cuda/libonnxruntime.so` of the share directory
+    /// if it exists and a GPU is wanted; or `lib/libonnxruntime.so`. Blocks.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -107,25 +107,25 @@ impl Runtime {
         Self::load(&library)
     }
 
-    /// How many GPUs there may be; or why there are none, which is left out if the library is a build for CPUs.
+    /// Returns how many GPUs there may be, or why there are none. There is no reason if the library is a build for CPUs.
     pub(super) fn gpu(&self) -> Result<usize, Option<String>> {
         self.gpu.clone()
     }
 
-    /// The library's version, such as `1.32.0`; for a build whose file name does not say, its commit.
+    /// Returns the library's version, such as `1.32.0`; or its commit, if the file name has no version.
     #[must_use]
     pub fn version(&self) -> String {
         self.version.clone()
     }
 
-    /// The file that was loaded, links followed.
+    /// Returns the path of the loaded file, with links resolved.
     #[must_use]
     pub fn library(&self) -> &Path {
         &self.library
     }
 }
 
-/// CUDA's libraries, loaded before ONNX Runtime's part asks for them by name. What is not there is left to the system.
+/// Loads CUDA's libraries, before ONNX Runtime looks for them by name. Those that are not found are left to the system.
 fn preload(directories: &[PathBuf]) {
     for name in ort::ep::cuda::CUDA_DYLIBS.iter().chain(ort::ep::cuda::CUDNN_DYLIBS) {
         let Some(library) = directories.iter().find_map(|directory| find_below(directory, name, LIBRARY_DEPTH)) else {
@@ -173,7 +173,7 @@ fn gpus(library: &Path) -> Result<usize, Option<String>> {
     }
 }
 
-/// Published libraries carry the version in their file name. A build that does not is told by its commit.
+/// Returns the version from the library's file name, or the commit from its build info.
 fn version(library: &Path, build_info: &str) -> String {
     let name = library.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if let Some((_, version)) = name.split_once(".so.") {

@@ -23,18 +23,18 @@ use ort::{
 
 use super::{
     EmbedError, ModelInfo, ModelKind, Pooling, Runtime,
-    convert::{ATTENTION_MASK, INPUT_IDS, LOGITS, OFFSETS, OUTPUT, PLACES, SHARES, STARTS, TOKEN_TYPES, TOKENS},
+    convert::{ATTENTION_MASK, INPUT_IDS, LOGITS, OFFSETS, OUTPUT, POSITIONS, SHARES, STARTS, TOKEN_TYPES, TOKENS},
 };
 
-/// Where a session computes.
+/// The processor that a session runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Processor {
     Cpu,
     /// The CUDA device of this number.
     Cuda(usize),
 }
 
-/// What a session is made of.
+/// The source of a session's graph.
 pub enum Graph<'a> {
     File(&'a Path),
     Bytes(&'a [u8]),
@@ -43,24 +43,24 @@ pub enum Graph<'a> {
 /// A loaded model. Its weights are in memory once, however many threads run it.
 pub struct SharedSession {
     session: Session,
-    place: Place,
+    processor: Processor,
     inputs: Vec<Input>,
     input_names: Vec<CString>,
     output_name: CString,
     output: Output,
     dimension: usize,
-    /// Memory that a GPU copies from and to without a detour; one user at a time.
+    /// Pinned memory, which a GPU copies from and to directly; one user at a time.
     pinned: Option<Mutex<Allocator>>,
 }
 
-/// What an input carries.
+/// The content of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Ids,
     Mask,
     Types,
     Tokens,
-    Places,
+    Positions,
     Offsets,
     Starts,
     Shares,
@@ -72,19 +72,19 @@ struct Input {
     kind: TensorElementType,
 }
 
-/// What the output holds, and what is left to do.
+/// The content of the output, which determines what is left to do.
 #[derive(Clone, Copy, Debug)]
 enum Output {
     /// Texts' vectors, ready.
     Vectors,
-    /// Texts' vectors of a ready model, to be normalised if it says so.
+    /// Texts' vectors of a ready model, to be normalised if set.
     Raw { normalize: bool },
     /// Tokens' vectors of a ready model.
     Tokens { pooling: Pooling, normalize: bool },
 }
 
-/// Rows of equal length, row after row: `rows * length` token ids, 1 for a token or 0 for padding, and 1 for the tokens of a
-/// second text or 0.
+/// Rows of equal length, one after the other: `rows * length` token ids, 1 for a token or 0 for padding, and 1 for the tokens of a second
+/// text or 0.
 pub struct Rows {
     pub rows: usize,
     pub length: usize,
@@ -94,9 +94,9 @@ pub struct Rows {
 }
 
 impl SharedSession {
-    /// Loads a graph, and runs it once to see that it does what the description says. Blocks.
-    pub fn open(runtime: &Runtime, path: &Path, graph: &Graph, info: &ModelInfo, place: Place) -> Result<Self, EmbedError> {
-        let opened = Self::open_untried(runtime, path, graph, info, place)?;
+    /// Loads a graph, and runs it once to check it against its description. Blocks.
+    pub fn open(runtime: &Runtime, path: &Path, graph: &Graph, info: &ModelInfo, processor: Processor) -> Result<Self, EmbedError> {
+        let opened = Self::open_untried(runtime, path, graph, info, processor)?;
         opened.try_out().map_err(|error| EmbedError::ModelInvalid {
             path: path.to_owned(),
             reason: error.to_string(),
@@ -105,19 +105,19 @@ impl SharedSession {
     }
 
     /// Loads a graph. Blocks.
-    pub fn open_untried(runtime: &Runtime, path: &Path, graph: &Graph, info: &ModelInfo, place: Place) -> Result<Self, EmbedError> {
+    pub fn open_untried(runtime: &Runtime, path: &Path, graph: &Graph, info: &ModelInfo, processor: Processor) -> Result<Self, EmbedError> {
         let invalid = |reason: String| EmbedError::ModelInvalid {
             path: path.to_owned(),
             reason,
         };
-        let session = load(runtime, graph, place).map_err(|error| invalid(error.to_string()))?;
+        let session = load(runtime, graph, processor).map_err(|error| invalid(error.to_string()))?;
         let described = session.inputs().iter().map(|input| {
             let role = match input.name() {
                 INPUT_IDS => Role::Ids,
                 ATTENTION_MASK => Role::Mask,
                 TOKEN_TYPES => Role::Types,
                 TOKENS => Role::Tokens,
-                PLACES => Role::Places,
+                POSITIONS => Role::Positions,
                 OFFSETS => Role::Offsets,
                 STARTS => Role::Starts,
                 SHARES => Role::Shares,
@@ -166,9 +166,9 @@ impl SharedSession {
         let nul = |_| invalid("a name has a NUL character".to_owned());
         let input_names = names.into_iter().map(CString::new).collect::<Result<_, _>>().map_err(nul)?;
         let output_name = CString::new(output_name).map_err(nul)?;
-        let pinned = match place {
-            Place::Cpu => None,
-            Place::Cuda(device) => {
+        let pinned = match processor {
+            Processor::Cpu => None,
+            Processor::Cuda(device) => {
                 let memory = i32::try_from(device).map_err(EmbedError::compute).and_then(|device| {
                     MemoryInfo::new(AllocationDevice::CUDA_PINNED, device, AllocatorType::Device, MemoryType::CPUInput)
                         .and_then(|memory| Allocator::new(&session, memory))
@@ -179,7 +179,7 @@ impl SharedSession {
         };
         Ok(Self {
             session,
-            place,
+            processor,
             inputs,
             input_names,
             output_name,
@@ -189,17 +189,17 @@ impl SharedSession {
         })
     }
 
-    /// Where it computes.
-    pub fn place(&self) -> Place {
-        self.place
+    /// Returns the processor that it runs on.
+    pub fn processor(&self) -> Processor {
+        self.processor
     }
 
-    /// Whether it takes texts one after the other, without padding.
+    /// Returns whether it takes packed texts, without padding.
     pub fn is_packed(&self) -> bool {
         self.inputs.iter().any(|input| input.role == Role::Tokens)
     }
 
-    /// A wrong dimension shows here instead of in the middle of a document.
+    /// Runs the model once, so that a wrong dimension fails here instead of in the middle of a document.
     fn try_out(&self) -> Result<(), EmbedError> {
         if self.is_packed() {
             return self.run_packed(&[&[0, 0, 0], &[0, 0]]).map(drop);
@@ -214,7 +214,7 @@ impl SharedSession {
         .map(drop)
     }
 
-    /// One vector per row, row after row: `rows * dimension` components. Called by any number of threads at once.
+    /// Returns one vector per row, one after the other: `rows * dimension` components. Any number of threads may call it at once.
     pub fn run(&self, rows: Rows) -> Result<Vec<f32>, EmbedError> {
         let shape = [rows.rows, rows.length];
         let inputs = self.inputs.iter().map(|input| match (input.role, input.kind) {
@@ -243,12 +243,12 @@ impl SharedSession {
         }
     }
 
-    /// One vector per text, for a session that takes them one after the other; each text has at least one token.
+    /// Returns one vector per text, for a session that takes packed texts; each text has at least one token.
     pub fn run_packed(&self, texts: &[&[u32]]) -> Result<Vec<f32>, EmbedError> {
         let packed = Packed::of(texts)?;
         let inputs = self.inputs.iter().map(|input| match input.role {
             Role::Tokens => self.tensor(&[packed.tokens.len()], &packed.tokens),
-            Role::Places => self.tensor(&[packed.tokens.len()], &packed.places),
+            Role::Positions => self.tensor(&[packed.tokens.len()], &packed.positions),
             Role::Offsets => self.tensor(&[texts.len(), packed.longest], &packed.offsets),
             Role::Starts => self.tensor(&[packed.starts.len()], &packed.starts),
             Role::Shares => self.tensor(&[texts.len(), 1, packed.longest], &packed.shares),
@@ -257,7 +257,7 @@ impl SharedSession {
         self.run_raw(&inputs.collect::<Result<Vec<_>, _>>()?, &[texts.len(), self.dimension])
     }
 
-    /// A tensor in the memory that the session copies from.
+    /// Makes a tensor in the memory that the session copies from.
     fn tensor<T: PrimitiveTensorElementType + Copy + std::fmt::Debug + 'static>(
         &self,
         shape: &[usize],
@@ -272,7 +272,7 @@ impl SharedSession {
         Ok(tensor.into_dyn())
     }
 
-    /// A tensor whose values are yet to be written.
+    /// Makes a tensor whose values are not written yet.
     fn blank<T: PrimitiveTensorElementType + std::fmt::Debug + 'static>(&self, shape: &[usize]) -> Result<Tensor<T>, EmbedError> {
         match &self.pinned {
             Some(pinned) => Tensor::new(&pinned.lock().unwrap_or_else(PoisonError::into_inner), shape.to_vec()),
@@ -281,9 +281,9 @@ impl SharedSession {
         .map_err(EmbedError::compute)
     }
 
-    /// Runs the session; the output has this shape, or the run fails.
+    /// Runs the session, and fails if the output does not have this shape.
     fn run_raw(&self, inputs: &[DynValue], shape: &[usize]) -> Result<Vec<f32>, EmbedError> {
-        // The output is ours, so that nothing allocated by the run outlives this call.
+        // We own the output, so that nothing that the run allocates outlives this call.
         let mut output = self.blank::<f32>(shape)?;
         let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
         let inputs: Vec<_> = inputs.iter().map(|input| input.ptr()).collect();
@@ -311,7 +311,7 @@ impl SharedSession {
                 outputs.as_mut_ptr(),
             )
         };
-        // SAFETY: the status comes from the call above, and nobody else releases it.
+        // SAFETY: the status comes from the call above, and nothing else releases it.
         unsafe { ort::Error::result_from_status(status) }.map_err(EmbedError::compute)?;
         let (_, vectors) = output.try_extract_tensor::<f32>().map_err(EmbedError::compute)?;
         if vectors.iter().any(|component| !component.is_finite()) {
@@ -321,17 +321,17 @@ impl SharedSession {
     }
 }
 
-/// Ids and masks are far below 2^31: vocabularies are bounded.
+/// Converts to 32 bits. Ids and masks are far below 2^31, since vocabularies are bounded.
 fn narrow(values: &[i64]) -> Vec<i32> {
     values.iter().map(|value| i32::try_from(*value).unwrap_or_default()).collect()
 }
 
-/// Texts one after the other, with what says where each begins.
+/// Packed texts, with the index at which each begins.
 #[derive(Debug, PartialEq)]
 struct Packed {
     longest: usize,
     tokens: Vec<i32>,
-    places: Vec<i32>,
+    positions: Vec<i32>,
     offsets: Vec<i32>,
     starts: Vec<i32>,
     shares: Vec<f32>,
@@ -346,7 +346,7 @@ impl Packed {
         let mut packed = Self {
             longest,
             tokens: Vec::with_capacity(count),
-            places: Vec::with_capacity(count),
+            positions: Vec::with_capacity(count),
             offsets: Vec::with_capacity(texts.len() * longest),
             starts: vec![0],
             shares: vec![0.0; texts.len() * longest],
@@ -354,16 +354,16 @@ impl Packed {
         let mut padding = Vec::with_capacity(texts.len() * longest - count);
         for (row, ids) in texts.iter().enumerate() {
             let share = (ids.len() as f32).recip();
-            for (place, id) in ids.iter().enumerate() {
+            for (processor, id) in ids.iter().enumerate() {
                 packed.tokens.push(i32::try_from(*id).map_err(EmbedError::compute)?);
-                packed.places.push(number(place)?);
-                packed.offsets.push(number(row * longest + place)?);
-                if let Some(cell) = packed.shares.get_mut(row * longest + place) {
+                packed.positions.push(number(processor)?);
+                packed.offsets.push(number(row * longest + processor)?);
+                if let Some(cell) = packed.shares.get_mut(row * longest + processor) {
                     *cell = share;
                 }
             }
-            for place in ids.len()..longest {
-                padding.push(number(row * longest + place)?);
+            for processor in ids.len()..longest {
+                padding.push(number(row * longest + processor)?);
             }
             packed.starts.push(number(packed.tokens.len())?);
         }
@@ -372,7 +372,7 @@ impl Packed {
     }
 }
 
-/// One vector for each row of tokens' vectors.
+/// Pools tokens' vectors to one vector for each row.
 fn pool(tokens: &[f32], rows: &Rows, dimension: usize, pooling: Pooling, normalize: bool) -> Vec<f32> {
     let mut vectors = Vec::with_capacity(rows.rows * dimension);
     for (row, mask) in tokens
@@ -393,31 +393,30 @@ fn pool(tokens: &[f32], rows: &Rows, dimension: usize, pooling: Pooling, normali
     vectors
 }
 
-fn load(runtime: &Runtime, graph: &Graph, place: Place) -> ort::Result<Session> {
+fn load(runtime: &Runtime, graph: &Graph, processor: Processor) -> ort::Result<Session> {
     let commit = |mut builder: SessionBuilder| match graph {
         Graph::File(path) => builder.commit_from_file(path),
         Graph::Bytes(bytes) => builder.commit_from_memory(bytes),
     };
     let builder = || -> ort::Result<SessionBuilder> {
         Ok(Session::builder(&runtime.environment)?
-            // Threads of the embedder run the session concurrently: dividing one run among threads would only add
-            // hand-over between them.
+            // Threads of the embedder run the session concurrently: dividing one run among threads would only add synchronisation.
             .with_intra_threads(1)?
             .with_intra_op_spinning(false)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            // Patterns are kept per input shape, without a bound, and pay only when shapes recur.
+            // Patterns are kept per input shape, without a limit, and pay only when shapes recur.
             .with_memory_pattern(false)?
             .with_no_environment_execution_providers()?)
     };
-    match place {
-        Place::Cpu => {
-            // On a CPU, the sum and its normalisation apart are faster than fused, in 8 bits by a fifth.
+    match processor {
+        Processor::Cpu => {
+            // On a CPU, the sum and its normalisation are faster apart than fused, in 8 bits by a fifth.
             let builder = builder()?.with_disabled_optimizers("SkipLayerNormFusion")?;
-            // Without VNNI, products of 8 bits are added in 16, which overflow, unless the runtime is told to be precise. It then
-            // leaves VNNI and AMX unused where they are, although they add in 32 bits and are several times as fast.
+            // Without VNNI, the runtime adds 8-bit products in 16 bits, which overflow, unless it is set to be precise. With that setting
+            // it does not use VNNI and AMX, although they add in 32 bits and are several times as fast.
             commit(if sums_in_32_bits() { builder } else { builder.with_precise_qmm()? })
         }
-        Place::Cuda(device) => {
+        Processor::Cuda(device) => {
             let cuda = || {
                 CUDA::default()
                     .with_device_id(i32::try_from(device).unwrap_or_default())
@@ -425,8 +424,7 @@ fn load(runtime: &Runtime, graph: &Graph, place: Place) -> ort::Result<Session> 
                     .with_skip_layer_norm_strict_mode(true)
                     .with_tf32(false)
             };
-            // No graph of a text model needs cuDNN, and without it a library of 1 GB stays unloaded. Older runtimes do not
-            // know the option.
+            // No graph of a text model needs cuDNN, and without it a library of 1 GB stays unloaded. Older runtimes do not know the option.
             let lean = cuda().with_arbitrary_config("enable_cudnn", "0").build().error_on_failure();
             let plain = cuda().build().error_on_failure();
             match builder()?.with_execution_providers([lean]) {
@@ -437,7 +435,7 @@ fn load(runtime: &Runtime, graph: &Graph, place: Place) -> ort::Result<Session> 
     }
 }
 
-/// Whether the processor multiplies unsigned by signed bytes and adds the products in 32 bits.
+/// Returns whether the processor multiplies unsigned by signed bytes and adds the products in 32 bits.
 fn sums_in_32_bits() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni");
@@ -455,8 +453,8 @@ mod tests {
         let expected = Packed {
             longest: 4,
             tokens: vec![7, 8, 1, 2, 3, 4, 9],
-            places: vec![0, 1, 0, 1, 2, 3, 0],
-            // The tokens' places in three rows of four, then those of the padding.
+            positions: vec![0, 1, 0, 1, 2, 3, 0],
+            // The tokens' indices in three rows of four, then those of the padding.
             offsets: vec![0, 1, 4, 5, 6, 7, 8, 2, 3, 9, 10, 11],
             starts: vec![0, 2, 6, 7],
             shares: vec![0.5, 0.5, 0.0, 0.0, 0.25, 0.25, 0.25, 0.25, 1.0, 0.0, 0.0, 0.0],

@@ -1,11 +1,11 @@
-//! What the embedder has done so far.
+//! Counters of the embedder.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-/// Totals since the embedder was opened, and what waits at this moment.
+/// Totals since the embedder was opened, and the current length of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EmbedderStats {
     /// Query texts that wait or are being computed.
@@ -16,11 +16,11 @@ pub struct EmbedderStats {
     pub texts: u64,
     /// Tokens in them, special tokens included.
     pub tokens: u64,
-    /// Padding that was computed beside them, in tokens.
+    /// Padding that was computed with them, in tokens.
     pub padding: u64,
     /// Runs of the model.
     pub batches: u64,
-    /// Texts dropped uncomputed because their request was given up.
+    /// Texts dropped before they were computed, because their request was dropped.
     pub abandoned: u64,
     /// Texts that failed.
     pub failed: u64,
@@ -30,7 +30,7 @@ pub struct EmbedderStats {
     pub reading_ms: u64,
 }
 
-/// The running totals; each is right by itself, and no two of them belong together.
+/// The running totals. Each is exact by itself; two of them may be read at different moments.
 #[derive(Default)]
 pub struct Counters {
     texts: AtomicU64,
@@ -44,7 +44,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Adds a run of this many texts and tokens, in `cells` tokens with padding.
+    /// Counts a run of this many texts and tokens, in `cells` tokens with padding.
     pub fn ran(&self, texts: usize, tokens: usize, cells: usize, time: Duration) {
         self.texts.fetch_add(texts as u64, Relaxed);
         self.tokens.fetch_add(tokens as u64, Relaxed);

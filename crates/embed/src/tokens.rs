@@ -1,4 +1,4 @@
-//! Texts to token ids.
+//! Tokenises texts.
 
 use std::{borrow::Cow, path::Path, sync::Arc};
 
@@ -6,16 +6,16 @@ use tokenizers::Tokenizer;
 
 use super::{EmbedError, ModelInfo, ModelKind};
 
-/// No text is read further than this, in bytes: it holds many times the tokens of any model's longest input, and
-/// bounds the work that one text can cause.
+/// The most bytes of a text that are tokenised: many times the tokens of any model's longest input. It bounds the work that one text can
+/// cause.
 const MAX_READ: usize = 256 << 10;
 
-/// What a model reads at once.
+/// One input of a model.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A text.
     Text(String),
-    /// A passage, and the question that it is read for.
+    /// A passage, and the question to score it for.
     Pair { question: Arc<str>, passage: String },
 }
 
@@ -34,8 +34,8 @@ struct Around {
     typed: bool,
 }
 
-/// A model's tokenizer. What `tokenizer.json` says about truncation and padding is set aside: the model's
-/// description says how many tokens are read, and padding belongs to the batcher.
+/// A model's tokenizer. The truncation and padding of `tokenizer.json` are ignored: the model's description sets the number of tokens, and
+/// batches are padded later.
 pub struct Tokens {
     tokenizer: Tokenizer,
     max_tokens: usize,
@@ -43,7 +43,7 @@ pub struct Tokens {
     /// The special tokens around a text, such as `[CLS]` and `[SEP]`.
     before: Vec<u32>,
     after: Vec<u32>,
-    /// The same around pairs; of rerankers alone.
+    /// The special tokens around pairs; only for rerankers.
     around: Option<Around>,
 }
 
@@ -59,13 +59,13 @@ impl Tokens {
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
 
-        // Where the special tokens go is asked of the tokenizer itself, with a text of one known part.
+        // Tokenise a text of one known part to find where the tokenizer puts special tokens.
         let ids = |special| tokenizer.encode_fast("a", special).map(|encoding| encoding.get_ids().to_vec());
         let bare = ids(false).map_err(|error| invalid(error.to_string()))?;
         let full = ids(true).map_err(|error| invalid(error.to_string()))?;
-        let place = full.windows(bare.len().max(1)).position(|window| window == bare.as_slice());
-        let (before, after) = place
-            .and_then(|place| Some((full.get(..place)?.to_vec(), full.get(place + bare.len()..)?.to_vec())))
+        let position = full.windows(bare.len().max(1)).position(|window| window == bare.as_slice());
+        let (before, after) = position
+            .and_then(|position| Some((full.get(..position)?.to_vec(), full.get(position + bare.len()..)?.to_vec())))
             .ok_or_else(|| invalid("special tokens do not stand around a text".to_owned()))?;
         if before.len() + after.len() >= info.max_tokens {
             return Err(invalid(format!("special tokens leave no room in {} tokens", info.max_tokens)));
@@ -84,7 +84,7 @@ impl Tokens {
         })
     }
 
-    /// The ids of a text as the model reads them: at least the special tokens, at most `max_tokens`.
+    /// Returns the token ids of a text: at least the special tokens, at most `max_tokens`.
     pub fn ids(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         let text = text.get(..text.floor_char_boundary(MAX_READ)).unwrap_or(text);
         let encoding = self.tokenizer.encode_fast(self.cased(text), false).map_err(EmbedError::compute)?;
@@ -96,7 +96,7 @@ impl Tokens {
         Ok(ids)
     }
 
-    /// The ids of what is read at once, and where its second text begins: at the end of a single text.
+    /// Returns the token ids of an input, and where its second text begins; the length if there is only one text.
     pub fn read_input(&self, input: &Input) -> Result<(Vec<u32>, usize), EmbedError> {
         match input {
             Input::Text(text) => {
@@ -108,8 +108,8 @@ impl Tokens {
         }
     }
 
-    /// The ids of a question and a passage. What does not fit is cut off the passage; only a question that takes more than half of
-    /// the room is cut itself.
+    /// Returns the token ids of a question and a passage. If both do not fit, the passage is cut; the question is cut only if it takes more
+    /// than half of the room.
     fn pair(&self, question: &str, passage: &str) -> Result<(Vec<u32>, usize), EmbedError> {
         let around = self
             .around
@@ -142,9 +142,9 @@ impl Tokens {
         }
     }
 
-    /// How many tokens a text has, without special ones and however many the model reads.
+    /// Counts the tokens of a text, without special tokens and without the model's limit.
     pub fn count(&self, text: &str) -> usize {
-        // A tokenizer that cannot read a text is taken at its worst: a token for each byte.
+        // A text that cannot be tokenised counts as the worst case: a token for each byte.
         self.tokenizer
             .encode_fast(self.cased(text), false)
             .map_or(text.len(), |encoding| encoding.len())
@@ -152,7 +152,7 @@ impl Tokens {
 }
 
 impl Around {
-    /// Asks the tokenizer itself, with a pair of known parts.
+    /// Finds the special tokens by tokenising a pair of known parts.
     fn of(tokenizer: &Tokenizer, max_tokens: usize) -> Result<Self, String> {
         let bare = |text: &str| tokenizer.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec());
         let (first, second) = (
@@ -162,12 +162,12 @@ impl Around {
         let pair = tokenizer.encode_fast(("a", "b"), true).map_err(|error| error.to_string())?;
         let (ids, types) = (pair.get_ids(), pair.get_type_ids());
         let find = |part: &[u32], from: usize| {
-            let places = ids.get(from..)?.windows(part.len().max(1)).position(|window| window == part)?;
-            Some(from + places)
+            let positions = ids.get(from..)?.windows(part.len().max(1)).position(|window| window == part)?;
+            Some(from + positions)
         };
-        let places = find(&first, 0).and_then(|place| Some((place, find(&second, place + first.len())?)));
+        let positions = find(&first, 0).and_then(|position| Some((position, find(&second, position + first.len())?)));
         let unclear = || "special tokens do not stand around the texts of a pair".to_owned();
-        let (at_first, at_second) = places.ok_or_else(unclear)?;
+        let (at_first, at_second) = positions.ok_or_else(unclear)?;
         let part = |range: std::ops::Range<usize>| ids.get(range).map(<[u32]>::to_vec).ok_or_else(unclear);
         let around = Self {
             before: part(0..at_first)?,
@@ -175,13 +175,13 @@ impl Around {
             after: part(at_second + second.len()..ids.len())?,
             typed: types.iter().any(|kind| *kind != 0),
         };
-        let expected = |place: usize| u32::from(around.typed && place >= at_second);
-        if types.iter().enumerate().any(|(place, kind)| *kind != expected(place)) {
+        let expected = |position: usize| u32::from(around.typed && position >= at_second);
+        if types.iter().enumerate().any(|(position, kind)| *kind != expected(position)) {
             return Err(format!(
                 "the types of a pair's tokens are {types:?}: 0 for the question and 1 for the passage is what is read"
             ));
         }
-        // A token of each at least.
+        // At least one token of each.
         if around.length() + 2 > max_tokens {
             return Err(format!("special tokens leave no room for a pair in {max_tokens} tokens"));
         }

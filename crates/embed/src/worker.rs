@@ -1,4 +1,4 @@
-//! The embedder's threads: take work, tokenise or run it, hand the vectors over.
+//! The embedder's threads: take a job, tokenise or run it, and send the vectors.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -10,7 +10,7 @@ use super::{
     EmbedError,
     batch::{Batch, Limits, divide},
     engine::Engine,
-    queue::{Lane, Queue, Role, Row, Text, Work},
+    queue::{Job, Lane, Queue, Role, Row, Text},
     stats::Counters,
     tokens::Tokens,
 };
@@ -25,14 +25,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Serves the lanes until the queue is closed.
+    /// Works on the lanes until the queue is closed.
     pub fn serve(&self, lanes: &[Lane], role: Role) {
-        while let Some(work) = self.queue.next(lanes, role) {
-            match work {
-                Work::Texts(lane, texts) if role == Role::Read => self.queue.push_rows(lane, self.read(texts)),
-                Work::Texts(lane, texts) => {
+        while let Some(job) = self.queue.next(lanes, role) {
+            match job {
+                Job::Texts(lane, texts) if role == Role::Read => self.queue.push_rows(lane, self.read(texts)),
+                Job::Texts(lane, texts) => {
                     let mut batches = divide(self.read(texts), self.limits).into_iter();
-                    // One is done here, the others are for whoever is free.
+                    // This thread runs one batch, the others are for any thread that is free.
                     let first = batches.next();
                     if batches.len() > 0 {
                         self.queue.push_batches(lane, batches);
@@ -41,8 +41,8 @@ impl Worker {
                         self.run(batch);
                     }
                 }
-                Work::Run(batch) => self.run(batch),
-                Work::Pack(rows) => divide(rows, self.limits).into_iter().for_each(|batch| self.run(batch)),
+                Job::Run(batch) => self.run(batch),
+                Job::Pack(rows) => divide(rows, self.limits).into_iter().for_each(|batch| self.run(batch)),
             }
         }
     }
@@ -80,7 +80,7 @@ impl Worker {
         self.settle(batch.rows, cells, started, vectors);
     }
 
-    /// Hands the vectors of a run over; `cells` is its size in tokens, padding included.
+    /// Sends the vectors of a run; `cells` is its size in tokens, padding included.
     fn settle(&self, rows: Vec<Row>, cells: usize, started: Instant, vectors: Result<Vec<f32>, EmbedError>) {
         match vectors {
             Ok(vectors) => {
@@ -102,7 +102,7 @@ impl Worker {
     }
 }
 
-/// A panic in a library fails the texts it was given, and leaves the thread to the next ones.
-fn guarded<T>(work: impl FnOnce() -> Result<T, EmbedError>) -> Result<T, EmbedError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(EmbedError::compute("a library panicked")))
+/// Turns a panic in a library into an error of the texts of this job, so that the thread goes on.
+fn guarded<T>(job: impl FnOnce() -> Result<T, EmbedError>) -> Result<T, EmbedError> {
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Err(EmbedError::compute("a library panicked")))
 }

@@ -1,7 +1,7 @@
 //! Attention within one text.
 //!
-//! Head after head: the keys are turned and the values copied into panels, then tiles of queries run through them. A tile's scores over
-//! the whole text, 24 kB for 512 tokens, are made, turned into shares and used before they leave the processor's first cache.
+//! For each head, the keys are transposed and the values copied into panels, then tiles of queries run through them. A tile's scores over
+//! the whole text, 24 kB for 512 tokens, are computed, turned into weights and used before they leave the processor's first-level cache.
 
 use pulp::{Simd, WithSimd};
 
@@ -11,17 +11,17 @@ use crate::{
     product::{self, for_rows},
 };
 
-/// Vectors in a panel's row.
+/// Vectors in a row of a panel.
 const VECTORS: usize = 2;
 
-/// Memory that is used again.
+/// Buffers that are reused between texts.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Panels of keys: as many rows as a head is wide.
     keys: Floats,
     /// Panels of values: as many rows as there are tokens.
     values: Floats,
-    /// A tile's scores.
+    /// The scores of a tile.
     scores: Floats,
 }
 
@@ -33,16 +33,16 @@ impl Scratch {
 
 /// The attention of a text's first `queries` tokens to all of its tokens.
 pub struct Attention<'a> {
-    /// For each token its queries, keys and values, of all heads; the scale of scores is part of the queries.
+    /// For each token its queries, keys and values, of all heads; the queries include the scale of scores.
     pub projections: &'a [f32],
     pub heads: usize,
-    /// Of all heads together.
+    /// The width of all heads together.
     pub hidden: usize,
-    /// Added to scores, `[heads, positions, positions]`, with the number of positions.
+    /// The bias that is added to scores, `[heads, positions, positions]`, and the number of positions.
     pub distance_bias: Option<(&'a [f32], usize)>,
     pub queries: usize,
     pub scratch: &'a mut Scratch,
-    /// `[queries, hidden]`.
+    /// The output, `[queries, hidden]`.
     pub out: &'a mut [f32],
 }
 
@@ -112,22 +112,22 @@ impl WithSimd for Attention<'_> {
     }
 }
 
-/// Some queries of one head.
+/// Several queries of one head.
 struct Tile<'a> {
-    /// From the first query on.
+    /// The queries, beginning with the tile's first one.
     queries: &'a [f32],
-    /// From one query to the next.
+    /// The distance between two queries, in floats.
     stride: usize,
     head_width: usize,
     tokens: usize,
     keys: &'a [f32],
     values: &'a [f32],
-    /// From the first query's on, with the number of floats for each.
+    /// The bias, beginning with the first query's, and the number of floats for each.
     distance_bias: Option<(&'a [f32], usize)>,
     scores: &'a mut [f32],
-    /// From the first query's on.
+    /// The output, beginning with the first query's.
     out: &'a mut [f32],
-    /// From one query's to the next.
+    /// The distance between two outputs, in floats.
     out_stride: usize,
 }
 
@@ -171,10 +171,10 @@ impl Tile<'_> {
     }
 }
 
-/// Rows become columns of panels; columns that are missing from the last panel are zeros.
+/// Transposes rows into columns of panels; missing columns of the last panel are zeros.
 #[inline(always)]
 fn turn<'a>(mut rows: impl Iterator<Item = &'a [f32]>, none: &'a [f32], length: usize, width: usize, panels: &mut [f32]) {
-    // Four rows at a time: four floats that lie side by side are one store.
+    // Four rows at a time: four adjacent floats are one store.
     const AT_ONCE: usize = 4;
     for panel in panels.chunks_exact_mut(width * length) {
         for first in (0..width).step_by(AT_ONCE) {

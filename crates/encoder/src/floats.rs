@@ -2,7 +2,7 @@
 
 use pulp::Arch;
 
-/// The vector units that are computed with.
+/// The vector units to compute with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// AVX2 and FMA: 8 floats at a time. x86-64-v3.
@@ -12,18 +12,18 @@ pub enum Level {
 }
 
 impl Level {
-    /// The widest that this processor has; none where a general runtime would be as fast.
+    /// Returns the widest that this processor has; none where a general runtime would be as fast.
     #[must_use]
     pub fn widest() -> Option<Self> {
         Self::all().last()
     }
 
-    /// All that this processor has, the widest last.
+    /// Returns all that this processor has, the widest last.
     pub fn all() -> impl Iterator<Item = Self> {
         [Self::Avx2, Self::Avx512].into_iter().filter(|level| level.arch().is_some())
     }
 
-    /// What runs an operation on these units, if the processor has them.
+    /// Returns the dispatcher for these units, if the processor has them.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn arch(self) -> Option<Arch> {
         use pulp::x86::{V3, V4};
@@ -33,13 +33,13 @@ impl Level {
         }
     }
 
-    /// What runs an operation on these units: other processors do not have them.
+    /// Returns nothing: this processor has no such units.
     #[cfg(not(target_arch = "x86_64"))]
     pub(crate) fn arch(self) -> Option<Arch> {
         None
     }
 
-    /// Floats in a vector.
+    /// Returns the number of floats in a vector.
     pub(crate) fn lanes(self) -> usize {
         match self {
             Self::Avx2 => 8,
@@ -48,37 +48,37 @@ impl Level {
     }
 }
 
-/// Bytes of a line of the processor's cache, which a vector should not lie across.
+/// Bytes of a cache line. A vector must not cross the boundary of a line.
 const LINE: usize = 64;
 /// Floats in a line.
 const LINE_FLOATS: usize = LINE / size_of::<f32>();
 
-/// Floats that begin with a line of the cache.
+/// Floats whose first one is aligned to a cache line.
 #[derive(Debug, Default)]
 pub struct Floats {
     memory: Vec<f32>,
-    /// Floats before the first line begins.
+    /// The number of floats before the aligned one.
     skipped: usize,
 }
 
 impl Floats {
-    /// So many zeros.
+    /// Allocates `length` zeros.
     pub fn zeros(length: usize) -> Self {
         let mut floats = Self::default();
         floats.grow(length);
         floats
     }
 
-    /// Makes room for so many floats, whose values are anything.
+    /// Makes room for `length` floats, whose values are undefined.
     pub fn grow(&mut self, length: usize) {
         if self.memory.len() < length + LINE_FLOATS {
             self.memory = vec![0.0; length + LINE_FLOATS];
-            // It can always be aligned: a float's size divides a line's.
+            // It can always be aligned, since a float's size divides a line's.
             self.skipped = self.memory.as_ptr().align_offset(LINE).min(LINE_FLOATS);
         }
     }
 
-    /// The first so many floats; there must be room for them.
+    /// Returns the first `length` floats; there must be room for them.
     pub fn first(&self, length: usize) -> &[f32] {
         &self.memory[self.skipped..][..length]
     }
@@ -87,24 +87,24 @@ impl Floats {
         &mut self.memory[self.skipped..][..length]
     }
 
-    /// Floats that there is room for.
+    /// Returns how many floats there is room for.
     pub fn capacity(&self) -> usize {
         self.memory.len()
     }
 }
 
-/// So many parts of whole lines, as equal as can be; some may be missing at the end.
+/// Divides floats into `count` parts of whole lines, as equal as possible; there may be fewer.
 pub fn parts(floats: &[f32], count: usize) -> impl Iterator<Item = &[f32]> {
     floats.chunks(floats.len().div_ceil(count.max(1)).next_multiple_of(LINE_FLOATS).max(LINE_FLOATS))
 }
 
-/// The first float of each line.
+/// Returns the first float of each line.
 #[inline(always)]
 pub fn lines(floats: &[f32]) -> impl ExactSizeIterator<Item = &f32> {
     floats.iter().step_by(LINE_FLOATS)
 }
 
-/// Fetches a line into the processor's second cache.
+/// Prefetches a line into the processor's second-level cache.
 #[inline(always)]
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "there is no other way to prefetch")]
@@ -114,6 +114,6 @@ pub fn prefetch(float: &f32) {
     unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(float).cast()) }
 }
 
-/// Where there is nothing to compute with, there is nothing to fetch.
+/// Does nothing: this processor has no vector units.
 #[cfg(not(target_arch = "x86_64"))]
 pub fn prefetch(_: &f32) {}

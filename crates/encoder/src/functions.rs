@@ -1,17 +1,17 @@
-//! Functions of each float, and normalisation.
+//! Elementwise functions, and normalisation.
 
 use pulp::{Simd, WithSimd};
 
 use crate::encoder::Activation;
 
-/// 2 to the power of each lane, within 2 units in the last place; of what is below -126, some 1e-38.
+/// Returns 2 to the power of each lane, within 2 units in the last place; for lanes below -126, some 1e-38.
 ///
-/// x is n + f with |f| at most a half: a polynomial (fitted for the least greatest relative error, 7.5e-8) gives 2^f, and n goes to
-/// the exponent's bits.
+/// x is n + f with |f| at most a half: a polynomial (fitted for the least maximal relative error, 7.5e-8) gives 2^f, and n goes to the
+/// exponent's bits.
 #[inline(always)]
 fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |value| simd.splat_f32s(value);
-    // What is added rounds to a whole number, which then stands in the lowest bits.
+    // Adding this rounds to a whole number, which then stands in the lowest bits.
     let shift = splat(12_582_912.0);
     let x = simd.max_f32s(x, splat(-126.0));
     let shifted = simd.add_f32s(x, shift);
@@ -25,7 +25,7 @@ fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(power), exponent))
 }
 
-/// The polynomial of these coefficients, that of 1 first.
+/// Evaluates the polynomial of these coefficients, lowest power first.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
     let mut sum = simd.splat_f32s(0.0);
@@ -77,15 +77,15 @@ fn each<S: Simd>(simd: S, floats: &mut [f32], function: impl Fn(S::f32s) -> S::f
     }
 }
 
-/// x times the share of a normal distribution below x, with an absolute error below 1e-6.
+/// Returns x times the normal distribution function of x, with an absolute error below 1e-6.
 ///
-/// That share is 1/2 + x g(x^2), where g is a polynomial over |x| < 5.2 (fitted for the least greatest error of x g, 1e-8), and 0
-/// or 1 beyond, where it differs by less than 1e-7. No division, no case for small x.
+/// The distribution function is 1/2 + x g(x^2), where g is a polynomial over |x| < 5.2 (fitted for the least maximal error of x g, 1e-8).
+/// Beyond that range it is taken as 0 or 1, which is off by less than 1e-7. No division, no case for small x.
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const LIMIT: f32 = 5.2;
     let splat = |value| simd.splat_f32s(value);
-    // From -1 to 1, where a polynomial's coefficients stay small.
+    // Maps x^2 to -1 to 1, where a polynomial's coefficients stay small.
     let u = simd.mul_add_f32s(simd.mul_f32s(x, x), splat(2.0 / (LIMIT * LIMIT)), splat(-1.0));
     let g = polynomial(
         simd,
@@ -113,10 +113,10 @@ fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.select_f32s(inside, simd.mul_f32s(x, share), simd.max_f32s(x, splat(0.0)))
 }
 
-/// Gelu by tanh: x / (1 + e^(-2u)) with u = sqrt(2/pi) (x + 0.044715 x^3).
+/// Returns Gelu by tanh: x / (1 + e^(-2u)) with u = sqrt(2/pi) (x + 0.044715 x^3).
 #[inline(always)]
 fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    // Of a power of 2 instead of e.
+    // For a power of 2 instead of e.
     const SLOPE: f32 = -2.0 * 0.797_884_6 * std::f32::consts::LOG2_E;
     let splat = |value| simd.splat_f32s(value);
     let inner = simd.mul_add_f32s(simd.mul_f32s(x, x), splat(SLOPE * 0.044_715), splat(SLOPE));
@@ -125,8 +125,8 @@ fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(x, simd.add_f32s(splat(1.0), power))
 }
 
-/// Turns scores into e^(score - the greatest score), in place, and returns their sum. What is behind the scores in the last vector has to
-/// be negative infinity.
+/// Replaces each score by e^(score - the largest score), and returns their sum. Lanes of the last vector behind the scores must be negative
+/// infinity.
 #[inline(always)]
 pub fn softmax<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
     let (scores, _) = S::as_mut_simd_f32s(scores);
@@ -144,7 +144,7 @@ pub fn softmax<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
     simd.reduce_sum_f32s(sum)
 }
 
-/// A normalisation's parameters.
+/// The parameters of a normalisation.
 #[derive(Debug)]
 pub struct Norm {
     pub scale: Vec<f32>,
@@ -153,7 +153,7 @@ pub struct Norm {
     pub epsilon: f32,
 }
 
-/// Adds `added` to `rows` if there is any, and normalises each of them.
+/// Adds `added` to `rows` if it is present, and normalises each row.
 pub struct AddNorm<'a> {
     pub norm: &'a Norm,
     pub rows: &'a mut [f32],
@@ -198,7 +198,7 @@ fn norm_row<S: Simd>(simd: S, norm: &Norm, row: &mut [f32], added: Option<&[f32]
         let distance = simd.sub_f32s(*x, means);
         squares = simd.mul_add_f32s(distance, distance, squares);
     }
-    // Lanes beyond the row are as far from the mean as 0 is, and must not count.
+    // Lanes beyond the row must not count.
     let mut ones = [0.0; 16];
     ones[..rest.len()].fill(1.0);
     let (ones, _) = S::as_simd_f32s(&ones);

@@ -1,9 +1,9 @@
-//! Products of rows with a matrix: nine tenths of the work.
+//! Products of rows with a matrix, which take nine tenths of the time.
 //!
 //! The matrix is stored in panels, in the order in which they are read. A tile of the result, some rows by one panel, is summed in
-//! registers: with AVX-512 six rows by four vectors, so that 24 of 32 registers hold sums, and what is loaded is used four or six
-//! times. Where a core is shared by two threads, as on most virtual machines, it is the number of instructions beside the
-//! multiplications that counts: four vectors to a row take the fewest.
+//! registers: with AVX-512 six rows by four vectors, so that 24 of 32 registers hold sums, and each loaded value is used four or six times.
+//! Where two threads share a core, as on most virtual machines, the number of instructions besides multiplications decides: four vectors to
+//! a row need the fewest.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -13,10 +13,10 @@ use crate::{
     functions,
 };
 
-/// Inputs that are multiplied at a time, at most: so much of a panel, and of the rows, stays in the cache.
+/// The most inputs that are multiplied at a time, so that this part of a panel, and of the rows, stays in the cache.
 const DEPTH: usize = 384;
-/// Rows that run through all panels before the next ones do, at most: a panel, which comes from memory, is worth some, and what they
-/// become between the two steps of a feed-forward part should stay in the cache. A multiple of 12.
+/// The most rows that run through all panels before the next ones do. Panels come from memory, so each should serve many rows; but the
+/// rows' inner components, between the two steps of a feed-forward part, should stay in the cache. A multiple of 12.
 pub const BLOCK: usize = 264;
 
 /// A linear layer's weights and bias.
@@ -24,16 +24,16 @@ pub const BLOCK: usize = 264;
 pub struct Linear {
     inputs: usize,
     outputs: usize,
-    /// Columns in a panel.
+    /// The number of columns in a panel.
     width: usize,
-    /// Panel after panel, each `inputs` rows of `width`; columns that are missing from the last one are zeros.
+    /// Panel after panel, each `inputs` rows of `width`; missing columns of the last one are zeros.
     panels: Floats,
-    /// As long as the panels are wide together.
+    /// As long as all panels are wide together.
     bias: Floats,
 }
 
 impl Linear {
-    /// `weights` are rows of `outputs` floats, one row for each input.
+    /// Packs a layer: `weights` are rows of `outputs` floats, one row for each input.
     pub fn new(level: Level, weights: &[f32], bias: &[f32], inputs: usize, outputs: usize) -> Self {
         let width = level.lanes() * vectors(level.lanes());
         let padded = outputs.next_multiple_of(width);
@@ -61,13 +61,13 @@ impl Linear {
     }
 }
 
-/// The rows of a block, of which there are as few as can be, and which are as equal as can be.
+/// Returns the number of rows in a block, so that there are as few blocks as possible, of equal size.
 pub fn block(rows: usize) -> usize {
     // Tiles have 6 or 12 rows.
     rows.div_ceil(rows.div_ceil(BLOCK).max(1)).next_multiple_of(12).max(12)
 }
 
-/// Vectors in a panel's row.
+/// Returns the number of vectors in a panel's row.
 const fn vectors(lanes: usize) -> usize {
     if lanes == 16 { 4 } else { 2 }
 }
@@ -112,7 +112,7 @@ impl Product<'_> {
                 let bias = &linear.bias.first(first + width)[first..];
                 for from in (0..inputs).step_by(depth) {
                     let depth = depth.min(inputs - from);
-                    // The panels lie one after the other, so that what is read next follows.
+                    // Panels lie one after the other, so that memory is read in order.
                     let (panel, later) = weights[first * inputs + from * width..].split_at(depth * width);
                     let mut ahead = floats::parts(&later[..later.len().min(panel.len())], count.div_ceil(most_rows::<S, V>()));
                     let panel = in_vectors::<S, V>(panel);
@@ -136,12 +136,12 @@ impl Product<'_> {
     }
 }
 
-/// The most rows in a tile of so many vectors: as many sums as there are registers for, with some left for what is multiplied.
+/// Returns the most rows in a tile of `V` vectors: as many sums as there are registers for, with some left for the factors.
 pub const fn most_rows<S: Simd, const V: usize>() -> usize {
     if S::F32_LANES == 16 { 24 / V } else { 12 / V }
 }
 
-/// Calls `each` with the first row and the number of rows of tiles that are as equal as can be.
+/// Divides rows into tiles of equal size, and calls `each` with the first row and the number of rows of each tile.
 #[inline(always)]
 pub fn tiles<S: Simd, const V: usize>(rows: usize, mut each: impl FnMut(usize, usize)) {
     let count = rows.div_ceil(most_rows::<S, V>());
@@ -153,13 +153,13 @@ pub fn tiles<S: Simd, const V: usize>(rows: usize, mut each: impl FnMut(usize, u
     }
 }
 
-/// A panel's rows as vectors.
+/// Returns a panel's rows as vectors.
 #[inline(always)]
 pub fn in_vectors<S: Simd, const V: usize>(panel: &[f32]) -> &[[S::f32s; V]] {
     S::as_simd_f32s(panel).0.as_chunks().0
 }
 
-/// Calls a function of a constant number of rows, for all numbers of rows that tiles of so many vectors may have.
+/// Calls a function that is generic over the number of rows, for each number that tiles of `V` vectors may have.
 macro_rules! for_rows {
     ($rows:expr, $most:expr, $run:ident) => {
         for_rows!($rows, $most, $run, 1 2 3 4 5 6 7 8 9 10 11 12)
@@ -175,28 +175,28 @@ pub(crate) use for_rows;
 
 /// A tile of a product.
 struct Tile<'a, S: Simd, const V: usize> {
-    /// The left side from the tile's first row on.
+    /// The left side, beginning with the tile's first row.
     rows: &'a [f32],
-    /// From one of its rows to the next.
+    /// The distance between two of its rows, in floats.
     stride: usize,
-    /// The right side; its length is that of the sums.
+    /// The right side; it has as many rows as the left side has columns.
     panel: &'a [[S::f32s; V]],
-    /// What is read soon, and fetched into the cache meanwhile.
+    /// Memory that is read next, to be prefetched.
     ahead: &'a [f32],
-    /// What the sums begin with, the same for all rows; if there is none, with what stands in the result.
+    /// The initial value of the sums, the same for all rows; `None` adds to the result.
     bias: Option<&'a [f32]>,
-    /// The result from the tile's first cell on.
+    /// The result, beginning with the tile's first cell.
     out: &'a mut [f32],
-    /// From one of its rows to the next.
+    /// The distance between two of its rows, in floats.
     out_stride: usize,
-    /// Columns that the result has; at most a panel's width.
+    /// The number of columns of the result; at most a panel's width.
     columns: usize,
-    /// What is done to the sums at last.
+    /// The activation that is applied to the sums at the end.
     activation: Option<Activation>,
 }
 
 impl<S: Simd, const V: usize> Tile<'_, S, V> {
-    /// Computes so many rows, at most [`most_rows`].
+    /// Computes a tile of `rows` rows, at most [`most_rows`].
     #[inline(always)]
     fn run(self, simd: S, rows: usize) {
         macro_rules! run {
@@ -234,7 +234,7 @@ impl<S: Simd, const V: usize> Tile<'_, S, V> {
     }
 }
 
-/// Rows of `length` floats become rows of panels; columns that are missing from the last panel are zeros.
+/// Packs rows of `length` floats into rows of panels; missing columns of the last panel are zeros.
 #[inline(always)]
 pub fn pack<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, length: usize, width: usize, panels: &mut [f32]) {
     let panel_length = panels.len() / length.div_ceil(width);
@@ -247,7 +247,7 @@ pub fn pack<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, length: usize, wi
     }
 }
 
-/// Reads a row of a tile, or as much of it as there is.
+/// Reads a row of a tile, or as much of it as exists.
 #[inline(always)]
 fn load<S: Simd, const V: usize>(simd: S, cells: &[f32]) -> [S::f32s; V] {
     if let Some(sums) = S::as_simd_f32s(cells).0.first_chunk() {
@@ -260,7 +260,7 @@ fn load<S: Simd, const V: usize>(simd: S, cells: &[f32]) -> [S::f32s; V] {
     sums
 }
 
-/// Writes a row of a tile, or as much of it as there is room for: what lies behind is another row's.
+/// Writes a row of a tile, or as much of it as fits: the memory behind it is another row's.
 #[inline(always)]
 pub fn store<S: Simd, const V: usize>(simd: S, sums: [S::f32s; V], out: &mut [f32]) {
     let (cells, _) = S::as_mut_simd_f32s(out);
@@ -273,14 +273,14 @@ pub fn store<S: Simd, const V: usize>(simd: S, sums: [S::f32s; V], out: &mut [f3
     }
 }
 
-/// Steps between one fetching ahead and the next, at which the rows' bounds are checked anew. A few rows wait for memory more than they
-/// compute, and want it evenly.
+/// Steps between two prefetches, at which the rows' bounds are checked again. A product of few rows waits for memory more than it computes,
+/// so it needs prefetches at even intervals.
 const STEPS: usize = 16;
 
-/// Adds the products to sums.
+/// Adds the products to the sums.
 ///
-/// Two steps at a time, so that one index and no sum of addresses reaches all rows; of more, the compiler would load the factors
-/// ahead and run out of registers. The innermost loops stand here twice for the same reason: a function of their own costs registers.
+/// Two steps at a time, so that one index reaches all rows. With more, the compiler would load the factors ahead and run out of registers.
+/// The innermost loops are written out twice for the same reason: a function of their own costs registers.
 #[inline(always)]
 pub fn multiply<S: Simd, const R: usize, const V: usize>(
     simd: S,

@@ -73,7 +73,7 @@ fn text(ids: &[u32]) -> Text<'_> {
     Text { ids, second: ids.len() }
 }
 
-/// The forward pass of one text in 64 bits.
+/// Returns the forward pass of one text in 64 bits.
 fn plain(shape: &Shape, weights: &Arbitrary, text: Text) -> Vec<f64> {
     let wide = |floats: Vec<f32>| floats.into_iter().map(f64::from).collect::<Vec<f64>>();
     let width = shape.hidden;
@@ -182,7 +182,7 @@ fn plain(shape: &Shape, weights: &Arbitrary, text: Text) -> Vec<f64> {
     }
 }
 
-/// The error function, by its series.
+/// Returns the error function, by its series.
 fn erf(x: f64) -> f64 {
     if x.abs() > 5.0 {
         return x.signum();

@@ -7,7 +7,7 @@ use ibid_catalog::{Catalog, PostgresOptions, Shared, SqliteOptions};
 use ibid_embed::{EmbedError, EmbedderSettings, Models, ModelsSettings, Runtime};
 use ibid_files::{Exclusion, FileStore, LocalExclusion, StoreOptions};
 use ibid_generate::Llm;
-use ibid_index::{EmbeddedIndex, EmbeddedOptions, PlacedIndex, RemoteIndex};
+use ibid_index::{EmbeddedIndex, EmbeddedOptions, RemoteIndex, RoutedIndex};
 use ibid_plugin_host::{Host, HostSettings, PluginStore, Registry};
 use ibid_system::disk::DiskGuard;
 use ibid_types::IndexBackend;
@@ -26,7 +26,7 @@ pub(crate) struct Opened {
     /// The catalog's shared part, where servers share it.
     pub shared: Option<Arc<Shared>>,
     pub files: Arc<dyn FileStore>,
-    pub index: Arc<PlacedIndex>,
+    pub index: Arc<RoutedIndex>,
     /// The disk of the data directory.
     pub disk: DiskGuard,
 }
@@ -100,7 +100,7 @@ pub(crate) async fn open(mut settings: EngineSettings) -> Result<Opened, StartEr
         let reserve_bytes = disk.reserve();
         move || open_index(&data, reserve_bytes)
     });
-    let index = PlacedIndex::new(index.await??, remote);
+    let index = RoutedIndex::new(index.await??, remote);
     Ok(Opened {
         models: models.await??,
         llm,

@@ -167,4 +167,57 @@ mod tests {
         assert!(outcome.is_err());
         assert!(clock.slept().is_empty(), "nobody waits for it");
     }
+
+    fn outage() -> PipelineError {
+        ibid_index::IndexError::Unavailable {
+            outage: ibid_index::Outage::Unreachable,
+            cause: "planned".into(),
+        }
+        .into()
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_waited_for_without_an_end() {
+        let (clock, (_directory, disk)) = (Arc::new(FakeClock::skipping()), disk());
+        let mut retry = Retry::new(clock.clone());
+        for _ in 0..100 {
+            assert_eq!(retry.after(outage(), &disk).await.expect("another try"), Reason::Outage);
+        }
+        assert_eq!(clock.slept().last(), Some(&LONGEST_PAUSE));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_waited_for_until_it_is_writable() {
+        let (clock, (_directory, disk)) = (Arc::new(FakeClock::skipping()), disk());
+        let disk = Arc::new(disk);
+        let waiting = tokio::spawn({
+            let (disk, clock) = (disk.clone(), clock.clone());
+            async move {
+                let error = PipelineError::from(ibid_system::disk::DiskError::Full);
+                Retry::new(clock).after(error, &disk).await.expect("another try")
+            }
+        });
+        while clock.slept().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "the disk is still full");
+        disk.recovered();
+        assert_eq!(waiting.await.expect("no panic"), Reason::Disk);
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_may_pass_is_tried_a_few_times() {
+        let (clock, (_directory, disk)) = (Arc::new(FakeClock::skipping()), disk());
+        let mut retry = Retry::new(clock.clone());
+        let busy = || PipelineError::from(ibid_embed::EmbedError::Busy { waited: Duration::ZERO });
+        assert!(busy().is_transient());
+        let mut tries = 1;
+        while let Ok(reason) = retry.after(busy(), &disk).await {
+            assert_eq!(reason, Reason::Transient);
+            tries += 1;
+        }
+        assert_eq!(tries, MAX_TRIES);
+        assert_eq!(clock.slept().len() as u32, MAX_TRIES - 1);
+    }
 }

@@ -1,4 +1,4 @@
-//! Small pieces of file handling. Everything here blocks, but for `run`.
+//! Small file operations. All of them block, except `run`.
 
 use super::{FileError, Result};
 use bytes::Bytes;
@@ -7,23 +7,23 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Runs what blocks beside the reactor. If the caller goes away it still runs to its end.
+/// Runs a blocking closure on a thread for blocking work. It runs to its end even if the caller's future is dropped.
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(FileError::Interrupted))
 }
 
-/// Whether it can be part of a path: 1 to 128 of `A-Z a-z 0-9 _ -`.
+/// Checks that an identifier can be part of a path: 1 to 128 of `A-Z a-z 0-9 _ -`.
 pub(super) fn check_id(id: &str) -> Result<()> {
     let good = (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if good { Ok(()) } else { Err(FileError::InvalidId(id.to_owned())) }
 }
 
-/// Whether it is 64 lower-case hexadecimal digits.
+/// Returns whether it is 64 lower-case hexadecimal digits.
 pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Makes a directory that only the server's user can enter; one that is there stays as it is.
+/// Creates a directory that only the server's user can enter; one that exists is unchanged.
 pub(super) fn create_directory(path: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -38,14 +38,14 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Makes the names in a directory durable.
+/// Syncs a directory, so that the names in it are durable.
 pub(super) fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(FileError::io(path))
 }
 
-/// Removes a file or a directory with what is in it; `false` if it was not there.
+/// Removes a file, or a directory with its content; `false` if it did not exist.
 pub(super) fn remove(path: &Path) -> Result<bool> {
     let removed = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
@@ -59,7 +59,7 @@ pub(super) fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// Names in a directory that are UTF-8 (all that the store makes are), none if it is not there.
+/// Returns the names in a directory that are UTF-8, as all names of the store are; none if it does not exist.
 pub(super) fn names(path: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -91,14 +91,14 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 /// Reads `length` bytes from an offset on, or as many as there are.
 pub(super) fn read_part(file: &File, offset: u64, length: u32) -> io::Result<Bytes> {
     let rest = file.metadata()?.len().saturating_sub(offset);
-    // No more than there is: a caller's `length` allocates nothing by itself.
+    // The buffer never exceeds the file, so that a caller's `length` cannot exhaust the memory.
     let mut bytes = vec![0; usize::try_from(rest.min(length.into())).unwrap_or(0)];
     let read = read_at(file, &mut bytes, offset)?;
     bytes.truncate(read);
     Ok(Bytes::from(bytes))
 }
 
-/// Locks a directory for as long as the file is open. `InUse` while another process or store has it.
+/// Locks a directory for as long as the returned file is open. `InUse` while another process or store has locked it.
 pub(super) fn lock(directory: &Path) -> Result<File> {
     let path = directory.join(".lock");
     let lock = private()
@@ -114,7 +114,7 @@ pub(super) fn lock(directory: &Path) -> Result<File> {
     }
 }
 
-/// Lower-case hexadecimal digits.
+/// Returns bytes as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

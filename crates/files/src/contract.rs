@@ -1,4 +1,4 @@
-//! What every file store must do, as tests over each: a directory, objects in memory, and moto's S3 server.
+//! Tests that every file store must pass, over each implementation: a directory, objects in memory, and moto's S3 server.
 
 use super::moto::Moto;
 use super::{Committed, DirectoryStore, FileError, FileStore, LocalExclusion, Result, S3Options, S3Store, StageOptions};
@@ -27,7 +27,7 @@ pub(super) const RESUMED: StageOptions = StageOptions {
     keep: true,
 };
 
-/// Where a store keeps things, whichever server opens it.
+/// What a store keeps its files in, independent of the server that opens it.
 pub(super) enum Home {
     Directory(TempDir),
     Memory(Arc<InMemory>),
@@ -49,7 +49,7 @@ impl Home {
         Moto::start(BUCKET).map(Self::Moto)
     }
 
-    /// A store over it, on a machine of its own where it may be.
+    /// Opens a store over it, on another machine where that is possible.
     async fn open(&self) -> (Arc<dyn FileStore>, TempDir) {
         let machine = TempDir::new().unwrap();
         let exclusion = Arc::new(LocalExclusion::default());
@@ -71,7 +71,7 @@ impl Home {
         (store, machine)
     }
 
-    /// Names of all that is kept.
+    /// Returns the names of everything that is kept.
     async fn left(&self) -> Vec<String> {
         let mut names = match self {
             Self::Directory(directory) => return files_under(&directory.path().join("data")),
@@ -89,7 +89,7 @@ impl Home {
     }
 }
 
-/// Every file under a directory but its lock.
+/// Returns every file under a directory but its lock.
 pub(super) fn files_under(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];
@@ -136,7 +136,7 @@ pub(super) fn written(text: &str) -> Arc<Document> {
     })
 }
 
-/// The tests, over each store.
+/// Runs the tests over each store.
 macro_rules! over_each_store {
     ($($name:ident),* $(,)?) => {
         over_each_store!(directory: $($name),*);
@@ -185,7 +185,7 @@ async fn an_upload_is_stored_by_its_content(home: &Home) {
     );
     drop(done);
 
-    // From where it was put, and as another server finds it.
+    // Where it was put, and as another server finds it.
     drop(store);
     let (store, _machine) = home.open().await;
     let ranges = [(0, 5, "hello"), (6, 100, "world"), (11, 1, ""), (u64::MAX, 1, ""), (3, 0, "")];
@@ -200,7 +200,7 @@ async fn an_upload_is_stored_by_its_content(home: &Home) {
         assert_eq!(store.read(&digest, offset, length).await.unwrap(), expected);
     }
 
-    // The same bytes once more are the same file.
+    // The same bytes again are the same file.
     assert_eq!(stored(&*store, "upload_2", b"hello world").await.unwrap().sha256, digest);
     assert_eq!(home.left().await, [format!("files/{}/{digest}", &digest[..2])]);
     let shard = u8::from_str_radix(&digest[..2], 16).unwrap();
@@ -227,7 +227,7 @@ async fn an_upload_is_stored_by_its_content(home: &Home) {
     assert_eq!(store.open(&sha256(b"")).await.unwrap().metadata().unwrap().len(), 0);
 }
 
-/// More than what goes over a network at once.
+/// Larger than one request.
 async fn large_files_come_back_whole(home: &Home) {
     let mut bytes = Vec::new();
     for line in 0..2_500_000 {
@@ -310,7 +310,7 @@ async fn a_suspended_upload_goes_on_after_a_restart(home: &Home) {
     assert_eq!(store.stage("upload_2", FRESH).await.unwrap().written(), 0);
 }
 
-/// Each piece durable by itself, and another machine after every few of them; sometimes less was recorded than was written.
+/// Each piece is durable by itself, and another machine resumes after every few of them; sometimes less was recorded than was written.
 async fn an_upload_in_many_pieces_goes_on_anywhere(home: &Home) {
     let bytes: Vec<u8> = (0..40_u32).flat_map(|n| format!("piece {n} ").repeat(20).into_bytes()).collect();
     let mut pieces = bytes.chunks(211).map(Bytes::copy_from_slice).enumerate();
@@ -384,7 +384,7 @@ async fn identifiers_cannot_leave_the_store(home: &Home) {
     }
 }
 
-/// Storing and removing the same bytes at once: whoever has a hold finds them there.
+/// Stores and removes the same bytes concurrently: the holder of a hold always finds them.
 async fn a_file_stays_while_it_is_held(home: &Home) {
     let (store, _machine) = home.open().await;
     let digest = sha256(b"same");

@@ -13,12 +13,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The directory, and what its users share.
+/// The directory, and what its handles share.
 pub(super) struct Root {
     directory: PathBuf,
     writers: Arc<Writers>,
     exclusion: LocalExclusion,
-    /// Locked as long as the store is open: two servers over one directory would sweep each other's uploads.
+    /// Locked as long as the store is open: two servers over one directory would remove each other's uploads.
     _lock: File,
 }
 
@@ -35,7 +35,7 @@ impl Root {
         self.directory.join("incoming")
     }
 
-    /// Path of an original.
+    /// Returns the path of an original.
     pub(super) fn original(&self, sha256: &str) -> Result<PathBuf> {
         match sha256.get(..2) {
             Some(shard) if blocking::is_sha256(sha256) => Ok(self.files().join(shard).join(sha256)),
@@ -43,7 +43,7 @@ impl Root {
         }
     }
 
-    /// Uploads that have a writer.
+    /// Returns the set of uploads that have a writer.
     pub(super) fn writers(&self) -> &Arc<Writers> {
         &self.writers
     }
@@ -60,8 +60,8 @@ pub struct DirectoryStore {
 }
 
 impl DirectoryStore {
-    /// Opens the store in `directory` and makes it if it is not there. `InUse` while another store
-    /// has it open, in this process or another.
+    /// Opens the store in `directory`, which is created if it does not exist. `InUse` while another store has it open, in this process or
+    /// another.
     pub async fn open(directory: &Path) -> Result<Self> {
         let directory = directory.to_owned();
         let root = blocking::run(move || {
@@ -83,7 +83,7 @@ impl DirectoryStore {
         Ok(Self { root: Arc::new(root) })
     }
 
-    /// Runs work on the directory beside the reactor.
+    /// Runs blocking work on the directory.
     async fn with<T: Send + 'static>(&self, work: impl FnOnce(&Arc<Root>) -> Result<T> + Send + 'static) -> Result<T> {
         let root = self.root.clone();
         blocking::run(move || work(&root)).await
@@ -122,7 +122,7 @@ impl FileStore for DirectoryStore {
                 }
                 match staging::discard(root, &staged.upload_id) {
                     Ok(was_there) => gone += usize::from(was_there),
-                    // It has a writer, or is not ours.
+                    // It has a writer, or is not the store's.
                     Err(FileError::Busy(_) | FileError::InvalidId(_)) => {}
                     Err(error) => return Err(error),
                 }

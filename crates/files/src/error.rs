@@ -1,4 +1,4 @@
-//! What can go wrong in the file store, with the code that clients see.
+//! Errors of the file store, with the codes that clients see.
 
 use ibid_system::disk::DiskError;
 use ibid_types::ErrorCode;
@@ -10,38 +10,38 @@ use std::path::{Path, PathBuf};
 /// `Display` is safe to show to a client; paths and causes are in `Debug` and `source()`, for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// There is no such original, text or upload.
+    /// The original, text or upload does not exist.
     #[error("there is no {kind} {id:?}")]
     NotFound {
         /// `file`, `text` or `upload`.
         kind: &'static str,
-        /// As the caller gave it.
+        /// The identifier as the caller gave it.
         id: String,
     },
-    /// More bytes than an upload may have.
-    #[error("the file is larger than the {limit} bytes that are allowed")]
+    /// The upload is larger than allowed.
+    #[error("the file is larger than the limit of {limit} bytes")]
     TooLarge {
-        /// Bytes that are allowed.
+        /// The largest size in bytes.
         limit: u64,
     },
-    /// Somebody else is writing this upload.
+    /// Another connection is writing this upload.
     #[error("upload {0:?} is being written by another connection")]
     Busy(String),
     /// Another process uses the directory.
     #[error("the data directory is in use by another process")]
     InUse,
-    /// An identifier that cannot be one.
+    /// The identifier is malformed.
     #[error("{0:?} is not a valid identifier")]
     InvalidId(String),
-    /// A span outside the text, reversed, or cutting a character.
+    /// The span is outside the text, reversed, or cuts a character.
     #[error("{start}..{end} is not a span of the text")]
     InvalidSpan {
-        /// First byte.
+        /// The first byte.
         start: u64,
-        /// Byte after the last one.
+        /// The byte after the last one.
         end: u64,
     },
-    /// A write failed half-way before; what is staged has to be opened again.
+    /// An earlier write failed half-way; the upload must be opened again.
     #[error("an earlier write of this upload failed; resume it")]
     Broken,
     /// The disk is full, or a quota is used up.
@@ -53,16 +53,16 @@ pub enum FileError {
     /// The server may not read or write there.
     #[error("the server has no permission to access its file store: the data directory must be its own user's")]
     Denied(#[source] Cause),
-    /// Stored data is not what was written.
+    /// The stored data differs from what was written.
     #[error("the stored data of {0:?} is damaged")]
     Damaged(String),
-    /// The object store does not answer, or answers that it cannot now. It may be back by itself.
-    #[error("the store of files does not answer for now: the same request works when it is back")]
+    /// The object store does not answer, or answers that it is unavailable. It may recover by itself.
+    #[error("the file store does not answer at present: try again when it is back")]
     Away(#[source] Cause),
-    /// The object store answers, and refuses.
-    #[error("the store of files refuses this server: whoever runs it finds the reason in its log, and `files.s3` in its settings")]
+    /// The object store refuses the request.
+    #[error("the file store refuses this server: its log has the reason, and the settings `files.s3` may be wrong")]
     Refused(#[source] Cause),
-    /// The store cannot be opened as it is set up. For whoever runs the server.
+    /// The store cannot be opened with these settings. The message is for the operator.
     #[error("{0}")]
     Unusable(String),
     /// Another failure of the file system.
@@ -77,14 +77,14 @@ pub enum FileError {
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {error}")]
 pub struct Cause {
-    /// Where.
+    /// The path.
     pub path: PathBuf,
-    /// What.
+    /// The error.
     pub error: io::Error,
 }
 
 impl FileError {
-    /// The stable code, as in the API's errors.
+    /// Returns the stable error code of the API.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFound { .. } => ErrorCode::ResourceNotFound,
@@ -98,7 +98,7 @@ impl FileError {
         }
     }
 
-    /// Whether the same call may succeed later without anything being mended by the client.
+    /// Returns whether the same call may succeed later without any change by the client.
     pub fn is_recoverable(&self) -> bool {
         matches!(
             self,
@@ -106,12 +106,12 @@ impl FileError {
         )
     }
 
-    /// Whether the object store cannot be used: the same work succeeds when it can, however long that takes.
+    /// Returns whether the object store is unavailable: the same call succeeds when the store is back, however long that takes.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Away(_) | Self::Refused(_))
     }
 
-    /// What is the matter with the disk, where that is why.
+    /// Returns the state of the disk, if it is the cause.
     pub fn disk_error(&self) -> Option<DiskError> {
         match self {
             Self::StorageFull(_) => Some(DiskError::Full),
@@ -120,17 +120,17 @@ impl FileError {
         }
     }
 
-    /// An error of the file system, in the data directory but not in the store.
+    /// Makes an error of the file system, in the data directory but not in the store.
     pub fn of(path: &Path, error: io::Error) -> Self {
         Self::io(path)(error)
     }
 
-    /// Something that the store needs does not answer: `place` names it, for the log.
+    /// Makes the error of a service that does not answer: `place` names it, for the log.
     pub fn away(place: &str, error: io::Error) -> Self {
         Self::Away(Cause { path: place.into(), error })
     }
 
-    /// Sorts an error of the file system.
+    /// Converts an error of the file system.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| {
@@ -145,7 +145,7 @@ impl FileError {
         }
     }
 
-    /// As `io`, but a file that is not there is `NotFound`.
+    /// As `io`, but a missing file is `NotFound`.
     pub(super) fn absent(path: &Path, kind: &'static str, id: &str) -> impl FnOnce(io::Error) -> Self {
         let other = Self::io(path);
         let id = id.to_owned();

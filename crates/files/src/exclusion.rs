@@ -1,4 +1,4 @@
-//! Who may touch an original: one at a time, in this process or among several servers.
+//! Exclusive locks on originals, in one process or among several servers.
 
 use super::Result;
 use async_trait::async_trait;
@@ -6,32 +6,32 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::OwnedMutexGuard;
 
-/// Exclusive rights by name. Servers that share a file store need one that all of them ask (in their catalog, say); a server
-/// by itself takes [`LocalExclusion`].
+/// Exclusive locks by name. Servers that share a file store need an implementation that they all use (in their catalog, for example); a
+/// single server uses [`LocalExclusion`].
 #[async_trait]
 pub trait Exclusion: Send + Sync {
-    /// Waits until nobody else has the right of this name, and takes it until the guard is dropped. Rights are few and held
-    /// for as long as a file takes to be stored; whoever holds one asks for no other, for two names may be one right.
+    /// Waits for the lock of this name, and holds it until the guard is dropped. Locks are few, and held while a file is stored. A holder
+    /// must not take a second one, since two names may share a lock.
     ///
     /// # Errors
-    /// [`super::FileError::Away`] or [`super::FileError::Interrupted`] where whoever gives the rights cannot be asked.
+    /// [`super::FileError::Away`] or [`super::FileError::Interrupted`] where the locks' service cannot be reached.
     async fn exclusive(&self, name: &str) -> Result<Box<dyn Send + Sync>>;
 }
 
-/// A lock for each name that anybody asks for. Asynchronous: they are there to be kept over awaits.
+/// A lock for each name in use. They are asynchronous because they are held across awaits.
 #[derive(Default)]
 pub(super) struct NamedLocks(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
 
 impl NamedLocks {
-    /// Waits until nobody else has this name's lock.
+    /// Waits for the lock of this name.
     pub(super) async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
         let lock = {
-            // The map is whole after every statement.
+            // The map is consistent after every statement.
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match locks.get(name).and_then(Weak::upgrade) {
                 Some(lock) => lock,
                 None => {
-                    // Few at a time, so that a look at all of them costs nothing.
+                    // There are few at a time, so the scan costs nothing.
                     locks.retain(|_, lock| lock.strong_count() > 0);
                     let lock = Arc::default();
                     locks.insert(name.to_owned(), Arc::downgrade(&lock));
@@ -43,7 +43,7 @@ impl NamedLocks {
     }
 }
 
-/// The rights of one process.
+/// The locks of one process.
 #[derive(Default)]
 pub struct LocalExclusion(NamedLocks);
 

@@ -1,8 +1,7 @@
-//! Where bytes are kept: uploads in the making, original files by their SHA-256, extracted texts by
-//! document.
+//! The file store: uploads in progress, original files by their SHA-256, and extracted texts by document.
 //!
-//! Everyone above speaks to [`FileStore`]; [`DirectoryStore`] keeps it all in a directory, [`S3Store`] in an object store that several
-//! servers share. It does not know which files are needed: the catalog does.
+//! All other code uses the trait [`FileStore`]. [`DirectoryStore`] keeps the files in a directory, [`S3Store`] in an object store that
+//! several servers share. The store does not know which files are needed: the catalog does.
 
 mod blocking;
 mod directory;
@@ -47,12 +46,12 @@ pub enum StoreOptions {
 }
 
 impl StoreOptions {
-    /// Opens it, for the server with this data directory. Servers that share an object store give it one exclusion; a directory
-    /// has one server, and its own.
+    /// Opens the store, for the server with this data directory. Servers that share an object store must pass the same exclusion; a
+    /// directory belongs to one server, and has its own.
     ///
     /// # Errors
-    /// `InUse` while another process uses the data directory; `Unusable` where a setting is wrong; `Away` where the object store
-    /// does not answer.
+    /// `InUse` while another process uses the data directory; `Unusable` where a setting is wrong; `Away` where the object store does not
+    /// answer.
     pub async fn open(&self, data: &Path, exclusion: Arc<dyn Exclusion>) -> Result<Arc<dyn FileStore>> {
         Ok(match self {
             Self::Directory => Arc::new(DirectoryStore::open(&data.join("files")).await?),
@@ -61,7 +60,7 @@ impl StoreOptions {
     }
 }
 
-/// For people: where the files are.
+/// Writes where the files are, for people.
 impl std::fmt::Display for StoreOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -74,40 +73,38 @@ impl std::fmt::Display for StoreOptions {
 /// How an upload is staged.
 #[derive(Debug, Clone, Copy)]
 pub struct StageOptions {
-    /// Most bytes that it may have in all.
+    /// The most bytes that it may have in all.
     pub limit: u64,
-    /// `None` begins anew and drops what is staged under the identifier. `Some(n)` goes on after the
-    /// first `n` bytes that are there (or after all, if fewer are) and drops the rest: give what the
-    /// catalog says is durable, or `u64::MAX` to keep everything.
+    /// `None` starts from the beginning and drops what is staged under the identifier. `Some(n)` keeps the first `n` bytes (or all, if
+    /// there are fewer) and drops the rest: pass the number of bytes that the catalog records as durable, or `u64::MAX` to keep everything.
     pub resume: Option<u64>,
-    /// Whether the bytes stay when the writer is dropped before `commit`, to be resumed later: all that
-    /// were made durable, at least.
+    /// Whether the bytes stay when the writer is dropped before `commit`, to be resumed later. At least all that were made durable stay.
     pub keep: bool,
 }
 
-/// An upload that is staged but has no writer now, or has one.
+/// A staged upload, with or without a writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedFile {
     /// The upload's identifier.
     pub upload_id: String,
-    /// Bytes that are there.
+    /// Its size in bytes.
     pub size: u64,
 }
 
-/// The one writer of an upload. Dropping it ends the upload, or suspends it, as `keep` says.
+/// The only writer of an upload. Dropping it ends or suspends the upload, depending on `keep`.
 #[async_trait]
 pub trait Staging: Send + Sync {
-    /// Bytes that have been taken.
+    /// Returns the number of bytes taken.
     fn written(&self) -> u64;
-    /// Appends bytes and returns how many there are now. `TooLarge` if they would be too many, and then
-    /// none is taken. After another error, or when its future is dropped, ask `written` before going on.
+    /// Appends bytes, and returns how many there are now. `TooLarge` if they would exceed the limit; then none is taken. After another
+    /// error, or when its future is dropped, call `written` before going on.
     async fn append(&self, bytes: Bytes) -> Result<u64>;
-    /// Makes what was taken durable, so that it may be acknowledged; returns how many bytes that is.
+    /// Makes the bytes durable, so that they may be acknowledged, and returns how many there are.
     async fn sync(&self) -> Result<u64>;
-    /// Stores the bytes as an original, durably, under their SHA-256. If they are there already, the
-    /// staged ones are dropped. On an error they stay staged if `keep` says so.
+    /// Stores the bytes as an original, durably, under their SHA-256. If the original exists, the staged bytes are dropped. On an error
+    /// they stay staged if `keep` is set.
     async fn commit(self: Box<Self>) -> Result<Committed>;
-    /// Drops the bytes, whatever `keep` says.
+    /// Drops the bytes, whatever `keep` is.
     async fn discard(self: Box<Self>) -> Result<()>;
 }
 
@@ -116,22 +113,22 @@ pub trait Staging: Send + Sync {
 pub struct Committed {
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Keeps the file from being removed until the catalog refers to it: drop it after that.
+    /// Prevents the file's removal until the catalog refers to it: drop it after that.
     pub hold: FileHold,
 }
 
-/// While it lives, no one else stores or removes the original that it names, so that "nobody
-/// refers to it" stays true until it is removed, and "it is there" until somebody refers to it.
-/// Hold one at a time, and briefly: others may wait, on other servers too.
+/// While a hold lives, nobody else stores or removes the original that it names. So an original without references stays without until it
+/// is removed, and one that exists stays until something refers to it. Hold one at a time, and briefly: others may wait, on other servers
+/// too.
 pub struct FileHold {
     sha256: String,
     _guard: Box<dyn Send + Sync>,
 }
 
 impl FileHold {
-    /// A hold that lasts as long as `guard`. For implementations of [`FileStore`].
+    /// Makes a hold that lasts as long as `guard`, for implementations of [`FileStore`].
     pub fn new(sha256: String, guard: impl Send + Sync + 'static) -> Self {
         Self {
             sha256,
@@ -139,7 +136,7 @@ impl FileHold {
         }
     }
 
-    /// The original that is held.
+    /// Returns the original that is held.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -151,64 +148,63 @@ impl std::fmt::Debug for FileHold {
     }
 }
 
-/// The file store. After `Ok` a change survives a crash and a power cut. Identifiers of uploads and
-/// documents have 1 to 128 characters of `A-Z a-z 0-9 _ -`, else `InvalidId`.
+/// The file store. After `Ok` a change survives a crash and a power failure. Identifiers of uploads and documents have 1 to 128 characters
+/// of `A-Z a-z 0-9 _ -`, otherwise `InvalidId`.
 #[async_trait]
 pub trait FileStore: Send + Sync {
     // Uploads
 
-    /// Opens an upload for writing. `Busy` while it has another writer in this process; of writers on two
-    /// servers, the later one's bytes count. `TooLarge` if more than the limit is there already.
+    /// Opens an upload for writing. `Busy` while it has another writer in this process. Of writers on two servers, the later one's bytes
+    /// count. `TooLarge` if it exceeds the limit already.
     async fn stage(&self, upload_id: &str, options: StageOptions) -> Result<Box<dyn Staging>>;
-    /// What is staged, as far as it is durable.
+    /// Returns the staged uploads, with the size that is durable.
     async fn staged(&self) -> Result<Vec<StagedFile>>;
-    /// Drops what is staged of an upload; `false` if nothing is. `Busy` while it has a writer.
+    /// Drops a staged upload; `false` if there is none. `Busy` while it has a writer.
     async fn discard_staged(&self, upload_id: &str) -> Result<bool>;
-    /// To be called at start: drops every staged upload but those to `keep`, and what writes that were
-    /// cut off left behind. Returns how many entries went.
+    /// Drops every staged upload except those to `keep`, and what interrupted writes left behind. Call it at the start. Returns the number
+    /// of dropped entries.
     async fn sweep(&self, keep: &[String]) -> Result<usize>;
 
     // Originals
 
-    /// Waits until no one else holds the original, and holds it. It need not be there.
+    /// Waits until the original is not held elsewhere, and holds it. It need not exist.
     async fn hold(&self, sha256: &str) -> Result<FileHold>;
-    /// Bytes of an original; `None` if it is not there.
+    /// Returns the size of an original; `None` if it does not exist.
     async fn size(&self, sha256: &str) -> Result<Option<u64>>;
-    /// The original, as a file to be read from (for extractors and for streaming).
+    /// Opens the original as a file (for extractors and for streaming).
     async fn open(&self, sha256: &str) -> Result<std::fs::File>;
-    /// Bytes of the original from `offset` on: `length` of them, or as many as there are.
+    /// Returns the bytes of the original from `offset` on: `length` of them, or as many as there are.
     async fn read(&self, sha256: &str, offset: u64, length: u32) -> Result<Bytes>;
-    /// Removes an original that nothing refers to; `false` if it was not there.
+    /// Removes an original that nothing refers to; `false` if it did not exist.
     async fn remove(&self, hold: &FileHold) -> Result<bool>;
-    /// Originals whose SHA-256 begins with the byte `shard`: all, in 256 calls.
+    /// Returns the originals whose SHA-256 begins with the byte `shard`: 256 calls return all.
     async fn originals(&self, shard: u8) -> Result<Vec<String>>;
 
     // Texts
 
-    /// Stores what was extracted of a document, all of it or nothing, in place of what was there.
+    /// Stores the extracted document atomically, and replaces an earlier one.
     async fn write_document(&self, document_id: &str, document: Arc<Document>) -> Result<()>;
-    /// Text and structure of a document.
+    /// Returns the text and structure of a document.
     async fn read_document(&self, document_id: &str) -> Result<Document>;
-    /// The text, as a file of UTF-8 to be read from (for streaming all of it).
+    /// Opens the text as a file of UTF-8 (to stream all of it).
     async fn open_text(&self, document_id: &str) -> Result<std::fs::File>;
-    /// The files in which a document's text and structure are kept, by their names, to be copied elsewhere.
+    /// Opens the files that hold a document's text and structure, with their names, to be copied elsewhere.
     async fn text_files(&self, document_id: &str) -> Result<Vec<(&'static str, std::fs::File)>>;
-    /// Several parts of a text, in the order asked for, without reading the rest. `InvalidSpan` if one
-    /// lies outside or cuts a character.
+    /// Returns several parts of a text, in the order of `spans`, without reading the rest. `InvalidSpan` if one lies outside or cuts a
+    /// character.
     async fn read_spans(&self, document_id: &str, spans: &[Span]) -> Result<Vec<String>>;
-    /// One part of a text.
+    /// Returns one part of a text.
     async fn read_text(&self, document_id: &str, span: Span) -> Result<String> {
         let texts = self.read_spans(document_id, &[span]).await?;
         texts.into_iter().next().ok_or_else(|| FileError::Damaged(document_id.to_owned()))
     }
-    /// The span of a range of code points, cut to the text's end; a reversed range is empty. Reads
-    /// the text up to there.
+    /// Returns the span of a range of code points, clamped to the text's end; a reversed range is empty. Reads the text up to there.
     async fn span_of_chars(&self, document_id: &str, chars: Range<u64>) -> Result<Span>;
-    /// Removes what was extracted of a document; `false` if nothing was there.
+    /// Removes the extracted document; `false` if there was none.
     async fn remove_document(&self, document_id: &str) -> Result<bool>;
-    /// Documents that have a text here.
+    /// Returns the documents that have a text in the store.
     async fn documents(&self) -> Result<Vec<String>>;
 
-    /// Whether the store answers: one cheap look.
+    /// Checks with one cheap request that the store answers.
     async fn check(&self) -> Result<()>;
 }

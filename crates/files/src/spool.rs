@@ -1,4 +1,4 @@
-//! The bytes of an upload in the making, in a local file: appended to, hashed as they come. Everything here blocks.
+//! The bytes of an upload in progress, in a local file that is hashed as it grows. Everything here blocks.
 
 use super::{FileError, Result, blocking};
 use sha2::{Digest, Sha256};
@@ -15,12 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Writers(Mutex<HashSet<String>>);
 
 impl Writers {
-    /// Held for an insertion or a removal only, never across an await.
+    /// Locks the set. Never held across an await.
     fn ids(&self) -> MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Becomes the writer of an upload, until the claim is dropped. `Busy` while there is another.
+    /// Registers the writer of an upload, until the claim is dropped. `Busy` while there is another.
     pub(super) fn claim(self: &Arc<Self>, id: &str) -> Result<Claim> {
         if self.ids().insert(id.to_owned()) {
             return Ok(Claim {
@@ -59,7 +59,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Goes on after the first `kept` bytes of a file, which are hashed again, and drops the rest.
+    /// Keeps the first `kept` bytes of a file, which are hashed again, and drops the rest.
     pub(super) fn over(path: PathBuf, mut file: File, kept: u64) -> Result<Self> {
         let error = || FileError::io(&path);
         file.set_len(kept).map_err(error())?;
@@ -86,7 +86,7 @@ impl Spool {
         })
     }
 
-    /// The writer's state, sound or not at all. Taken only on threads that may block.
+    /// Returns the writer's state, or an error if it is broken. Call it only on threads that may block.
     fn inner(&self) -> Result<MutexGuard<'_, Inner>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.broken { Err(FileError::Broken) } else { Ok(inner) }
@@ -96,7 +96,7 @@ impl Spool {
         &self.path
     }
 
-    /// Bytes that have been taken.
+    /// Returns the number of bytes taken.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
@@ -110,7 +110,7 @@ impl Spool {
         }
         inner.broken = true;
         if let Err(error) = inner.file.write_all(bytes) {
-            // A part may be there: go back to what the hash covers, so that it can be tried again.
+            // A part of the bytes may be written: truncate the file to what the hash covers, so that the write can be retried.
             let back = inner.file.set_len(before).and_then(|()| inner.file.seek(SeekFrom::Start(before)));
             inner.broken = back.is_err();
             return Err(FileError::io(&self.path)(error));
@@ -121,14 +121,14 @@ impl Spool {
         Ok(after)
     }
 
-    /// Makes the file durable; returns how many bytes that is.
+    /// Makes the file durable, and returns its size.
     pub(super) fn sync(&self) -> Result<u64> {
         let inner = self.inner()?;
         inner.file.sync_data().map_err(FileError::io(&self.path))?;
         Ok(self.written())
     }
 
-    /// Bytes that were taken.
+    /// Returns a range of the bytes.
     pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let inner = self.inner()?;
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
@@ -138,7 +138,7 @@ impl Spool {
         Ok(bytes)
     }
 
-    /// Tells the hash. Nothing can be appended after that.
+    /// Returns the hash and the size. Nothing can be appended after that.
     pub(super) fn seal(&self, durable: bool) -> Result<(String, u64)> {
         let mut inner = self.inner()?;
         if durable {
@@ -149,7 +149,7 @@ impl Spool {
         Ok((blocking::hex(&digest), self.written()))
     }
 
-    /// Removes the file, when whoever writes to it is done.
+    /// Removes the file when no task writes to it any more.
     pub(super) fn remove(&self) -> Result<bool> {
         let _inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         blocking::remove(&self.path)

@@ -1,4 +1,4 @@
-//! Uploads in the making in a directory: suspended, resumed, committed.
+//! Uploads in progress in a directory: suspended, resumed, committed.
 
 use super::directory::Root;
 use super::spool::{Claim, Spool};
@@ -9,8 +9,8 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 
-/// What the writer shares with the work that it has sent to other threads: an append whose caller
-/// went away goes on, and the upload counts as busy until it is done.
+/// The state that the writer shares with the work that it sent to other threads. An append whose caller went away goes on, and the upload
+/// counts as busy until it is done.
 struct Shared {
     spool: Spool,
     root: Arc<Root>,
@@ -18,7 +18,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Moves the sealed bytes to their place.
+    /// Moves the sealed bytes to their final path.
     fn publish(&self, sha256: &str, size: u64) -> Result<()> {
         let (root, path) = (&self.root, self.spool.path());
         let target = root.original(sha256)?;
@@ -26,12 +26,11 @@ impl Shared {
         if fs::metadata(&target).is_ok_and(|found| found.is_file() && found.len() == size) {
             fs::remove_file(path).map_err(FileError::io(path))?;
         } else {
-            // Absent, or cut short by something outside: the rename puts whole bytes in place.
+            // Absent, or truncated by another program: the rename puts the whole file there.
             blocking::create_directory(shard)?;
             fs::rename(path, &target).map_err(FileError::io(&target))?;
         }
-        // Also where it was there already: whoever put it there may not have got this far. The
-        // shard's own name may be new.
+        // Sync also if it was there already: the process that put it there may not have got this far. The shard's own name may be new.
         blocking::sync_directory(shard)?;
         blocking::sync_directory(&root.files())
     }
@@ -42,11 +41,11 @@ pub(super) struct DirectoryStaging {
     shared: Arc<Shared>,
     limit: u64,
     keep: bool,
-    /// Whether the staged file is no longer this writer's to remove.
+    /// Whether this writer must no longer remove the staged file.
     settled: bool,
 }
 
-/// Opens an upload for writing; blocks, long where much has to be hashed again.
+/// Opens an upload for writing. Blocks, long where much must be hashed again.
 pub(super) fn open(root: &Arc<Root>, id: &str, options: StageOptions) -> Result<DirectoryStaging> {
     blocking::check_id(id)?;
     let claim = root.writers().claim(id)?;
@@ -78,7 +77,7 @@ pub(super) fn open(root: &Arc<Root>, id: &str, options: StageOptions) -> Result<
     })
 }
 
-/// What is staged; blocks.
+/// Returns the staged uploads. Blocks.
 pub(super) fn list(root: &Root) -> Result<Vec<StagedFile>> {
     let directory = root.incoming();
     let mut found = Vec::new();
@@ -98,7 +97,7 @@ pub(super) fn list(root: &Root) -> Result<Vec<StagedFile>> {
     Ok(found)
 }
 
-/// Drops an upload that has no writer; blocks.
+/// Drops an upload that has no writer. Blocks.
 pub(super) fn discard(root: &Arc<Root>, id: &str) -> Result<bool> {
     blocking::check_id(id)?;
     let _claim = root.writers().claim(id)?;
@@ -127,7 +126,7 @@ impl Staging for DirectoryStaging {
         let hold: FileHold = self.shared.root.hold(&sha256).await?;
         let shared = self.shared.clone();
         let committed = Committed { sha256, size, hold };
-        // The hold goes along, so that it lasts to the end of the move also if the caller goes away.
+        // The hold moves into the closure, so that it lasts to the end of the move even if the caller goes away.
         let committed = blocking::run(move || {
             shared.publish(&committed.sha256, committed.size)?;
             Ok(committed)
@@ -150,7 +149,7 @@ impl Drop for DirectoryStaging {
         if self.settled || self.keep {
             return;
         }
-        // The upload stays busy until this is done. What cannot be removed now is swept at the next start.
+        // The upload stays busy until this is done. The next start removes what cannot be removed now.
         let shared = self.shared.clone();
         let work = move || {
             if let Err(error) = shared.spool.remove() {

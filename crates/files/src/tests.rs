@@ -32,7 +32,7 @@ fn a_dropped_upload_is_gone_without_a_runtime() {
 }
 
 #[tokio::test]
-async fn a_text_that_was_cut_short_is_told_from_a_whole_one() {
+async fn a_truncated_text_is_detected() {
     let (store, directory) = store().await;
     store.write_document("doc_1", written("as it was written")).await.unwrap();
     std::fs::write(directory.path().join("data/texts/doc_1/text"), "shorter").unwrap();

@@ -1,4 +1,4 @@
-//! Extracted texts in a directory of theirs: a directory for each document, with the text as it is and its structure as JSON.
+//! Extracted texts: a directory for each document, with the plain text and its structure as JSON.
 
 use super::{FileError, Result, blocking};
 use ibid_types::document::{Attrs, Document, Page, Span, Unit};
@@ -14,10 +14,10 @@ const VERSION: u32 = 1;
 
 /// The file of a document's text.
 pub(super) const TEXT: &str = "text";
-/// The file of all else.
+/// The file of everything else.
 pub(super) const STRUCTURE: &str = "document.json";
 
-/// What `document.json` holds: all of a document but its text.
+/// The content of `document.json`: a document without its text.
 #[derive(Serialize, Deserialize)]
 struct Structure<'a> {
     version: u32,
@@ -41,7 +41,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(FileError::io(path))
 }
 
-/// What `document.json` holds of a document.
+/// Returns the content of `document.json` of a document.
 pub(super) fn structure(id: &str, document: &Document) -> Result<Vec<u8>> {
     let structure = Structure {
         version: VERSION,
@@ -53,11 +53,11 @@ pub(super) fn structure(id: &str, document: &Document) -> Result<Vec<u8>> {
     serde_json::to_vec(&structure).map_err(|_| FileError::Damaged(id.to_owned()))
 }
 
-/// Stores a document: written beside, made durable, then renamed into place as a whole.
+/// Stores a document: writes a temporary directory, syncs it, and renames it.
 pub(super) fn write(texts: &Path, id: &str, document: &Document) -> Result<()> {
     let target = directory(texts, id)?;
     let json = structure(id, document)?;
-    // Names with a dot are never documents; what a crash leaves of them is swept at start.
+    // Names with a dot are never documents; the next start removes what a crash leaves of them.
     let fresh = texts.join(format!(".new-{}", uuid::Uuid::new_v4().simple()));
     let written = (|| {
         blocking::create_directory(&fresh)?;
@@ -67,14 +67,14 @@ pub(super) fn write(texts: &Path, id: &str, document: &Document) -> Result<()> {
         put(texts, &fresh, &target)
     })();
     if written.is_err() {
-        // The first error counts; a second one here is most likely the same.
+        // The first error counts; a second one here most likely has the same cause.
         let _ = blocking::remove(&fresh);
     }
     written
 }
 
-/// Renames a directory into place. What was there goes first: a document is rewritten only while its
-/// extraction is not yet recorded, so that a crash in between means extracting it again.
+/// Renames a directory to its final path. Removes the old one first: a document is rewritten only while its extraction is not recorded yet,
+/// so a crash in between only means another extraction.
 fn put(texts: &Path, fresh: &Path, target: &Path) -> Result<()> {
     let old = texts.join(format!(".old-{}", uuid::Uuid::new_v4().simple()));
     match fs::rename(target, &old) {
@@ -94,7 +94,7 @@ pub(super) fn open(texts: &Path, id: &str) -> Result<File> {
     File::open(&path).map_err(FileError::absent(&path, "text", id))
 }
 
-/// The files of a text.
+/// Opens the files of a text.
 pub(super) fn files(texts: &Path, id: &str) -> Result<Vec<(&'static str, File)>> {
     let directory = directory(texts, id)?;
     let open = |name| {
@@ -105,7 +105,7 @@ pub(super) fn files(texts: &Path, id: &str) -> Result<Vec<(&'static str, File)>>
     [TEXT, STRUCTURE].into_iter().map(open).collect()
 }
 
-/// Text and structure.
+/// Reads the text and the structure.
 pub(super) fn read(texts: &Path, id: &str) -> Result<Document> {
     let directory = directory(texts, id)?;
     let path = directory.join(STRUCTURE);
@@ -125,7 +125,7 @@ pub(super) fn read(texts: &Path, id: &str) -> Result<Document> {
     })
 }
 
-/// Parts of the text.
+/// Reads parts of the text.
 pub(super) fn read_spans(texts: &Path, id: &str, spans: &[Span]) -> Result<Vec<String>> {
     let path = directory(texts, id)?.join(TEXT);
     let file = open(texts, id)?;
@@ -144,13 +144,13 @@ pub(super) fn read_spans(texts: &Path, id: &str, spans: &[Span]) -> Result<Vec<S
         if read < bytes.len() {
             return Err(FileError::Damaged(id.to_owned()));
         }
-        // An end inside a character leaves bytes that are no UTF-8. An empty span has none to tell by.
+        // If the end is inside a character, the bytes are not valid UTF-8. An empty span has no bytes to check.
         parts.push(String::from_utf8(bytes).map_err(|_| invalid())?);
     }
     Ok(parts)
 }
 
-/// The byte span of a range of code points.
+/// Returns the byte span of a range of code points.
 pub(super) fn span_of_chars(texts: &Path, id: &str, chars: Range<u64>) -> Result<Span> {
     let path = directory(texts, id)?.join(TEXT);
     let file = open(texts, id)?;

@@ -1,28 +1,27 @@
-//! The built-in generator: answers with the statements of the passages that answer best, in the
-//! documents' own words. It needs no language model, and cannot invent.
+//! The built-in generator: quotes the statements of the passages that answer the question best. It needs no language model, and cannot
+//! invent.
 //!
-//! Statements are ranked twice: cheaply, by the question's words that they hold, and those that
-//! remain by the embedder too. Redundant ones are left out by maximal marginal relevance
-//! (Carbonell and Goldstein, 1998). Where a figure is asked for, table rows come first, and the
-//! figure of the year that was asked for is picked out of them.
+//! Statements are ranked twice: first cheaply, by the words of the question that they contain, then, those that remain, by the embedder as
+//! well. Redundant ones are removed by maximal marginal relevance (Carbonell and Goldstein, 1998). If the question asks for a figure, table
+//! rows rank higher, and the answer has only the figures of the years in the question.
 //!
-//! The weights and the threshold were measured: `docs/quality.md`.
+//! The weights and the thresholds were measured: `docs/quality.md`.
 
 use super::figures::{self, Row};
 use super::sentences::statements;
 use super::words::{is_caption, is_scrap, words};
-use super::{GenerateError, Generator, Made, Passage, Piece, Quotation, Request, Sink};
+use super::{GenerateError, Generated, Generator, Passage, Piece, Quotation, Request, Sink};
 use async_trait::async_trait;
 use ibid_embed::Model;
 use ibid_protocol::Mode;
 use ibid_types::document::Span;
 use std::collections::{HashMap, HashSet};
 
-/// What a mode spends, and how long its answers are.
+/// The effort of a mode, and the length of its answers.
 struct Effort {
-    /// Statements that the embedder looks at: about 25 tokens each.
+    /// Statements that are compared by the embedder: about 25 tokens each.
     candidates: usize,
-    /// Statements of the answer, at most.
+    /// The most statements of an answer.
     statements: usize,
 }
 
@@ -43,30 +42,30 @@ fn effort(mode: Mode) -> Effort {
     }
 }
 
-/// The best statement must have at least this sum of its cosine with the question and its passage's relevance. Of 417
-/// questions that the documents answer it gave up one, of 300 about other documents nine of ten.
+/// The least sum of the best statement's cosine with the question and its passage's relevance. Below it, nothing is answered. It rejects
+/// one of 417 questions that the documents answer, and nine of ten of 300 questions about other documents.
 const ENOUGH: f32 = 0.95;
-/// And its cosine must be at least this: in a small collection the most relevant passage may be beside the point.
+/// The least cosine of the best statement: in a small collection the most relevant passage may be beside the point.
 const RELATED: f32 = 0.3;
-/// A further statement must have this share of the best one's evidence.
+/// The least evidence of a further statement, as a share of the best one's.
 const COMPARABLE: f32 = 0.6;
-/// Weight of relevance against novelty.
+/// The weight of relevance against novelty.
 const RELEVANCE_WEIGHT: f32 = 0.75;
-/// What a statement loses for each chosen one of its page: another page may hold what this one lacks.
+/// The penalty of a statement for each chosen one of its page: another page may hold what this one lacks.
 const SAME_PAGE: f32 = 0.3;
-/// Searches beside the question that statements are compared with.
+/// The most phrasings, besides the question, that statements are compared with.
 const PHRASINGS: usize = 3;
-/// What a table row gains where a figure is asked for.
+/// The bonus of a table row if the question asks for a figure.
 const FIGURE: f32 = 0.1;
 
-/// Answers with statements out of the passages. Cheap to clone.
+/// A generator that quotes statements of the passages. Cheap to clone.
 #[derive(Clone)]
 pub struct Extractive {
     embedder: Model,
 }
 
 impl Extractive {
-    /// A generator that compares by `embedder`.
+    /// Makes a generator that compares with `embedder`.
     pub fn new(embedder: Model) -> Self {
         Self { embedder }
     }
@@ -74,36 +73,36 @@ impl Extractive {
 
 struct Candidate {
     passage: usize,
-    /// Within the document.
+    /// Its span in the document.
     at: Span,
     text: String,
-    /// What it is, if it is a table row with figures.
+    /// Its label and figures, if it is a table row.
     row: Option<Row>,
-    /// Share of the question's words that it holds, by weight: [0,1].
+    /// The share of the question's words that it contains, by weight: [0,1].
     overlap: f32,
-    /// Relevance of its passage: [0,1].
+    /// The relevance of its passage: [0,1].
     relevance: f32,
-    /// The same as a share of the best passage's.
+    /// The relevance as a share of the best passage's.
     rank: f32,
-    /// Whether it is a row where a figure is asked for.
+    /// Whether it is a table row and the question asks for a figure.
     fits: bool,
-    /// What tells its page from others; of a document without pages, its passage.
+    /// Identifies its page, or in a document without pages its passage.
     page: (String, u32),
     vector: Vec<f32>,
-    /// Cosine with the question.
+    /// Its cosine with the question.
     cosine: f32,
-    /// Cosine with the nearest of the question and what was searched for beside it.
+    /// Its largest cosine with the question or one of its phrasings.
     nearest: f32,
 }
 
 impl Candidate {
-    /// How well it answers, about [0,1]: how relevant its passage is, its meaning, the question's own words (figures,
-    /// names).
+    /// Returns how well it answers, about [0,1]: from the relevance of its passage, its meaning, and the question's own words (figures,
+    /// names) in it.
     fn evidence(&self) -> f32 {
         0.3 * self.nearest + 0.1 * self.overlap + 0.6 * self.rank + if self.fits { FIGURE } else { 0.0 }
     }
 
-    /// How likely it is that the answer stands where this does: a logistic regression of what was measured.
+    /// Returns the probability that it holds the answer: a logistic regression of measured data.
     fn confidence(&self) -> f32 {
         let [cosine, relevance, rank, bias] = CONFIDENCE;
         let logit = cosine * self.cosine + relevance * self.relevance + rank * self.rank + bias;
@@ -111,12 +110,12 @@ impl Candidate {
     }
 }
 
-/// Weights of the cosine, the relevance and its share of the best, and the bias.
+/// The weights of the cosine, the relevance and its share of the best, and the bias.
 const CONFIDENCE: [f32; 4] = [4.57, 1.86, 11.3, -15.68];
 
 #[async_trait]
 impl Generator for Extractive {
-    async fn generate(&self, request: Request, sink: Sink) -> Result<Made, GenerateError> {
+    async fn generate(&self, request: Request, sink: Sink) -> Result<Generated, GenerateError> {
         let effort = effort(request.mode);
         let asked = figures::asks_for_figure(&request.question);
         let years = figures::years_asked(&request.question);
@@ -137,7 +136,7 @@ impl Generator for Extractive {
         let chosen = choose(candidates, effort.statements);
         if chosen.is_empty() {
             write_words(&sink, &super::nothing_found(&request.collection)).await?;
-            return Ok(Made::default());
+            return Ok(Generated::default());
         }
         for (n, statement) in chosen.iter().enumerate() {
             if n > 0 {
@@ -159,12 +158,12 @@ impl Generator for Extractive {
             }]))
             .await?;
         }
-        Ok(Made::default())
+        Ok(Generated::default())
     }
 }
 
-/// The statements of all passages that hold most of the question's words, at most `limit`. Between
-/// equals the better passage wins.
+/// Returns the statements of all passages that contain most of the question's words, at most `limit`. On equal weight, the better passage
+/// comes first.
 fn candidates(question: &str, passages: &[Passage], figure: bool, limit: usize) -> Vec<Candidate> {
     let best = passages.iter().map(|passage| passage.relevance).fold(f32::EPSILON, f32::max);
     let mut found: Vec<(Candidate, HashSet<String>)> = Vec::new();
@@ -244,19 +243,19 @@ fn candidates(question: &str, passages: &[Passage], figure: bool, limit: usize) 
     ranked
 }
 
-/// A heading alone answers nothing.
+/// Returns whether a text is a heading, which alone answers nothing.
 fn is_heading(text: &str) -> bool {
     text.starts_with('#')
 }
 
-/// A question answers none: lists of questions would be quoted as their own answers.
+/// Returns whether a text is a question: lists of questions would be quoted as their own answers.
 fn is_question(text: &str) -> bool {
     let end = text.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '”' | '*' | '_' | ')'));
     end.ends_with(['?', '？', '؟'])
 }
 
-/// The row's label and the figures of the years that were asked for, if its columns' years are known: `Net sales, 2018:
-/// 32,765`. In the row's own words.
+/// Returns the row's label and the figures of the requested years, if the years of its columns are known: `Net sales, 2018: 32,765`. In the
+/// row's own words.
 fn picked(statement: &Candidate, passage: &Passage, years: &[u16]) -> Option<String> {
     let row = statement.row.as_ref()?;
     let before = statement.at.start.checked_sub(passage.at.start)? as usize;
@@ -276,7 +275,7 @@ fn picked(statement: &Candidate, passage: &Passage, years: &[u16]) -> Option<Str
     Some(format!("{label}, {}", figures.join(", ")))
 }
 
-/// What the embedder reads: a short statement (a table row) means little without its heading.
+/// Returns the text for the embedder: a short statement (a table row) means little without its heading.
 fn in_context(candidate: &Candidate, passages: &[Passage]) -> String {
     let heading = passages.get(candidate.passage).and_then(|passage| passage.section.last());
     match heading {
@@ -285,8 +284,8 @@ fn in_context(candidate: &Candidate, passages: &[Passage]) -> String {
     }
 }
 
-/// The answer's statements: each adds to the ones before it, all are about as good as the best.
-/// Those of one document stand in its order; the document with the best comes first.
+/// Chooses the answer's statements: each adds to the ones before it, and all are about as good as the best. Those of one document keep its
+/// order; the document with the best statement comes first.
 fn choose(mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
     let enough = candidates
         .iter()
@@ -321,8 +320,7 @@ fn choose(mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
     chosen
 }
 
-/// One line, as people read it: line ends of the page become spaces, a bullet and Markdown's marks
-/// of emphasis go.
+/// Returns a statement in one line, for people: line ends become spaces, and bullets and Markdown's emphasis are removed.
 fn readable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -417,9 +415,9 @@ mod tests {
             picked(&found[0], &passages[0], &figures::years_asked(question)),
             Some("Net sales, 2017: 31,657".to_owned())
         );
-        // A year that the table does not have: the row as it stands.
+        // The table does not have this year: the row as it stands.
         assert_eq!(picked(&found[0], &passages[0], &[2001]), None);
-        // The header may stand in another chunk.
+        // The header may be in another chunk.
         let below = [Passage {
             header: "(Millions) 2018 2017".to_owned(),
             ..passage("Net sales $ 32,765 $ 31,657", 0.9)

@@ -1,9 +1,9 @@
-//! Figures: whether a question wants one, how many a text has, and which of a table row's is the one.
+//! Figures: whether a question asks for one, how many a text has, and which of a table row's the question means.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Whether a question wants a figure.
+/// Returns whether a question asks for a figure.
 pub fn asks_for_figure(question: &str) -> bool {
     const CUES: &[&str] = &[
         "amount",
@@ -65,7 +65,7 @@ pub fn asks_for_figure(question: &str) -> bool {
     CUES.iter().any(|cue| line.contains(&format!(" {cue} "))) || ["多少", "いくら", "几", "كم"].iter().any(|cue| question.contains(cue))
 }
 
-/// Share of a text's words that are figures, years left out: about a fifth in prose about figures, a third and more in tables.
+/// Returns the share of a text's words that are figures, without years: about a fifth in prose about figures, a third and more in tables.
 pub fn density(text: &str) -> f32 {
     let (mut all, mut figures) = (0_u32, 0_u32);
     for word in words_of(text).filter_map(|word| text.get(word)) {
@@ -78,16 +78,16 @@ pub fn density(text: &str) -> f32 {
     figures as f32 / all.max(1) as f32
 }
 
-/// A row of a table: what it is called, and its figures.
+/// A row of a table: its label, and its figures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Bytes of its label, at the start of the row.
+    /// The range of its label, at the start of the row.
     pub label: Range<usize>,
-    /// Bytes of its figures, in order, with their signs: `$ (1,577)` is `(1,577)`.
+    /// The ranges of its figures, in order, with their signs: `$ (1,577)` is `(1,577)`.
     pub figures: Vec<Range<usize>>,
 }
 
-/// A row out of its text; `None` for a text that is no row: no label, or no figures at its end.
+/// Parses a table row; `None` if the text has no label, or no figures at its end.
 pub fn row(text: &str) -> Option<Row> {
     let mut figures: Vec<Range<usize>> = Vec::new();
     let mut label = 0..0;
@@ -99,7 +99,7 @@ pub fn row(text: &str) -> Option<Row> {
         } else if is_mark(part) {
             // A currency sign, a dash, a cell's border.
         } else {
-            // What stands after figures that were taken for the row's is text with figures in it, such as `Note 3 Leases`.
+            // Words after figures mean that the text is prose with figures in it, such as `Note 3 Leases`.
             figures.clear();
             label = if words == 0 { word.clone() } else { label.start..word.end };
             words += 1;
@@ -119,7 +119,7 @@ fn words_of(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
         })
 }
 
-/// The figure that a word is: `1,577`, `(1,577)`, `12.5%`, `$4.3`, `-7`.
+/// Returns the range of the figure in a word: `1,577`, `(1,577)`, `12.5%`, `$4.3`, `-7`.
 fn figure(word: &str) -> Option<Range<usize>> {
     let start = word.len() - word.trim_start_matches(['$', '€', '£', '¥']).len();
     let body = word.get(start..)?.trim_end_matches(['*', '†']);
@@ -131,7 +131,7 @@ fn figure(word: &str) -> Option<Range<usize>> {
                 ',' | '.' | '(' | ')' | '-' | '−' | '–' | '%' | '+' | '$' | '€' | '£' | '\'' | '\u{a0}'
             )
     });
-    // What a bracket closes that it did not open belongs to the label: `Total (note 23)`.
+    // A bracket that closes without being opened in this word belongs to the label: `Total (note 23)`.
     let opened = !body.contains(')') || body.contains('(');
     (digits && plain && opened).then_some(start..start + body.len())
 }
@@ -141,19 +141,19 @@ fn is_mark(word: &str) -> bool {
         .all(|c| matches!(c, '$' | '€' | '£' | '¥' | '%' | '—' | '–' | '-' | ')' | '(' | '*'))
 }
 
-/// The years that the columns of a table are of: those of the last line before the row that has as many as the row has
-/// figures. `above` is what stands before the row, its table's header last.
+/// Returns the years of a table's columns: those in the last line before the row that has as many years as the row has figures. `above` is
+/// the text before the row, its table's header last.
 pub fn columns(above: &str, figures: usize) -> Option<Vec<u16>> {
-    /// Lines of a table that may stand between its header and a row.
+    /// The most lines of a table between its header and a row.
     const REACH: usize = 60;
     let mut headers = above.lines().rev().take(REACH).map(years);
     let columns = headers.find(|years| years.len() == figures && figures > 0)?;
-    // Two columns of one year are told apart by something else.
+    // Two columns of one year differ by something else.
     let distinct = columns.iter().collect::<BTreeSet<_>>().len() == columns.len();
     distinct.then_some(columns)
 }
 
-/// The years that a question names: `2018`, `FY2018`, `FY18`.
+/// Returns the years that a question names: `2018`, `FY2018`, `FY18`.
 pub fn years_asked(question: &str) -> Vec<u16> {
     let mut years = Vec::new();
     for word in question.split(|c: char| !c.is_alphanumeric()) {
@@ -172,14 +172,14 @@ pub fn years_asked(question: &str) -> Vec<u16> {
     years
 }
 
-/// Years in a line, in order. Nothing for a line that has other figures than dates.
+/// Returns the years in a line, in order. None for a line that has figures other than dates.
 fn years(line: &str) -> Vec<u16> {
     let mut years = Vec::new();
     for word in line.split(|c: char| !(c.is_alphanumeric() || c == ',' || c == '.')) {
         let word = word.trim_matches([',', '.']);
         let digits = word.strip_prefix("FY").or_else(|| word.strip_prefix("fy")).unwrap_or(word);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            // `1,577` and `12.5` are a row's.
+            // `1,577` and `12.5` belong to a row.
             if word.bytes().any(|byte| byte.is_ascii_digit()) && word.contains([',', '.']) {
                 return Vec::new();
             }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_for_figures_are_told() {
+    fn questions_for_figures_are_recognised() {
         for (question, expected) in [
             ("How much did Acme pay?", true),
             ("Are the gross margins stable?", true),

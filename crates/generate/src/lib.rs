@@ -1,7 +1,7 @@
-//! Makes the answer out of the passages that were found.
+//! Generates answers from the passages that a query found.
 //!
-//! A generator writes text and says which quotations support it; numbering the citations and writing markers is the citation formatter's
-//! work, and done by the pipeline.
+//! A generator writes the text and the quotations that support it. The citation formatter numbers the citations and writes the markers; the
+//! pipeline calls it.
 
 mod extractive;
 mod figures;
@@ -20,67 +20,67 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
-/// A passage that was found: a chunk, perhaps with its neighbours.
+/// A passage that a query found: a chunk, perhaps with its neighbours.
 #[derive(Debug, Clone)]
 pub struct Passage {
     /// The document.
     pub document_id: String,
-    /// File name.
+    /// The file name.
     pub source: String,
-    /// Headings above it.
+    /// The headings above it.
     pub section: Vec<String>,
-    /// Where it stands in the document.
+    /// Its span in the document.
     pub at: Span,
     /// The document's text at `at`.
     pub text: Arc<str>,
-    /// The page that it starts on, of a document with pages.
+    /// The page that it starts on, if the document has pages.
     pub page: Option<u32>,
-    /// What stands above it elsewhere in the document, its table's header last; empty where nothing does.
+    /// The text that belongs above it elsewhere in the document, its table's header last; may be empty.
     pub header: String,
-    /// Relevance in [0,1].
+    /// Its relevance in [0,1].
     pub relevance: f32,
 }
 
 /// A quotation that supports a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quotation {
-    /// Index of the passage.
+    /// The index of the passage.
     pub passage: usize,
-    /// What is quoted, within the document; lies inside the passage.
+    /// The quoted span of the document; lies inside the passage.
     pub at: Span,
-    /// How sure the generator is that it supports the statement, in [0,1].
+    /// The generator's confidence that it supports the statement, in [0,1].
     pub confidence: f32,
 }
 
 /// A piece of an answer, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
-    /// Text to go on with. An empty one is a sign of life: the generator is at work, and has nothing to say yet.
+    /// The next text. An empty one shows that the generator is at work, but has no text yet.
     Text(String),
-    /// What supports the statement that ends here. Never empty.
+    /// The quotations that support the statement that ends here. Never empty.
     Support(Vec<Quotation>),
 }
 
-/// What to answer.
+/// A request for an answer.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The question, trimmed.
     pub question: String,
-    /// What was searched for beside it: the same in other words, or a part of it.
+    /// Other phrasings that were searched for: the same in other words, or a part of it.
     pub phrasings: Vec<String>,
-    /// `factual`, `analytical`, ... as the analyzer found.
+    /// The analyzer's intent: `factual`, `analytical`, ...
     pub intent: String,
-    /// Texts of the entities in the question.
+    /// The entities in the question.
     pub entities: Vec<String>,
-    /// Name of the collection, for the answer that nothing was found.
+    /// The collection's name, for the answer that nothing was found.
     pub collection: String,
-    /// What to spend.
+    /// The effort to spend.
     pub mode: Mode,
-    /// Language of the answer, for generators that can choose it.
+    /// The language of the answer, for generators that can choose it.
     pub language: Option<String>,
-    /// For generators that sample.
+    /// The temperature, for generators that sample.
     pub temperature: Option<f32>,
-    /// Most relevant first.
+    /// The passages, most relevant first.
     pub passages: Vec<Passage>,
 }
 
@@ -90,16 +90,16 @@ pub enum GenerateError {
     /// The embedder failed.
     #[error("{0}")]
     Embed(#[from] ibid_embed::EmbedError),
-    /// The language model.
+    /// The language model failed.
     #[error("{0}")]
     Llm(#[from] LlmError),
-    /// Whoever asked is gone.
+    /// The client has gone.
     #[error("the answer is no longer wanted")]
     Abandoned,
 }
 
 impl GenerateError {
-    /// The code for clients.
+    /// Returns the error code for clients.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Embed(_) => ErrorCode::ProcessingError,
@@ -109,31 +109,31 @@ impl GenerateError {
     }
 }
 
-/// What a generator tells of an answer that it made.
+/// The metadata of a generated answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Made {
-    /// The model that wrote it; `None` where none did.
+pub struct Generated {
+    /// The model that wrote it; `None` without a language model.
     pub model: Option<String>,
-    /// Why the model stopped, in its server's word: `stop`, `length`, ...
+    /// Why the model stopped, in its server's words: `stop`, `length`, ...
     pub finish_reason: Option<String>,
     /// Tokens of the prompt, where the server counts them.
     pub prompt_tokens: Option<u64>,
     /// Tokens of the answer, where the server counts them.
     pub completion_tokens: Option<u64>,
-    /// What there is to tell of it.
+    /// Notes for the reader.
     pub notes: Vec<Note>,
 }
 
-/// Something that a reader of an answer should know.
+/// A note that a reader of the answer should see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// A stable word: `length`, `content_filter`.
+    /// A stable code: `length`, `content_filter`.
     pub reason: &'static str,
-    /// For people.
+    /// The text, for people.
     pub message: String,
 }
 
-/// Where a generator writes to. Waits while the reader is slow or paused. Clones write to the same reader.
+/// The channel that a generator writes to. Writes wait while the reader is slow or paused. Clones write to the same reader.
 #[derive(Clone)]
 pub struct Sink {
     pieces: mpsc::Sender<Piece>,
@@ -141,7 +141,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink and its reading end. It holds few pieces, so that a pause is felt at once.
+    /// Makes a sink and its reading end. It buffers only few pieces, so that a pause takes effect at once.
     pub fn new() -> (Sink, mpsc::Receiver<Piece>) {
         let (pieces, receiver) = mpsc::channel(8);
         let begun = Arc::default();
@@ -157,21 +157,21 @@ impl Sink {
         self.pieces.send(piece).await.map_err(|_| GenerateError::Abandoned)
     }
 
-    /// Whether anything of an answer was written: then no other one can be begun.
+    /// Returns whether a piece of the answer was written: then no other answer can be started.
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
     }
 }
 
-/// Makes answers. Dropping the future stops the work.
+/// Generates answers. Dropping the future stops the generator.
 #[async_trait]
 pub trait Generator: Send + Sync {
-    /// Writes the answer to `sink`, front to back. It states nothing that the passages do not
-    /// hold: with no passages, or none that answers, it says so and supports nothing.
-    async fn generate(&self, request: Request, sink: Sink) -> Result<Made, GenerateError>;
+    /// Writes the answer to `sink`, front to back. It states nothing that the passages do not contain: with no passages, or none that
+    /// answers, it says so and cites nothing.
+    async fn generate(&self, request: Request, sink: Sink) -> Result<Generated, GenerateError>;
 }
 
-/// The answer where nothing answers.
+/// Returns the answer for the case that nothing was found.
 fn nothing_found(collection: &str) -> String {
     format!("I found nothing in the collection \"{collection}\" that answers this question.")
 }

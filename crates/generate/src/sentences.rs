@@ -1,16 +1,15 @@
-//! Cuts passages into the statements that can be quoted: sentences, list items, table rows.
+//! Divides passages into statements that can be quoted: sentences, list items, table rows.
 
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Longest statement, in bytes: longer ones (text without punctuation) are cut at white space.
+/// The longest statement, in bytes: longer ones (text without punctuation) are cut at white space.
 const LONGEST: usize = 600;
 
-/// Byte ranges of the statements of `text`, in order, white space at their ends left out.
+/// Returns the byte ranges of the statements of `text`, in order, without white space at their ends.
 ///
-/// Prose wraps at line ends, so a sentence may go over several lines; a line that stands alone (a
-/// heading, a list item, a table row) is a statement of its own. What is a table row is told by its
-/// figures: two or more of its words are numbers.
+/// Prose wraps at line ends, so a sentence may span several lines. A line that stands alone (a heading, a list item, a table row) is a
+/// statement of its own. A table row is recognised by its figures: two or more of its words are numbers.
 pub fn statements(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for block in blocks(text) {
@@ -21,7 +20,7 @@ pub fn statements(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Runs of lines that belong together: paragraphs, or single rows and items.
+/// Returns runs of lines that belong together: paragraphs, or single rows and items.
 fn blocks(text: &str) -> Vec<Range<usize>> {
     let mut blocks = Vec::new();
     let mut open: Option<Range<usize>> = None;
@@ -49,7 +48,7 @@ fn blocks(text: &str) -> Vec<Range<usize>> {
     blocks
 }
 
-/// A line of a table: two or more figures, and figures for at least a third of its words.
+/// Returns whether a line is a table row: it has two or more figures, and at least a third of its words are figures.
 fn is_row(line: &str) -> bool {
     if line.starts_with('|') {
         return true;
@@ -71,8 +70,7 @@ fn is_item(line: &str) -> bool {
     matches!(chars.next(), Some('•' | '▪' | '◦' | '‣' | '·' | '-' | '*')) && chars.next().is_some_and(char::is_whitespace)
 }
 
-/// Sentences of one block, by Unicode's rules (UAX #29), mended where an abbreviation or an initial
-/// ended one too early.
+/// Returns the sentences of one block, by Unicode's rules (UAX #29), joined where an abbreviation or an initial seems to end one.
 fn sentences(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     let Some(part) = text.get(block.clone()) else { return Vec::new() };
     // UAX #29 ends a sentence at every line end: wrapped lines are joined for the segmentation.
@@ -90,7 +88,7 @@ fn sentences(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether a sentence seems to end with an abbreviation.
+/// Returns whether a sentence seems to end with an abbreviation.
 fn ends_too_early(sentence: &str) -> bool {
     const ABBREVIATIONS: [&str; 30] = [
         "mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "no.", "nos.", "inc.", "corp.", "co.", "ltd.", "vs.", "etc.", "e.g.", "i.e.", "cf.",

@@ -1,9 +1,9 @@
-//! The words of a text that carry meaning, for comparing texts by them.
+//! The significant words of a text, for comparing texts by them.
 
 use std::collections::HashSet;
 
-/// Words that carry meaning, lower case, plural endings off. In scripts that are written without spaces, pairs of
-/// neighbouring characters stand for words.
+/// Returns the significant words, in lower case and without plural endings. In scripts without spaces between words, pairs of adjacent
+/// characters take the place of words.
 pub fn words(text: &str) -> HashSet<String> {
     const EMPTY: [&str; 62] = [
         "a", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "did", "do", "does", "each", "for", "from", "give",
@@ -33,14 +33,14 @@ pub fn words(text: &str) -> HashSet<String> {
     found
 }
 
-/// Whether a text has too few words to state anything: fewer than three, where words are told by spaces.
+/// Returns whether a text has too few words to state anything: fewer than three, in scripts that have spaces between words.
 pub fn is_scrap(text: &str) -> bool {
-    /// Characters of a short sentence in a script without spaces.
+    /// The fewest characters of a sentence in a script without spaces.
     const SHORT: usize = 5;
     text.split_whitespace().take(3).count() < 3 && text.chars().filter(|c| is_unspaced(*c)).take(SHORT).count() < SHORT
 }
 
-/// Whether a text only leads to something or heads a table: `Net sales consist of:`, `(Millions) 2018 2017`, `Years ended
+/// Returns whether a text only introduces another one, or heads a table: `Net sales consist of:`, `(Millions) 2018 2017`, `Years ended
 /// December 31,`.
 pub fn is_caption(text: &str) -> bool {
     const HEADS: [&str; 49] = [
@@ -106,7 +106,7 @@ pub fn is_caption(text: &str) -> bool {
     words.all(|word| HEADS.contains(&word.as_str()))
 }
 
-/// Whether a character is of a script that is written without spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
+/// Returns whether a character belongs to a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
 fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}'
         | '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')

@@ -1,6 +1,6 @@
-//! Words to sparse vectors: BM25's term frequency part.
+//! Turns words into sparse vectors: the term frequency part of BM25.
 //!
-//! The other part, the inverse document frequency, is the index's: it knows how many chunks hold a term.
+//! The index adds the other part, the inverse document frequency, since it knows how many chunks contain a term.
 
 use super::error::IndexError;
 use super::terms;
@@ -10,14 +10,14 @@ use qdrant_edge::external::ordered_float::NotNan;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Terms (words without stop words) of an average chunk. BM25 measures a chunk's length against it; a chunk of 200
-/// tokens of English prose has some 150 words, of which stop words are nearly half.
+/// The number of terms (words without stop words) of an average chunk, against which BM25 measures a chunk's length. A chunk of 200 tokens
+/// of English prose has some 150 words, of which nearly half are stop words.
 const AVERAGE_TERMS: f64 = 90.0;
 
-/// Longest term in bytes: what is longer is no word, and no one will type it.
+/// The longest term in bytes: a longer one is not a word, and nobody will search for it.
 const MAX_TERM_LENGTH: usize = 128;
 
-/// ISO 639-1 codes of the languages that the engine stems or knows stop words of, with its names for them.
+/// ISO 639-1 codes of the languages for which the engine has a stemmer or stop words, with its names for them.
 const LANGUAGES: [(&str, &str); 28] = [
     ("ar", "arabic"),
     ("az", "azerbaijani"),
@@ -49,11 +49,11 @@ const LANGUAGES: [(&str, &str); 28] = [
     ("tr", "turkish"),
 ];
 
-/// Languages that write compounds as one word: what is asked for may be a part of what is written.
+/// Languages that write compounds as one word: a query may name a part of a word in the text.
 const COMPOUNDING: [&str; 7] = ["danish", "dutch", "finnish", "german", "hungarian", "norwegian", "swedish"];
 
-/// Makes the sparse vectors of chunks and of queries, with one language's stop words and stemmer. Cheap to share,
-/// makes no system call: 1 KiB of text takes some tens of microseconds.
+/// Makes the sparse vectors of chunks and of queries, with one language's stop words and stemmer. Cheap to share. Makes no system call: 1
+/// KiB of text takes some tens of microseconds.
 #[derive(Debug)]
 pub struct Bm25 {
     model: EdgeBm25,
@@ -62,8 +62,8 @@ pub struct Bm25 {
 }
 
 impl Bm25 {
-    /// For a language, by name (`english`) or ISO 639-1 code (`en`, also `en-GB`). Chunks and queries of a collection
-    /// must use the same one.
+    /// Makes one for a language, by name (`english`) or ISO 639-1 code (`en`, also `en-GB`). Chunks and queries of a collection must use
+    /// the same one.
     ///
     /// # Errors
     /// [`IndexError::Invalid`] for a language that the engine does not know.
@@ -89,7 +89,7 @@ impl Bm25 {
         })
     }
 
-    /// The words of `text` that are terms of a query, in order: byte ranges. In scripts without spaces, the pairs of
+    /// Returns the byte ranges of the words of `text` that are terms of a query, in order. In scripts without spaces, the pairs of
     /// characters, joined where they touch.
     pub fn matches(&self, text: &str, query: &SparseVector) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
@@ -111,7 +111,7 @@ impl Bm25 {
         found
     }
 
-    /// A chunk's terms, weighted by how often each occurs and by the chunk's length.
+    /// Returns a chunk's terms, weighted by their frequency and by the chunk's length.
     pub fn document(&self, text: &str) -> SparseVector {
         let mut text = terms::spaced(text);
         if self.compounds {
@@ -120,7 +120,7 @@ impl Bm25 {
         sorted(self.model.embed_document(&text))
     }
 
-    /// A query's terms, each once.
+    /// Returns a query's terms, each once.
     pub fn query(&self, text: &str) -> SparseVector {
         sorted(self.model.embed_query(&terms::spaced(text)))
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with the index.
+//! Errors of the index.
 
 use super::types::CollectionKey;
 use ibid_system::disk::DiskError;
@@ -7,15 +7,15 @@ use std::error::Error as StdError;
 
 /// A failed call to the index.
 ///
-/// What it displays is fit for clients: it names no path and nothing of the engine. The cause, for the log, is
-/// [`detail`](Self::detail) (also the `source` where there is one).
+/// Its `Display` is safe for clients: it names no path, and nothing of the engine. The cause, for the log, is [`detail`](Self::detail)
+/// (also the `source` where there is one).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// There is no such collection in the index.
+    /// The index has no such collection.
     #[error("the index has no collection '{collection}' (if it should have, 'ibid doctor' rebuilds it)")]
     CollectionNotFound {
-        /// Which one was asked for.
+        /// The requested collection.
         collection: CollectionKey,
     },
     /// The collection exists with another vector dimension.
@@ -25,48 +25,47 @@ pub enum IndexError {
         collection: CollectionKey,
         /// The dimension that it has.
         stored: u32,
-        /// The dimension that was asked for.
+        /// The requested dimension.
         given: u32,
     },
-    /// The request is at fault; it never reached the engine.
+    /// The request is invalid; it never reached the engine.
     #[error("invalid request to the index: {reason}")]
     Invalid {
         /// What is wrong with it.
         reason: String,
     },
-    /// What is on disk cannot be read.
+    /// The data on the disk cannot be read.
     #[error("the index of collection '{collection}' cannot be opened: run 'ibid doctor' to rebuild it")]
     Corrupt {
         /// The collection.
         collection: CollectionKey,
-        /// What was found.
+        /// What is wrong.
         #[source]
         cause: Box<dyn StdError + Send + Sync>,
     },
     /// Another process (or another handle in this one) uses the data directory.
     #[error("the index is in use by another process: stop it, or give this one another data directory")]
     Locked,
-    /// The collection was dropped, and what still used it has not ended yet.
+    /// The collection was dropped, and is still in use.
     #[error("collection '{collection}' is still being removed: try again")]
     Busy {
         /// The collection.
         collection: CollectionKey,
     },
-    /// The Qdrant server that holds the collection cannot be used at present. Nothing is lost by it: what was asked can be asked
-    /// again when the server is back.
+    /// The Qdrant server that holds the collection is unavailable. Nothing is lost: the request can be repeated when the server is back.
     #[error("{outage}")]
     Unavailable {
-        /// What is the matter, and whose turn it is.
+        /// Why, with the remedy.
         outage: Outage,
-        /// What the server or the connection said.
+        /// The error of the server or the connection.
         #[source]
         cause: Box<dyn StdError + Send + Sync>,
     },
-    /// The disk that the index is on cannot be written. What was asked can be asked again when it can.
-    #[error("{trouble}")]
+    /// The index's disk is not writable. The request can be repeated when it is.
+    #[error("{disk}")]
     Disk {
-        /// What is the matter, with the remedy.
-        trouble: DiskError,
+        /// Why, with the remedy.
+        disk: DiskError,
         /// How that was found.
         #[source]
         cause: Box<dyn StdError + Send + Sync>,
@@ -74,66 +73,66 @@ pub enum IndexError {
     /// The index has been closed.
     #[error("the index is shut down")]
     Closed,
-    /// The engine or the disk failed.
+    /// The engine failed.
     #[error("the vector index failed to {operation}")]
     Engine {
-        /// What it was doing: a verb and an object.
+        /// The operation that failed: a verb and an object.
         operation: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         cause: Box<dyn StdError + Send + Sync>,
     },
 }
 
-/// Why a Qdrant server cannot be used, with the remedy.
+/// Why a Qdrant server is unavailable, with the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
-    /// No connection.
-    #[error("the vector index is away: no Qdrant server answers at `qdrant.url` (start it, or correct the setting)")]
+    /// The connection failed.
+    #[error("the vector index is unavailable: no Qdrant server answers at `qdrant.url` (start it, or correct the setting)")]
     Unreachable,
-    /// No answer in time.
+    /// The server did not answer in time.
     #[error("the Qdrant server did not answer in time (it is overloaded, or `qdrant.timeout_seconds` is too short)")]
     Slow,
-    /// It does not take the API key.
+    /// The server does not accept the API key.
     #[error("the Qdrant server refuses the API key: set `qdrant.api_key` or `qdrant.api_key_file` to a key that may write")]
     Refused,
-    /// It answers, but cannot do what it should.
-    #[error("the Qdrant server failed (its log says why; `GET /health` tells when it is well again)")]
+    /// The server answered with an internal error.
+    #[error("the Qdrant server failed (its log says why; `GET /health` shows when it is healthy again)")]
     Failing,
-    /// Nothing says where it is.
-    #[error("the collection lives in a Qdrant server, and `qdrant.url` does not say where that is")]
+    /// No server is configured.
+    #[error("the collection is in a Qdrant server, but the setting `qdrant.url` is empty")]
     NotConfigured,
 }
 
 impl IndexError {
-    /// The protocol's code for it.
+    /// Returns the error's code in the protocol.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::CollectionNotFound { .. } => ErrorCode::CollectionNotFound,
-            Self::Disk { trouble, .. } => trouble.code(),
+            Self::Disk { disk, .. } => disk.code(),
             _ => ErrorCode::VectorStoreError,
         }
     }
 
-    /// Whether the same call may succeed later without anyone's doing.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::Unavailable { .. } | Self::Disk { .. })
     }
 
-    /// Whether a server is away: the same call will succeed when it is back.
+    /// Returns whether a server is unavailable: the same call succeeds when it is back.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// What is the matter with the disk, where that is why.
+    /// Returns the state of the disk, if it is the cause.
     pub fn disk_error(&self) -> Option<DiskError> {
         match self {
-            Self::Disk { trouble, .. } => Some(*trouble),
+            Self::Disk { disk, .. } => Some(*disk),
             _ => None,
         }
     }
 
-    /// The whole story, for the log: may name paths.
+    /// Returns all details, for the log. They may contain paths.
     pub fn detail(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
@@ -159,14 +158,14 @@ impl IndexError {
     pub(super) fn engine(operation: &'static str, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let cause = cause.into();
         match cause.downcast_ref::<std::io::Error>().and_then(DiskError::of) {
-            Some(trouble) => Self::Disk { trouble, cause },
+            Some(disk) => Self::Disk { disk, cause },
             None => Self::Engine { operation, cause },
         }
     }
 
-    /// Of a disk that is in trouble before anything was done.
-    pub(super) fn disk(trouble: DiskError, operation: &'static str) -> Self {
+    /// Makes the error of an operation that was refused because of the disk.
+    pub(super) fn disk(disk: DiskError, operation: &'static str) -> Self {
         let cause = format!("refused to {operation}").into();
-        Self::Disk { trouble, cause }
+        Self::Disk { disk, cause }
     }
 }

@@ -1,8 +1,8 @@
-//! What a point's parts are called, in every index alike, so that a collection looks the same wherever it is kept.
+//! The names of a point's fields, the same in every index, so that a collection looks the same wherever it is stored.
 
-/// Name of the dense vector.
+/// The name of the dense vector.
 pub(super) const DENSE: &str = "dense";
-/// Name of the sparse vector.
+/// The name of the sparse vector.
 pub(super) const SPARSE: &str = "bm25";
 
 pub(super) const DOCUMENT_ID: &str = "document_id";
@@ -13,14 +13,14 @@ pub(super) const AUTHORS: &str = "authors";
 pub(super) const CREATED: &str = "created";
 pub(super) const METADATA: &str = "metadata";
 
-/// The fields of text that filters name, each with an index; [`CREATED`] has one of numbers.
+/// The text fields that filters use, each with an index; [`CREATED`] has a numeric one.
 pub(super) const KEYWORDS: [&str; 5] = [DOCUMENT_ID, SOURCE, DOCUMENT_TYPE, AUTHORS, METADATA];
 
-/// Between a metadata key and its value: the unit separator, so that any key is just text to the engine, which would
-/// take dots and brackets in a payload's keys for a path.
+/// Separates a metadata key from its value: the unit separator, so that a key may have any characters. In the key of a payload, the engine
+/// would interpret dots and brackets as a path.
 const SEPARATOR: char = '\u{1f}';
 
-/// An entry of the metadata as it is stored.
+/// Returns a metadata entry in its stored form.
 pub(super) fn pair(key: &str, value: &str) -> String {
     let mut pair = String::with_capacity(key.len() + 1 + value.len());
     pair.push_str(key);
@@ -29,25 +29,25 @@ pub(super) fn pair(key: &str, value: &str) -> String {
     pair
 }
 
-/// The entry that was stored as `pair`.
+/// Parses an entry that [`pair`] made.
 pub(super) fn unpaired(pair: &str) -> Option<(String, String)> {
     let (key, value) = pair.split_once(SEPARATOR)?;
     Some((key.to_owned(), value.to_owned()))
 }
 
-/// Edges per node and candidates while building a graph: the engine's own defaults, spelled out because the graph's quality
-/// hangs on them.
+/// Edges per node, and candidates while building a graph: the engine's own defaults, written out because the graph's quality depends on
+/// them.
 pub(super) const HNSW_EDGES: usize = 16;
 pub(super) const HNSW_BUILD_BEAM: usize = 100;
 
-/// Smallest beam of a search through the graph; never below the number of hits wanted.
+/// The smallest beam of a search through the graph; never below the requested number of hits.
 pub(super) const HNSW_SEARCH_BEAM: usize = 256;
 
-/// Vectors of less than this many KiB are compared one by one, also when a graph is there: as fast, and exact.
+/// With less than this many KiB, vectors are compared one by one, even if there is a graph: that is as fast, and exact.
 pub(super) const FULL_SCAN_KIB: usize = 10_000;
 
-/// Extra hits to fetch, so that which of several equal ones make the cut is decided by us: equal texts are common
-/// (headers, boilerplate), and the engine's order among them depends on how it happens to store them.
+/// Extra hits to fetch, so that we decide which of several equal ones are returned: equal texts are common (headers, boilerplate), and the
+/// engine's order among them depends on how they happen to be stored.
 pub(super) const TIE_MARGIN: usize = 8;
-/// Most extra hits to fetch for that. Beyond, which of a thousand equal hits is returned may vary.
+/// The most extra hits to fetch for that. Beyond, it may vary which of a thousand equal hits is returned.
 pub(super) const TIE_LIMIT: usize = 1024;

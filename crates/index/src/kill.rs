@@ -1,4 +1,4 @@
-//! A process that uses the index is killed at any moment, also in the middle of an optimization.
+//! Kills a process that uses the index at any moment, also in the middle of an optimization.
 
 use super::contract::{create, dense, key};
 use super::tests::{options, points};
@@ -19,7 +19,7 @@ fn eager() -> EmbeddedOptions {
     }
 }
 
-/// The process to be killed: stores document n, deletes document n - 3, says so, goes on.
+/// The process to be killed: stores document n, deletes document n - 3, prints what it did, goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "runs as the child of the test below"]
 async fn child() {
@@ -55,7 +55,7 @@ async fn what_was_acknowledged_survives_a_real_kill() {
         lines.by_ref().find(|line| *line == format!("stored {rounds}")).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it said after that counts as well.
+        // Lines that it printed after that count as well.
         let rest: Vec<String> = lines.collect();
         let last = |verb: &str, at_least: u32| {
             let said = rest.iter().filter_map(|line| line.strip_prefix(verb)?.trim().parse().ok());
@@ -70,7 +70,7 @@ async fn what_was_acknowledged_survives_a_real_kill() {
             let found = documents.get(&format!("d{n}")).copied().unwrap_or(0);
             match n {
                 n if n <= deleted => assert_eq!(found, 0, "d{n} was deleted, of 0..={stored}"),
-                // Perhaps the next deletion was under way.
+                // The next deletion may have begun.
                 n if n == deleted + 1 => assert!(found == 0 || found == u64::from(CHUNKS), "d{n}: {found}"),
                 _ => assert_eq!(found, u64::from(CHUNKS), "d{n} of {documents:?}"),
             }

@@ -16,12 +16,12 @@ use std::sync::Once;
 
 const EAST: [f32; 4] = [1.0, 0.0, 0.0, 0.0];
 
-/// The real server's address, unless the tests are to do without one: which is told past the capture of their output.
+/// Returns the real server's address. Without one, prints once that these tests do not run, past the capture of their output.
 fn server() -> Option<String> {
-    static TOLD: Once = Once::new();
+    static SKIPPED: Once = Once::new();
     let url = std::env::var("IBID_TEST_QDRANT_URL").ok().filter(|url| !url.is_empty());
     if url.is_none() {
-        TOLD.call_once(|| {
+        SKIPPED.call_once(|| {
             let _ = writeln!(
                 std::io::stderr(),
                 "NOT RUN: tests of the remote index that need a real Qdrant server: set IBID_TEST_QDRANT_URL to its gRPC address"
@@ -113,7 +113,7 @@ async fn both_places_are_one_index() {
     let Some(url) = server() else { return };
     let directory = tempfile::tempdir().unwrap();
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
-    let index = PlacedIndex::new(embedded, Some(RemoteIndex::new(options(&url)).unwrap()));
+    let index = RoutedIndex::new(embedded, Some(RemoteIndex::new(options(&url)).unwrap()));
     let (here, there) = (key("here"), key("there"));
     index.put(&there, IndexBackend::Qdrant);
     for key in [&here, &there] {
@@ -133,7 +133,7 @@ async fn both_places_are_one_index() {
     index.close().await.unwrap();
 }
 
-/// A port at which nothing listens.
+/// Returns a port at which nothing listens.
 fn closed_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -189,7 +189,7 @@ async fn a_server_that_is_silent_is_an_outage() {
 async fn without_a_server_what_lives_in_one_is_an_outage_and_the_rest_works() {
     let directory = tempfile::tempdir().unwrap();
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
-    let index = PlacedIndex::new(embedded, None);
+    let index = RoutedIndex::new(embedded, None::<RemoteIndex>);
     let (here, there) = (create(&index, "here").await, key("there"));
     index.put(&there, IndexBackend::Qdrant);
     let error = index.count(&there, None).await.unwrap_err();
@@ -203,7 +203,7 @@ async fn without_a_server_what_lives_in_one_is_an_outage_and_the_rest_works() {
 async fn a_held_collection_keeps_writes_back_and_answers() {
     let directory = tempfile::tempdir().unwrap();
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
-    let index = PlacedIndex::new(embedded, None);
+    let index = RoutedIndex::new(embedded, None::<RemoteIndex>);
     let key = create(&index, "held").await;
     index.upsert(&key, points("a", 2)).await.unwrap();
     let held = index.hold(&key).await.unwrap();

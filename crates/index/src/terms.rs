@@ -1,19 +1,18 @@
-//! Makes words visible to BM25 that no spaces show: those of scripts without spaces, and the parts of compounds.
+//! Prepares text for BM25, which splits it at spaces: separates words in scripts without spaces, and the parts of compounds.
 
 use std::ops::Range;
 
-/// Whether a character is of a script that is written without spaces between words: Chinese, Japanese, Thai, Lao, Khmer,
-/// Burmese.
+/// Returns whether a character belongs to a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
 fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}'
         | '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')
 }
 
-/// The words of a text: runs of letters and digits; in scripts without spaces, pairs of neighbouring characters, which
-/// overlap (Lucene's CJK bigrams). A character that has no neighbour is a word.
+/// Returns the words of a text: runs of letters and digits; in scripts without spaces, overlapping pairs of adjacent characters (Lucene's
+/// CJK bigrams). A single character without a neighbour is a word.
 pub fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut chars = text.char_indices().peekable();
-    // Where the last unspaced character starts, and whether it is in a pair.
+    // Where the last character of such a script starts, and whether it is in a pair.
     let mut last: Option<(usize, bool)> = None;
     std::iter::from_fn(move || {
         loop {
@@ -49,7 +48,7 @@ pub fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// The text with spaces between the words of scripts without: as it is, if it has none of them.
+/// Returns the text with spaces between the words of scripts without spaces, or unchanged if it has none of them.
 pub fn spaced(text: &str) -> String {
     if !text.chars().any(is_unspaced) {
         return text.to_owned();
@@ -62,11 +61,11 @@ pub fn spaced(text: &str) -> String {
     spaced
 }
 
-/// Fewest letters of a word that may be a compound, and of a part of one.
+/// The fewest letters of a word that may be a compound, and of a part of one.
 const COMPOUND: (usize, usize) = (10, 4);
 
-/// Adds the beginnings and ends of long words, which are the parts of compounds among much else. What is no word is
-/// asked for by nobody.
+/// Adds the beginnings and ends of long words, some of which are the parts of compounds. The others are not words, so nobody searches for
+/// them.
 pub fn add_parts(text: &mut String) {
     let (long, short) = COMPOUND;
     let mut parts = String::new();

@@ -55,7 +55,7 @@ async fn a_batch_is_counted_wholly_or_not_at_all() {
     .await;
 }
 
-/// What a killed process would have left: a copy, taken while the original is open. Reading sees what the engine has
+/// Returns what a killed process would have left: a copy, taken while the original is open. Reading sees what the engine has
 /// handed to the operating system, and only that.
 fn killed(directory: &Path) -> tempfile::TempDir {
     fn copy(from: &Path, to: &Path) {

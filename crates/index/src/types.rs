@@ -1,7 +1,7 @@
-//! What goes into the index and what comes out.
+//! The types of the index: points, queries and hits.
 //!
-//! `Point`, `Payload` and `SparseVector` are Protocol Buffers messages, so that the embedded index can journal them
-//! without a copy: their tags are a storage format and stay.
+//! `Point`, `Payload` and `SparseVector` are Protocol Buffers messages, so that the embedded index can journal them without a copy: their
+//! tags are a storage format and must not change.
 
 use super::error::IndexError;
 use super::filter::Filter;
@@ -11,13 +11,13 @@ use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Most hits that one query may ask for, and most chunks whose vectors one call may ask for.
+/// The most hits of one query, and the most chunks whose vectors one call returns.
 pub const MAX_LIMIT: usize = 10_000;
 
-/// Most queries in one batch.
+/// The most queries in one batch.
 pub const MAX_BATCH_QUERIES: usize = 256;
 
-/// Refuses a batch of too many queries.
+/// Rejects a batch of too many queries.
 pub(super) fn check_batch(queries: &[Query]) -> Result<(), IndexError> {
     if queries.len() > MAX_BATCH_QUERIES {
         return Err(IndexError::invalid(format!(
@@ -28,13 +28,13 @@ pub(super) fn check_batch(queries: &[Query]) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Largest dimension of a dense vector (the engine's own limit).
+/// The largest dimension of a dense vector (the engine's own limit).
 const MAX_DIMENSION: u32 = 65_536;
 
 /// The namespace of point ids; any fixed value would do.
 const POINT_NAMESPACE: Uuid = Uuid::from_u128(0x8f1c_2a4e_6b3d_4c59_9e07_51d2_7fa8_c3b6);
 
-/// Names a collection to the index, or a generation of it: 1 to 64 ASCII letters, digits, `-` or `_`.
+/// The name of a collection, or of a generation of it, in the index: 1 to 64 ASCII letters, digits, `-` or `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CollectionKey(Arc<str>);
 
@@ -43,22 +43,24 @@ impl CollectionKey {
     pub fn new(key: &str) -> Result<Self, IndexError> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if key.is_empty() || key.len() > 64 || !key.bytes().all(legal) {
-            return Err(IndexError::invalid("a collection key is 1 to 64 letters, digits, '-' or '_'"));
+            return Err(IndexError::invalid(
+                "a collection key must have 1 to 64 letters, digits, '-' or '_'",
+            ));
         }
         Ok(Self(key.into()))
     }
 
-    /// The key of a collection's generation. The collection's identifier does not end as generations do.
+    /// Makes the key of a collection's generation. A collection's identifier never ends like a generation.
     pub fn of_generation(collection: &str, generation: u32) -> Result<Self, IndexError> {
         Self::new(&in_generation(collection, generation))
     }
 
-    /// The collection's identifier and the generation.
+    /// Returns the collection's identifier and the generation.
     pub fn parts(&self) -> (&str, u32) {
         generation_of(&self.0)
     }
 
-    /// The key as text.
+    /// Returns the key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -70,11 +72,11 @@ impl fmt::Display for CollectionKey {
     }
 }
 
-/// How a collection's vectors look. Dense vectors are compared by cosine, sparse ones by dot product weighted with
-/// the inverse document frequency of each term.
+/// The schema of a collection's vectors. Dense vectors are compared by cosine, sparse ones by dot product weighted with the inverse
+/// document frequency of each term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schema {
-    /// Numbers in a dense vector, 1 to 65,536.
+    /// The dimension of dense vectors, 1 to 65,536.
     pub dimension: u32,
 }
 
@@ -90,19 +92,19 @@ impl Schema {
     }
 }
 
-/// A vector that is zero almost everywhere: `values[i]` at `indices[i]`. Indices rise strictly.
+/// A vector that is mostly zero: `values[i]` at `indices[i]`. Indices rise strictly.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SparseVector {
-    /// Where it is not zero, in rising order.
+    /// The indices of the values, in rising order.
     #[prost(uint32, repeated, tag = "1")]
     pub indices: Vec<u32>,
-    /// What it is there.
+    /// The values that are not zero.
     #[prost(float, repeated, tag = "2")]
     pub values: Vec<f32>,
 }
 
 impl SparseVector {
-    /// The same without what `other` has. As it is, where nothing would be left.
+    /// Returns the vector without the indices of `other`, or unchanged if nothing would be left.
     pub fn without(&self, other: &SparseVector) -> SparseVector {
         let kept = self.indices.iter().zip(&self.values);
         let kept = kept.filter(|(index, _)| other.indices.binary_search(index).is_err());
@@ -114,7 +116,7 @@ impl SparseVector {
         }
     }
 
-    /// One vector for each term, at most `limit`.
+    /// Returns one vector for each term, at most `limit`.
     pub fn terms(&self, limit: usize) -> impl Iterator<Item = SparseVector> + '_ {
         let terms = self.indices.iter().zip(&self.values).take(limit);
         terms.map(|(index, value)| SparseVector {
@@ -123,38 +125,38 @@ impl SparseVector {
         })
     }
 
-    /// Whether it is zero everywhere, as for a text of nothing but stop words.
+    /// Returns whether it is all zero, as for a text of nothing but stop words.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 
     pub(super) fn check(&self) -> Result<(), IndexError> {
         if self.indices.len() != self.values.len() {
-            return Err(IndexError::invalid("a sparse vector has as many values as indices"));
+            return Err(IndexError::invalid("a sparse vector must have as many values as indices"));
         }
         if !self.indices.is_sorted_by(|a, b| a < b) {
-            return Err(IndexError::invalid("the indices of a sparse vector rise strictly"));
+            return Err(IndexError::invalid("the indices of a sparse vector must rise strictly"));
         }
         check_finite(&self.values)
     }
 }
 
-/// What is known of a chunk beside its text: what filters ask for.
+/// The metadata of a chunk, which filters match.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Payload {
     /// The document's file name.
     #[prost(string, tag = "1")]
     pub source: String,
-    /// Its type, a media type or an extension: whatever filters are to name.
+    /// Its type, a media type or an extension, as filters name it.
     #[prost(string, tag = "2")]
     pub document_type: String,
     /// Its authors.
     #[prost(string, repeated, tag = "3")]
     pub authors: Vec<String>,
-    /// When it was made: seconds since 1970-01-01 UTC.
+    /// When it was created: seconds since 1970-01-01 UTC.
     #[prost(int64, optional, tag = "4")]
     pub created: Option<i64>,
-    /// Free metadata.
+    /// Custom metadata.
     #[prost(btree_map = "string, string", tag = "5")]
     pub metadata: BTreeMap<String, String>,
 }
@@ -174,13 +176,13 @@ pub struct Point {
     /// Its terms; empty if it has none worth finding.
     #[prost(message, required, tag = "4")]
     pub sparse: SparseVector,
-    /// What filters can ask for.
+    /// The metadata that filters match.
     #[prost(message, required, tag = "5")]
     pub payload: Payload,
 }
 
 impl Point {
-    /// The id under which a chunk is stored: the same for the same document and chunk index, in every index.
+    /// Returns the id under which a chunk is stored: the same for the same document and chunk index, in every index.
     pub fn id(document_id: &str, chunk_index: u32) -> Uuid {
         let mut name = Vec::with_capacity(document_id.len() + 4);
         name.extend_from_slice(document_id.as_bytes());
@@ -190,14 +192,14 @@ impl Point {
 
     pub(super) fn check(&self, dimension: u32) -> Result<(), IndexError> {
         if self.document_id.is_empty() {
-            return Err(IndexError::invalid("a point names its document"));
+            return Err(IndexError::invalid("a point must name its document"));
         }
         check_dense(&self.dense, dimension)?;
         self.sparse.check()
     }
 }
 
-/// What to look for.
+/// The vector of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub enum QueryVector {
     /// By meaning: cosine similarity, -1 to 1.
@@ -209,13 +211,13 @@ pub enum QueryVector {
 /// A search.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// What to look for.
+    /// The vector.
     pub vector: QueryVector,
-    /// Among which points; one filter may serve a whole batch.
+    /// The filter; one may serve a whole batch.
     pub filter: Arc<Filter>,
-    /// Most hits wanted, up to [`MAX_LIMIT`]; 0 finds nothing.
+    /// The most hits, up to [`MAX_LIMIT`]; 0 finds nothing.
     pub limit: usize,
-    /// Only hits with at least this score.
+    /// The least score of a hit.
     pub score_threshold: Option<f32>,
 }
 
@@ -241,12 +243,12 @@ pub struct Hit {
     pub document_id: String,
     /// Its position in the document, from 0.
     pub chunk_index: u32,
-    /// How well it fits; higher is better. See [`QueryVector`] for the range.
+    /// Its score; higher is better. See [`QueryVector`] for the range.
     pub score: f32,
 }
 
 impl Hit {
-    /// The `limit` best, best first, equals in order of document and chunk index.
+    /// Returns the `limit` best hits, best first, equal ones in the order of document and chunk index.
     pub(super) fn best(mut hits: Vec<Self>, limit: usize) -> Vec<Self> {
         hits.sort_by(|a, b| {
             b.score

@@ -1,9 +1,9 @@
-//! Measures plugins side by side: what `ibid plugin bench` does.
+//! Measures plugins side by side: the implementation of `ibid plugin bench`.
 //!
-//! Each plugin in turn gets one call, so that whatever else the machine does falls on all of them alike. Times are those of the guest:
-//! from the instantiation to the last byte of its result, without waiting for a place in the pool.
+//! The plugins are called in turn, so that other load on the machine affects all of them alike. Times are those of the guest: from the
+//! instantiation to the last byte of its result, without the wait for an instance.
 
-use super::trial::{self, Input};
+use super::try_plugin::{self, Input};
 use ibid_plugin_host::Kind;
 use ibid_plugin_host::PluginError;
 use ibid_plugin_host::{Host, Plugin, Source};
@@ -11,39 +11,39 @@ use ibid_types::document::Span;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Calls of each plugin at least, however long they take.
+/// The fewest calls of each plugin, however long they take.
 const FEWEST: usize = 5;
-/// Calls of each plugin at most.
+/// The most calls of each plugin.
 const MOST: usize = 20_000;
 
-/// What was measured of one plugin.
+/// The measurements of one plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// Calls with something to do.
+    /// The number of calls with the input.
     pub calls: usize,
-    /// A call with next to nothing to do.
+    /// The time of a call with next to no input.
     pub empty: Times,
-    /// A call with the input.
+    /// The time of a call with the input.
     pub call: Times,
-    /// Of the input, in bytes.
+    /// The size of the input in bytes.
     pub input_bytes: u64,
     /// The most memory that a call had, in bytes.
     pub peak_memory_bytes: u64,
 }
 
 impl Measured {
-    /// Bytes of input in a second.
+    /// Returns the bytes of input per second.
     pub fn bytes_per_second(&self) -> f64 {
         self.input_bytes as f64 / self.call.p50.as_secs_f64().max(1e-9)
     }
 }
 
-/// How long calls took.
+/// The distribution of calls' times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times {
-    /// Half of them took no longer.
+    /// The median.
     pub p50: Duration,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub p99: Duration,
 }
 
@@ -58,14 +58,14 @@ impl Times {
     }
 }
 
-/// Calls each of `plugins` in turn over `input` for about as long as `time`, with the settings that each has by default.
+/// Calls each of `plugins` in turn over `input` for about as long as `time`, with each plugin's default settings.
 ///
 /// # Errors
 /// The first error of a call.
 pub async fn bench(host: &Host, plugins: &[Arc<Plugin>], input: &Input, time: Duration) -> Result<Vec<Measured>, PluginError> {
     let mut full = vec![Vec::new(); plugins.len()];
     let mut empty = vec![Vec::new(); plugins.len()];
-    // The first call of each pays for pages that no one has touched yet.
+    // The first call of each touches new pages of memory.
     for plugin in plugins {
         timed(host, plugin, input).await?;
     }
@@ -90,21 +90,21 @@ pub async fn bench(host: &Host, plugins: &[Arc<Plugin>], input: &Input, time: Du
     Ok(measured.collect())
 }
 
-/// The guest's time in one call. (A formatter's is that of all calls of an answer.)
+/// Returns the guest's time in one call. (For a formatter, the time of all calls of an answer.)
 async fn timed(host: &Host, plugin: &Plugin, input: &Input) -> Result<Duration, PluginError> {
     let before = plugin.stats().total;
-    match trial::run(host, plugin, "{}", input).await {
-        // What it cannot read it says at once, which is a call like another.
+    match try_plugin::run(host, plugin, "{}", input).await {
+        // A plugin that cannot read the input reports that at once, which counts as a call.
         Err(error) if error.failure_code().is_none() => Err(error),
         _ => Ok(plugin.stats().total.saturating_sub(before)),
     }
 }
 
-/// The sample for a kind, where an author gives none: a megabyte of prose, a question, an answer of twenty statements.
+/// Returns a sample for a kind, if the author has none: a megabyte of prose, a question, an answer of twenty statements.
 pub fn sample(kind: Kind) -> Input {
     match kind {
-        Kind::Extractor => Input::Upload(Arc::new(trial::prose().into_bytes())),
-        Kind::Chunker => trial::document(trial::prose()),
+        Kind::Extractor => Input::Upload(Arc::new(try_plugin::prose().into_bytes())),
+        Kind::Chunker => try_plugin::document(try_plugin::prose()),
         Kind::Analyzer => Input::Question {
             query: "How did the net sales of Nestlé compare with those of “Novartis” in 2019?".to_owned(),
             attrs: vec![("mode".into(), "comprehensive".into())],
@@ -127,7 +127,7 @@ pub fn sample(kind: Kind) -> Input {
     }
 }
 
-/// The same with next to nothing in it.
+/// Returns the same kind of input with next to nothing in it.
 fn nothing(input: &Input) -> Input {
     match input {
         Input::Upload(_) => Input::Upload(Arc::default()),

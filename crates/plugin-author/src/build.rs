@@ -1,4 +1,4 @@
-//! Compiles plugins with the tools of their language and writes their components.
+//! Compiles plugins with the tools of their language, and writes their components.
 
 use super::language::{Language, Script, componentize_js, componentize_py};
 use super::source::read_project;
@@ -13,26 +13,25 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 
-/// Lines of cargo's messages that an error shows. A compiler error with its context is about 20.
+/// The lines of cargo's messages that an error shows. A compiler error with its context has about 20.
 pub const SHOWN_LINES: usize = 60;
 
-/// How to build.
+/// How to build plugins.
 pub struct BuildOptions<'a> {
-    /// Where the components go, as `NAME.wasm`. Made if it is missing.
+    /// The directory for the components, `NAME.wasm`, which is created if it is missing.
     pub out: PathBuf,
-    /// Where cargo keeps what it compiles. Shared by all plugins, so that their dependencies are
-    /// compiled once; `None` leaves it to cargo.
+    /// The target directory of cargo. All plugins share it, so that their dependencies are compiled once; `None` leaves it to cargo.
     pub target_dir: Option<PathBuf>,
     /// Whether a missing toolchain may be fetched.
     pub install: bool,
-    /// Told what is being done, one line at a time, cargo's messages among them.
+    /// Called with each line of progress, including cargo's messages.
     pub report: &'a (dyn Fn(&str) + Sync),
 }
 
 /// A plugin that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// What it says about itself.
+    /// Its manifest.
     pub manifest: Manifest,
     /// The component.
     pub path: PathBuf,
@@ -42,13 +41,12 @@ pub struct Built {
     pub changed: bool,
 }
 
-/// Builds the plugin in each of `dirs` and writes `OUT/NAME.wasm`, each at once or not at all.
-/// Cargo compiles only what has changed.
+/// Builds the plugin in each of `dirs`, and writes each `OUT/NAME.wasm` atomically. Cargo compiles only what has changed.
 ///
 /// # Errors
-/// The first that is met; plugins before it are built.
+/// The first error; plugins before it are built.
 pub fn build(dirs: &[PathBuf], options: &BuildOptions<'_>) -> Result<Vec<Built>, AuthorError> {
-    // Manifests first: they are read in no time, and a slip in the last one should not cost a build.
+    // Read all manifests first: that is fast, and a mistake in the last one should not cost a build.
     let projects = dirs
         .iter()
         .map(|dir| {
@@ -74,7 +72,7 @@ pub fn build(dirs: &[PathBuf], options: &BuildOptions<'_>) -> Result<Vec<Built>,
             Language::Rust if project.world.is_some() => {
                 return Err(AuthorError::Source {
                     path: dir.join(SOURCE_FILE),
-                    message: "`world` is for JavaScript and Python; in Rust it is said to wit_bindgen::generate!".into(),
+                    message: "`world` is for JavaScript and Python; in Rust, wit_bindgen::generate! names it".into(),
                 });
             }
             Language::Rust => {
@@ -110,7 +108,7 @@ fn rust_toolchain(options: &BuildOptions<'_>) -> Result<Toolchain, AuthorError> 
     })
 }
 
-/// One of cargo's JSON messages, as far as it matters here.
+/// The fields of cargo's JSON messages that are used here.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -120,7 +118,7 @@ struct Message {
     filenames: Vec<PathBuf>,
 }
 
-/// Runs cargo in `dir`, so that a `.cargo/config.toml` there counts, and returns the module's path.
+/// Runs cargo in `dir`, so that a `.cargo/config.toml` there applies, and returns the module's path.
 fn compile(toolchain: &Toolchain, dir: &Path, name: &str, options: &BuildOptions<'_>) -> Result<PathBuf, AuthorError> {
     let dir = dir.canonicalize().map_err(AuthorError::io(dir))?;
     let mut command = toolchain.cargo_build();
@@ -144,7 +142,7 @@ fn compile(toolchain: &Toolchain, dir: &Path, name: &str, options: &BuildOptions
         .map_err(failed_to_run)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (module, shown) = thread::scope(|scope| {
-        // Both pipes are drained at once, else cargo would stop at the one that is full.
+        // Both pipes are drained at once, otherwise cargo would block when one is full.
         let messages = scope.spawn(move || stdout.and_then(|stdout| module_of(stdout, &dir)));
         let shown = stderr.map(|stderr| relay(stderr, options.report)).unwrap_or_default();
         (messages.join().ok().flatten(), shown)
@@ -159,7 +157,7 @@ fn compile(toolchain: &Toolchain, dir: &Path, name: &str, options: &BuildOptions
     module.ok_or_else(|| AuthorError::NoModule { name: name.to_owned() })
 }
 
-/// The `.wasm` file that cargo made of the package in `dir`, not of one that it depends on.
+/// Returns the `.wasm` file that cargo made of the package in `dir`, not of one of its dependencies.
 fn module_of(stdout: impl Read, dir: &Path) -> Option<PathBuf> {
     let mut module = None;
     for line in BufReader::new(stdout).lines() {
@@ -178,7 +176,7 @@ fn module_of(stdout: impl Read, dir: &Path) -> Option<PathBuf> {
     module
 }
 
-/// Passes lines on, and keeps the last ones.
+/// Forwards lines, and keeps the last ones.
 fn relay(stderr: impl Read, report: &dyn Fn(&str)) -> VecDeque<String> {
     let mut kept = VecDeque::with_capacity(SHOWN_LINES);
     for line in BufReader::new(stderr).lines() {
@@ -192,7 +190,7 @@ fn relay(stderr: impl Read, report: &dyn Fn(&str)) -> VecDeque<String> {
     kept
 }
 
-/// Writes a file whole or not at all; returns whether it was not there with these bytes already.
+/// Writes a file atomically. Returns whether that changed it.
 fn write(path: &Path, bytes: &[u8]) -> Result<bool, AuthorError> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(false);
@@ -203,7 +201,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<bool, AuthorError> {
         .tempfile_in(dir)
         .map_err(AuthorError::io(dir))?;
     file.write_all(bytes).map_err(AuthorError::io(path))?;
-    // Temporary files are private; a plugin is for whoever runs the server.
+    // Temporary files are private, but others than the author may run the server.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

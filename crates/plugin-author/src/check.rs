@@ -1,10 +1,10 @@
-//! Tries a component as a server would: what `ibid plugin check` does.
+//! Tests a component as a server would: the implementation of `ibid plugin check`.
 //!
-//! The host is the one that the server uses, with the budgets that a pipeline has by default. The samples are what plugins stumble
-//! over: nothing, one character, scripts without spaces or from right to left, characters of four bytes, one endless line, a
-//! megabyte. A failure in the plugin's own words is an answer; a crash, a passed limit or a result that breaks the contract is not.
+//! The host is the server's, with the default budgets of a pipeline. The samples are inputs that often break plugins: nothing, one
+//! character, scripts without spaces or from right to left, characters of four bytes, one endless line, a megabyte. A failure that the
+//! plugin reports is accepted; a crash, an exceeded limit or an invalid result is not.
 
-use super::trial::{self, Input};
+use super::try_plugin::{self, Input};
 use ibid_plugin_host::Kind;
 use ibid_plugin_host::{Host, MAX_COMPONENT_BYTES, Source};
 use ibid_plugin_host::{PluginError, Reason};
@@ -12,21 +12,21 @@ use ibid_types::document::Span;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What: `contract`, `size`, `schema`, `empty configuration`, or a sample's name.
+    /// The check: `contract`, `size`, `schema`, `empty configuration`, or a sample's name.
     pub name: String,
-    /// Whether it is as it should be.
+    /// Whether it passed.
     pub good: bool,
-    /// In words.
+    /// The result in words.
     pub detail: String,
 }
 
-/// What was found.
+/// The results of all checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// In the order in which it was looked at.
+    /// In the order of the checks.
     pub findings: Vec<Finding>,
     /// The longest call.
     pub longest: Duration,
@@ -35,16 +35,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether all is as it should be.
+    /// Returns whether all checks passed.
     pub fn is_good(&self) -> bool {
         self.findings.iter().all(|finding| finding.good)
     }
 }
 
-/// Tries a component. Its settings are its defaults.
+/// Checks a component with its default settings.
 ///
 /// # Errors
-/// If the host itself cannot do its part.
+/// If the host itself fails.
 pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError> {
     let mut findings = Vec::new();
     let mut find = |name: &str, outcome: Result<String, String>| {
@@ -81,7 +81,7 @@ pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError>
     find("size", Ok(size));
     let schema = &plugin.manifest().config_schema;
     match jsonschema::validator_for(schema) {
-        Err(error) => find("schema", Err(format!("it is no JSON Schema: {error}"))),
+        Err(error) => find("schema", Err(format!("it is not a JSON Schema: {error}"))),
         Ok(validator) => {
             find("schema", Ok("a valid JSON Schema".to_owned()));
             let none = serde_json::json!({});
@@ -94,11 +94,11 @@ pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError>
     }
     for (name, sample) in samples(plugin.kind()) {
         let input = sample.input(plugin.kind());
-        let first = trial::run(host, &plugin, "{}", &input).await;
-        let again = trial::run(host, &plugin, "{}", &input).await;
+        let first = try_plugin::run(host, &plugin, "{}", &input).await;
+        let again = try_plugin::run(host, &plugin, "{}", &input).await;
         let outcome = match (first, again) {
             (Err(error), _) if matches!(error.reason, Reason::Host(_) | Reason::Busy(_)) => return Err(error),
-            (first, again) if first != again => Err("the same call twice gave two results".to_owned()),
+            (first, again) if first != again => Err("two equal calls had different results".to_owned()),
             (Ok(outcome), _) => Ok(outcome.summary),
             (Err(error), _) if error.failure_code().is_some() && plugin.kind() == Kind::Extractor => Ok(error.to_string()),
             (Err(error), _) => Err(error.to_string()),
@@ -113,7 +113,7 @@ pub async fn check(host: &Host, component: &[u8]) -> Result<Report, PluginError>
     })
 }
 
-/// What a plugin is given, before it is brought into the form that its kind takes.
+/// A sample, before it is converted to the input of a kind.
 enum Sample {
     Text(String),
     Bytes(Vec<u8>),
@@ -127,7 +127,7 @@ impl Sample {
         };
         match kind {
             Kind::Extractor => Input::Upload(Arc::new(text.into_bytes())),
-            Kind::Chunker => trial::document(text),
+            Kind::Chunker => try_plugin::document(text),
             Kind::Analyzer => Input::Question {
                 query: text,
                 attrs: vec![("mode".into(), "comprehensive".into())],
@@ -165,7 +165,7 @@ fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
             all.insert(0, text("empty", ""));
             all.push(text("white space", " \n\n\t \r\n"));
             all.push(("one endless line", Sample::Text("x".repeat(100_000))));
-            all.push(("a megabyte of prose", Sample::Text(trial::prose())));
+            all.push(("a megabyte of prose", Sample::Text(try_plugin::prose())));
         }
         Kind::Extractor => {
             all.insert(0, text("empty", ""));
@@ -173,12 +173,12 @@ fn samples(kind: Kind) -> Vec<(&'static str, Sample)> {
                 "binary rubbish",
                 Sample::Bytes((0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
             ));
-            all.push(("a megabyte of prose", Sample::Text(trial::SENTENCE.repeat(11_000))));
+            all.push(("a megabyte of prose", Sample::Text(try_plugin::SENTENCE.repeat(11_000))));
         }
-        // A question has 8,192 characters at most.
+        // A question has at most 8,192 characters.
         Kind::Analyzer => all.push((
             "the longest question",
-            Sample::Text(trial::SENTENCE.repeat(100).chars().take(8_192).collect()),
+            Sample::Text(try_plugin::SENTENCE.repeat(100).chars().take(8_192).collect()),
         )),
         Kind::Formatter => {}
     }

@@ -1,16 +1,15 @@
-//! From a core module to a component that carries its manifest.
+//! Turns a core module into a component with a manifest.
 
 use super::AuthorError;
 use ibid_plugin_host::Manifest;
 use ibid_plugin_host::inspect;
 use wit_component::ComponentEncoder;
 
-/// Makes a plugin of `wasm`: a core module whose custom section holds its WIT (as `wit-bindgen`
-/// leaves it), or a component that another toolchain has made.
+/// Makes a plugin of `wasm`: a core module whose custom section has its WIT (as `wit-bindgen` writes it), or a component that another
+/// toolchain has made.
 ///
 /// # Errors
-/// If the module imports or exports what a plugin of the manifest's kind may not, or the manifest
-/// is not valid.
+/// If the module imports or exports what a plugin of this kind may not, or if the manifest is invalid.
 pub fn package(wasm: &[u8], manifest: &Manifest) -> Result<Vec<u8>, AuthorError> {
     let not_a_plugin = |message: String| AuthorError::NotAPlugin {
         name: manifest.name.clone(),

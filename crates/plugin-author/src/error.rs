@@ -1,4 +1,4 @@
-//! What goes wrong between source and component.
+//! Errors of building plugins.
 
 use ibid_plugin_host::ManifestError;
 use std::io;
@@ -12,32 +12,32 @@ pub enum AuthorError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A new project would mix with what is there.
-    #[error("{} holds something already: name another directory by --dir, or empty it", path.display())]
+    /// The directory of a new project is not empty.
+    #[error("{} is not empty: name another directory with --dir, or empty it", path.display())]
     NotEmpty {
         /// The directory.
         path: PathBuf,
     },
-    /// `plugin.toml` or the schema that it names is not as it must be.
+    /// `plugin.toml`, or the schema that it names, is invalid.
     #[error("{}: {message}", path.display())]
     Source {
         /// The file.
         path: PathBuf,
-        /// What is wrong in it.
+        /// What is wrong.
         message: String,
     },
     /// No toolchain for `wasm32-unknown-unknown`; the text says what to install.
     #[error("{0}")]
     Toolchain(String),
-    /// A program that should be there could not be started.
+    /// A required program could not be started.
     #[error("cannot run `{program}`: {source}")]
     Spawn {
         /// The program.
         program: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Cargo failed.
@@ -45,16 +45,16 @@ pub enum AuthorError {
     Compile {
         /// The plugin.
         name: String,
-        /// The end of what cargo wrote.
+        /// The end of cargo's output.
         output: String,
     },
-    /// Cargo made no WebAssembly module.
-    #[error("building `{name}` made no WebAssembly module; its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`")]
+    /// Cargo built no WebAssembly module.
+    #[error("building `{name}` built no WebAssembly module; its Cargo.toml needs `[lib] crate-type = [\"cdylib\"]`")]
     NoModule {
         /// The plugin.
         name: String,
     },
-    /// The module is no plugin of the kind that its manifest names.
+    /// The module is not a plugin of the manifest's kind.
     #[error("`{name}` is not a plugin that this server can run: {message}")]
     NotAPlugin {
         /// The plugin.
@@ -62,10 +62,10 @@ pub enum AuthorError {
         /// What does not fit.
         message: String,
     },
-    /// A registry, or what it holds, cannot be used.
+    /// A registry or an artifact cannot be used.
     #[error("{reference}: {message}")]
     Oci {
-        /// What was asked for.
+        /// The artifact.
         reference: String,
         /// What is wrong, and what to do.
         message: String,
@@ -76,13 +76,13 @@ pub enum AuthorError {
 }
 
 impl AuthorError {
-    /// What makes an error of a failure to read or write `path`.
+    /// Returns a function that makes the error of a failure to read or write `path`.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> AuthorError + use<> {
         let path = path.to_owned();
         move |source| AuthorError::Io { path, source }
     }
 
-    /// A stable name for the error.
+    /// Returns a stable name for the error.
     pub fn code(&self) -> &'static str {
         match self {
             AuthorError::Io { .. } => "IO",

@@ -1,17 +1,17 @@
-//! A project's fixtures, run in the server's host: what `ibid plugin test` does.
+//! Runs a project's fixtures in the server's host: the implementation of `ibid plugin test`.
 //!
 //! Each folder in `fixtures/` is one call of the plugin:
 //!
-//! * `input.*`: an extractor's upload; a chunker's text, in which a form feed ends a page; an analyzer's question; of a
+//! * `input.*`: an extractor's upload; a chunker's text, in which a form feed ends a page; an analyzer's question; for a
 //!   formatter, `input.json` with `sources` and `statements`.
-//! * `config.json`, if it is there: the settings.
-//! * `attrs.json`, if it is there: an object of what is known beside (a document's metadata, a question's `mode`).
-//! * `units.json`, if it is there: a chunker's headings, tables and so on, each as `{"kind", "level", "text"}`, in order; the text
-//!   is looked for in the input. Without it, what stands between blank lines is a paragraph.
-//! * `expected.txt`: the outcome, one thing a line, as `--bless` writes it.
+//! * `config.json` (optional): the settings.
+//! * `attrs.json` (optional): an object of attributes (a document's metadata, a question's `mode`).
+//! * `units.json` (optional): a chunker's headings, tables and so on, each as `{"kind", "level", "text"}`, in order; each text
+//!   must be in the input. Without this file, blank lines separate paragraphs.
+//! * `expected.txt`: the expected outcome, one item a line, as `--bless` writes it.
 
 use super::AuthorError;
-use super::trial::{self, Input};
+use super::try_plugin::{self, Input};
 use ibid_plugin_host::Kind;
 use ibid_plugin_host::{Host, Plugin, Source};
 use ibid_plugin_host::{PluginError, Reason};
@@ -27,44 +27,43 @@ use std::sync::Arc;
 const FOLDER: &str = "fixtures";
 const EXPECTED: &str = "expected.txt";
 
-/// What came of one fixture.
+/// The result of one fixture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FixtureReport {
     /// The folder's name.
     pub name: String,
-    /// How it ended.
+    /// The result.
     pub end: FixtureEnd,
 }
 
-/// How a fixture ended.
+/// The result of a fixture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FixtureEnd {
-    /// The outcome is what was expected.
+    /// The outcome is the expected one.
     Passed,
-    /// The outcome was written down as what is expected from now on.
+    /// The outcome was written as the expected one.
     Blessed,
-    /// The outcome is another one: the lines that differ, `-` as expected and `+` as they came.
+    /// The outcome differs: the lines that differ, `-` for expected ones and `+` for actual ones.
     Differs(String),
-    /// Nothing is expected yet; the outcome.
+    /// There is no expected outcome yet; the actual one.
     Unblessed(String),
-    /// The plugin broke, in the host's words.
+    /// The plugin failed; the host's message.
     Broken(String),
 }
 
 impl FixtureEnd {
-    /// Whether all is well.
+    /// Returns whether the fixture passed.
     pub fn is_good(&self) -> bool {
         matches!(self, FixtureEnd::Passed | FixtureEnd::Blessed)
     }
 }
 
-/// Runs the fixtures of the project in `dir`, in the order of their names. With `bless`, what comes out is written down as
-/// what is expected.
+/// Runs the fixtures of the project in `dir`, in the order of their names. With `bless`, writes each outcome as the expected one.
 ///
-/// A failure in the plugin's own words is an outcome like another; a crash or a passed limit never is.
+/// A failure that the plugin reports is an outcome; a crash or an exceeded limit is not.
 ///
 /// # Errors
-/// A project without fixtures, a file that cannot be read or is not what it must be, or a host that cannot do its part.
+/// A project without fixtures, a file that is unreadable or invalid, or an error of the host.
 pub async fn test(host: &Host, plugin: &Plugin, dir: &Path, bless: bool) -> Result<Vec<FixtureReport>, AuthorError> {
     let folder = dir.join(FOLDER);
     let mut names: Vec<PathBuf> = match fs::read_dir(&folder) {
@@ -74,7 +73,7 @@ pub async fn test(host: &Host, plugin: &Plugin, dir: &Path, bless: bool) -> Resu
     if names.is_empty() {
         return Err(AuthorError::Source {
             path: folder,
-            message: "there is no fixture; make a folder in it that holds an input file, then run with --bless".into(),
+            message: "there is no fixture; create a folder in it with an input file, then run with --bless".into(),
         });
     }
     names.sort();
@@ -86,7 +85,7 @@ pub async fn test(host: &Host, plugin: &Plugin, dir: &Path, bless: bool) -> Resu
             Some(text) => text,
             None => "{}".to_owned(),
         };
-        let listing = match trial::run(host, plugin, &config, &input).await {
+        let listing = match try_plugin::run(host, plugin, &config, &input).await {
             Ok(outcome) => Ok(outcome.listing),
             Err(PluginError {
                 reason: Reason::Failure { code, message, at },
@@ -124,7 +123,7 @@ fn judge(path: &Path, listing: String, bless: bool) -> Result<FixtureEnd, Author
     })
 }
 
-/// The project's largest fixture input for a plugin of this kind; `None` if it has no fixtures.
+/// Returns the project's largest fixture input for a plugin of this kind; `None` if it has no fixtures.
 ///
 /// # Errors
 /// As [`test`].
@@ -150,15 +149,15 @@ fn input_file(dir: &Path) -> Option<PathBuf> {
 fn read_fixture(dir: &Path, kind: Kind) -> Result<Input, AuthorError> {
     let path = input_file(dir).ok_or_else(|| AuthorError::Source {
         path: dir.to_owned(),
-        message: "it holds no file `input.*`".into(),
+        message: "it has no file `input.*`".into(),
     })?;
     read_input(&path, kind)
 }
 
-/// Reads a plugin's input from a file, and what stands beside it: `attrs.json`, `units.json`.
+/// Reads a plugin's input from a file, and from the files beside it: `attrs.json`, `units.json`.
 ///
 /// # Errors
-/// A file that cannot be read or is not what it must be.
+/// A file that is unreadable or invalid.
 pub fn read_input(path: &Path, kind: Kind) -> Result<Input, AuthorError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let bytes = fs::read(path).map_err(AuthorError::io(path))?;
@@ -170,9 +169,9 @@ pub fn read_input(path: &Path, kind: Kind) -> Result<Input, AuthorError> {
     let attrs: Attrs = attrs.into_iter().collect();
     match kind {
         Kind::Extractor | Kind::Chunker => {
-            let units = match optional_json::<Vec<GivenUnit>>(&dir.join("units.json"))? {
+            let units = match optional_json::<Vec<UnitSource>>(&dir.join("units.json"))? {
                 Some(given) => place(&given, &text).map_err(|message| invalid(&dir.join("units.json"), &message))?,
-                None => trial::paragraphs(&text),
+                None => try_plugin::paragraphs(&text),
             };
             let pages = if text.contains('\u{c}') { pages(&text) } else { Vec::new() };
             Ok(Input::Document(Arc::new(Document { text, units, pages, attrs })))
@@ -182,16 +181,16 @@ pub fn read_input(path: &Path, kind: Kind) -> Result<Input, AuthorError> {
             attrs,
         }),
         Kind::Formatter => {
-            let given: GivenAnswer = serde_json::from_str(&text).map_err(|error| invalid(path, &error.to_string()))?;
+            let given: AnswerSource = serde_json::from_str(&text).map_err(|error| invalid(path, &error.to_string()))?;
             given.input().map_err(|message| invalid(path, &message))
         }
     }
 }
 
-/// A unit as an author writes it.
+/// A unit in `units.json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct GivenUnit {
+struct UnitSource {
     kind: String,
     #[serde(default)]
     level: u8,
@@ -199,13 +198,13 @@ struct GivenUnit {
     title: Option<String>,
 }
 
-/// Finds each unit's text at or after the start of the one before it.
-fn place(given: &[GivenUnit], text: &str) -> Result<Vec<Unit>, String> {
+/// Finds each unit's text at or after the start of the previous one.
+fn place(given: &[UnitSource], text: &str) -> Result<Vec<Unit>, String> {
     let mut from = 0;
     let find = |wanted: &str, from: usize| {
         let at = text.get(from..).and_then(|rest| rest.find(wanted)).map(|at| at + from);
         at.map(|at| Span::new(at as u32, (at + wanted.len()) as u32))
-            .ok_or_else(|| format!("{wanted:?} does not stand in the input, or not in this order"))
+            .ok_or_else(|| format!("{wanted:?} is not in the input, or not in this order"))
     };
     let mut units = Vec::with_capacity(given.len());
     for unit in given {
@@ -233,10 +232,10 @@ fn pages(text: &str) -> Vec<Page> {
         .collect()
 }
 
-/// A formatter's input as an author writes it.
+/// A formatter's input in `input.json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct GivenAnswer {
+struct AnswerSource {
     sources: Vec<GivenSource>,
     /// For each statement the numbers, from 1, of the sources that support it.
     statements: Vec<Vec<usize>>,
@@ -253,7 +252,7 @@ struct GivenSource {
     attrs: BTreeMap<String, String>,
 }
 
-impl GivenAnswer {
+impl AnswerSource {
     fn input(self) -> Result<Input, String> {
         let count = self.sources.len();
         let sources = (1..).zip(self.sources).map(|(number, source)| Source {

@@ -1,7 +1,7 @@
-//! The languages that plugins are written in, and the tools that make components of those that are interpreted.
+//! The languages of plugins, and the tools that make components from interpreted ones.
 //!
-//! The tools come from npm and PyPI in pinned versions, and are kept for all projects of a user in the cache directory. What they
-//! make holds the interpreter, started and with the plugin loaded: a call begins where the build ended.
+//! The tools come from npm and PyPI in pinned versions, and are stored in the cache directory for all projects of a user. Their components
+//! contain the interpreter, started and with the plugin loaded, so that a call need not wait for that.
 
 use super::{AuthorError, BuildOptions};
 use std::env;
@@ -32,7 +32,7 @@ impl Language {
     /// All of them.
     pub const ALL: [Language; 3] = [Language::Rust, Language::JavaScript, Language::Python];
 
-    /// The language of the project in `dir`.
+    /// Returns the language of the project in `dir`.
     ///
     /// # Errors
     /// If none of the files is there that tell.
@@ -138,14 +138,14 @@ pub fn componentize_py(script: &Script<'_>, options: &BuildOptions<'_>) -> Resul
             .env("PYTHONPATH", &tool)
             .current_dir(&dir)
             .args(["--quiet", "--wit-path", "wit", "--world", script.world, "componentize"])
-            // No system: what would ask for one ends the call.
+            // Without a system: a call that needs one traps.
             .args(["--stub-wasi", "--python-path", "src", script.export, "--output"])
             .arg(out);
         command
     })
 }
 
-/// Runs a tool that writes a component to the path that it is given.
+/// Runs a tool that writes a component to the given path.
 fn make(script: &Script<'_>, command: impl FnOnce(&Path) -> Command) -> Result<Vec<u8>, AuthorError> {
     let scratch = tempfile::tempdir().map_err(AuthorError::io(&env::temp_dir()))?;
     let out = scratch.path().join("plugin.wasm");
@@ -159,7 +159,7 @@ fn make(script: &Script<'_>, command: impl FnOnce(&Path) -> Command) -> Result<V
     fs::read(&out).map_err(AuthorError::io(&out))
 }
 
-/// The directory of a tool, which is fetched if it is not there. Another build may fetch it at the same time: the first wins.
+/// Returns the directory of a tool, which is fetched if it is missing. If another build fetches it at the same time, the first one wins.
 fn tool(
     name: &str,
     package: &str,
@@ -167,7 +167,8 @@ fn tool(
     options: &BuildOptions<'_>,
     fetch: impl FnOnce(&Path) -> Command,
 ) -> Result<PathBuf, AuthorError> {
-    let home = tools_home().ok_or_else(|| AuthorError::Toolchain("neither XDG_CACHE_HOME nor HOME says where tools are kept".into()))?;
+    let home =
+        tools_home().ok_or_else(|| AuthorError::Toolchain("tools are stored below XDG_CACHE_HOME or HOME, and neither is set".into()))?;
     let version = package.rsplit(['@', '=']).next().unwrap_or_default();
     let dir = home.join(format!("{name}-{version}"));
     if dir.is_dir() {
@@ -175,7 +176,7 @@ fn tool(
     }
     if !options.install {
         return Err(AuthorError::Toolchain(format!(
-            "{name} {version} is not there; build without --no-install to fetch it (it needs {needs})"
+            "{name} {version} is not installed; build without --no-install to fetch it (it needs {needs})"
         )));
     }
     (options.report)(&format!("fetching {name} {version}"));
@@ -197,7 +198,7 @@ fn tool(
     }
 }
 
-/// Where tools are kept, as the XDG Base Directory Specification has it.
+/// Returns the directory of the tools, as the XDG Base Directory Specification defines it.
 fn tools_home() -> Option<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;

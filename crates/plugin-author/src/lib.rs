@@ -1,11 +1,10 @@
-//! Makes plugin projects and builds them from source: what `ibid plugin new` and `ibid plugin build` do.
+//! Creates plugin projects and builds them from source: the implementation of `ibid plugin new` and `ibid plugin build`.
 //!
-//! A plugin in Rust is a cargo package of crate type `cdylib` that uses `wit-bindgen`, with a
-//! `plugin.toml` beside its `Cargo.toml`. It is compiled for `wasm32-unknown-unknown`, which offers
-//! no system at all, then made a component, and its manifest is embedded. One in JavaScript or Python
-//! is bundled with its interpreter by the tools of the Bytecode Alliance.
+//! A plugin in Rust is a cargo package of crate type `cdylib` that uses `wit-bindgen`, with a `plugin.toml` beside its `Cargo.toml`. It is
+//! compiled for `wasm32-unknown-unknown`, which has no system interface, then turned into a component, and its manifest is embedded. The
+//! tools of the Bytecode Alliance bundle a plugin in JavaScript or Python with its interpreter.
 //!
-//! Blocks for as long as those tools do. `check`, `test` and `bench` run what was built in the host.
+//! Blocks for as long as those tools run. `check`, `test` and `bench` run the built component in the host.
 
 mod bench;
 mod build;
@@ -18,7 +17,7 @@ mod oci;
 mod source;
 mod template;
 mod toolchain;
-mod trial;
+mod try_plugin;
 
 pub use bench::{Measured, Times, bench, sample};
 pub use build::{BuildOptions, Built, build};
@@ -31,4 +30,4 @@ pub use oci::{Pulled, pull, push};
 pub use source::{SOURCE_FILE, read_manifest};
 pub use template::new_project;
 pub use toolchain::Toolchain;
-pub use trial::Input;
+pub use try_plugin::Input;

@@ -1,8 +1,8 @@
-//! Plugins in OCI registries: what `ibid plugin push` and `pull` do.
+//! Plugins in OCI registries: the implementation of `ibid plugin push` and `pull`.
 //!
-//! A component is an artifact as the CNCF's guidance for WebAssembly has it, and as `wkg` and Spin read and write it: a config of
-//! type `application/vnd.wasm.config.v0+json`, and one layer of type `application/wasm`. The same component gives the same digest
-//! each time it is pushed. Credentials are those of `docker login`.
+//! A component is an artifact in the form of the CNCF's guidance for WebAssembly, which `wkg` and Spin read and write: a config of type
+//! `application/vnd.wasm.config.v0+json`, and one layer of type `application/wasm`. The same component has the same digest each time it is
+//! pushed. Credentials are those of `docker login`.
 
 use super::AuthorError;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
@@ -23,25 +23,25 @@ use std::time::Duration;
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 const LAYER_TYPE: &str = "application/wasm";
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a registry may be silent.
+/// How long a registry may send nothing.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// What was pulled.
+/// A component from a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
     /// The component.
     pub component: Vec<u8>,
-    /// Where it came from, pinned to what it is: `registry/name@sha256:...`.
+    /// Its source, pinned by digest: `registry/name@sha256:...`.
     pub pinned: String,
 }
 
-/// Pushes a component, which must be a plugin. `reference` is `registry/name:tag`; without a tag the plugin's version is it. Returns
+/// Pushes a component, which must be a plugin. `reference` is `registry/name:tag`; without a tag, the plugin's version is the tag. Returns
 /// the pinned reference.
 ///
-/// `plain_http` speaks to the registry without TLS; one on this machine is spoken to so by itself.
+/// `plain_http` connects to the registry without TLS, which is the default for one on this machine.
 ///
 /// # Errors
-/// A component that is no plugin, a reference that cannot be read, or what the registry says.
+/// A component that is not a plugin, a malformed reference, or an error of the registry.
 pub async fn push(component: Vec<u8>, reference: &str, plain_http: bool) -> Result<String, AuthorError> {
     let manifest = Manifest::of_component(&component)?;
     let contract = inspect(&component).map_err(|message| AuthorError::NotAPlugin {
@@ -50,14 +50,14 @@ pub async fn push(component: Vec<u8>, reference: &str, plain_http: bool) -> Resu
     })?;
     let mut target = parse(reference)?;
     if target.digest().is_some() {
-        let message = "a digest says what is there; name a tag to push to";
+        let message = "a digest names existing content; name a tag to push to";
         return Err(failed(reference, message.to_owned()));
     }
     if !names_tag(reference) {
         target = Reference::with_tag(
             target.registry().to_owned(),
             target.repository().to_owned(),
-            // A `+` is not for tags.
+            // A tag must not contain `+`.
             manifest.version.to_string().replace('+', "-"),
         );
     }
@@ -66,27 +66,27 @@ pub async fn push(component: Vec<u8>, reference: &str, plain_http: bool) -> Resu
     let mut image = OciImageManifest::build(std::slice::from_ref(&layer), &config, Some(annotations(&manifest)));
     image.media_type = Some("application/vnd.oci.image.manifest.v1+json".to_owned());
     let (client, auth) = client(&target, plain_http)?;
-    let told = |error| told(&target, error);
+    let told = |error| registry_error(&target, error);
     client.auth(&target, &auth, RegistryOperation::Push).await.map_err(told)?;
     client.push(&target, &[layer], config, &auth, Some(image)).await.map_err(told)?;
     let digest = client.fetch_manifest_digest(&target, &auth).await.map_err(told)?;
     Ok(format!("{}/{}@{digest}", target.registry(), target.repository()))
 }
 
-/// Pulls a component by `registry/name:tag` or `registry/name@sha256:...`. What comes is checked against its digests.
+/// Pulls a component by `registry/name:tag` or `registry/name@sha256:...`, and checks it against its digests.
 ///
 /// # Errors
-/// A reference that cannot be read, what the registry says, or an artifact that is no component.
+/// A malformed reference, an error of the registry, or an artifact that is not a component.
 pub async fn pull(reference: &str, plain_http: bool) -> Result<Pulled, AuthorError> {
     let source = parse(reference)?;
     let (client, auth) = client(&source, plain_http)?;
-    let told = |error| told(&source, error);
+    let told = |error| registry_error(&source, error);
     let (image, digest) = client.pull_image_manifest(&source, &auth).await.map_err(told)?;
     let mut layers = image.layers.iter().filter(|layer| layer.media_type == LAYER_TYPE);
     let (Some(layer), None) = (layers.next(), layers.next()) else {
         let types: Vec<&str> = image.layers.iter().map(|layer| layer.media_type.as_str()).collect();
         let message = format!(
-            "it is no component: it has layers of types {}, not one of {LAYER_TYPE}",
+            "it is not a component: it has layers of types {}, not one of {LAYER_TYPE}",
             types.join(", ")
         );
         return Err(failed(reference, message));
@@ -104,7 +104,7 @@ pub async fn pull(reference: &str, plain_http: bool) -> Result<Pulled, AuthorErr
     })
 }
 
-/// What a layer is written to, whatever size its registry said that it has.
+/// A buffer for a layer that enforces the size limit, whatever size the registry claims.
 struct Bounded(Vec<u8>);
 
 impl tokio::io::AsyncWrite for Bounded {
@@ -129,7 +129,7 @@ impl tokio::io::AsyncWrite for Bounded {
     }
 }
 
-/// The config of a component. Its time is the epoch: a time of its own would make each push another artifact.
+/// Returns the config of a component. Its time is the epoch: the current time would make each push another artifact.
 fn config(component: &[u8], contract: &Contract) -> serde_json::Value {
     let names = |interfaces: &[ibid_plugin_host::Interface]| interfaces.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
@@ -141,7 +141,7 @@ fn config(component: &[u8], contract: &Contract) -> serde_json::Value {
     })
 }
 
-/// What registries show of it.
+/// Returns the annotations that registries show.
 fn annotations(manifest: &Manifest) -> BTreeMap<String, String> {
     let title = format!("{} ({})", manifest.name, manifest.kind);
     [
@@ -158,7 +158,7 @@ fn annotations(manifest: &Manifest) -> BTreeMap<String, String> {
 
 fn parse(reference: &str) -> Result<Reference, AuthorError> {
     let parsed = reference.parse::<Reference>().map_err(|error| error.to_string());
-    // Docker's registry stands in for one that is not named, and holds no plugins.
+    // The default would be Docker's registry, which holds no plugins.
     let names_registry = reference
         .split_once('/')
         .is_some_and(|(registry, _)| registry.contains(['.', ':']) || registry == "localhost");
@@ -205,7 +205,7 @@ fn client(reference: &Reference, plain_http: bool) -> Result<(Client, RegistryAu
     Ok((client, auth))
 }
 
-/// What `docker login` or `podman login` kept for a registry.
+/// Returns the credentials of `docker login` or `podman login` for a registry.
 fn credential(registry: &str) -> Result<Option<DockerCredential>, String> {
     for kept in [
         docker_credential::get_credential(registry),
@@ -225,8 +225,8 @@ fn credential(registry: &str) -> Result<Option<DockerCredential>, String> {
     Ok(None)
 }
 
-/// What a registry's answer means, with what to do.
-fn told(reference: &Reference, error: OciDistributionError) -> AuthorError {
+/// Converts a registry's error, and adds the remedy.
+fn registry_error(reference: &Reference, error: OciDistributionError) -> AuthorError {
     let registry = reference.resolve_registry();
     let has = |error: &OciDistributionError, wanted: &[OciErrorCode]| match error {
         OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| wanted.contains(&error.code)),
@@ -251,7 +251,7 @@ fn told(reference: &Reference, error: OciDistributionError) -> AuthorError {
         OciDistributionError::RequestError(error) if error.is_connect() => {
             format!("{registry} cannot be reached: {}", causes(error))
         }
-        OciDistributionError::DigestError(error) => format!("what the registry sent is not what was asked for: {error}"),
+        OciDistributionError::DigestError(error) => format!("the registry sent content with another digest: {error}"),
         error => causes(error),
     };
     failed(&reference.whole(), message)
@@ -264,7 +264,7 @@ fn failed(reference: &str, message: String) -> AuthorError {
     }
 }
 
-/// An error with what caused it, each said once.
+/// Returns an error with its causes, each once.
 fn causes(error: &dyn Error) -> String {
     let mut said = error.to_string();
     let mut next = error.source();

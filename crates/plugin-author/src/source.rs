@@ -1,4 +1,4 @@
-//! Reads `plugin.toml`, the author's side of a manifest.
+//! Reads `plugin.toml`, from which the manifest is made.
 
 use super::AuthorError;
 use ibid_plugin_host::{Kind, Manifest};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The file in a plugin's directory that says what it is.
+/// The file in a plugin's directory that describes it.
 pub const SOURCE_FILE: &str = "plugin.toml";
 
-/// `plugin.toml`. Unlike the embedded manifest it admits no unknown key, since that is a slip.
+/// The content of `plugin.toml`. Unlike the embedded manifest, it must not have unknown keys, which are most likely typing errors.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Source {
@@ -24,29 +24,29 @@ struct Source {
     license: String,
     #[serde(default)]
     media_types: Vec<String>,
-    /// Path of a JSON Schema, relative to the plugin's directory.
+    /// The path of a JSON Schema, relative to the plugin's directory.
     config_schema: Option<PathBuf>,
-    /// The world of the contract that a script implements, if it is not its kind's own.
+    /// The world of the contract that a script implements, if it is not the kind's default.
     world: Option<String>,
 }
 
-/// A project as its `plugin.toml` tells it.
+/// A project, as its `plugin.toml` describes it.
 pub struct Project {
-    /// What goes into the component.
+    /// The manifest for the component.
     pub manifest: Manifest,
-    /// The world of the contract that a script implements, if it is not its kind's own.
+    /// The world of the contract that a script implements, if it is not the kind's default.
     pub world: Option<String>,
 }
 
 /// Reads the manifest of the plugin whose source is in `dir`, with its schema.
 ///
 /// # Errors
-/// If a file is missing or not as it must be; the error names it.
+/// If a file is missing or invalid; the error names it.
 pub fn read_manifest(dir: &Path) -> Result<Manifest, AuthorError> {
     read_project(dir).map(|project| project.manifest)
 }
 
-/// Reads `plugin.toml` whole.
+/// Reads the whole `plugin.toml`.
 pub fn read_project(dir: &Path) -> Result<Project, AuthorError> {
     let path = dir.join(SOURCE_FILE);
     let invalid = |path: &Path, message: String| AuthorError::Source {
@@ -56,7 +56,7 @@ pub fn read_project(dir: &Path) -> Result<Project, AuthorError> {
     let text = read(&path)?;
     let source: Source = toml::from_str(&text).map_err(|error| invalid(&path, error.to_string()))?;
     let config_schema = match &source.config_schema {
-        // A plugin without settings takes none, so that a misspelt one is found.
+        // A plugin without a schema has no settings, so that a misspelt one is rejected.
         None => json!({ "type": "object", "additionalProperties": false }),
         Some(relative) => {
             let schema = dir.join(relative);

@@ -1,6 +1,6 @@
-//! New plugin projects: what `ibid plugin new` writes.
+//! Creates plugin projects: the implementation of `ibid plugin new`.
 //!
-//! The files are those of `templates/plugin/`, with the contract as this server offers it beside them, and for Rust the SDK.
+//! The files are those of `templates/plugin/`, together with this server's version of the contract, and the SDK for Rust.
 
 use super::{AuthorError, Language, SOURCE_FILE};
 use ibid_plugin_host::{Kind, Manifest};
@@ -31,7 +31,7 @@ macro_rules! sdk {
     };
 }
 
-/// The SDK for plugins in Rust, whole: a project has a copy of its own. The crate reads the contract from `../../wit/1`.
+/// The whole SDK for plugins in Rust, since a project has a copy of its own. The crate reads the contract from `../../wit/1`.
 const SDK: [(&str, &str); 14] = sdk![
     "Cargo.toml",
     "src/bindings.rs",
@@ -49,13 +49,13 @@ const SDK: [(&str, &str); 14] = sdk![
     "src/types.rs",
 ];
 
-/// What differs by kind. Each language's logic, glue and tests do the same, so that they share a fixture.
+/// What differs by kind. The templates of all languages do the same, so that they share a fixture.
 struct OfKind {
     description: &'static str,
-    /// How a pipeline names the plugin.
+    /// How to name the plugin in a pipeline.
     usage: &'static str,
     schema: &'static str,
-    /// The fixture's input: its file's name and contents.
+    /// The fixture's input: its file's name and content.
     input: (&'static str, &'static str),
     config: &'static str,
     expected: &'static str,
@@ -147,10 +147,10 @@ fn of_kind(kind: Kind) -> OfKind {
     }
 }
 
-/// Writes the project of a new plugin to `dir`, which must not be there or be empty. Returns the files, relative to it.
+/// Creates the project of a new plugin in `dir`, which must not exist or be empty. Returns the files, relative to it.
 ///
 /// # Errors
-/// A name that no plugin may have, a directory that holds something, or a file that cannot be written.
+/// An invalid name, a directory that is not empty, or a file that cannot be written.
 pub fn new_project(dir: &Path, name: &str, kind: Kind, language: Language) -> Result<Vec<PathBuf>, AuthorError> {
     let of_kind = of_kind(kind);
     let description = of_kind.description;

@@ -1,4 +1,4 @@
-//! Finds, or fetches, a Rust toolchain that compiles for `wasm32-unknown-unknown`.
+//! Finds or installs a Rust toolchain that compiles for `wasm32-unknown-unknown`.
 
 use super::AuthorError;
 use std::env;
@@ -6,8 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The target of plugins: no system interface at all, so that nothing can be asked of the host but
-/// what the contract offers.
+/// The target of plugins. It has no system interface, so that plugins can use nothing but the contract.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Debian's packages of a Rust that can build its own standard library, without a linker.
@@ -15,8 +14,7 @@ const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "cargo-web"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
-/// Variables that a surrounding cargo, or flags meant for the server's own build, leave behind. They
-/// would change which compiler is run and how.
+/// Variables that an outer cargo, or flags for the server's own build, leave behind. They would change which compiler runs, and how.
 const FOREIGN_VARIABLES: [&str; 10] = [
     "CARGO",
     "RUSTC",
@@ -33,7 +31,7 @@ const FOREIGN_VARIABLES: [&str; 10] = [
 /// A way to compile plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Toolchain {
-    /// The toolchain in use has the target installed, as rustup does it.
+    /// The current toolchain has the target installed, as rustup does it.
     Installed,
     /// Debian's toolchain, which builds the standard library from its sources.
     Debian {
@@ -43,7 +41,7 @@ pub enum Toolchain {
 }
 
 impl Toolchain {
-    /// Looks for a toolchain that is there already. Changes nothing.
+    /// Finds an installed toolchain. Changes nothing.
     pub fn find() -> Option<Toolchain> {
         if has_target("rustc") {
             return Some(Toolchain::Installed);
@@ -53,11 +51,11 @@ impl Toolchain {
         complete.then(newest_linker).flatten().map(|linker| Toolchain::Debian { linker })
     }
 
-    /// Looks for a toolchain, and fetches one if there is none: rustup's target, else, as root on
-    /// Debian or Ubuntu, packages. `report` is told what is being done.
+    /// Finds a toolchain, and installs one if there is none: rustup's target, or, as root on Debian or Ubuntu, packages. Calls `report`
+    /// with each step.
     ///
     /// # Errors
-    /// If none can be had; the error says which commands would help and what each attempt met.
+    /// If none can be installed. The error names the commands that would help, and the error of each attempt.
     pub fn find_or_install(report: &dyn Fn(&str)) -> Result<Toolchain, AuthorError> {
         if let Some(found) = Self::find() {
             return Ok(found);
@@ -84,8 +82,7 @@ impl Toolchain {
         )))
     }
 
-    /// A cargo command that builds for the target, its sub-command and target already given, with
-    /// nothing inherited that would change the compiler.
+    /// Returns a cargo command that builds for the target, with its sub-command and target, and with a clean environment.
     pub fn cargo_build(&self) -> Command {
         let mut command = match self {
             Toolchain::Installed => Command::new("cargo"),
@@ -98,7 +95,7 @@ impl Toolchain {
         if let Toolchain::Debian { linker } = self {
             command
                 .env("RUSTC", DEBIAN_RUSTC)
-                // Debian's compiler is a stable one; building the standard library is not stable.
+                // Debian's compiler is a stable one, but building the standard library is unstable.
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
                 .arg("-Zbuild-std=std,panic_abort");
@@ -107,7 +104,7 @@ impl Toolchain {
     }
 }
 
-/// Whether `rustc` has the target's standard library.
+/// Returns whether `rustc` has the target's standard library.
 fn has_target(rustc: &str) -> bool {
     sysroot(rustc).is_some_and(|root| {
         let library = root.join("lib/rustlib").join(TARGET).join("lib");
@@ -127,7 +124,7 @@ fn sysroot(rustc: &str) -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
 }
 
-/// The WebAssembly linker of the newest LLVM: `wasm-ld`, or `wasm-ld-22` before `wasm-ld-19`.
+/// Returns the WebAssembly linker of the newest LLVM: `wasm-ld`, or `wasm-ld-22` before `wasm-ld-19`.
 fn newest_linker() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<(u32, PathBuf)> = env::split_paths(&path)
@@ -146,7 +143,7 @@ fn newest_linker() -> Option<PathBuf> {
     found.pop().map(|(_, path)| path)
 }
 
-/// Installs Debian's packages. Only root can, and only where `apt-get` is.
+/// Installs Debian's packages. Needs root and `apt-get`.
 fn install_debian(report: &dyn Fn(&str)) -> Result<(), String> {
     let uid = output(Command::new("id").arg("-u")).map(|output| output.stdout).unwrap_or_default();
     if uid.trim_ascii() != b"0" {
@@ -166,8 +163,8 @@ fn install_debian(report: &dyn Fn(&str)) -> Result<(), String> {
     apt(&arguments)
 }
 
-/// `lld-22` rather than `lld`: the linker must read what the compiler's LLVM writes, and Debian's
-/// default is often years older.
+/// Returns the package of the newest linker, `lld-22` rather than `lld`: it must read what the compiler's LLVM writes, and Debian's default
+/// is often years older.
 fn newest_lld_package() -> Option<String> {
     let output = output(Command::new("apt-cache").args(["search", "--names-only", "^lld-[0-9]+$"])).ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -184,7 +181,7 @@ fn output(command: &mut Command) -> Result<Output, String> {
     command.stdin(Stdio::null()).output().map_err(|error| error.to_string())
 }
 
-/// Runs a command; on failure says the last thing that it wrote.
+/// Runs a command. The error is the last line that it wrote.
 fn run(command: &mut Command) -> Result<(), String> {
     let output = output(command)?;
     if output.status.success() {

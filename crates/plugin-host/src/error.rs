@@ -1,4 +1,4 @@
-//! What goes wrong with plugins, in words for the person who asked.
+//! Errors of plugins, in words for the client.
 //!
 //! Guests' backtraces go to the log, never into an error.
 
@@ -10,14 +10,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Which plugin it was.
+/// Identifies the plugin of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginRef {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: Version,
-    /// Its kind, which is also the stage that it serves.
+    /// Its kind, which is also the stage of the pipeline that it serves.
     pub kind: Kind,
 }
 
@@ -27,53 +27,53 @@ impl fmt::Display for PluginRef {
     }
 }
 
-/// Why a plugin could not do what was asked of it.
+/// Why a plugin failed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
-    /// It cannot be used on this server; the text says what does not fit.
+    /// It cannot be used on this server; the text says why.
     Refused(String),
-    /// No installed plugin is what was asked for.
+    /// No installed plugin matches the request.
     NotFound(String),
-    /// The configuration is no JSON object. (What its values may be, the plugin's schema says.)
+    /// The configuration is not a JSON object. (The plugin's schema restricts its values.)
     Config(String),
     /// All instances were in use for this long.
     Busy(Duration),
-    /// Most of its last calls ended by its own fault: it is not called for a while.
+    /// Most of its last calls failed by its own fault, so it is not called for a while.
     Quarantined {
-        /// How long.
+        /// The time that is left.
         remaining: Duration,
         /// Its last fault.
         because: String,
     },
-    /// The plugin's code was stopped by a fault of its own.
+    /// The plugin trapped.
     Trap(String),
     /// It ran longer than this.
     Deadline(Duration),
-    /// It used all of this much fuel.
+    /// It used up this much fuel.
     Fuel(u64),
-    /// It asked for more memory than this many bytes.
+    /// It requested more memory than this many bytes.
     Memory(u64),
-    /// It gave more than it may; the text says what.
+    /// Its output exceeds a limit; the text says which.
     Limit(String),
-    /// What it gave breaks the contract; the text says where.
+    /// Its result violates the contract; the text says where.
     InvalidResult(String),
-    /// It failed in its own words.
+    /// It reported a failure itself.
     Failure {
         /// Upper case, such as `ENCRYPTED` or `MALFORMED`.
         code: String,
         /// One sentence.
         message: String,
-        /// Where in the document.
+        /// The place in the document.
         at: Option<Span>,
     },
-    /// An earlier call of the same formatter has ended it.
+    /// An earlier call of the same formatter failed.
     Ended,
-    /// The server itself could not do its part.
+    /// The server failed, not the plugin.
     Host(String),
 }
 
 impl Reason {
-    /// A stable name of the reason, lower case.
+    /// Returns a stable name of the reason, in lower case.
     pub fn name(&self) -> &'static str {
         match self {
             Reason::Refused(_) => "refused",
@@ -93,7 +93,7 @@ impl Reason {
         }
     }
 
-    /// Whether the plugin is at fault, rather than its input, its configuration or the server.
+    /// Returns whether the plugin is at fault, rather than its input, its configuration or the server.
     pub fn is_plugins_fault(&self) -> bool {
         use Reason::*;
         matches!(self, Trap(_) | Deadline(_) | Fuel(_) | Memory(_) | Limit(_) | InvalidResult(_))
@@ -118,32 +118,32 @@ impl fmt::Display for Reason {
             Reason::Deadline(allowed) => write!(f, "ran longer than its {}", Seconds(*allowed)),
             Reason::Fuel(fuel) => write!(f, "used up its {fuel} units of fuel"),
             Reason::Memory(bytes) => write!(f, "needed more memory than its {}", Mebibytes(*bytes)),
-            Reason::Limit(what) => write!(f, "gave more than it may: {what}"),
-            Reason::InvalidResult(why) => write!(f, "gave a result that is not valid: {why}"),
+            Reason::Limit(what) => write!(f, "exceeded a limit: {what}"),
+            Reason::InvalidResult(why) => write!(f, "returned an invalid result: {why}"),
             Reason::Failure { code, message, .. } => write!(f, "failed: {message} ({code})"),
             Reason::Ended => f.write_str("had failed before in this answer"),
-            Reason::Host(why) => write!(f, "was let down by the server: {why}"),
+            Reason::Host(why) => write!(f, "failed because of the server: {why}"),
         }
     }
 }
 
-/// A call to a plugin, or its loading, that failed.
+/// The error of a call to a plugin, or of its loading.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginError {
-    /// The plugin; absent where there is none, or its manifest cannot be read.
+    /// The plugin; absent if there is none, or if its manifest cannot be read.
     pub plugin: Option<Arc<PluginRef>>,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
 impl PluginError {
-    /// The code that the API uses: always `PLUGIN_ERROR`. [`Reason::name`] tells more, and a
-    /// plugin's own failure its [`PluginError::failure_code`].
+    /// Returns the API's error code: always `PLUGIN_ERROR`. [`Reason::name`] has the details, and [`PluginError::failure_code`] the code of
+    /// a plugin's own failure.
     pub fn code(&self) -> ErrorCode {
         ErrorCode::PluginError
     }
 
-    /// The code of a failure in the plugin's own words, such as `ENCRYPTED`.
+    /// Returns the code of a failure that the plugin reported, such as `ENCRYPTED`.
     pub fn failure_code(&self) -> Option<&str> {
         match &self.reason {
             Reason::Failure { code, .. } => Some(code),
@@ -151,12 +151,12 @@ impl PluginError {
         }
     }
 
-    /// The stage that the plugin serves, such as `chunker`.
+    /// Returns the stage that the plugin serves, such as `chunker`.
     pub fn stage(&self) -> Option<Kind> {
         self.plugin.as_ref().map(|plugin| plugin.kind)
     }
 
-    /// Returns a failure of a file that is no plugin yet.
+    /// Makes the error of a file that is not a plugin.
     pub fn of_file(reason: Reason) -> Self {
         Self { plugin: None, reason }
     }
@@ -175,7 +175,7 @@ impl fmt::Display for PluginError {
 
 impl std::error::Error for PluginError {}
 
-/// `30 s`, `1.5 s`, `250 ms`.
+/// A duration as text: `30 s`, `1.5 s`, `250 ms`.
 struct Seconds(Duration);
 
 impl fmt::Display for Seconds {
@@ -188,7 +188,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// `64 MiB`, `1.5 MiB`.
+/// A size as text: `64 MiB`, `1.5 MiB`.
 struct Mebibytes(u64);
 
 impl fmt::Display for Mebibytes {

@@ -1,18 +1,18 @@
-//! Which interfaces a component imports and exports, read without compiling it, and whether this
-//! server's contract covers them. Says what is wrong in a sentence, where a linker would name a type.
+//! Reads the imports and exports of a component without compiling it, and checks them against this server's contract. Errors are sentences,
+//! where a linker would name a type.
 
 use super::manifest::Kind;
 use semver::Version;
 use std::fmt;
 use wasmparser::{Encoding, Parser, Payload};
 
-/// Version of the contract in `wit/` that this server offers.
+/// The version of the contract in `wit/` that this server implements.
 pub const CONTRACT_VERSION: Version = Version::new(1, 0, 0);
 
-/// Package of the contract.
+/// The package of the contract.
 const PACKAGE: &str = "ibid:plugin";
 
-/// The full name of an interface of the contract, as this server offers it.
+/// Returns the full name of an interface of the contract in this server's version.
 pub fn offered(interface: &str) -> String {
     format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")
 }
@@ -20,16 +20,16 @@ pub fn offered(interface: &str) -> String {
 /// An import or export of a component, such as `ibid:plugin/document@1.0.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// `namespace:package`; empty for a name that belongs to no package.
+    /// `namespace:package`; empty for a name without a package.
     pub package: String,
-    /// Name within the package.
+    /// The name within the package.
     pub name: String,
     /// The package's version, where one is given.
     pub version: Option<Version>,
 }
 
 impl Interface {
-    /// Reads `namespace:package/name@version`; other names keep their whole text as `name`.
+    /// Parses `namespace:package/name@version`; other names become the `name` as a whole.
     pub fn parse(text: &str) -> Interface {
         let (path, version) = match text.split_once('@') {
             Some((path, version)) => (path, Version::parse(version).ok()),
@@ -53,8 +53,8 @@ impl Interface {
         self.package == PACKAGE
     }
 
-    /// Whether what was built against this version of the contract runs on [`CONTRACT_VERSION`]: one of the same major number, and
-    /// none that is newer.
+    /// Returns whether a component built against this version of the contract runs on [`CONTRACT_VERSION`]: it has the same major number,
+    /// and is not newer.
     fn is_covered(&self) -> bool {
         let covers = |wanted: &Version| wanted.major == CONTRACT_VERSION.major && *wanted <= CONTRACT_VERSION;
         self.version.as_ref().is_some_and(covers)
@@ -74,19 +74,19 @@ impl fmt::Display for Interface {
     }
 }
 
-/// What a component asks for and what it gives.
+/// The imports and exports of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contract {
-    /// Interfaces that the host must provide.
+    /// The interfaces that the host must provide.
     pub imports: Vec<Interface>,
-    /// Interfaces that the component provides.
+    /// The interfaces that the component provides.
     pub exports: Vec<Interface>,
 }
 
 /// Reads the imports and exports of a component.
 ///
 /// # Errors
-/// A sentence that says why the bytes are no component.
+/// Why the bytes are not a component, as a sentence.
 pub fn inspect(bytes: &[u8]) -> Result<Contract, String> {
     let mut contract = Contract::default();
     let mut depth = 0_usize;
@@ -116,25 +116,24 @@ pub fn inspect(bytes: &[u8]) -> Result<Contract, String> {
     Ok(contract)
 }
 
-/// Imports that a plugin gets only where the operator grants them, by their name in the contract.
+/// The imports that a plugin gets only if the operator grants them, by their name in the contract.
 pub const GRANTABLE: [&str; 1] = ["embed"];
 
-/// What helps a plugin of another version.
+/// The remedy for a plugin of another version.
 const REBUILD: &str = "build it again with the files of that version, which `ibid plugin new` puts into a project's folder `wit`";
 
 impl Contract {
-    /// What of [`GRANTABLE`] it asks for.
+    /// Returns the imports of [`GRANTABLE`] that it has.
     pub fn wanted_grants(&self) -> impl Iterator<Item = &'static str> {
         GRANTABLE
             .into_iter()
             .filter(|name| self.imports.iter().any(|import| import.is_ours() && import.name == *name))
     }
 
-    /// Whether a plugin that calls itself a `kind` gives what that kind must and asks for nothing
-    /// that the kind is not given.
+    /// Checks that a plugin of this kind exports what the kind must, and imports only what the kind may.
     ///
     /// # Errors
-    /// A sentence that says what does not fit, and what would.
+    /// What does not fit, and what would, as a sentence.
     pub fn check(&self, kind: Kind) -> Result<(), String> {
         let offered = CONTRACT_VERSION;
         for import in &self.imports {
@@ -174,7 +173,7 @@ impl Contract {
             None => {
                 return Err(match Kind::ALL.into_iter().find(|other| ours(*other).is_some()) {
                     Some(other) => format!(
-                        "its manifest says that it is {}, but it exports what {} does ({PACKAGE}/{})",
+                        "its manifest declares it as {}, but it exports the interface of {} ({PACKAGE}/{})",
                         kind.with_article(),
                         other.with_article(),
                         other.export()

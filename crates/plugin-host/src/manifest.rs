@@ -1,4 +1,4 @@
-//! What a plugin says about itself, readable without running it.
+//! The manifest of a plugin, readable without running it.
 //!
 //! The manifest is JSON in a custom section of the component, put there when the plugin is built (see [`super::author`]).
 
@@ -8,24 +8,24 @@ use serde_json::Value;
 use std::fmt;
 use wasmparser::{Encoding, Parser, Payload};
 
-/// Name of the custom section that holds the manifest as JSON.
+/// The custom section that holds the manifest as JSON.
 pub const SECTION: &str = "ibid:plugin";
 
-/// Largest manifest, schema included. Schemas that people wrote by hand are a few KiB.
+/// The largest manifest, including its schema, in bytes. Hand-written schemas are a few KiB.
 const MAX_SECTION_BYTES: usize = 256 * 1024;
 const MAX_NAME_BYTES: usize = 64;
 const MAX_DESCRIPTION_BYTES: usize = 2_000;
 const MAX_MEDIA_TYPES: usize = 64;
 
-/// What a plugin is for. Each kind has a world of its own in the contract.
+/// The kind of a plugin. Each kind has a world of its own in the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Turns an upload into text with structure (`extractor-plugin`).
     Extractor,
-    /// Cuts documents into chunks (`chunker-plugin`).
+    /// Divides documents into chunks (`chunker-plugin`).
     Chunker,
-    /// Understands questions (`analyzer-plugin`).
+    /// Analyzes questions (`analyzer-plugin`).
     Analyzer,
     /// Writes citations (`citation-plugin`).
     #[serde(alias = "citation")]
@@ -33,10 +33,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, in the order in which a document and then a question meet them.
+    /// Every kind, in the order of the pipeline's stages.
     pub const ALL: [Kind; 4] = [Kind::Extractor, Kind::Chunker, Kind::Analyzer, Kind::Formatter];
 
-    /// The name that manifests, messages and the API use.
+    /// Returns the name that manifests, messages and the API use.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Extractor => "extractor",
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// The name with its article, for sentences.
+    /// Returns the name with its article, for sentences.
     pub fn with_article(self) -> &'static str {
         match self {
             Kind::Extractor => "an extractor",
@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// The world of the contract that such a plugin implements.
+    /// Returns the world of the contract that such a plugin implements.
     pub fn world(self) -> &'static str {
         match self {
             Kind::Extractor => "extractor-plugin",
@@ -66,7 +66,7 @@ impl Kind {
         }
     }
 
-    /// The interface of the contract that a plugin of this kind exports.
+    /// Returns the interface of the contract that a plugin of this kind exports.
     pub fn export(self) -> &'static str {
         match self {
             Kind::Extractor => "extraction",
@@ -76,7 +76,7 @@ impl Kind {
         }
     }
 
-    /// The interfaces of the contract that a plugin of this kind may import.
+    /// Returns the interfaces of the contract that a plugin of this kind may import.
     pub fn imports(self) -> &'static [&'static str] {
         match self {
             Kind::Extractor => &["types", "log", "intake"],
@@ -92,22 +92,22 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A plugin's name, version, kind and what it takes.
+/// A plugin's name, version, kind and options.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Lower case letters, digits and `-`, starting with a letter; at most 64 bytes.
     pub name: String,
     /// The plugin's own version.
     pub version: Version,
-    /// What it is for.
+    /// The plugin's kind.
     pub kind: Kind,
-    /// One or two sentences for the person who chooses between plugins.
+    /// One or two sentences for people who choose between plugins.
     #[serde(default)]
     pub description: String,
-    /// SPDX expression; empty if the author gave none.
+    /// An SPDX expression; empty if the author gave none.
     #[serde(default)]
     pub license: String,
-    /// Of an extractor, the media types that it reads (`application/pdf`, `text/*`), lower case.
+    /// For an extractor, the media types that it reads (`application/pdf`, `text/*`), in lower case.
     #[serde(default)]
     pub media_types: Vec<String>,
     /// JSON Schema of the plugin's configuration; an object.
@@ -119,25 +119,25 @@ fn any_object() -> Value {
     serde_json::json!({ "type": "object" })
 }
 
-/// How WebAssembly begins, a module as well as a component.
+/// The first bytes of WebAssembly, of a module as well as a component.
 const WASM: &[u8] = b"\0asm";
 
 /// Why a manifest cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// The bytes are no WebAssembly component.
+    /// The bytes are not a WebAssembly component.
     #[error("this is not a WebAssembly component: {0}")]
     NotAComponent(String),
-    /// The component carries no manifest.
-    #[error("the component carries no manifest (custom section `{SECTION}`); build it with `ibid plugin build`")]
+    /// The component has no manifest.
+    #[error("the component has no manifest (custom section `{SECTION}`); build it with `ibid plugin build`")]
     Missing,
-    /// A field is absent or holds what it may not.
+    /// A field is missing, or has an invalid value.
     #[error("the manifest is not valid: {0}")]
     Invalid(String),
 }
 
 impl ManifestError {
-    /// A stable name for the error.
+    /// Returns a stable name for the error.
     pub fn code(&self) -> &'static str {
         match self {
             ManifestError::NotAComponent(_) => "NOT_A_COMPONENT",
@@ -151,10 +151,10 @@ impl Manifest {
     /// Reads the manifest of a component, without compiling it.
     ///
     /// # Errors
-    /// If the bytes are no component, or carry no valid manifest.
+    /// If the bytes are not a component, or have no valid manifest.
     pub fn of_component(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         if !bytes.starts_with(WASM) {
-            let other = "it does not begin as WebAssembly does; `ibid plugin build` makes a component of a plugin's project";
+            let other = "it does not begin like WebAssembly; `ibid plugin build` makes a component from a plugin's project";
             return Err(ManifestError::NotAComponent(other.to_owned()));
         }
         let broken = |error: wasmparser::BinaryReaderError| ManifestError::NotAComponent(error.message().to_owned());
@@ -165,13 +165,13 @@ impl Manifest {
                 Payload::Version { encoding, .. } => {
                     if depth == 0 && encoding != Encoding::Component {
                         return Err(ManifestError::NotAComponent(
-                            "it is a core module; `ibid plugin build` makes a component of a plugin's project".into(),
+                            "it is a core module; `ibid plugin build` makes a component from a plugin's project".into(),
                         ));
                     }
                     depth += 1;
                 }
                 Payload::End(_) => depth = depth.saturating_sub(1),
-                // Only the outermost component speaks for the plugin. The last section wins.
+                // Only the outermost component's manifest counts. The last section wins.
                 Payload::CustomSection(section) if depth == 1 && section.name() == SECTION => {
                     found = Some(section.data());
                 }
@@ -181,10 +181,10 @@ impl Manifest {
         Self::from_json(found.ok_or(ManifestError::Missing)?)
     }
 
-    /// Reads a manifest from the JSON of its section. Unknown fields are left for later servers.
+    /// Reads a manifest from the JSON of its section. Ignores unknown fields, which later servers may add.
     ///
     /// # Errors
-    /// If the JSON is no valid manifest.
+    /// If the JSON is not a valid manifest.
     pub fn from_json(json: &[u8]) -> Result<Manifest, ManifestError> {
         if json.len() > MAX_SECTION_BYTES {
             return Err(ManifestError::Invalid(format!(
@@ -197,7 +197,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Appends the manifest to a component as a custom section, which may stand anywhere in it.
+    /// Appends the manifest to a component as a custom section, which may be anywhere in it.
     pub fn embed(&self, component: &mut Vec<u8>) -> Result<(), ManifestError> {
         self.check()?;
         let json = serde_json::to_vec(self).map_err(|error| ManifestError::Invalid(error.to_string()))?;
@@ -220,7 +220,7 @@ impl Manifest {
     /// Checks what the types do not: names, lengths, media types, and that the schema is an object.
     ///
     /// # Errors
-    /// Names the first field that is not as it must be.
+    /// Names the first invalid field.
     pub fn check(&self) -> Result<(), ManifestError> {
         let invalid = |message: String| Err(ManifestError::Invalid(message));
         let name = self.name.as_bytes();
@@ -238,7 +238,7 @@ impl Manifest {
             return invalid(format!("`media_types` has more than {MAX_MEDIA_TYPES} entries"));
         }
         if self.kind == Kind::Extractor && self.media_types.is_empty() {
-            return invalid("an extractor needs `media_types`, else no upload reaches it".into());
+            return invalid("an extractor needs `media_types`, otherwise no upload reaches it".into());
         }
         if self.kind != Kind::Extractor && !self.media_types.is_empty() {
             return invalid(format!("`media_types` is for extractors, this is {}", self.kind.with_article()));
@@ -255,7 +255,7 @@ impl Manifest {
     }
 }
 
-/// `type/subtype` of RFC 6838 in lower case, where `subtype` may be `*`.
+/// Returns whether it is `type/subtype` of RFC 6838 in lower case, where `subtype` may be `*`.
 fn is_media_type(text: &str) -> bool {
     let token = |part: &str| {
         !part.is_empty()
@@ -269,7 +269,7 @@ fn is_media_type(text: &str) -> bool {
             .is_some_and(|(kind, sub)| token(kind) && (sub == "*" || token(sub)))
 }
 
-/// Appends an unsigned LEB128 number, as WebAssembly writes lengths.
+/// Appends an unsigned LEB128 number, as WebAssembly encodes lengths.
 fn leb128(out: &mut Vec<u8>, mut value: usize) {
     loop {
         let byte = (value & 0x7f) as u8;
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_with_a_manifest_is_said_so() {
+    fn components_without_a_manifest_are_rejected() {
         let code = |bytes: &[u8]| Manifest::of_component(bytes).unwrap_err().code();
         assert_eq!(code(b""), "NOT_A_COMPONENT");
         assert_eq!(code(b"not wasm at all"), "NOT_A_COMPONENT");

@@ -10,8 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Plugins by name, of each the newest version first. Shared by reference; reading never waits
-/// long.
+/// Plugins by name, and for each name the newest version first. Shared by reference; reading never blocks for long.
 #[derive(Default)]
 pub struct Registry {
     plugins: RwLock<BTreeMap<String, Vec<Arc<Plugin>>>>,
@@ -22,18 +21,18 @@ pub struct Registry {
 pub struct LoadFailure {
     /// The file.
     pub path: PathBuf,
-    /// Why.
+    /// The error.
     pub error: PluginError,
 }
 
 impl Registry {
-    /// A registry without plugins.
+    /// Makes an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a plugin. One of the same name and version but other bytes stays reachable by its
-    /// digest only; the same bytes again change nothing.
+    /// Adds a plugin. One of the same name and version but with other bytes stays reachable by its digest only; the same bytes again change
+    /// nothing.
     pub fn insert(&self, plugin: Arc<Plugin>) {
         let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
         let versions = plugins.entry(plugin.manifest().name.clone()).or_default();
@@ -42,7 +41,7 @@ impl Registry {
         versions.insert(newer, plugin);
     }
 
-    /// Takes a plugin out of service. Calls that hold it go on to their end.
+    /// Removes a plugin. Calls that use it go on to their end.
     pub fn remove(&self, digest: &str) -> Option<Arc<Plugin>> {
         let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
         let (name, at) = plugins.iter().find_map(|(name, versions)| {
@@ -57,11 +56,11 @@ impl Registry {
         Some(removed)
     }
 
-    /// Finds a plugin by `name`, `name@VERSIONS` (as cargo reads them, such as `^1` or `=1.2.3`) or
-    /// `name@sha256:DIGEST`; of several versions the newest.
+    /// Finds a plugin by `name`, `name@VERSIONS` (in cargo's syntax, such as `^1` or `=1.2.3`) or `name@sha256:DIGEST`; of several versions
+    /// the newest.
     ///
     /// # Errors
-    /// [`Reason::NotFound`], which says what there is instead.
+    /// [`Reason::NotFound`], which lists what is installed.
     pub fn resolve(&self, kind: Kind, wanted: &str) -> Result<Arc<Plugin>, PluginError> {
         let not_found = |message: String| PluginError::of_file(Reason::NotFound(message));
         let (name, versions) = match wanted.split_once('@') {
@@ -106,14 +105,14 @@ impl Registry {
         })
     }
 
-    /// All plugins, by name, the newest version of each first.
+    /// Returns all plugins, by name, the newest version of each first.
     pub fn list(&self) -> Vec<Arc<Plugin>> {
         let plugins = self.plugins.read().unwrap_or_else(PoisonError::into_inner);
         plugins.values().flatten().cloned().collect()
     }
 
-    /// The extractor for a media type: one that names it before one that takes its whole family
-    /// (`text/*`), then by name; the newest version. Parameters (`; charset=...`) do not count.
+    /// Returns the extractor for a media type: one for this type comes before one for its whole family (`text/*`), then by name; the newest
+    /// version. Parameters (`; charset=...`) are ignored.
     pub fn extractor_for(&self, media_type: &str) -> Option<Arc<Plugin>> {
         let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let family = format!("{}/*", essence.split('/').next().unwrap_or_default());
@@ -128,8 +127,8 @@ impl Registry {
         takes(&essence).or_else(|| takes(&family))
     }
 
-    /// Loads every `*.wasm` file of a directory, in the order of their names. A file that cannot be
-    /// loaded does not keep the others out. Blocks while components are compiled.
+    /// Loads every `*.wasm` file of a directory, in the order of their names. A file that cannot be loaded does not prevent the others.
+    /// Blocks while components are compiled.
     ///
     /// # Errors
     /// If the directory cannot be read.
@@ -155,7 +154,7 @@ impl Registry {
     }
 }
 
-/// Reads a component, one byte past the limit at most, so that a huge file costs no memory.
+/// Reads a component, at most one byte past the limit, so that a huge file needs no memory.
 fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
     let mut bytes = Vec::new();
     File::open(path)

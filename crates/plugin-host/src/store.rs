@@ -1,7 +1,6 @@
-//! Installed plugins on disk: one file for each, named by its content.
+//! Installed plugins on disk: one file for each, named by its content's digest.
 //!
-//! A file is written beside its place, synced and renamed, so that it is there wholly or not at all. What is read is checked against its
-//! name. All of it blocks.
+//! Files are written atomically: to a temporary file, synced and renamed. What is read is checked against its name. All functions block.
 
 use super::host::MAX_COMPONENT_BYTES;
 use sha2::{Digest, Sha256};
@@ -19,30 +18,30 @@ pub struct PluginStore {
 /// A file of the store that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file system.
+    /// The file system returned an error.
     #[error("{path}: {cause}")]
     Io {
-        /// Where.
+        /// The path.
         path: String,
-        /// Why.
+        /// The error.
         #[source]
         cause: io::Error,
     },
-    /// Its bytes are not those that it was stored with.
+    /// The file's content does not match its name.
     #[error("{path} is damaged: install the plugin again")]
     Damaged {
-        /// Where.
+        /// The path.
         path: String,
     },
 }
 
-/// `sha256:` and the digest of a component in lower-case hexadecimal digits.
+/// Returns `sha256:` and the digest of a component in lower-case hexadecimal digits.
 pub fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }
 
 impl PluginStore {
-    /// A store in `directory`, which is made if it is not there. What an interrupted installation left is removed.
+    /// Opens the store in `directory`, which is created if it does not exist. Removes what an interrupted installation left.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -61,10 +60,10 @@ impl PluginStore {
         Ok(store)
     }
 
-    /// Stores a component durably. Bytes that are there already change nothing.
+    /// Stores a component durably. Does nothing if it is stored already.
     ///
     /// # Errors
-    /// [`StoreError::Io`], a full disk among others; then nothing is left behind.
+    /// [`StoreError::Io`], for example if the disk is full; then nothing is left behind.
     pub fn put(&self, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(&digest_of(bytes));
         let part = path.with_extension("part");
@@ -81,7 +80,7 @@ impl PluginStore {
         })
     }
 
-    /// Removes a component durably. One that is not there is no error.
+    /// Removes a component durably. It need not exist.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -97,7 +96,7 @@ impl PluginStore {
     /// Reads every component, in the order of their digests.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the directory cannot be read; what is wrong with one file does not keep the others out.
+    /// [`StoreError::Io`] if the directory cannot be read; an error in one file does not prevent the others.
     pub fn read_all(&self) -> Result<Vec<Result<Vec<u8>, StoreError>>, StoreError> {
         let components = self
             .files()?

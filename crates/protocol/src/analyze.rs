@@ -1,4 +1,4 @@
-//! `POST /analyze`: what is understood of a question, without a search.
+//! `POST /analyze`: the analysis of a question, without a search.
 
 use super::{ApiError, Filters, Mode, QueryAnalysis, QueryOptions, Warning};
 use serde::{Deserialize, Serialize};
@@ -10,20 +10,20 @@ pub struct AnalyzeRequest {
     /// The question: 1 to 8,192 characters after trimming.
     #[schema(min_length = 1, max_length = 8192, pattern = r"\S")]
     pub query: String,
-    /// Whose analyzer; default from the settings.
+    /// The collection whose analyzer is used; default from the settings.
     #[serde(default)]
     pub collection_name: Option<String>,
-    /// What the question may spend, which the analyzer is told.
+    /// The mode, which the analyzer receives.
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// Language of the question (BCP 47), where the client knows it.
+    /// The language of the question (BCP 47), if the client knows it.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 35, pattern = "^[A-Za-z0-9-]+$")]
     pub language: Option<String>,
 }
 
 impl AnalyzeRequest {
-    /// The question, trimmed; checks every value.
+    /// Returns the question, trimmed; checks every value.
     pub fn question(&self) -> Result<String, ApiError> {
         let options = QueryOptions {
             query: Some(self.query.clone()),
@@ -40,34 +40,34 @@ impl AnalyzeRequest {
 pub struct AnalyzeResponse {
     /// The question, trimmed.
     pub query: String,
-    /// Whose analyzer.
+    /// The collection whose analyzer was used.
     pub collection_name: String,
     /// `name@version` of the analyzer.
     pub analyzer: String,
-    /// What was understood.
+    /// The analysis.
     pub query_analysis: QueryAnalysis,
     /// The searches that a query in this mode would run.
     pub searches: Vec<PlannedSearch>,
-    /// As used.
+    /// The mode that was used.
     pub processing_mode: Mode,
     /// Seconds.
     pub processing_time: f64,
-    /// Plugins that failed and what was done instead; absent where none did.
+    /// Plugins that failed, and what was done instead; absent if none failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
 
-/// A search that would be run.
+/// A search that a query would run.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PlannedSearch {
-    /// What is searched for.
+    /// The text to search for.
     pub text: String,
-    /// How much its ranks count in the fusion.
+    /// The weight of its ranking in the fusion.
     pub weight: f32,
-    /// Its restrictions; absent where it has none.
+    /// Its filters; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filters: Option<Filters>,
-    /// Passages that it takes; absent where the mode decides.
+    /// The number of passages that it retrieves; absent where the mode decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Who somebody is, and the message to a socket that is not let in.
+//! `GET /auth/me`, and the message to a socket whose credentials are refused.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,25 +6,25 @@ use utoipa::ToSchema;
 /// Answer of `GET /auth/me`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Me {
-    /// `sub` of the token, or the name of the API key; empty where nobody is asked.
+    /// `sub` of the token, or the name of the API key; empty where authentication is off.
     pub subject: String,
-    /// How that is known: `token`, `api_key`, or `none` where authentication is off.
+    /// How the subject was authenticated: `token`, `api_key`, or `none` where authentication is off.
     pub authentication: String,
     /// What the subject may do.
     pub scopes: Vec<String>,
-    /// Names or globs of the collections that it may touch; `null` for all.
+    /// Names or globs of the collections that it may access; `null` for all.
     pub collections: Option<Vec<String>>,
-    /// When the credentials end, RFC 3339 in UTC; `null` for never.
+    /// When the credentials expire, RFC 3339 in UTC; `null` for never.
     pub expires_at: Option<String>,
 }
 
-/// `auth_error`: the last message on a socket whose credentials are missing, refused or over.
+/// `auth_error`: the last message on a socket whose credentials are missing, refused or expired.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AuthError {
     /// `auth_error`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Why.
+    /// The reason.
     pub data: AuthErrorData,
 }
 
@@ -40,7 +40,7 @@ pub struct AuthErrorData {
 }
 
 impl AuthError {
-    /// The message for a code.
+    /// Makes the message for a code.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             kind: "auth_error",

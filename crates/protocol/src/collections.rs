@@ -14,7 +14,7 @@ pub struct CollectionEvent {
     pub collection: String,
     /// Rises with every event.
     pub seq: i64,
-    /// As the type says.
+    /// Depends on the type.
     pub data: Value,
 }
 
@@ -38,7 +38,7 @@ pub struct DocumentDeleted {
     pub document_id: String,
     /// File name.
     pub filename: String,
-    /// Chunks that are gone.
+    /// Chunks that were removed.
     pub chunks_removed: u64,
     /// RFC 3339, UTC.
     pub timestamp: String,
@@ -63,11 +63,11 @@ pub struct CreateCollection {
     /// 1 to 64 characters of `A-Z a-z 0-9 _ . -`, the first a letter or digit.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     pub name: String,
-    /// The pipeline; what it leaves out takes the defaults.
+    /// The pipeline; defaults apply to missing keys.
     #[serde(default)]
     #[schema(schema_with = super::pipeline_schema)]
     pub pipeline: Option<Value>,
-    /// Where its vectors are kept: `embedded` or `qdrant`; the server's setting `index.default` where this says nothing.
+    /// The index of its vectors: `embedded` or `qdrant`; default from the setting `index.default`.
     #[serde(default)]
     pub index: Option<String>,
 }
@@ -75,7 +75,7 @@ pub struct CreateCollection {
 /// Body of `PUT /collections/{name}/index`.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 pub struct MoveCollection {
-    /// Where its vectors are to be kept: `embedded` or `qdrant`.
+    /// The new index of its vectors: `embedded` or `qdrant`.
     pub index: String,
 }
 
@@ -84,25 +84,25 @@ pub struct MoveCollection {
 pub struct CollectionPlace {
     /// The collection.
     pub collection: String,
-    /// Where its vectors are: `embedded` or `qdrant`.
+    /// The index of its vectors: `embedded` or `qdrant`.
     pub index: String,
-    /// The move that goes on, or the last one since the server was started.
+    /// The running move, or the last one since the server's start.
     #[serde(rename = "move", skip_serializing_if = "Option::is_none")]
     pub last_move: Option<CollectionMove>,
 }
 
-/// How far a move is.
+/// The progress of a move.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CollectionMove {
-    /// Where it goes: `embedded` or `qdrant`.
+    /// The new index: `embedded` or `qdrant`.
     pub to: String,
     /// `moving`, `moved` or `failed`.
     pub status: String,
-    /// Chunks that are there.
+    /// Chunks that were copied.
     pub chunks_copied: u64,
-    /// Chunks that there are.
+    /// Chunks in all.
     pub chunks_total: u64,
-    /// What it waits for, or why it failed.
+    /// What the move waits for, or why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -116,7 +116,7 @@ pub struct CollectionInfo {
     pub created_at: String,
     /// Documents being processed.
     pub processing_documents: u64,
-    /// Where its vectors are kept: `embedded` or `qdrant`.
+    /// The index of its vectors: `embedded` or `qdrant`.
     pub index: String,
     /// Exact counts.
     #[serde(flatten)]
@@ -159,14 +159,14 @@ pub struct CollectionPipeline {
 pub struct PipelineChanged {
     /// The collection.
     pub collection: String,
-    /// Whether another pipeline is in place now; false of a dry run, where there was nothing to change, and while a re-index makes the
+    /// Whether the collection has another pipeline now. False after a dry run, where nothing changed, and while a re-index processes the
     /// documents for it.
     pub changed: bool,
-    /// The most that it takes for any document that is there: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    /// The largest scope of any document: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
     pub redo: String,
-    /// Documents of which something has to be made again.
+    /// Documents that must be processed again.
     pub documents_affected: u64,
-    /// Chunks that they have now.
+    /// The chunks that these documents have now.
     pub chunks_affected: u64,
     /// The pipeline, defaults filled in.
     #[schema(schema_with = super::pipeline_schema)]
@@ -174,27 +174,27 @@ pub struct PipelineChanged {
     /// What it resolves to: plugin digests, model hash, numbers.
     #[schema(schema_with = super::lock_schema)]
     pub lock: Value,
-    /// The re-index that makes the documents for it, and then puts it in place.
+    /// The re-index that processes the documents for the pipeline, and then puts it in place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reindex: Option<ReindexInfo>,
 }
 
-/// A re-index: how it stands.
+/// The state of a re-index.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ReindexInfo {
     /// `running`, `success`, `failed` or `cancelled`.
     pub status: String,
-    /// The most that it takes for any document: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    /// The largest scope of any document: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
     pub redo: String,
-    /// Share of the documents that are made, 0 to 1.
+    /// The share of documents that are done, 0 to 1.
     pub progress: f64,
     /// Documents that can be found.
     pub documents_total: u64,
-    /// Those of them that are made.
+    /// Documents that are done.
     pub documents_done: u64,
     /// Chunks in the new index.
     pub chunks_done: u64,
-    /// Those of them whose vectors were copied, since their texts were embedded by the same model before.
+    /// Chunks whose vectors were copied, since the same model embedded their texts before.
     pub chunks_reused: u64,
     /// Why it failed: `code` and `message`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,20 +212,20 @@ pub struct ReindexInfo {
 pub struct ReindexPlan {
     /// The collection.
     pub collection: String,
-    /// The most that it takes for any document: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
+    /// The largest scope of any document: `nothing`, `re-embed`, `re-chunk` or `re-extract`.
     pub redo: String,
-    /// Documents of which something has to be made again.
+    /// Documents that must be processed again.
     pub documents_affected: u64,
-    /// Chunks that they have now.
+    /// The chunks that these documents have now.
     pub chunks_affected: u64,
-    /// Documents by what each needs.
+    /// The number of documents by scope.
     pub documents: std::collections::BTreeMap<String, u64>,
-    /// The re-index, where this is no dry run.
+    /// The re-index; absent for a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reindex: Option<ReindexInfo>,
 }
 
-/// Answer of `POST /pipelines/validate`: it would run. One that would not is answered with an error that names the key.
+/// Answer of `POST /pipelines/validate` for a valid pipeline. The answer for an invalid one is an error that names the key.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PipelineValid {
     /// True.

@@ -4,10 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// A setting, as it is shown.
+/// A setting with its value and origin.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Setting {
-    /// What holds; secrets are hidden.
+    /// The current value; secrets are hidden.
     #[schema(value_type = Value)]
     pub value: Value,
     /// Where it was set: `default`, a file, a variable, a flag, or `PUT /config`.
@@ -32,9 +32,9 @@ pub struct ConfigShown {
 /// Answer of `PUT /config`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ConfigChanged {
-    /// Keys whose values are others now.
+    /// Keys whose values changed.
     pub changed: Vec<String>,
-    /// Whether the change outlives the server: `false`. Write it into the settings file for that.
+    /// Whether the change survives the server's restart: always `false`. To keep it, write it into the settings file.
     pub persistent: bool,
     /// As in `GET /config`, after the change.
     #[schema(value_type = std::collections::BTreeMap<String, Setting>)]

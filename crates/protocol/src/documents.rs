@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 /// 201 of `POST /documents/upload`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UploadResponse {
-    /// Of the first file.
+    /// The identifier of the first file's upload.
     pub upload_id: String,
-    /// Of every file, in order.
+    /// The identifiers of all files' uploads, in order.
     pub upload_ids: Vec<String>,
     /// Documents that can be found now.
     pub uploaded_documents: Vec<UploadedDocument>,
@@ -24,9 +24,9 @@ pub struct UploadResponse {
 /// 202 of `POST /documents/upload` with `wait=false`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UploadAccepted {
-    /// Of the first file.
+    /// The identifier of the first file's upload.
     pub upload_id: String,
-    /// Of every file, in order.
+    /// The identifiers of all files' uploads, in order.
     pub upload_ids: Vec<String>,
     /// `accepted`.
     pub status: String,
@@ -54,7 +54,7 @@ pub struct UploadedDocument {
     pub embeddings_generated: u64,
     /// Seconds.
     pub processing_time: f64,
-    /// Title, author, language, ..., and what the client gave.
+    /// Title, author, language, ..., and the client's metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -75,9 +75,9 @@ pub struct FailedDocument {
 pub struct UploadStatistics {
     /// Files sent.
     pub total_files: usize,
-    /// Of them processed or there already.
+    /// Files that were processed, or existed already.
     pub successful: usize,
-    /// Of them not.
+    /// Files that failed.
     pub failed: usize,
     /// Chunks made.
     pub total_chunks: u64,
@@ -111,18 +111,18 @@ pub struct DocumentSummary {
     pub chunks: u64,
 }
 
-/// Where a page of a list lies.
+/// The position of a page of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Pagination {
-    /// All there are.
+    /// The number of all entries.
     pub total: u64,
-    /// As asked.
+    /// The limit of the request.
     pub limit: u64,
-    /// As asked.
+    /// The offset of the request.
     pub offset: u64,
-    /// Whether more follow.
+    /// Whether more entries follow.
     pub has_next: bool,
-    /// Whether some precede.
+    /// Whether entries precede it.
     pub has_previous: bool,
 }
 
@@ -131,7 +131,7 @@ pub struct Pagination {
 pub struct DocumentList {
     /// This page.
     pub documents: Vec<DocumentSummary>,
-    /// Where it lies.
+    /// The position of the page.
     pub pagination: Pagination,
 }
 
@@ -148,9 +148,9 @@ pub struct DocumentDetail {
     pub status: String,
     /// The file.
     pub file_info: FileInfo,
-    /// What was done to it.
+    /// How it was processed.
     pub processing_info: ProcessingInfo,
-    /// Title, author, pages, language, ..., and what the client gave.
+    /// Title, author, pages, language, ..., and the client's metadata.
     pub metadata: BTreeMap<String, String>,
     /// `pages`, `chunks`, `characters`, `bytes_of_text`.
     pub statistics: BTreeMap<String, u64>,
@@ -167,7 +167,7 @@ pub struct FileInfo {
     pub sha256: String,
 }
 
-/// What was done to a document.
+/// How a document was processed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProcessingInfo {
     /// `received`, `extracted`, `chunked`, `embedded`, `indexed`, `live`, `failed` or `deleting`.
@@ -183,7 +183,7 @@ pub struct ProcessingInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub error: Option<Value>,
-    /// What made it: plugins with digests, the model, the numbers.
+    /// The pipeline that processed it: plugins with digests, the model, the numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = super::lock_schema)]
     pub pipeline: Option<Value>,
@@ -196,7 +196,7 @@ pub struct ChunkList {
     pub document_id: String,
     /// This page.
     pub chunks: Vec<ChunkInfo>,
-    /// Where it lies.
+    /// The position of the page.
     pub pagination: Pagination,
 }
 
@@ -213,14 +213,14 @@ pub struct ChunkInfo {
     pub start_char: u64,
     /// Offset after the last character.
     pub end_char: u64,
-    /// More.
+    /// Its page and section.
     pub metadata: ChunkMetadata,
     /// With `include_embeddings`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Vec<f32>>,
 }
 
-/// More of a chunk.
+/// The page and section of a chunk.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ChunkMetadata {
     /// From 1; absent where the format has no pages.

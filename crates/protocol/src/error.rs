@@ -1,12 +1,11 @@
-//! Errors, in the two shapes in which clients meet them.
+//! Error codes, and their two forms in the API.
 
 use ibid_types::ErrorCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// An error as it is told to a client. It holds no paths, addresses or backtraces: those are logged
-/// where the error is made.
+/// An error as a client receives it. It has no paths, addresses or backtraces: those are logged where the error occurs.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
@@ -14,12 +13,12 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// What went wrong and what to do, for people.
     pub message: String,
-    /// More, for programs: an object.
+    /// Details, for programs: an object.
     pub details: Value,
 }
 
 impl ApiError {
-    /// An error without details.
+    /// Makes an error without details.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -28,7 +27,7 @@ impl ApiError {
         }
     }
 
-    /// A wrong value in `field`.
+    /// Makes the error of an invalid value in `field`.
     pub fn validation(field: &str, issue: impl Into<String>) -> Self {
         let issue = issue.into();
         Self {
@@ -38,7 +37,7 @@ impl ApiError {
         }
     }
 
-    /// Checks a share: a value in [0,1], if there is one.
+    /// Checks that a value, if there is one, is in [0,1].
     ///
     /// # Errors
     /// `VALIDATION_ERROR` for `field`.
@@ -49,7 +48,7 @@ impl ApiError {
         }
     }
 
-    /// No collection called `name`.
+    /// Makes the error that there is no collection called `name`.
     pub fn collection_not_found(name: &str) -> Self {
         Self::new(
             ErrorCode::CollectionNotFound,
@@ -58,7 +57,7 @@ impl ApiError {
         .with("collection_name", name)
     }
 
-    /// The same error with `details.key` set.
+    /// Returns the same error with `details.key` set.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         if let Some(details) = self.details.as_object_mut() {
             details.insert(key.to_owned(), value.into());
@@ -123,14 +122,14 @@ pub struct RestError {
     pub request_id: String,
     /// RFC 3339, UTC.
     pub timestamp: String,
-    /// Path that was asked for.
+    /// The path of the request.
     pub path: String,
     /// HTTP method.
     pub method: String,
-    /// Below `/v1`: the kind of error, as OpenAI's API has it.
+    /// Below `/v1`: the kind of error in OpenAI's API.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
-    /// Below `/v1`: the field of the request that is wrong.
+    /// Below `/v1`: the field of the request that is invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
 }
@@ -138,16 +137,16 @@ pub struct RestError {
 /// The request that an error answers.
 #[derive(Debug, Clone)]
 pub struct RequestInfo {
-    /// Taken from `X-Request-Id`, or made.
+    /// From `X-Request-Id`, or generated.
     pub request_id: String,
-    /// Without the query, which may hold what no log should.
+    /// The path without the query, which may hold secrets.
     pub path: String,
     /// HTTP method.
     pub method: String,
 }
 
 impl RestError {
-    /// `error`, as the answer to a request at `timestamp`.
+    /// Makes the body for `error`, as the answer to a request at `timestamp`.
     pub fn of(error: ApiError, about: &RequestInfo, timestamp: String) -> Self {
         let below_v1 = is_openai(&about.path);
         Self {
@@ -169,7 +168,7 @@ impl RestError {
     }
 }
 
-/// Whether a path is one whose clients are made for OpenAI's API.
+/// Returns whether a path belongs to OpenAI's API.
 fn is_openai(path: &str) -> bool {
     let bare = path.strip_prefix("/api/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     bare.starts_with("/v1/")

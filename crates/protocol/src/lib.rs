@@ -1,6 +1,6 @@
-//! What goes over the wire, as plain data: the four sockets' messages and the REST bodies.
+//! The wire protocol as plain data: the messages of the four sockets, and the bodies of the REST API.
 //!
-//! Everyone may use this module. Field names and JSON types are the contract with every client: see `docs/protocol.md`.
+//! Field names and JSON types are the contract with every client: see `docs/protocol.md`.
 
 mod analyze;
 mod auth;
@@ -54,7 +54,7 @@ pub use upload::{
     UploadRequest, UploadResume, UploadStarted, UploadStatus, flat_metadata,
 };
 
-/// Deserialises `value`, naming the field that is wrong: `details: {field, issue}`.
+/// Deserialises `value`. The error names the invalid field: `details: {field, issue}`.
 pub fn parse<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -69,19 +69,20 @@ pub fn parse<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result
     })
 }
 
-// What is data to the protocol and a type to the pipeline is told of by its name: the document holds both.
+// The types of these fields belong to the pipeline. Here they are data, so their schemas are referenced by name; the document contains
+// both.
 
-/// The schema of a pipeline.
+/// Returns the schema of a pipeline.
 fn pipeline_schema() -> utoipa::openapi::Ref {
     utoipa::openapi::Ref::from_schema_name("Pipeline")
 }
 
-/// The schema of what a pipeline resolved to.
+/// Returns the schema of a pipeline's lock.
 fn lock_schema() -> utoipa::openapi::Ref {
     utoipa::openapi::Ref::from_schema_name("Lock")
 }
 
-/// The schema of the services' states.
+/// Returns the schema of the services' states.
 fn services_schema() -> utoipa::openapi::Ref {
     utoipa::openapi::Ref::from_schema_name("Services")
 }

@@ -1,27 +1,27 @@
-//! Events of `/ws/monitor`, field for field as the guide shows them.
+//! Events of `/ws/monitor`, field for field as in the guide.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the server tells of itself: `{type, timestamp, data}`.
+/// An event of the server: `{type, timestamp, data}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MonitorMessage {
     /// RFC 3339, UTC.
     pub timestamp: String,
-    /// What is told.
+    /// The event.
     #[serde(flatten)]
     pub event: MonitorEvent,
 }
 
-/// One of the three.
+/// The content of an event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum MonitorEvent {
-    /// How busy the machine and the server are.
+    /// The load of the machine and the server.
     SystemMetrics(SystemMetrics),
-    /// How a part of the server is.
+    /// The health of a service.
     ServiceStatus(ServiceStatus),
-    /// Something that somebody should look at.
+    /// A problem that an operator should look at.
     ErrorAlert(ErrorAlert),
 }
 
@@ -38,7 +38,7 @@ pub enum MonitorType {
 }
 
 impl MonitorEvent {
-    /// Which one it is.
+    /// Returns the type of the event.
     pub fn kind(&self) -> MonitorType {
         match self {
             Self::SystemMetrics(_) => MonitorType::SystemMetrics,
@@ -57,9 +57,9 @@ pub struct SystemMetrics {
     pub memory_usage: f64,
     /// Connections to this server, this one among them.
     pub active_connections: u64,
-    /// Queries that were begun within the last minute.
+    /// Queries that started within the last minute.
     pub queries_per_minute: u64,
-    /// Mean of the seconds that queries took that were completed within the last minute; 0 if none was.
+    /// The mean duration, in seconds, of queries that completed within the last minute; 0 if there were none.
     pub average_response_time: f64,
 }
 
@@ -70,11 +70,11 @@ pub struct ServiceStatus {
     pub service: String,
     /// `healthy`, `degraded` or `unhealthy`.
     pub status: String,
-    /// Milliseconds that its answer to the last check took.
+    /// How long its answer to the last check took, in milliseconds.
     pub response_time: f64,
-    /// When that was. RFC 3339, UTC.
+    /// When it was checked. RFC 3339, UTC.
     pub last_check: String,
-    /// More, for people.
+    /// Details, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

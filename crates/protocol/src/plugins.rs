@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Longest text that a plugin is tried on, in characters.
+/// The longest text for `POST /plugins/{name}/try`, in characters.
 const MAX_TRIED: usize = 100_000;
 
 /// An installed plugin.
@@ -22,38 +22,38 @@ pub struct PluginInfo {
     pub digest: String,
     /// Bytes of the component.
     pub size: u64,
-    /// What it says of itself.
+    /// Its own description.
     pub description: String,
-    /// Its licence, as it says.
+    /// Its own licence.
     pub license: String,
-    /// Of an extractor: the media types that it reads.
+    /// The media types that an extractor reads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media_types: Vec<String>,
     /// JSON Schema of its configuration.
     #[schema(value_type = Object)]
     pub config_schema: Value,
-    /// Interfaces that it needs of the server.
+    /// The interfaces of the server that it imports.
     pub imports: Vec<String>,
-    /// Of these, what a pipeline has to grant it.
+    /// Those of its imports that a pipeline must grant.
     pub grants: Vec<String>,
     /// `shipped` with Ibid, or `installed` by an operator.
     pub source: String,
     /// `ready` or `quarantined`.
     pub state: String,
-    /// Of a plugin that is quarantined: why and for how long.
+    /// The reason and the duration, if it is quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<QuarantineInfo>,
-    /// What it has done since the server started; absent for subjects that do not see all collections.
+    /// Statistics since the server's start; absent for subjects that may not access all collections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stats: Option<PluginStats>,
-    /// Collections whose pipelines run it now.
+    /// Collections whose pipelines use it now.
     pub used_by: Vec<String>,
 }
 
-/// Why a plugin is not called.
+/// The quarantine of a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct QuarantineInfo {
-    /// Seconds until one call is let through, to see whether it has recovered.
+    /// Seconds until a trial call, which shows whether it has recovered.
     pub remaining: f64,
     /// Quarantines in a row.
     pub times: u32,
@@ -70,9 +70,9 @@ pub struct PluginStats {
     pub errors: u64,
     /// Of these, calls that failed by the plugin's own fault.
     pub faults: u64,
-    /// Half of the calls took no longer, in milliseconds.
+    /// The median duration in milliseconds.
     pub p50_ms: f64,
-    /// 99 of 100 calls took no longer, in milliseconds.
+    /// The 99th percentile of durations in milliseconds.
     pub p99_ms: f64,
     /// The longest call, in milliseconds.
     pub max_ms: f64,
@@ -92,11 +92,11 @@ pub struct PluginList {
 pub struct PluginInstalled {
     /// The plugin.
     pub plugin: PluginInfo,
-    /// Digest of the one of the same name and version whose place it took.
+    /// The digest of the plugin of the same name and version that it replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<String>,
-    /// Collections whose pipelines took it up at once. Documents that they hold stay as they were made; their records
-    /// say by what.
+    /// Collections whose pipelines use it from now on. Their present documents stay as they are; each one's record has the plugin that
+    /// processed it.
     pub moved: Vec<String>,
 }
 
@@ -109,9 +109,9 @@ pub struct PluginRemoved {
     pub version: String,
     /// Its digest.
     pub digest: String,
-    /// Collections whose pipelines go on with another version.
+    /// Collections whose pipelines use another version from now on.
     pub moved: Vec<String>,
-    /// Collections whose pipelines cannot run until it is back; only with `force`.
+    /// Collections whose pipelines cannot run until it is installed again; only with `force`.
     pub broken: Vec<String>,
 }
 
@@ -122,16 +122,16 @@ pub struct PluginLogLine {
     pub version: String,
     /// `error`, `warn`, `info` or `debug`.
     pub level: &'static str,
-    /// What it wrote.
+    /// The message.
     pub message: String,
-    /// When, RFC 3339 in UTC.
+    /// When it was logged, RFC 3339 in UTC.
     pub timestamp: String,
 }
 
 /// Data of the event `dropped` of `GET /plugins/{name}/log`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PluginLogDropped {
-    /// Lines of all plugins that came faster than they were read.
+    /// The number of lines, of all plugins, that came faster than they were read.
     pub lines: u64,
 }
 
@@ -139,7 +139,7 @@ pub struct PluginLogDropped {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TryPlugin {
-    /// Of several installed versions, the one that is meant; default: the newest.
+    /// The version, if several are installed; default: the newest.
     #[serde(default)]
     pub version: Option<String>,
     /// Its configuration.
@@ -156,7 +156,7 @@ fn no_config() -> Value {
 }
 
 impl TryPlugin {
-    /// Checks the text; the configuration is the plugin's to check.
+    /// Checks the text. The plugin itself checks the configuration.
     ///
     /// # Errors
     /// `VALIDATION_ERROR`.
@@ -171,65 +171,65 @@ impl TryPlugin {
     }
 }
 
-/// What a plugin made of a text.
+/// The result of running a plugin on a text.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct TryResult {
     /// `name@version`.
     pub plugin: String,
     /// `extractor`, `chunker`, `analyzer` or `formatter`.
     pub kind: String,
-    /// The text that spans point into. Of an extractor what it made of what was sent, else what was sent.
+    /// The text that spans refer to: for an extractor its output, otherwise the text of the request.
     pub text: String,
-    /// Of a chunker: the chunks.
+    /// The chunks of a chunker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunks: Option<Vec<TriedChunk>>,
-    /// Of an extractor: headings, paragraphs and the like.
+    /// The units of an extractor: headings, paragraphs and so on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Vec<TriedUnit>>,
-    /// Of an analyzer: what it understood of the text as a question.
+    /// An analyzer's analysis of the text as a question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_analysis: Option<QueryAnalysis>,
-    /// Of an analyzer: the searches that it would run.
+    /// The searches that an analyzer plans.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub searches: Option<Vec<PlannedSearch>>,
-    /// Of a formatter: the text as an answer, each line with a citation of itself.
+    /// The text as an answer with a formatter's citations: each line cites itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<String>,
-    /// What it took.
+    /// The duration.
     pub milliseconds: f64,
 }
 
 /// A half-open span of a text, in characters (code points).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CharSpan {
-    /// Of the first one, from 0.
+    /// The first character, from 0.
     pub start: u64,
-    /// After the last one.
+    /// The character after the last one.
     pub end: u64,
 }
 
-/// A chunk that a chunker cut.
+/// A chunk of a chunker.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct TriedChunk {
-    /// Where it stands.
+    /// Its span.
     #[serde(flatten)]
     pub at: CharSpan,
-    /// Tokens of the embedding model.
+    /// Its number of tokens for the embedding model.
     pub tokens: u32,
-    /// What the embedding model is given beside it, such as headings.
+    /// Other text for the embedding model, such as headings.
     pub context: Vec<CharSpan>,
-    /// What the chunker says of it.
+    /// The chunker's attributes.
     pub attrs: BTreeMap<String, String>,
 }
 
-/// A part that an extractor told apart.
+/// A unit of an extractor.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct TriedUnit {
-    /// Where it stands.
+    /// Its span.
     #[serde(flatten)]
     pub at: CharSpan,
     /// `heading`, `paragraph`, `list`, `list-item`, `table`, `table-row`, `table-cell`, `code`, `quote`, `caption`.
     pub kind: String,
-    /// Depth of a heading or list item; else 0.
+    /// The level of a heading or list item; otherwise 0.
     pub level: u8,
 }

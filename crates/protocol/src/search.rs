@@ -35,31 +35,30 @@ pub struct SearchRequest {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1000)]
     pub offset: u32,
-    /// Results below it, in [0,1], are left out.
+    /// Results with a lower score, in [0,1], are left out.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub score_threshold: Option<f32>,
-    /// Results with less than this share of the best one's relevance, in [0,1], are left out, and chunks that stand next to each other
-    /// are one result; 0: each chunk is a result. Absent: what the pipeline says (`retrieval.relative_threshold`) of the searches that
-    /// it is for, which have no `offset`.
+    /// Results with less than this share of the best one's relevance, in [0,1], are left out, and adjacent chunks are one result; 0: each
+    /// chunk is a result. Absent: the pipeline's `retrieval.relative_threshold`, for searches without an `offset`.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub relative_threshold: Option<f32>,
-    /// Absent: what the mode says (`speed`: semantic, else hybrid).
+    /// Absent: depends on the mode (`speed`: semantic, otherwise hybrid).
     #[serde(default)]
     pub search_type: Option<SearchType>,
-    /// What to spend.
+    /// The mode.
     #[serde(default)]
     pub mode: Option<Mode>,
     /// Restricts the search.
     #[serde(default)]
     pub filters: Option<Filters>,
-    /// Whether the collection's reranker orders the results, if it has one; absent: what its pipeline says of the mode.
+    /// Whether the collection's reranker orders the results, if it has one; absent: depends on the pipeline and the mode.
     #[serde(default)]
     pub rerank: Option<bool>,
 }
 
-/// Results, where nobody says how many.
+/// Returns the default number of results.
 pub(super) fn default_limit() -> u32 {
     10
 }
@@ -80,7 +79,7 @@ impl SearchRequest {
     }
 }
 
-/// Checks which of the results are wanted.
+/// Checks the range of results.
 pub(super) fn check_page(limit: u32, offset: u32) -> Result<(), ApiError> {
     if !(1..=100).contains(&limit) {
         return Err(ApiError::validation("limit", format!("must be 1 to 100, not {limit}")));
@@ -96,33 +95,33 @@ pub(super) fn check_page(limit: u32, offset: u32) -> Result<(), ApiError> {
 pub struct SearchResponse {
     /// Most relevant first.
     pub results: Vec<SearchHit>,
-    /// Results in this answer.
+    /// The number of results in this answer.
     pub total_results: usize,
-    /// As used.
+    /// The type that was used.
     pub search_type: SearchType,
-    /// As used.
+    /// The mode that was used.
     pub processing_mode: Mode,
-    /// Whether a cross-encoder ordered them; their scores are its own then, with what the query says of the documents.
+    /// Whether a cross-encoder ordered the results. Then the scores are its own, adjusted for documents that the query names.
     pub reranked: bool,
     /// Seconds.
     pub processing_time: f64,
-    /// Parts that failed and what was done instead; absent where none did.
+    /// Parts that failed, and what was done instead; absent if none failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
 
-/// A passage that was found: a chunk, or several that stand next to each other.
+/// A passage: a chunk, or several adjacent ones.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SearchHit {
     /// The passage, exactly as in the document.
     pub content: String,
-    /// Where it stands.
+    /// The position in the document.
     pub metadata: SearchHitMetadata,
     /// In [0,1], higher is better.
     pub relevance_score: f64,
     /// From 1.
     pub rank: u32,
-    /// Where words of the query stand in it, in order.
+    /// The words of the query in it, in order.
     pub highlight: Vec<Highlight>,
 }
 
@@ -135,7 +134,7 @@ pub struct Highlight {
     pub end_char: u64,
 }
 
-/// Where a passage stands.
+/// The position of a passage.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SearchHitMetadata {
     /// The document.

@@ -1,4 +1,4 @@
-//! `POST /search/similar`: documents like a given one.
+//! `POST /search/similar`: documents that are similar to a given one.
 
 use super::search::{check_page, default_limit};
 use super::{ApiError, Filters, SearchHitMetadata};
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// Body of `POST /search/similar`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SimilarRequest {
-    /// The document; those like it are looked for in its collection.
+    /// The document. The search is in its collection.
     #[schema(min_length = 1, max_length = 128)]
     pub document_id: String,
     /// 1 to 100 (default 10).
@@ -19,7 +19,7 @@ pub struct SimilarRequest {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1000)]
     pub offset: u32,
-    /// Documents less alike, in [0,1], are left out.
+    /// Documents that are less similar, in [0,1], are left out.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     pub score_threshold: Option<f32>,
@@ -43,31 +43,31 @@ impl SimilarRequest {
 /// Answer of `POST /search/similar`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SimilarResponse {
-    /// The document that was given.
+    /// The given document.
     pub document_id: String,
     /// Its collection.
     pub collection_name: String,
-    /// Most alike first.
+    /// Most similar first.
     pub results: Vec<SimilarDocument>,
-    /// Results in this answer.
+    /// The number of results in this answer.
     pub total_results: usize,
     /// Seconds.
     pub processing_time: f64,
 }
 
-/// A document like another.
+/// A similar document.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SimilarDocument {
     /// The document.
     pub document_id: String,
     /// File name.
     pub filename: String,
-    /// How alike, in [0,1]: over the given document's passages, the mean similarity of the one here that is most like each.
+    /// The similarity, in [0,1]: the mean, over the given document's passages, of the similarity of this document's most similar passage.
     pub relevance_score: f64,
     /// From 1.
     pub rank: u32,
-    /// The passage here that is most like one of the given document, exactly as it stands.
+    /// This document's passage that is most similar to one of the given document, exactly as in the text.
     pub content: String,
-    /// Where that passage stands.
+    /// The position of that passage.
     pub metadata: SearchHitMetadata,
 }

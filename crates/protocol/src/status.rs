@@ -1,4 +1,4 @@
-//! Answers of `GET /status` and of the looks that orchestrators take.
+//! Answers of `GET /status` and of the health checks for orchestrators.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,25 +11,25 @@ pub struct Readiness {
     pub status: &'static str,
 }
 
-/// How the server is.
+/// The status of the server.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ServerStatus {
     /// `healthy`, `degraded` or `unhealthy`.
     pub status: String,
     /// RFC 3339, UTC.
     pub timestamp: String,
-    /// Of the server.
+    /// The version of the server.
     pub version: String,
     /// Seconds since it was started.
     pub uptime_seconds: f64,
-    /// What it runs on.
+    /// The machine.
     pub machine: MachineStatus,
     /// The server's own process.
     pub process: ProcessStatus,
     /// State of each service, as in `GET /health`.
     #[schema(schema_with = super::services_schema)]
     pub services: Value,
-    /// What it holds, in the collections that the subject sees.
+    /// The numbers of collections, documents and chunks that the subject may access.
     pub totals: Totals,
 }
 
@@ -38,17 +38,17 @@ pub struct ServerStatus {
 pub struct MachineStatus {
     /// Cores that the server may use.
     pub cpus: usize,
-    /// Processes that run or want to.
+    /// The number of runnable processes.
     pub load_average: LoadAverage,
     /// Bytes.
     pub memory_total_bytes: u64,
     /// Bytes.
     pub memory_used_bytes: u64,
-    /// Percent of it.
+    /// Percent of memory that is used.
     pub memory_usage: f64,
 }
 
-/// Processes that ran or wanted to, on average.
+/// The number of runnable processes, on average.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct LoadAverage {
     /// Over the last minute.
@@ -62,15 +62,15 @@ pub struct LoadAverage {
 /// The server's process.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProcessStatus {
-    /// Bytes of memory that it has.
+    /// Memory in bytes.
     pub memory_bytes: u64,
-    /// Connections now.
+    /// Open connections.
     pub connections: usize,
-    /// Connections that it takes.
+    /// The most connections.
     pub max_connections: usize,
 }
 
-/// What is held.
+/// What the server stores.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct Totals {
     /// Collections.

@@ -1,4 +1,4 @@
-//! Events of `/ws/upload`, field for field as the guide shows them, and the messages by which files are uploaded over it.
+//! Events of `/ws/upload`, field for field as in the guide, and the messages that upload files over it.
 
 use super::ApiError;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Entries of a document's metadata from its uploader.
+/// The most entries of the metadata from a client.
 const MAX_METADATA: usize = 64;
 
 /// `data` of a client's `upload`: a file follows in binary frames.
@@ -14,30 +14,30 @@ const MAX_METADATA: usize = 64;
 pub struct UploadRequest {
     /// File name.
     pub filename: String,
-    /// Bytes that follow, at least 1.
+    /// The size in bytes, at least 1.
     pub file_size: u64,
-    /// Collection it goes to; absent: the default one.
+    /// The collection; absent: the default one.
     #[serde(default)]
     pub collection_name: Option<String>,
-    /// Media type; absent: as the name says.
+    /// The media type; absent: determined by the file name.
     #[serde(default)]
     pub content_type: Option<String>,
-    /// Kept with the document: strings, numbers, booleans.
+    /// Metadata to store with the document: strings, numbers, booleans.
     #[serde(default)]
     pub metadata: Option<Map<String, Value>>,
-    /// Size of this document's chunks, in the chunker's unit.
+    /// The size of this document's chunks, in the chunker's unit.
     #[serde(default)]
     pub chunk_size: Option<u64>,
-    /// Their overlap, likewise.
+    /// The overlap of its chunks, in the same unit.
     #[serde(default)]
     pub chunk_overlap: Option<u64>,
 }
 
 impl UploadRequest {
-    /// The metadata as texts.
+    /// Returns the metadata as strings.
     ///
     /// # Errors
-    /// `VALIDATION_ERROR`, naming the entry that cannot be one.
+    /// `VALIDATION_ERROR`, naming the invalid entry.
     pub fn metadata(&self) -> Result<BTreeMap<String, String>, ApiError> {
         self.metadata.clone().map_or_else(|| Ok(BTreeMap::new()), flat_metadata)
     }
@@ -53,17 +53,17 @@ pub struct UploadResume {
 /// `data` of a client's `control` on `/ws/upload`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct UploadControl {
-    /// The upload; absent: the one that was named last.
+    /// The upload; absent: the last one that a message named.
     #[serde(default)]
     pub upload_id: Option<String>,
     /// `cancel`.
     pub action: String,
 }
 
-/// Metadata that an uploader gives, as texts.
+/// Converts metadata to strings.
 ///
 /// # Errors
-/// `VALIDATION_ERROR`, naming the entry that is no string, number or boolean, or saying that they are too many.
+/// `VALIDATION_ERROR`, naming the entry that is not a string, number or boolean, or if there are too many.
 pub fn flat_metadata(object: Map<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
     if object.len() > MAX_METADATA {
         return Err(ApiError::validation(
@@ -89,26 +89,26 @@ pub fn flat_metadata(object: Map<String, Value>) -> Result<BTreeMap<String, Stri
     Ok(entries)
 }
 
-/// What happens to an upload, in this order.
+/// The events of an upload, in this order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum UploadEvent {
-    /// First byte.
+    /// The upload started.
     UploadStarted(UploadStarted),
     /// Bytes arrived.
     UploadProgress(UploadProgress),
-    /// A stage goes on (`text_extraction`).
+    /// A stage makes progress (`text_extraction`).
     ProcessingProgress(ProcessingProgress),
-    /// Chunks were made.
+    /// Chunks were stored.
     ChunkingProgress(ChunkingProgress),
-    /// Embeddings were made.
+    /// Embeddings were computed.
     EmbeddingProgress(EmbeddingProgress),
-    /// The end, good or bad.
+    /// The upload ended, successfully or not.
     UploadComplete(UploadComplete),
 }
 
 impl UploadEvent {
-    /// The upload that it tells of.
+    /// Returns the identifier of the upload.
     pub fn upload_id(&self) -> &str {
         match self {
             Self::UploadStarted(e) => &e.upload_id,
@@ -128,13 +128,13 @@ pub struct UploadStarted {
     pub upload_id: String,
     /// File name.
     pub filename: String,
-    /// Bytes. Exact unless `size_is_estimate`.
+    /// The size in bytes. Exact unless `size_is_estimate`.
     pub file_size: u64,
-    /// Seconds until it can be found, by what recent uploads took.
+    /// The estimated seconds until it can be found, from the durations of recent uploads.
     pub estimated_time: u64,
-    /// Collection it goes to.
+    /// The collection.
     pub collection: String,
-    /// Whether the client did not say the size, and `file_size` is the most that it can be by what the request says.
+    /// Whether the client did not give the size, so that `file_size` is an upper bound from the request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub size_is_estimate: bool,
 }
@@ -148,7 +148,7 @@ pub struct UploadProgress {
     pub filename: String,
     /// Bytes so far.
     pub bytes_uploaded: u64,
-    /// Bytes in all, as far as that is known: `file_size`, or bytes so far if they are more.
+    /// Bytes in all, as far as known: `file_size`, or the bytes so far if they are more.
     pub total_bytes: u64,
     /// In [0,1].
     pub progress: f64,
@@ -207,11 +207,11 @@ pub struct EmbeddingProgress {
 pub enum UploadStatus {
     /// The document can be found.
     Success,
-    /// `error` says why.
+    /// The upload failed; `error` has the reason.
     Failed,
     /// The same bytes are in the collection already, as `document_id`.
     Duplicate,
-    /// The client, or a delete, ended it.
+    /// The client cancelled it, or a deletion did.
     Cancelled,
 }
 
@@ -222,7 +222,7 @@ pub struct UploadComplete {
     pub upload_id: String,
     /// File name.
     pub filename: String,
-    /// The document; `null` where none was made.
+    /// The document; `null` if there is none.
     pub document_id: Option<String>,
     /// Seconds.
     pub total_time: f64,
@@ -233,38 +233,38 @@ pub struct UploadComplete {
     /// `{code, message}` of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
-    /// Whether pages of the document are pictures of text, which cannot be found; absent where none are.
+    /// Whether pages of the document are images of text, which cannot be found; absent if none are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_ocr: bool,
-    /// For people: what is not as they would expect.
+    /// For people: what is unusual about the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// Answer of `GET /uploads/{id}`: how far an upload is, or how it ended.
+/// Answer of `GET /uploads/{id}`: the progress of an upload, or its result.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct UploadInfo {
     /// The upload.
     pub upload_id: String,
     /// File name.
     pub filename: String,
-    /// Collection that it goes to.
+    /// The collection.
     pub collection_name: String,
     /// `receiving`, `processing`, `success`, `failed`, `duplicate` or `cancelled`.
     pub status: String,
-    /// Bytes that are here.
+    /// Bytes received.
     pub bytes_uploaded: u64,
-    /// Bytes in all; `null` if the client did not say.
+    /// Bytes in all; `null` if the client did not give the size.
     pub total_bytes: Option<u64>,
-    /// Whether it can be gone on with over another connection.
+    /// Whether another connection may resume it.
     pub resumable: bool,
-    /// When its bytes are dropped if nobody does. RFC 3339, UTC.
+    /// When its bytes are dropped unless it is resumed. RFC 3339, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// The `data` of `upload_complete`, once it has ended.
+    /// The `data` of `upload_complete`, when it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// As the client sent it to `/uploads`.
+    /// The `Upload-Metadata` that the client sent to `/uploads`.
     #[serde(skip)]
     pub tus_metadata: Option<String>,
 }

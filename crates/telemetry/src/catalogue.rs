@@ -1,45 +1,45 @@
-//! Every metric that there is. `docs/operations.md` lists them, and a test compares.
+//! The catalogue of all metrics. `docs/operations.md` lists them, and a test compares.
 //!
-//! No label holds what a client chose: no identifiers, no tokens, no names of collections, no raw paths. So the number of
-//! series is bounded, and whoever may read the metrics learns nothing of others' collections.
+//! No label has a value that a client chose: no identifiers, tokens, names of collections, or raw paths. So the number of series is
+//! bounded, and a reader of the metrics learns nothing about others' collections.
 
 #[cfg(test)]
 use super::metric::MetricKind;
 use super::metric::{Counter, Description, Gauge, Histogram};
 
-/// Bounds for what people wait for, in seconds.
+/// Buckets for times that users wait, in seconds.
 const WAITS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
-/// Bounds for calls of plugins, in seconds.
+/// Buckets for calls of plugins, in seconds.
 const CALLS: &[f64] = &[
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0,
 ];
 
-/// Time of each stage of the two pipelines.
+/// Durations of the stages of both pipelines.
 pub static STAGE_SECONDS: Histogram<2> = Histogram::new(
     "ibid_stage_duration_seconds",
     "Seconds that a stage took, in all of its query or document. In a query `generate` includes `cite` and waiting for a client that reads slowly; at ingest `embed` and `index` are counted for each window of up to 128 chunks.",
     ["pipeline", "stage"],
     WAITS,
 );
-/// Time of whole queries.
+/// Durations of queries.
 pub static QUERY_SECONDS: Histogram<2> = Histogram::new(
     "ibid_query_duration_seconds",
     "Seconds from a query's start to its end, by mode and how it ended (completed, cancelled, failed).",
     ["mode", "status"],
     WAITS,
 );
-/// Time until a reader sees something.
+/// The time until the first piece of an answer.
 pub static FIRST_TOKEN_SECONDS: Histogram<0> = Histogram::new(
     "ibid_query_first_token_seconds",
     "Seconds from a query's start to the first piece of its answer, of queries that completed.",
     [],
     WAITS,
 );
-/// Queries that run.
+/// Running queries.
 pub static QUERIES_RUNNING: Gauge<0> = Gauge::new("ibid_queries_running", "Queries and searches that are being answered.", []);
-/// Queries that wait.
+/// Waiting queries.
 pub static QUERIES_WAITING: Gauge<0> = Gauge::new(
     "ibid_queries_waiting",
     "Queries and searches that wait for one of the query.max_concurrent places.",
@@ -58,13 +58,13 @@ pub static CITATIONS: Counter<0> = Counter::new(
     [],
 );
 
-/// Ends of uploads.
+/// Finished uploads.
 pub static UPLOADS: Counter<1> = Counter::new(
     "ibid_uploads_total",
     "Uploads that ended, by how (success, duplicate, failed, cancelled).",
     ["status"],
 );
-/// Time of whole uploads.
+/// Durations of uploads.
 pub static UPLOAD_SECONDS: Histogram<0> = Histogram::new(
     "ibid_upload_duration_seconds",
     "Seconds from an upload's start until its document could be found, of uploads that succeeded.",
@@ -73,70 +73,70 @@ pub static UPLOAD_SECONDS: Histogram<0> = Histogram::new(
 );
 /// Bytes of files.
 pub static UPLOADED_BYTES: Counter<0> = Counter::new("ibid_uploaded_bytes_total", "Bytes of the files that were received whole.", []);
-/// Uploads that are not done.
+/// Unfinished uploads.
 pub static OPEN_UPLOADS: Gauge<0> = Gauge::new(
     "ibid_open_uploads",
     "Uploads that are being received, or wait, or are being processed.",
     [],
 );
-/// Documents that are worked on.
+/// Documents that are being processed.
 pub static INGEST_RUNNING: Gauge<0> = Gauge::new("ibid_ingest_running", "Documents that are being processed.", []);
-/// Documents that wait.
+/// Waiting documents.
 pub static INGEST_WAITING: Gauge<0> = Gauge::new(
     "ibid_ingest_waiting",
     "Documents that wait for one of the ingest.documents_in_flight places.",
     [],
 );
-/// Collections there are.
+/// The number of collections.
 pub static COLLECTIONS: Gauge<0> = Gauge::new("ibid_collections", "Collections.", []);
-/// Documents there are.
+/// The number of documents.
 pub static DOCUMENTS: Gauge<0> = Gauge::new("ibid_documents", "Documents that can be found, in all collections.", []);
-/// Chunks there are.
+/// The number of chunks.
 pub static CHUNKS: Gauge<0> = Gauge::new("ibid_chunks", "Chunks of the documents that can be found.", []);
-/// Room that is left.
+/// Free space on the disk.
 pub static DISK_FREE: Gauge<0> = Gauge::new(
     "ibid_disk_free_bytes",
     "Bytes that are free on the disk of the data directory; with less than ingest.disk_reserve_bytes nothing is accepted.",
     [],
 );
 
-/// Texts that wait for the embedder.
+/// Texts in the embedder's queue.
 pub static EMBEDDER_QUEUE: Gauge<1> = Gauge::new(
     "ibid_embedder_queue_texts",
     "Texts that wait for the embedder or are being computed, by lane (queries, documents).",
     ["lane"],
 );
-/// Texts embedded.
+/// Embedded texts.
 pub static EMBEDDER_TEXTS: Counter<0> = Counter::new("ibid_embedder_texts_total", "Texts embedded.", []);
-/// Tokens embedded.
+/// Embedded tokens.
 pub static EMBEDDER_TOKENS: Counter<0> = Counter::new("ibid_embedder_tokens_total", "Tokens embedded, without padding.", []);
-/// Padding computed.
+/// Computed padding.
 pub static EMBEDDER_PADDING: Counter<0> =
     Counter::new("ibid_embedder_padding_tokens_total", "Padding that was computed beside tokens.", []);
 /// Runs of the model.
 pub static EMBEDDER_BATCHES: Counter<0> = Counter::new("ibid_embedder_batches_total", "Runs of the embedding model.", []);
 /// Texts that failed.
 pub static EMBEDDER_FAILED: Counter<0> = Counter::new("ibid_embedder_failed_texts_total", "Texts that could not be embedded.", []);
-/// Time in the model.
+/// Time spent in the model.
 pub static EMBEDDER_BUSY: Counter<0> = Counter::new(
     "ibid_embedder_busy_milliseconds_total",
     "Milliseconds in runs of the embedding model, summed over its threads.",
     [],
 );
 
-/// Pairs scored.
+/// Scored pairs.
 pub static RERANKER_PAIRS: Counter<0> = Counter::new(
     "ibid_reranker_pairs_total",
     "Passages that a reranker read, each with its question.",
     [],
 );
-/// Time in rerankers.
+/// Time spent in rerankers.
 pub static RERANKER_BUSY: Counter<0> = Counter::new(
     "ibid_reranker_busy_milliseconds_total",
     "Milliseconds in runs of rerankers, summed over their threads.",
     [],
 );
-/// Queries without the reranker that they should have had.
+/// Queries whose reranker failed.
 pub static RERANKER_FALLBACKS: Counter<0> = Counter::new(
     "ibid_reranker_fallbacks_total",
     "Queries and searches whose passages stayed as they were found because the reranker failed.",
@@ -151,7 +151,7 @@ pub static PLUGIN_FAILURES: Counter<3> = Counter::new(
     "Calls of a plugin that failed, by reason (trap, deadline, memory, limit, invalid_result, failure, ...).",
     ["plugin", "kind", "reason"],
 );
-/// Time of calls of plugins.
+/// Durations of plugins' calls.
 pub static PLUGIN_SECONDS: Histogram<2> = Histogram::new(
     "ibid_plugin_call_duration_seconds",
     "Seconds in a plugin's code.",
@@ -165,19 +165,19 @@ pub static PLUGIN_QUARANTINED: Gauge<2> = Gauge::new(
     ["plugin", "kind"],
 );
 
-/// Errors that clients were told.
+/// Errors that clients received.
 pub static ERRORS: Counter<2> = Counter::new(
     "ibid_errors_total",
-    "Errors that were told, by where (http, socket, stream, upload) and code.",
+    "Errors that clients received, by surface (http, socket, stream, upload) and code.",
     ["surface", "code"],
 );
-/// HTTP requests.
+/// Requests.
 pub static HTTP_REQUESTS: Counter<3> = Counter::new(
     "ibid_http_requests_total",
     "HTTP requests, by method, route and status. What is no route is `unmatched`.",
     ["method", "route", "status"],
 );
-/// Time of HTTP requests.
+/// Durations of HTTP requests.
 pub static HTTP_SECONDS: Histogram<2> = Histogram::new(
     "ibid_http_request_duration_seconds",
     "Seconds from a request's head to its answer's; a stream goes on after that.",
@@ -197,55 +197,55 @@ pub static SOCKET_MESSAGES: Counter<2> = Counter::new(
     ["socket", "direction"],
 );
 
-/// What was refused because a limit was reached.
+/// Requests that exceeded a limit.
 pub static REFUSALS: Counter<1> = Counter::new(
     "ibid_limit_refusals_total",
     "What was refused because a limit was reached, by the setting that sets it.",
     ["limit"],
 );
-/// Clients whose rates are kept.
+/// Clients whose rates are tracked.
 pub static TRACKED_CLIENTS: Gauge<0> = Gauge::new(
     "ibid_limit_tracked_clients",
     "Subjects and addresses whose rates are kept, over all budgets; looked at every 30 s.",
     [],
 );
 
-/// The limits whose refusals are counted: their settings' names.
+/// The limits whose refusals are counted, by the names of their settings.
 pub mod limit {
-    /// Connections, over all.
+    /// Connections in total.
     pub const CONNECTIONS: &str = "server.max_connections";
-    /// Bytes of a message or a JSON body.
+    /// The size of a message or a JSON body.
     pub const MESSAGE_BYTES: &str = "server.max_message_bytes";
-    /// Bytes of a file.
+    /// The size of a file.
     pub const UPLOAD_BYTES: &str = "server.max_upload_bytes";
-    /// Queries in flight on one socket.
+    /// Concurrent queries on one socket.
     pub const CONNECTION_QUERIES: &str = "query.max_per_connection";
-    /// Queries that run; a query has waited for its place in vain.
+    /// Running queries, for a query that waited too long.
     pub const QUERIES: &str = "query.max_concurrent";
-    /// Queries that wait.
+    /// Waiting queries.
     pub const WAITING_QUERIES: &str = "query.max_waiting";
-    /// Uploads that are not done.
+    /// Unfinished uploads.
     pub const OPEN_UPLOADS: &str = "ingest.max_open_uploads";
-    /// Requests of a subject.
+    /// A subject's requests.
     pub const SUBJECT_REQUESTS: &str = "limits.subject_requests_per_minute";
     /// Requests from an address.
     pub const ADDRESS_REQUESTS: &str = "limits.address_requests_per_minute";
-    /// Queries of a subject.
+    /// A subject's queries.
     pub const SUBJECT_QUERIES: &str = "limits.subject_queries_per_minute";
     /// Queries from an address.
     pub const ADDRESS_QUERIES: &str = "limits.address_queries_per_minute";
-    /// Uploads of a subject.
+    /// A subject's uploads.
     pub const SUBJECT_UPLOADS: &str = "limits.subject_uploads_per_minute";
     /// Uploads from an address.
     pub const ADDRESS_UPLOADS: &str = "limits.address_uploads_per_minute";
-    /// Wrong credentials from an address.
+    /// Failed authentications from an address.
     pub const FAILED_AUTHENTICATIONS: &str = "limits.address_failed_authentications_per_minute";
-    /// Queries of a client at a time.
+    /// Concurrent queries of a client.
     pub const QUERIES_AT_ONCE: &str = "limits.queries_at_once";
     /// Connections from an address.
     pub const ADDRESS_CONNECTIONS: &str = "limits.address_connections";
 
-    /// All of them.
+    /// All limits.
     pub const ALL: &[&str] = &[
         CONNECTIONS,
         MESSAGE_BYTES,
@@ -266,7 +266,7 @@ pub mod limit {
     ];
 }
 
-/// Counts a refusal by one of the limits of [`limit`].
+/// Counts a refusal because of one of the limits of [`limit`].
 pub fn refused(limit: &'static str) {
     REFUSALS.with([limit]).increment(1);
 }
@@ -288,7 +288,7 @@ pub static PROCESS_START: Gauge<0> = Gauge::new("process_start_time_seconds", "W
 /// Files of the process.
 pub static PROCESS_FILES: Gauge<0> = Gauge::new("process_open_fds", "Open file descriptors of the process.", []);
 
-/// All of them, in the order of the reference.
+/// All metrics, in the order of the reference.
 pub static ALL: &[Description] = &[
     STAGE_SECONDS.describe(),
     QUERY_SECONDS.describe(),
@@ -377,7 +377,7 @@ mod tests {
         for metric in ALL {
             let (name, total) = (metric.name, metric.name.ends_with("_total"));
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
-            // That of the processor is a gauge, since counters are whole numbers here.
+            // The processor time is a gauge, since counters are whole numbers here.
             assert!(
                 total == (metric.kind == MetricKind::Counter) || name == "process_cpu_seconds_total",
                 "{name}"

@@ -1,9 +1,9 @@
-//! Prometheus' text format as JSON, for whoever has no parser for it.
+//! Converts Prometheus' text format to JSON, for clients without a parser for it.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Names and values.
+/// Names and values of labels.
 type Labels = Vec<(String, String)>;
 
 /// One metric with all its samples.
@@ -20,9 +20,8 @@ struct Sample {
     value: f64,
 }
 
-/// Turns the text format (0.0.4) into `{"metrics": [{name, type, help, samples}]}`, by name. A sample is `{labels, value}`,
-/// of a histogram `{labels, count, sum, buckets: [{le, count}]}`; counts of buckets add up, as they do in the text.
-/// Lines that are not of the format are left out.
+/// Converts the text format (0.0.4) to `{"metrics": [{name, type, help, samples}]}`, by name. A sample is `{labels, value}`, for a
+/// histogram `{labels, count, sum, buckets: [{le, count}]}`; counts of buckets are cumulative, as in the text. Skips malformed lines.
 pub fn to_json(text: &str) -> Value {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for line in text.lines() {
@@ -55,7 +54,7 @@ pub fn to_json(text: &str) -> Value {
     json!({ "metrics": metrics })
 }
 
-/// The metric that a sample belongs to: a histogram's have suffixes.
+/// Returns the metric that a sample belongs to: those of a histogram have suffixes.
 fn family_of(sample: &str, families: &BTreeMap<String, Family>) -> String {
     ["_bucket", "_sum", "_count"]
         .iter()
@@ -86,7 +85,7 @@ fn histograms(name: &str, samples: &[Sample]) -> Vec<Value> {
             Some("_count") => *count = sample.value,
             Some("_sum") => *sum = sample.value,
             _ => {
-                // The last bound is no number, and its count is the whole one.
+                // The last bound is not a number, and its count is the total.
                 if let Some(bound) = bounds
                     .first()
                     .and_then(|(_, le)| le.parse::<f64>().ok())
@@ -103,7 +102,7 @@ fn histograms(name: &str, samples: &[Sample]) -> Vec<Value> {
         .collect()
 }
 
-/// `name{label="value",...} number`.
+/// Parses `name{label="value",...} number`.
 fn sample(line: &str) -> Option<Sample> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at(end);
@@ -131,7 +130,7 @@ fn sample(line: &str) -> Option<Sample> {
     })
 }
 
-/// Where a quoted value ends.
+/// Returns the index of a value's closing quote.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.char_indices()

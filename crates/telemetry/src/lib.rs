@@ -1,6 +1,6 @@
-//! What an operator sees of a running server: its log, its metrics and its traces.
+//! Telemetry of a running server: its log, its metrics and its traces.
 //!
-//! Every layer records into it. [`catalogue`] lists the metrics and what they mean.
+//! Every crate records into it. [`catalogue`] lists the metrics and their meaning.
 
 pub mod catalogue;
 mod exposition;

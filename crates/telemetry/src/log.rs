@@ -1,7 +1,7 @@
-//! The log: what is written, and how it looks.
+//! Sets up the log.
 //!
-//! Lines go to standard error, so that a command's output stays clean. What is logged is chosen where
-//! it is logged; credentials and the text of documents and questions are never among it.
+//! Lines go to standard error, so that a command's output stays clean. Credentials and the text of documents and questions are never
+//! logged.
 
 use super::trace::{self, Exporter};
 use super::{LogFormat, LogSettings};
@@ -10,8 +10,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry, reload};
 
-/// Libraries whose `info` is noise to an operator: they say when a session or a segment is made. The flags
-/// of the vector engine belong to its server, and warning of them means nothing here.
+/// Libraries whose `info` lines are noise to an operator: they report each session and segment. The vector engine's warnings about flags
+/// concern its server, and mean nothing here.
 const QUIET: &str = "ort=warn,qdrant_edge=warn,qdrant_edge::common::flags=error,wasmtime=warn,cranelift=warn,hyper=warn,h2=warn,sqlx=warn";
 
 /// Why the log cannot be set up.
@@ -20,15 +20,15 @@ pub enum TelemetryError {
     /// `log.level` is neither a level nor directives.
     #[error("`log.level` must be error, warn, info, debug, trace or off, or directives such as \"info,ibid_plugin_host=debug\": {0}")]
     Level(String),
-    /// Another subscriber is there already.
-    #[error("the log is set up already")]
+    /// Another subscriber is installed.
+    #[error("the log has been set up already")]
     AlreadySet,
 }
 
-/// Starts logging for the whole process, and hands traces to `exporter`. Call it once.
+/// Starts logging for the whole process, and sends traces to `exporter`. Call it once.
 ///
 /// # Errors
-/// If the level cannot be understood, or a log has been set up before.
+/// If the level is invalid, or a log has been set up before.
 pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<LogLevel, TelemetryError> {
     let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
     let base = fmt::layer().with_writer(std::io::stderr);
@@ -37,7 +37,7 @@ pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<LogLe
         LogFormat::Text => base.with_ansi(colours).with_target(false).boxed(),
         LogFormat::Json => base.json().flatten_event(true).boxed(),
     };
-    // Each layer has its own filter: what is traced does not hang on what is logged.
+    // Each layer has its own filter: traces do not depend on the log's level.
     registry()
         .with(lines.with_filter(filter))
         .with(exporter.map(Exporter::layer))
@@ -46,30 +46,30 @@ pub fn init(settings: &LogSettings, exporter: Option<&Exporter>) -> Result<LogLe
     Ok(LogLevel(handle))
 }
 
-/// What is logged, for changing it while the program runs.
+/// The log's filter, which can be changed while the program runs.
 #[derive(Clone)]
 pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
 
 impl LogLevel {
-    /// Logs by this level, or these directives, from now on.
+    /// Replaces the level or the directives.
     ///
     /// # Errors
-    /// [`TelemetryError::Level`]: all stays as it was.
+    /// [`TelemetryError::Level`]; then nothing changes.
     pub fn set(&self, level: &str) -> Result<(), TelemetryError> {
         let filter = filter(level)?;
         self.0.reload(filter).map_err(|error| TelemetryError::Level(error.to_string()))
     }
 }
 
-/// The filter that a level means. A plain level quiets libraries; directives are taken as they are.
+/// Parses the filter. A plain level also quiets libraries; directives are used as they are.
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     let level = level.trim();
     let directives = match level.to_ascii_lowercase().as_str() {
         plain @ ("info" | "debug" | "warn") => format!("{plain},{QUIET}"),
         plain @ ("error" | "trace" | "off") => plain.to_owned(),
-        // A lone word is taken by the filter for the name of a module: a mistyped level would silence everything.
+        // The filter would take a single word for a module's name, so that a misspelt level would silence everything.
         word if !word.contains(['=', ',']) => {
-            return Err(TelemetryError::Level(format!("`{level}` is none of these")));
+            return Err(TelemetryError::Level(format!("`{level}` is not one of these")));
         }
         _ => renamed(level),
     };
@@ -78,7 +78,7 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
         .map_err(|error| TelemetryError::Level(error.to_string()))
 }
 
-/// Modules that became crates, by the log targets that they had: settings may still name them. A longer name stands before its beginning.
+/// Log targets of modules that became crates, which settings may still name. A longer name comes before its prefix.
 const FORMER_TARGETS: &[(&str, &str)] = &[
     ("ibid::auth", "ibid_auth"),
     ("ibid::catalog", "ibid_catalog"),
@@ -98,7 +98,7 @@ const FORMER_TARGETS: &[(&str, &str)] = &[
     ("ibid::watch", "ibid_system::watch"),
 ];
 
-/// Returns the directives with the present names of log targets.
+/// Replaces the former names of log targets in directives.
 fn renamed(directives: &str) -> String {
     let rename = |directives: String, (former, present): &(&str, &str)| directives.replace(former, present);
     FORMER_TARGETS.iter().fold(directives.to_owned(), rename)

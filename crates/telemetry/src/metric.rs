@@ -1,11 +1,10 @@
-//! Metrics as constants: a name, what it means, and the labels that it has, so that none can be recorded under a
-//! misspelt name or without a label.
+//! Metrics as constants: a name, a help text, and labels, so that none can be recorded under a misspelt name or without a label.
 
 use metrics::{Key, Label, Level, Metadata, SharedString, with_recorder};
 
 const METADATA: Metadata<'static> = Metadata::new("ibid", Level::INFO, None);
 
-/// What a metric counts like.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
     /// Only grows.
@@ -17,7 +16,7 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    /// The type as Prometheus names it.
+    /// Returns the type's name in Prometheus.
     pub fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -30,9 +29,9 @@ impl MetricKind {
 /// A metric, as the reference lists it.
 #[derive(Debug, Clone, Copy)]
 pub struct Description {
-    /// As Prometheus sees it.
+    /// The name in Prometheus.
     pub name: &'static str,
-    /// How it counts.
+    /// The type.
     pub kind: MetricKind,
     /// One sentence, with the unit.
     pub help: &'static str,
@@ -52,8 +51,7 @@ fn key<const N: usize, V: Into<SharedString>>(name: &'static str, labels: &[&'st
     Key::from_parts(name, labels)
 }
 
-/// A number of events, with `N` labels. Label values come from a closed set, or from what an operator installs: never
-/// from what a client sends.
+/// A counter of events, with `N` labels. Label values come from a closed set, or from what an operator installs, never from a client.
 #[derive(Debug)]
 pub struct Counter<const N: usize> {
     name: &'static str,
@@ -62,19 +60,19 @@ pub struct Counter<const N: usize> {
 }
 
 impl<const N: usize> Counter<N> {
-    /// A counter. Its name ends in `_total`.
+    /// Makes a counter. Its name must end in `_total`.
     pub const fn new(name: &'static str, help: &'static str, labels: [&'static str; N]) -> Self {
         Self { name, help, labels }
     }
 
-    /// The counter of these label values, in the order of its labels. Keep it where it is counted often: looking it up
-    /// costs more than counting.
+    /// Returns the counter of these label values, in the order of its labels. Keep it if it is used often: the lookup costs more than the
+    /// counting.
     pub fn with<V: Into<SharedString>>(&self, values: [V; N]) -> metrics::Counter {
         let key = key(self.name, &self.labels, values);
         with_recorder(|recorder| recorder.register_counter(&key, &METADATA))
     }
 
-    /// As the reference lists it.
+    /// Returns the description for the reference.
     pub const fn describe(&'static self) -> Description {
         Description {
             name: self.name,
@@ -87,7 +85,7 @@ impl<const N: usize> Counter<N> {
 }
 
 impl Counter<0> {
-    /// The one counter that has no labels.
+    /// Returns the counter, which has no labels.
     pub fn only(&self) -> metrics::Counter {
         self.with::<&'static str>([])
     }
@@ -102,25 +100,25 @@ pub struct Gauge<const N: usize> {
 }
 
 impl<const N: usize> Gauge<N> {
-    /// A gauge.
+    /// Makes a gauge.
     pub const fn new(name: &'static str, help: &'static str, labels: [&'static str; N]) -> Self {
         Self { name, help, labels }
     }
 
-    /// The gauge of these label values.
+    /// Returns the gauge of these label values.
     pub fn with<V: Into<SharedString>>(&self, values: [V; N]) -> metrics::Gauge {
         let key = key(self.name, &self.labels, values);
         with_recorder(|recorder| recorder.register_gauge(&key, &METADATA))
     }
 
-    /// Counts one more until what is returned is dropped.
+    /// Adds one until the returned guard is dropped.
     pub fn hold<V: Into<SharedString>>(&self, values: [V; N]) -> Held {
         let gauge = self.with(values);
         gauge.increment(1.0);
         Held(gauge)
     }
 
-    /// As the reference lists it.
+    /// Returns the description for the reference.
     pub const fn describe(&'static self) -> Description {
         Description {
             name: self.name,
@@ -133,13 +131,13 @@ impl<const N: usize> Gauge<N> {
 }
 
 impl Gauge<0> {
-    /// The one gauge that has no labels.
+    /// Returns the gauge, which has no labels.
     pub fn only(&self) -> metrics::Gauge {
         self.with::<&'static str>([])
     }
 }
 
-/// One more in a gauge, for as long as it lives.
+/// Adds one to a gauge for as long as it exists.
 #[must_use = "it counts until it is dropped"]
 pub struct Held(metrics::Gauge);
 
@@ -149,7 +147,7 @@ impl Drop for Held {
     }
 }
 
-/// Values by size, with `N` labels.
+/// A distribution of values, with `N` labels.
 #[derive(Debug)]
 pub struct Histogram<const N: usize> {
     name: &'static str,
@@ -159,7 +157,7 @@ pub struct Histogram<const N: usize> {
 }
 
 impl<const N: usize> Histogram<N> {
-    /// A histogram with these upper bounds, rising.
+    /// Makes a histogram with these rising upper bounds.
     pub const fn new(name: &'static str, help: &'static str, labels: [&'static str; N], buckets: &'static [f64]) -> Self {
         Self {
             name,
@@ -169,13 +167,13 @@ impl<const N: usize> Histogram<N> {
         }
     }
 
-    /// The histogram of these label values.
+    /// Returns the histogram of these label values.
     pub fn with<V: Into<SharedString>>(&self, values: [V; N]) -> metrics::Histogram {
         let key = key(self.name, &self.labels, values);
         with_recorder(|recorder| recorder.register_histogram(&key, &METADATA))
     }
 
-    /// As the reference lists it.
+    /// Returns the description for the reference.
     pub const fn describe(&'static self) -> Description {
         Description {
             name: self.name,
@@ -188,7 +186,7 @@ impl<const N: usize> Histogram<N> {
 }
 
 impl Histogram<0> {
-    /// The one histogram that has no labels.
+    /// Returns the histogram, which has no labels.
     pub fn only(&self) -> metrics::Histogram {
         self.with::<&'static str>([])
     }

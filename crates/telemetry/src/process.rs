@@ -1,4 +1,4 @@
-//! The process as the system sees it.
+//! Metrics of the process.
 
 use super::catalogue::{PROCESS_CPU, PROCESS_FILES, PROCESS_MEMORY, PROCESS_START, UPTIME};
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 static SYSTEM: Mutex<Option<System>> = Mutex::new(None);
 
-/// Measures the process and sets its metrics. Reads files of the system: call it where that may block.
+/// Measures the process and sets its metrics. Reads system files, so call it where that may block.
 pub fn observe_process() {
     let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
     let system = system.get_or_insert_with(System::new);

@@ -1,4 +1,4 @@
-//! Where metrics are kept, and how they are read.
+//! Records metrics, and renders them.
 
 use super::catalogue::{self, ALL, BUILD, ERRORS, STAGE_SECONDS, UPLOADS};
 use super::metric::MetricKind;
@@ -10,15 +10,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often histograms' samples are added up: until then each is kept.
+/// How often histograms' samples are aggregated; until then each one is kept.
 const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Begins to keep metrics, for the whole process. What is recorded before is lost; again it does nothing.
+/// Installs the recorder of metrics for the whole process. What is recorded before is lost; a second call does nothing.
 ///
 /// # Errors
-/// If a histogram of the catalogue has no buckets, which its test rules out.
+/// If a histogram of the catalogue has no buckets, which a test rules out.
 pub fn install() -> Result<(), BuildError> {
     if HANDLE.get().is_some() {
         return Ok(());
@@ -30,7 +30,7 @@ pub fn install() -> Result<(), BuildError> {
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_err() || HANDLE.set(handle).is_err() {
-        // Another thread was faster: there is one, and it is kept.
+        // Another thread was faster, and its recorder stays.
         return Ok(());
     }
     with_recorder(|recorder| {
@@ -47,8 +47,7 @@ pub fn install() -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Metrics whose labels are known beforehand are there from the start: the first increase of a counter that appears with
-/// it cannot be seen as one.
+/// Registers metrics with known labels at 0: a counter that first appears with its first increase would not show it as an increase.
 fn begin_at_zero() {
     for counter in [
         &catalogue::TOKENS,
@@ -93,7 +92,7 @@ fn begin_at_zero() {
     BUILD.with([env!("CARGO_PKG_VERSION")]).set(1.0);
 }
 
-/// Adds up histograms' samples now and then, so that they take no more memory, until `stop`.
+/// Aggregates histograms' samples periodically, to free their memory, until `stop`.
 pub async fn keep_up(stop: CancellationToken) {
     let mut ticks = tokio::time::interval(ADD_UP_EVERY);
     loop {
@@ -107,7 +106,7 @@ pub async fn keep_up(stop: CancellationToken) {
     }
 }
 
-/// The metrics in Prometheus' text format 0.0.4; nothing where they are not kept.
+/// Returns the metrics in Prometheus' text format 0.0.4, or nothing if they are not recorded.
 pub fn render() -> String {
     HANDLE.get().map(PrometheusHandle::render).unwrap_or_default()
 }

@@ -3,19 +3,19 @@
 use ibid_types::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-/// Section `log`.
+/// The section `log`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
     /// A level, or directives by module.
     pub level: String,
-    /// How lines look.
+    /// The format of lines.
     pub format: LogFormat,
-    /// Answered requests that are logged in a second.
+    /// The most answered requests that are logged per second.
     pub access_per_second: u32,
 }
 
-/// How a line of the log looks.
+/// The format of a line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -25,16 +25,16 @@ pub enum LogFormat {
     Json,
 }
 
-/// Section `telemetry`.
+/// The section `telemetry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
-    /// Where traces are exported to; empty for nowhere.
+    /// The collector's address; empty exports no traces.
     pub otlp_endpoint: String,
-    /// `name=value`, separated by commas.
+    /// Header fields of exports: `name=value`, separated by commas.
     pub otlp_headers: Secret,
-    /// Of traces.
+    /// The share of traces that are exported.
     pub sampling_percent: u32,
-    /// In traces.
+    /// The service's name in traces.
     pub service_name: String,
 }

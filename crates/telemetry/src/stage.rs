@@ -1,21 +1,21 @@
-//! The stages of the two pipelines: each is timed and traced in the same way, here.
+//! The stages of both pipelines, with their timing and tracing.
 
 use super::catalogue::STAGE_SECONDS;
 use super::trace;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 
-/// Which pipeline a stage belongs to.
+/// The pipeline of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pipeline {
-    /// Questions.
+    /// Queries.
     Query,
-    /// Documents.
+    /// Ingest of documents.
     Ingest,
 }
 
 impl Pipeline {
-    /// As labels name it.
+    /// Returns the name in labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -24,33 +24,33 @@ impl Pipeline {
     }
 }
 
-/// A step of a pipeline.
+/// A stage of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// A question is understood.
+    /// Analyzes the question.
     Analyze,
-    /// Vectors are made.
+    /// Computes vectors.
     Embed,
-    /// The index is searched.
+    /// Searches the index.
     Retrieve,
-    /// Passages are read.
+    /// Reads passages.
     Read,
-    /// Passages are ordered by a cross-encoder.
+    /// Orders passages with a cross-encoder.
     Rerank,
-    /// The answer is written.
+    /// Writes the answer.
     Generate,
-    /// Citations are formatted.
+    /// Formats citations.
     Cite,
-    /// Text is taken out of a file.
+    /// Extracts text from a file.
     Extract,
-    /// Text is cut.
+    /// Divides the text into chunks.
     Chunk,
-    /// Vectors are indexed.
+    /// Adds vectors to the index.
     Index,
 }
 
 impl Stage {
-    /// Every stage that a pipeline has.
+    /// Returns all stages of a pipeline.
     pub fn all(pipeline: Pipeline) -> &'static [Stage] {
         match pipeline {
             Pipeline::Query => &[
@@ -66,7 +66,7 @@ impl Stage {
         }
     }
 
-    /// As labels and traces name it.
+    /// Returns the name in labels and traces.
     pub fn name(self) -> &'static str {
         match self {
             Self::Analyze => "analyze",
@@ -82,14 +82,13 @@ impl Stage {
         }
     }
 
-    /// Records what it took where that was not one piece of work.
+    /// Records the duration of a stage that did not run in one piece.
     pub fn took(self, pipeline: Pipeline, time: Duration) {
         STAGE_SECONDS.with([pipeline.name(), self.name()]).record(time.as_secs_f64());
     }
 }
 
-/// Does a stage's work: timed, and with a span of its own in the trace. Work that is dropped before its end (a cancelled
-/// query) is not recorded.
+/// Runs a stage: measures it, and gives it a span in the trace. A stage whose future is dropped (in a cancelled query) is not recorded.
 pub async fn stage<T>(pipeline: Pipeline, stage: Stage, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let done = traced(stage, work).await;
@@ -97,9 +96,9 @@ pub async fn stage<T>(pipeline: Pipeline, stage: Stage, work: impl Future<Output
     done
 }
 
-/// Does a part of a stage's work, with a span of its own in the trace and the log. Its caller tells the metrics of the whole.
+/// Runs a part of a stage, with a span of its own in the trace and the log. The caller records the duration of the whole.
 pub async fn traced<T>(stage: Stage, work: impl Future<Output = T>) -> T {
-    // The log's span is the inner one: what the work hands to other threads takes that along.
+    // The log's span is the inner one, since it is passed to other threads.
     let logged = tracing::error_span!("stage", stage = stage.name());
     work.instrument(logged).instrument(trace::stage(stage.name())).await
 }

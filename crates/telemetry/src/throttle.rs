@@ -1,18 +1,18 @@
-//! Lines of the log that others can cause: so many in a second, and the rest is counted.
+//! Limits lines of the log that others can cause: a number per second, and the rest is counted.
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-/// Lets so many through in a second, and twice as many at once.
+/// Lets a number of lines through per second, and twice as many in a burst.
 pub struct Throttle {
     limiter: RwLock<DefaultDirectRateLimiter>,
     held_back: AtomicU64,
 }
 
 impl Throttle {
-    /// A throttle; at least 1 in a second.
+    /// Makes a throttle; at least 1 per second.
     pub fn per_second(lines: u32) -> Self {
         Self {
             limiter: RwLock::new(second(lines)),
@@ -20,12 +20,12 @@ impl Throttle {
         }
     }
 
-    /// Lets another number pass in a second from now on; at least 1.
+    /// Changes the number per second; at least 1.
     pub fn set_per_second(&self, lines: u32) {
         *self.limiter.write().unwrap_or_else(PoisonError::into_inner) = second(lines);
     }
 
-    /// A throttle for what is worth few lines: so many in an hour, and one at once.
+    /// Makes a throttle for rare lines: a number per hour, and one at once.
     pub fn per_hour(lines: u32) -> Self {
         let lines = NonZeroU32::new(lines).unwrap_or(NonZeroU32::MIN);
         Self {
@@ -34,7 +34,7 @@ impl Throttle {
         }
     }
 
-    /// Whether to write a line now; with it, how many were held back since the last one.
+    /// Returns whether to write a line now, with the number of lines that were held back since the last one.
     pub fn pass(&self) -> Option<u64> {
         if self.limiter.read().unwrap_or_else(PoisonError::into_inner).check().is_ok() {
             return Some(self.held_back.swap(0, Ordering::Relaxed));

@@ -1,8 +1,8 @@
-//! Traces: what an OpenTelemetry collector is told of requests, queries and their stages.
+//! Traces: exports requests, queries and their stages to an OpenTelemetry collector.
 //!
-//! Their spans are apart from those of the log, under a target of their own: what is logged does not change what is traced,
-//! and where nothing is exported nobody wants them and they cost nothing. Spans hold names, counts and identifiers; never
-//! the text of a question or a document, nor a credential.
+//! The spans of traces are separate from those of the log, under a target of their own: the log's level does not change the traces, and
+//! without an exporter the spans cost nothing. Spans have names, counts and identifiers, never the text of a question or a document, nor a
+//! credential.
 
 use super::TelemetrySettings;
 use super::Throttle;
@@ -28,40 +28,40 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The target of the spans that are exported; the log leaves it out.
+/// The target of the spans that are exported; the log filters it out.
 pub(super) const TARGET: &str = "ibid_trace";
 
-/// How long one export may take. Spans that come meanwhile wait in a bounded queue, and are dropped when it is full.
+/// The longest time of one export. Spans that come meanwhile wait in a bounded queue, and are dropped when it is full.
 const EXPORT: Duration = Duration::from_secs(5);
-/// How long the last export may take when the process ends.
+/// The longest time of the last export when the process ends.
 const FLUSH: Duration = Duration::from_secs(5);
-/// Warnings of a collector that cannot be reached, in an hour.
+/// The most warnings per hour about a collector that cannot be reached.
 const WARNINGS_PER_HOUR: u32 = 12;
 
 /// Why traces cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// The address is none.
-    #[error("`telemetry.otlp_endpoint` must be an address such as http://127.0.0.1:4318: {0}")]
+    /// The address is malformed.
+    #[error("`telemetry.otlp_endpoint` must be a URL such as http://127.0.0.1:4318: {0}")]
     Endpoint(String),
-    /// The header fields are none.
+    /// The header fields are malformed.
     #[error("`telemetry.otlp_headers` must be `name=value` pairs, separated by commas")]
     Headers,
-    /// The exporter cannot be made.
+    /// The exporter cannot be created.
     #[error("traces cannot be exported: {0}")]
     Exporter(String),
 }
 
-/// Exports traces. [`Exporter::finish`] it before the process ends.
+/// Exports traces. Call [`Exporter::finish`] before the process ends.
 pub struct Exporter {
     provider: SdkTracerProvider,
 }
 
 impl Exporter {
-    /// An exporter to the collector of the settings; `None` where they name none. Exports run on `runtime`.
+    /// Makes an exporter to the settings' collector; `None` if they name none. Exports run on `runtime`.
     ///
     /// # Errors
-    /// If the settings cannot be used. A collector that cannot be reached is no error: it may come.
+    /// If the settings are invalid. A collector that cannot be reached is no error, since it may start later.
     pub fn new(settings: &TelemetrySettings, runtime: &Handle) -> Result<Option<Self>, TraceError> {
         let endpoint = settings.otlp_endpoint.trim();
         if endpoint.is_empty() {
@@ -84,7 +84,7 @@ impl Exporter {
             .with_endpoint(endpoint)
             .with_timeout(EXPORT)
             .with_headers(headers(&settings.otlp_headers)?)
-            // The next batch is a retry, and this one's spans are not worth holding it up.
+            // The next batch is sent anyway, and this one's spans are not worth a delay.
             .with_retry_policy(RetryPolicy::disabled())
             .build()
             .map_err(|error| TraceError::Exporter(error.to_string()))?;
@@ -102,7 +102,7 @@ impl Exporter {
         Ok(Some(Self { provider }))
     }
 
-    /// The layer that hands spans to it.
+    /// Returns the layer that passes spans to the exporter.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -116,7 +116,7 @@ impl Exporter {
             .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET))
     }
 
-    /// Exports what is left, for a few seconds at most. Blocks.
+    /// Exports the remaining spans, for a few seconds at most. Blocks.
     pub fn finish(self) {
         if let Err(error) = self.provider.shutdown_with_timeout(FLUSH) {
             tracing::warn!(%error, "the last traces were not exported");
@@ -124,7 +124,7 @@ impl Exporter {
     }
 }
 
-/// OTLP's path below a collector's address; an address that has a path is taken as it is.
+/// Appends OTLP's path to a collector's address, unless the address has a path.
 fn traces_at(endpoint: &str) -> Result<String, TraceError> {
     let mut url = reqwest::Url::parse(endpoint).map_err(|error| TraceError::Endpoint(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -150,7 +150,7 @@ fn headers(secret: &Secret) -> Result<HashMap<String, String>, TraceError> {
         .collect()
 }
 
-/// Sends on the server's runtime: the batches come from a thread that has none.
+/// Sends on the server's runtime, since batches come from a thread without one.
 struct OnRuntime {
     client: reqwest::Client,
     runtime: Handle,
@@ -169,28 +169,28 @@ impl HttpClient for OnRuntime {
         let client = self.client.clone();
         let sent = self.runtime.spawn(async move { client.send_bytes(request).await });
         let answer = sent.await.map_err(HttpError::from).and_then(|answer| answer);
-        let trouble = match &answer {
+        let failure = match &answer {
             Ok(answer) if answer.status().is_success() => None,
             Ok(answer) => Some(answer.status().to_string()),
             Err(error) => Some(error.to_string()),
         };
-        if let Some(trouble) = trouble
+        if let Some(failure) = failure
             && let Some(unlogged) = self.warnings.pass()
         {
-            tracing::warn!(trouble, unlogged, "the collector of telemetry.otlp_endpoint takes no traces");
+            tracing::warn!(failure, unlogged, "the collector at telemetry.otlp_endpoint does not accept traces");
         }
         answer
     }
 }
 
-/// The trace that a request belongs to, by its `traceparent` (W3C Trace Context); its own if it has none.
+/// The trace that a request belongs to, by its `traceparent` (W3C Trace Context); without one, a new trace.
 #[derive(Clone, Default)]
 pub struct TraceParent(Option<Context>);
 
 impl TraceParent {
-    /// What the header fields say.
+    /// Reads the header fields.
     pub fn of(headers: &HeaderMap) -> Self {
-        // Nothing is parsed for nobody: most requests have none.
+        // Skip the parsing for most requests, which have none.
         if !headers.contains_key("traceparent") {
             return Self(None);
         }
@@ -198,19 +198,19 @@ impl TraceParent {
         Self(context.span().span_context().is_valid().then_some(context))
     }
 
-    /// Does something whose spans belong to that trace.
+    /// Runs a closure whose spans belong to that trace.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         let _attached = self.0.clone().map(Context::attach);
         work()
     }
 }
 
-/// `work` as part of the trace that is current here, wherever it is run: for a task of its own.
+/// Makes `work` a part of the trace that is current here, wherever it runs: for a spawned task.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
     work.with_context(Context::current())
 }
 
-/// The span of an HTTP request.
+/// Returns the span of an HTTP request.
 pub fn request(method: &'static str, route: &'static str, parent: &TraceParent) -> Span {
     parent.within(|| {
         tracing::info_span!(
@@ -226,7 +226,7 @@ pub fn request(method: &'static str, route: &'static str, parent: &TraceParent) 
     })
 }
 
-/// Tells a request's span how it was answered.
+/// Records the status of the answer in a request's span.
 pub fn answered(span: &Span, status: u16) {
     span.record("http.response.status_code", status);
     if status >= 500 {
@@ -234,7 +234,7 @@ pub fn answered(span: &Span, status: u16) {
     }
 }
 
-/// The span of a query, a child of what is current.
+/// Returns the span of a query, a child of the current one.
 pub fn query(query_id: &str) -> Span {
     tracing::info_span!(
         target: TARGET,
@@ -246,7 +246,7 @@ pub fn query(query_id: &str) -> Span {
     )
 }
 
-/// Tells a query's span how it ended.
+/// Records the result in a query's span.
 pub fn ended(span: &Span, mode: &'static str, status: &'static str) {
     span.record("ibid.mode", mode).record("ibid.status", status);
     if status == "failed" {
@@ -254,12 +254,12 @@ pub fn ended(span: &Span, mode: &'static str, status: &'static str) {
     }
 }
 
-/// The span of an ingest, a child of what is current.
+/// Returns the span of an ingest, a child of the current one.
 pub fn ingest(upload_id: &str, document: &str) -> Span {
     tracing::info_span!(target: TARGET, "ingest", ibid.upload_id = upload_id, ibid.document = document)
 }
 
-/// The span of a stage, a child of what is current.
+/// Returns the span of a stage, a child of the current one.
 pub(super) fn stage(name: &'static str) -> Span {
     tracing::info_span!(target: TARGET, "stage", otel.name = name)
 }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn header_fields_are_pairs_and_are_not_told_when_they_are_wrong() {
+    fn header_fields_are_pairs_and_malformed_ones_are_not_shown() {
         let fields = headers(&Secret::new("authorization=Bearer a=b, x-team = search")).expect("pairs");
         assert_eq!(fields["authorization"], "Bearer a=b");
         assert_eq!(fields["x-team"], "search");

@@ -11,13 +11,13 @@ use utoipa::ToSchema;
 pub enum ErrorCode {
     /// Not JSON, not an object, or without the fields that every message has.
     InvalidMessage,
-    /// Well-formed, but a value is wrong: `details` has `field` and `issue`.
+    /// A value is invalid: `details` has `field` and `issue`.
     ValidationError,
     /// A query with this `request_id` is in flight on this connection.
     DuplicateRequest,
-    /// No query in flight is meant by this control message.
+    /// No query in flight matches this control message.
     UnknownRequest,
-    /// No collection of that name.
+    /// There is no collection of that name.
     CollectionNotFound,
     /// Too many requests: `details.retry_after` seconds.
     RateLimitExceeded,
@@ -25,33 +25,33 @@ pub enum ErrorCode {
     PluginError,
     /// A stage failed: `details.stage` names it.
     ProcessingError,
-    /// The language model cannot be reached or broke off.
+    /// The language model cannot be reached, or its answer broke off.
     LlmConnectionError,
     /// The vector index failed.
     VectorStoreError,
-    /// A stage took longer than it may.
+    /// A stage exceeded its time limit.
     TimeoutError,
-    /// The server is starting, stopping or full.
+    /// The server is starting, stopping or overloaded.
     ServiceUnavailable,
     /// The token lacks the scope.
     InsufficientScope,
-    /// A defect of the server; the log has more under the request's id.
+    /// A bug of the server; the log has more under the request's id.
     InternalError,
     /// No credentials.
     AuthenticationRequired,
     /// The credentials do not allow this.
     AuthorizationFailed,
-    /// No such document, upload, plugin or path.
+    /// There is no such document, upload, plugin or path.
     ResourceNotFound,
-    /// The method is not one that the path has.
+    /// The path does not have this method.
     MethodNotAllowed,
     /// The resource's state does not allow this now.
     Conflict,
-    /// Larger than the server takes.
+    /// The content is larger than the server accepts.
     PayloadTooLarge,
-    /// No extractor for this type of file.
+    /// There is no extractor for this type of file.
     UnsupportedMediaType,
-    /// The requested byte range lies outside the file.
+    /// The requested byte range is outside the file.
     RangeNotSatisfiable,
 }
 

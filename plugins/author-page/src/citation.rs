@@ -1,27 +1,27 @@
-//! Works and places in them, in words.
+//! Formats works and page numbers as text.
 
 use crate::config::Config;
 
-/// A passage that is cited.
+/// A cited passage.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// File name.
+    /// The file name.
     pub name: &'a str,
     /// The document's title, where it has one.
     pub title: Option<&'a str>,
     /// Its authors, separated by `;`, `,` or `and`.
     pub author: Option<&'a str>,
-    /// When it was made: begins with the year.
+    /// The date of creation, which begins with the year.
     pub created: Option<&'a str>,
-    /// Page of the passage, from 1.
+    /// The page of the passage, from 1.
     pub page: Option<u32>,
 }
 
-/// Longest name of a work in a marker, in characters: it stands in the middle of a sentence.
+/// The longest name of a work in a marker, in characters: it is in the middle of a sentence.
 const MAX_NAME_CHARS: usize = 60;
 
 impl Source<'_> {
-    /// `Lee`, `Lee and Groß`, `Lee et al.`, the title or the file name.
+    /// Returns the authors, the title or the file name: `Lee`, `Lee and Groß`, `Lee et al.`
     fn who(&self) -> String {
         let names: Vec<&str> = self.author.map(family_names).unwrap_or_default();
         match names.as_slice() {
@@ -32,13 +32,13 @@ impl Source<'_> {
         }
     }
 
-    /// `2019`, where the file says it.
+    /// Returns the year, if the file has it: `2019`.
     fn year(&self) -> Option<&str> {
         let year = self.created?.get(..4)?;
         year.bytes().all(|b| b.is_ascii_digit()).then_some(year)
     }
 
-    /// `Lee 2019`.
+    /// Returns the name of the work: `Lee 2019`.
     fn work(&self, config: &Config) -> String {
         match self
             .year()
@@ -49,7 +49,7 @@ impl Source<'_> {
         }
     }
 
-    /// `Lee 2019, p. 4`.
+    /// Returns the work and the page: `Lee 2019, p. 4`.
     pub fn place(&self, config: &Config) -> String {
         match self.page {
             Some(page) => format!("{}, p. {page}", self.work(config)),
@@ -57,7 +57,7 @@ impl Source<'_> {
         }
     }
 
-    /// `Lee 2019, Annual report (report.pdf), p. 4`.
+    /// Returns the entry of the list: `Lee 2019, Annual report (report.pdf), p. 4`.
     pub fn entry(&self, config: &Config) -> String {
         let work = self.work(config);
         let title = self.title.map(str::trim).filter(|title| !title.is_empty() && *title != work);
@@ -73,7 +73,7 @@ impl Source<'_> {
     }
 }
 
-/// ` (Lee 2019, p. 4; Groß 2020, p. 1)`: each place once.
+/// Returns the marker: ` (Lee 2019, p. 4; Groß 2020, p. 1)`, each work and page once.
 pub fn mark(cited: &[Source<'_>], config: &Config) -> String {
     let mut places: Vec<String> = Vec::new();
     for place in cited.iter().map(|source| source.place(config)) {
@@ -88,7 +88,7 @@ pub fn mark(cited: &[Source<'_>], config: &Config) -> String {
     }
 }
 
-/// The list that ends an answer: each entry once, in order.
+/// Returns the list that ends an answer: each entry once, in order.
 pub fn list(cited: &[Source<'_>], config: &Config) -> String {
     let mut entries: Vec<String> = Vec::new();
     for entry in cited.iter().map(|source| source.entry(config)) {
@@ -103,13 +103,13 @@ pub fn list(cited: &[Source<'_>], config: &Config) -> String {
     }
 }
 
-/// Family names of authors, as `Ann Lee; Groß, Jürgen` or `Ann Lee, Jürgen Groß and Bo Ek` has them. Commas separate
-/// authors unless `;` does.
+/// Returns the family names of authors, written as `Ann Lee; Groß, Jürgen` or `Ann Lee, Jürgen Groß and Bo Ek`. Commas separate authors
+/// unless semicolons do.
 fn family_names(authors: &str) -> Vec<&str> {
     let by_semicolon = authors.contains(';');
     let parts = authors.split([';', '&']).flat_map(|part| part.split(" and "));
     let names: Vec<&str> = if by_semicolon {
-        // `Groß, Jürgen`: the family name stands first.
+        // `Groß, Jürgen`: the family name comes first.
         parts.map(|name| name.split(',').next().unwrap_or(name)).collect()
     } else {
         parts.flat_map(|part| part.split(',')).collect()

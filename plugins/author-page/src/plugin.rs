@@ -5,7 +5,7 @@ use ibid_plugin::{Failure, Formatter, Settings, Source};
 
 ibid_plugin::formatter!(AuthorPage);
 
-/// The formatter: its settings are all that it keeps.
+/// The formatter. It has no state but its settings.
 struct AuthorPage(Config);
 
 impl Formatter for AuthorPage {

@@ -1,11 +1,11 @@
-//! The text of a document, or of its footnotes: WordprocessingML (ECMA-376 Part 1, 17).
+//! Reads the text of a document, or of its footnotes: WordprocessingML (ECMA-376 Part 1, 17).
 
 use crate::styles::{Meaning, Styles, heading_level, item_level};
 use crate::xml::{Element, Node};
 use blocks::Writer;
 
-/// Elements that are left out with all that is in them: what was deleted, what fields are computed from, what
-/// formatting was before, and what stands in for a drawing where it cannot be shown.
+/// Elements that are skipped with their content: deleted text, the instructions of fields, former formatting, and the fallbacks of
+/// drawings.
 const LEFT_OUT: [&str; 16] = [
     "del",
     "moveFrom",
@@ -25,20 +25,20 @@ const LEFT_OUT: [&str; 16] = [
     "tblPrExChange",
 ];
 
-/// A paragraph that is open.
+/// An open paragraph.
 #[derive(Debug, Default)]
 struct Paragraph {
     meaning: Meaning,
     in_properties: bool,
     in_numbering: bool,
-    /// Whether the paragraph says of itself that it is no item.
+    /// Whether the paragraph states that it is not a list item.
     is_no_item: bool,
 }
 
-/// A table that is open. One that stands in another's cell is text of that cell.
+/// An open table. A table in a cell of another one is text of that cell.
 #[derive(Debug)]
 struct Table {
-    /// Number of units before it.
+    /// The number of units before it.
     first: usize,
     has_header: bool,
     rows: usize,
@@ -50,25 +50,25 @@ pub struct Body<'a> {
     styles: &'a Styles,
     /// Text and units.
     pub writer: Writer,
-    /// Offsets where pages start, as Word last laid them out; the first page's is not among them.
+    /// The offsets where pages start, from Word's last layout, without the first page's.
     pub page_breaks: Vec<usize>,
-    /// Page breaks in the block that is open: offsets in it.
+    /// The page breaks in the open block: offsets in it.
     breaks_in_block: Vec<usize>,
     paragraphs: Vec<Paragraph>,
     table: Option<Table>,
     tables: usize,
     runs: usize,
     in_text: usize,
-    /// Depth within an element that is left out.
+    /// The depth within a skipped element.
     left_out: usize,
     /// Whether a document's body was seen.
     pub is_document: bool,
-    /// In notes, whether the one that is open is a rule that separates notes from text.
+    /// In notes, whether the open one is a separator between notes and text.
     is_separator: bool,
 }
 
 impl<'a> Body<'a> {
-    /// A reader at the start of a part. It goes on where `writer` ends.
+    /// Makes a reader at the start of a part. It appends to `writer`.
     pub fn new(styles: &'a Styles, writer: Writer) -> Self {
         Self {
             styles,
@@ -86,7 +86,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Takes the next node.
+    /// Processes the next node.
     pub fn take(&mut self, node: Node<'_>) {
         match node {
             Node::Start { element, is_empty } if self.left_out > 0 || (!is_empty && LEFT_OUT.contains(&element.name())) => {
@@ -110,7 +110,7 @@ impl<'a> Body<'a> {
         match name {
             "document" => self.is_document = true,
             "p" => {
-                // A text box stands in the middle of a paragraph.
+                // A text box is inside a paragraph.
                 if self.table.is_none() {
                     self.end_block();
                 }
@@ -140,7 +140,7 @@ impl<'a> Body<'a> {
             "tblLook" if self.tables == 1 => {
                 let first_row = match element.attribute("firstRow") {
                     Some(_) => element.is_on("firstRow"),
-                    // The same as one bit of a number, in files of Word 2007.
+                    // Word 2007 writes the same as one bit of a number.
                     None => element
                         .attribute("val")
                         .and_then(|bits| u32::from_str_radix(&bits, 16).ok())
@@ -261,7 +261,7 @@ impl<'a> Body<'a> {
             Some(index) => self.writer.units.get(index).map(|unit| unit.at.clone()).unwrap_or_default(),
             None => self.writer.text.len()..self.writer.text.len(),
         };
-        // White space at a block's end is taken away; a break in it is at its end.
+        // White space at a block's end is removed; a break in it is moved to its end.
         let breaks = self.breaks_in_block.drain(..).map(|offset| (at.start + offset).min(at.end));
         self.page_breaks.extend(breaks);
     }

@@ -7,27 +7,27 @@ use std::io::{BufReader, Read, Seek};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-/// The largest part, unpacked, in bytes. The text of a long book is a few MiB of it; a ZIP file of a few KiB may hold far more.
+/// The largest part, unpacked, in bytes. The text of a long book is a few MiB; a ZIP file of a few KiB may unpack to far more.
 pub const MAX_PART_BYTES: u64 = 512 << 20;
 
-/// What OLE files begin with: Word's before 2007, and encrypted ones of today.
+/// The first bytes of OLE files: Word's before 2007, and encrypted ones of today.
 const OLE: [u8; 8] = [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
 
-/// An archive that is open.
+/// An open archive.
 pub struct Package<F>(ZipArchive<F>);
 
 impl<F: Read + Seek> Package<F> {
-    /// Opens it.
+    /// Opens an archive.
     ///
     /// # Errors
-    /// [`Refused`] if it is none.
+    /// [`Refused`] if it is not a ZIP archive.
     pub fn open(mut file: F) -> Result<Self, Refused> {
         let mut begin = [0; 8];
         let read = file.read(&mut begin).map_err(malformed)?;
         if begin.get(..read) == Some(&OLE) {
             return Err(Refused::OldOrEncrypted);
         }
-        // The archive's directory is looked for from its end, through all of a file that has none.
+        // The archive's directory is searched from the end, through the whole of a file without one.
         if !begin.starts_with(b"PK") {
             return Err(Refused::NoDocument);
         }
@@ -53,7 +53,7 @@ impl<F: Read + Seek> Package<F> {
         Ok(true)
     }
 
-    /// What a part refers to, by the last word of the relation's type. `part` is empty for the package itself.
+    /// Returns the targets that a part refers to, by the last word of the relation's type. `part` is empty for the package itself.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -80,7 +80,7 @@ impl<F: Read + Seek> Package<F> {
     }
 }
 
-/// A target's name in the archive, relative to the directory of the part that refers to it.
+/// Returns a target's name in the archive. It is relative to the directory of the part that refers to it.
 fn resolve(directory: &str, target: &str) -> String {
     if let Some(absolute) = target.strip_prefix('/') {
         return absolute.to_owned();

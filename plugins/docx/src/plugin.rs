@@ -6,10 +6,10 @@ use ibid_plugin::{Attr, Draft, Extractor, Failure, Settings, Unit, Upload};
 
 ibid_plugin::extractor!(Docx);
 
-/// The extractor: its settings are all that it keeps.
+/// The extractor. It has no state but its settings.
 struct Docx(Config);
 
-/// Bytes that are read at once.
+/// The bytes that are read at once.
 const WINDOW: u32 = 256 << 10;
 
 impl Extractor for Docx {

@@ -1,4 +1,4 @@
-//! A whole document.
+//! Reads a whole document.
 
 use crate::body::Body;
 use crate::config::Config;
@@ -9,27 +9,27 @@ use blocks::Writer;
 use std::fmt;
 use std::io::{Read, Seek};
 
-/// What a document holds.
+/// A document's content.
 #[derive(Debug, Default)]
 pub struct Document {
     /// Text and units.
     pub writer: Writer,
-    /// Offsets where pages start, the first one's 0; none if the file does not tell pages.
+    /// The offsets where pages start, the first one's 0; none if the file has no page breaks.
     pub pages: Vec<usize>,
-    /// `title`, `author`, `subject`, `language`, `created`, ...: what the document says of itself.
+    /// The document's properties: `title`, `author`, `subject`, `language`, `created`, ...
     pub attrs: Vec<(&'static str, String)>,
 }
 
-/// Why a file is not read.
+/// Why a file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// It is of Word before 2007, or it has a password.
+    /// It is in the format of Word before 2007, or has a password.
     OldOrEncrypted,
-    /// It is an archive, but holds no document of Word.
+    /// It is an archive, but not a Word document.
     NoDocument,
     /// It is damaged.
     Malformed(String),
-    /// A part of it is too large.
+    /// A part is too large.
     TooLarge(String),
 }
 
@@ -37,9 +37,9 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::OldOrEncrypted => f.write_str(
-                "The file is of Word before 2007 (.doc) or has a password: open it in Word, save it as .docx without one, and upload that.",
+                "The file is from Word before 2007 (.doc) or has a password: open it in Word, save it as .docx without a password, and upload that.",
             ),
-            Refused::NoDocument => f.write_str("The file holds no document of Word: upload it with its own file type."),
+            Refused::NoDocument => f.write_str("The file is not a Word document: upload it with its own file type."),
             Refused::Malformed(why) => write!(f, "The file is damaged ({why}): open it in Word, save it again, and upload that."),
             Refused::TooLarge(part) => write!(
                 f,
@@ -50,7 +50,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Reads a document. `progress` gets the share that is done, from 0 to 1.
+/// Reads a document. Calls `progress` with the share that is done, from 0 to 1.
 ///
 /// # Errors
 /// [`Refused`].
@@ -93,7 +93,7 @@ fn notes<F: Read + Seek>(package: &mut Package<F>, part: &str, styles: &Styles, 
     Ok(body.finish().0)
 }
 
-/// Page starts of page breaks, moved to the next word.
+/// Returns the starts of pages from the page breaks, moved to the next word.
 fn pages(breaks: Vec<usize>, text: &str) -> Vec<usize> {
     if breaks.is_empty() {
         return breaks;
@@ -102,7 +102,7 @@ fn pages(breaks: Vec<usize>, text: &str) -> Vec<usize> {
     for at in breaks {
         let rest = text.get(at..).unwrap_or_default();
         let start = at + (rest.len() - rest.trim_start().len());
-        // An empty page holds nothing to cite, but it counts.
+        // An empty page has nothing to cite, but it counts.
         pages.push(start.max(pages.last().copied().unwrap_or(0)));
     }
     pages

@@ -1,14 +1,14 @@
-//! What paragraph styles mean (ECMA-376 Part 1, 17.7).
+//! Determines the meaning of paragraph styles (ECMA-376 Part 1, 17.7).
 
 use crate::xml::Node;
 use std::collections::HashMap;
 
-/// What a paragraph is.
+/// The role of a paragraph.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Meaning {
-    /// Level of the heading that it is, from 1.
+    /// The level of the heading, from 1.
     pub heading: Option<u8>,
-    /// Nesting of the list's item that it is, from 1.
+    /// The nesting of the list item, from 1.
     pub item: Option<u8>,
     /// `caption` or `quote`.
     pub kind: Option<&'static str>,
@@ -24,11 +24,11 @@ struct Style {
     meaning: Meaning,
 }
 
-/// Styles are based on others this many times at most; beyond, they are based on themselves.
+/// The longest chain of styles that are based on one another; a longer one is a cycle.
 const MAX_BASES: usize = 16;
 
 impl Styles {
-    /// What a style means, itself or by the styles that it is based on.
+    /// Returns the meaning of a style, which it may inherit from the styles that it is based on.
     pub fn meaning(&self, id: &str) -> Meaning {
         let mut meaning = Meaning::default();
         let mut next = Some(id);
@@ -52,7 +52,7 @@ pub struct StylesReader {
 }
 
 impl StylesReader {
-    /// Takes the next node.
+    /// Processes the next node.
     pub fn take(&mut self, node: Node<'_>) {
         let (element, is_empty) = match node {
             Node::Start { element, is_empty } => (element, is_empty),
@@ -89,13 +89,13 @@ impl StylesReader {
         }
     }
 
-    /// The styles.
+    /// Returns the styles.
     pub fn finish(self) -> Styles {
         self.styles
     }
 }
 
-/// What the names of built-in styles mean; they are the same in every language of Word.
+/// Returns the meaning of a built-in style's name, which is the same in every language of Word.
 fn by_name(name: &str) -> Meaning {
     let name = name.to_lowercase();
     let heading = match name.as_str() {
@@ -117,13 +117,13 @@ fn by_name(name: &str) -> Meaning {
     }
 }
 
-/// An outline level: 0 to 8 are headings, 9 is text.
+/// Returns the heading's level for an outline level: 0 to 8 are headings, 9 is text.
 pub fn heading_level(value: &str) -> Option<u8> {
     let level: u8 = value.parse().ok()?;
     (level < 9).then(|| (level + 1).min(6))
 }
 
-/// A list level, 0 to 8.
+/// Returns a list level, 0 to 8.
 pub fn item_level(value: &str) -> Option<u8> {
     let level: u8 = value.parse().ok()?;
     (level < 9).then_some(level + 1)

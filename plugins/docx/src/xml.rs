@@ -1,22 +1,22 @@
-//! XML as a stream of what matters here: elements by their local names, and text with its references resolved.
+//! Reads XML as a stream: elements by their local names, and text with resolved references.
 //!
-//! Word's parts hold no DTD, and none is read: a reference to an entity of one's own is left out.
+//! Word's parts have no DTD, and none is read: references to custom entities are skipped.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use std::io::BufRead;
 
-/// What a part is made of.
+/// A node of a part.
 #[derive(Debug)]
 pub enum Node<'a> {
-    /// A start tag. `is_empty` where no end tag follows.
+    /// A start tag, or an empty element.
     Start {
         /// The element.
         element: Element<'a>,
         /// Whether it is `<like-this/>`.
         is_empty: bool,
     },
-    /// An end tag, by its local name.
+    /// An end tag, with its local name.
     End(&'a str),
     /// Text.
     Text(&'a str),
@@ -27,12 +27,12 @@ pub enum Node<'a> {
 pub struct Element<'a>(&'a BytesStart<'a>);
 
 impl Element<'_> {
-    /// The name without its prefix.
+    /// Returns the name without its prefix.
     pub fn name(&self) -> &str {
         self.0.local_name().into_inner()
     }
 
-    /// The value of the attribute with this local name.
+    /// Returns the value of the attribute with this local name.
     pub fn attribute(&self, name: &str) -> Option<String> {
         let mut attributes = self.0.attributes();
         let mut attributes = attributes.with_checks(false).flatten();
@@ -40,7 +40,7 @@ impl Element<'_> {
         quick_xml::escape::unescape(&found.value).ok().map(|value| value.into_owned())
     }
 
-    /// An attribute that is on unless it says that it is off (ECMA-376 Part 1, 22.9.2.7).
+    /// Returns whether an on-off property is on, which it is unless its value is off (ECMA-376 Part 1, 22.9.2.7).
     pub fn is_on(&self, name: &str) -> bool {
         !self
             .attribute(name)

@@ -1,4 +1,4 @@
-//! Documents that are made here, read through the library's own face.
+//! Reads documents that the tests generate, through the library's interface.
 
 use ibid_plugin_docx::config::Config;
 use ibid_plugin_docx::reader::{Document, Refused, read};

@@ -1,6 +1,6 @@
 //! Writes citations as footnotes of Markdown: a citation formatter.
 //!
-//! `[^1]` after a statement, and `[^1]: report.pdf, p. 15, Results` at the end, which Markdown viewers link to each other.
+//! A statement is followed by `[^1]`, and `[^1]: report.pdf, p. 15, Results` ends the answer. Markdown viewers link them.
 
 pub mod config;
 pub mod notes;

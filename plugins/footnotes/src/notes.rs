@@ -1,14 +1,14 @@
-//! Footnotes, as Markdown's widespread extension writes them.
+//! Formats footnotes in the syntax of Markdown's common extension.
 
 use crate::config::Config;
 use ibid_plugin::Source;
 
-/// `[^1][^2]`, without white space: a footnote's mark clings to its statement.
+/// Returns the marker: `[^1][^2]`, without white space before it.
 pub fn mark(cited: &[Source]) -> String {
     cited.iter().map(|source| format!("[^{}]", source.citation_id)).collect()
 }
 
-/// `Annual report (report.pdf), p. 15, Results > Sales`, on one line.
+/// Returns the reference on one line: `Annual report (report.pdf), p. 15, Results > Sales`.
 pub fn entry(source: &Source, config: &Config) -> String {
     let mut entry = match source.attr("title").map(str::trim).filter(|title| !title.is_empty()) {
         Some(title) => format!("{title} ({})", source.name),
@@ -20,11 +20,11 @@ pub fn entry(source: &Source, config: &Config) -> String {
     if config.section && !source.section.is_empty() {
         entry.push_str(&format!(", {}", source.section.join(" > ")));
     }
-    // A note ends with its line.
+    // A note ends at the end of its line.
     entry.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The notes that end an answer; nothing where nothing is cited.
+/// Returns the notes at the end of an answer; none without citations.
 pub fn list(cited: &[Source], config: &Config) -> String {
     let notes: Vec<String> = cited
         .iter()

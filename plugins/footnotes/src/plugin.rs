@@ -5,7 +5,7 @@ use ibid_plugin::{Failure, Formatter, Settings, Source};
 
 ibid_plugin::formatter!(Footnotes);
 
-/// The formatter: its settings are all that it keeps.
+/// The formatter. It has no state but its settings.
 struct Footnotes(Config);
 
 impl Formatter for Footnotes {

@@ -1,4 +1,4 @@
-//! The block structure of a piece of Markdown, by pulldown-cmark.
+//! Finds the block structure of a piece of Markdown, with pulldown-cmark.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use std::ops::Range;
@@ -6,21 +6,20 @@ use std::ops::Range;
 /// A structural part of the text; offsets are bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Where it stands, white space at its ends left out. Not empty.
+    /// Its range, without white space at its ends. Not empty.
     pub at: Range<usize>,
     /// `heading`, `paragraph`, `list`, `list-item`, `table`, `table-row`, `code` or `quote`.
     pub kind: &'static str,
-    /// Of a heading 1 to 6, of a list item its nesting from 1, else 0.
+    /// For a heading 1 to 6, for a list item its nesting from 1, otherwise 0.
     pub level: u8,
-    /// Of a table and the rows below its header, the header row.
+    /// For a table and the rows below its header, the header row.
     pub title: Option<Range<usize>>,
 }
 
-/// Lists and quotes nested more deeply than this are not told: nobody writes them by hand.
+/// Lists and quotes that are nested more deeply than this are ignored: nobody writes them by hand.
 const DEEPEST: u32 = 16;
 
-/// The blocks of `text`, ordered by start, wider ones first, and the text of its first top-level
-/// heading.
+/// Returns the blocks of `text`, ordered by start, wider ones first, and the text of its first top-level heading.
 pub fn blocks(text: &str) -> (Vec<Block>, Option<String>) {
     let mut found = Vec::new();
     let (mut lists, mut quotes) = (0_u32, 0_u32);

@@ -1,11 +1,11 @@
-//! YAML front matter, as far as it is metadata: scalar values of known keys.
+//! Reads YAML front matter, as far as it is metadata: scalar values of known keys.
 //!
-//! Not a YAML parser: nested values are skipped.
+//! This is not a YAML parser: nested values are skipped.
 
-/// Longest front matter that is looked for, in bytes.
+/// The longest front matter, in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// Keys of front matter, and what the host calls them.
+/// The keys of front matter, and their names in the contract.
 const KEYS: [(&str, &str); 8] = [
     ("title", "title"),
     ("author", "author"),
@@ -17,12 +17,12 @@ const KEYS: [(&str, &str); 8] = [
     ("description", "subject"),
 ];
 
-/// Metadata at the start of a file.
+/// The metadata at the start of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct FrontMatter {
-    /// Length of it, its closing line included, in bytes; 0 if there is none.
+    /// Its length in bytes, including its closing line; 0 if there is none.
     pub len: usize,
-    /// Keys as the host calls them, with their values.
+    /// The contract's names of the keys, with their values.
     pub attrs: Vec<(&'static str, String)>,
 }
 
@@ -43,7 +43,7 @@ pub fn front_matter(text: &str) -> FrontMatter {
         if content == "---" || content == "..." {
             return found;
         }
-        // A line of another form means that the `---` above was a rule, not front matter.
+        // A line in another form means that the `---` above was a rule, not front matter.
         if content.is_empty() || content.starts_with(['#', ' ', '\t', '-']) {
             continue;
         }
@@ -62,7 +62,7 @@ pub fn front_matter(text: &str) -> FrontMatter {
     FrontMatter::default()
 }
 
-/// A scalar without its quotes or comment; none if it is empty or no plain scalar.
+/// Returns a scalar without its quotes or comment; none if it is empty or not a plain scalar.
 fn unquote(value: &str) -> Option<String> {
     let inner = |quote| {
         value

@@ -1,4 +1,4 @@
-//! Reads a Markdown file that comes in pieces: its blocks and metadata, in the file's offsets.
+//! Reads a Markdown file in pieces, and returns its blocks and metadata with offsets in the file.
 
 use crate::blocks::{Block, blocks};
 use crate::front_matter::front_matter;
@@ -8,24 +8,24 @@ use crate::windows::Windows;
 #[derive(Debug, Default)]
 pub struct Reader {
     windows: Windows,
-    /// Where the next window starts in the file, in bytes.
+    /// The offset of the next window in the file, in bytes.
     offset: usize,
     attrs: Vec<(&'static str, String)>,
 }
 
 impl Reader {
-    /// A reader at the start of a file.
+    /// Makes a reader at the start of a file.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads the next piece and returns the blocks that are now known, in order.
+    /// Reads the next piece, and returns the blocks that are complete, in order.
     pub fn push(&mut self, piece: &str) -> Vec<Block> {
         self.windows.push(piece);
         self.read(false)
     }
 
-    /// Says that the file has ended; returns the last blocks and the metadata.
+    /// Ends the file. Returns the last blocks and the metadata.
     pub fn finish(mut self) -> (Vec<Block>, Vec<(&'static str, String)>) {
         let last = self.read(true);
         (last, self.attrs)

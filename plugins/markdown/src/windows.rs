@@ -1,21 +1,21 @@
-//! Cuts a file into windows that can be parsed alone, so that memory does not grow with the file.
+//! Divides a file into windows that can be parsed separately, so that memory does not grow with the file.
 //!
-//! A window ends before a line that starts a block of its own whatever stands above it: after a blank line, not indented, outside fenced
-//! code, and a heading or a word. Files below the size of a window are one.
+//! A window ends before a line that starts a block of its own, whatever is above it: a heading or a word, after a blank line, not indented,
+//! and outside fenced code. A file that is smaller than a window is one window.
 
-/// A window is cut at the first place past this many bytes where it can be.
+/// The size in bytes above which a window ends at the next possible line.
 const ENOUGH: usize = 256 << 10;
-/// A window is cut anywhere rather than be longer than this, in bytes.
+/// The largest window in bytes, which is cut anywhere if necessary.
 const MOST: usize = 512 << 10;
 
 /// The part of a file that is not yet parsed.
 #[derive(Debug, Default)]
 pub struct Windows {
     text: String,
-    /// Bytes of `text` that are scanned: whole lines.
+    /// The number of scanned bytes of `text`: whole lines.
     scanned: usize,
     after_blank: bool,
-    /// The fence that is open: its character and length.
+    /// The open fence: its character and length.
     fence: Option<(u8, usize)>,
 }
 
@@ -25,7 +25,7 @@ impl Windows {
         self.text.push_str(piece);
     }
 
-    /// The next window, if one is complete; `at_end` says that the rest is.
+    /// Returns the next window, if one is complete; `at_end` makes the rest a window.
     pub fn next(&mut self, at_end: bool) -> Option<String> {
         while self.scanned < MOST
             && let Some(line) = self.text.get(self.scanned..).and_then(|rest| rest.split_inclusive('\n').next())

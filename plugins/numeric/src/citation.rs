@@ -1,12 +1,12 @@
-//! Markers, references and the list of sources, as text.
+//! Formats markers, references and the list of sources.
 
 use crate::config::Style;
 use ibid_plugin::Source;
 
-/// Longest title or heading that is written whole, in characters.
+/// The longest title or heading that is written in full, in characters.
 const LONGEST: usize = 100;
 
-/// The marker for citations of these numbers, in rising order and each once; empty for none.
+/// Returns the marker for citations of these numbers, in rising order and each once; empty for none.
 pub fn mark(numbers: impl IntoIterator<Item = u32>, style: Style) -> String {
     let mut numbers: Vec<u32> = numbers.into_iter().collect();
     numbers.sort_unstable();
@@ -17,12 +17,12 @@ pub fn mark(numbers: impl IntoIterator<Item = u32>, style: Style) -> String {
             let markers: String = each.map(|number| format!("[{number}]")).collect();
             if markers.is_empty() { markers } else { format!(" {markers}") }
         }
-        // Raised digits follow the word itself; a narrow space keeps two numbers from reading as one.
+        // Superscript digits follow the word directly; a narrow space separates two numbers.
         Style::Superscript => each.map(raised).collect::<Vec<_>>().join("\u{202f}"),
     }
 }
 
-/// The reference for one passage: `[1] Annual report (report.pdf), p. 15, Results > Revenue`.
+/// Returns the reference for one passage: `[1] Annual report (report.pdf), p. 15, Results > Revenue`.
 pub fn entry(source: &Source, style: Style) -> String {
     let mut text = match style {
         Style::Brackets => format!("[{}] ", source.citation_id),
@@ -53,13 +53,13 @@ pub fn entry(source: &Source, style: Style) -> String {
     text
 }
 
-/// A list of all sources to end an answer with, line breaks before it included; empty for none.
+/// Returns the list of sources that ends an answer, with line breaks before it; empty for none.
 pub fn list(sources: &[Source], style: Style) -> String {
     let lines: String = sources.iter().map(|source| format!("\n{}", entry(source, style))).collect();
     if lines.is_empty() { lines } else { format!("\n\nSources:{lines}") }
 }
 
-/// White space runs become one space, and what is too long is cut: titles come from documents.
+/// Collapses white space to one space, and cuts texts that are too long, since titles come from documents.
 fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LONGEST) {
@@ -73,7 +73,7 @@ fn raised(number: u32) -> String {
         '1' => '\u{b9}',
         '2' => '\u{b2}',
         '3' => '\u{b3}',
-        // The other raised digits stand in a row from U+2070 on.
+        // The other superscript digits are consecutive from U+2070 on.
         _ => char::from_u32(0x2040 + u32::from(digit)).unwrap_or(digit),
     };
     number.to_string().chars().map(digit).collect()

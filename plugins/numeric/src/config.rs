@@ -20,7 +20,7 @@ pub enum Style {
     /// ` [1][2]`
     #[default]
     Brackets,
-    /// Raised digits.
+    /// Superscript digits.
     Superscript,
 }
 

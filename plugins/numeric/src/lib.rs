@@ -1,7 +1,6 @@
 //! Writes citations as numbers: a citation formatter.
 //!
-//! ` [1]` after a statement, `[1] report.pdf, p. 15` as the reference, and, if configured, a list of
-//! the sources at the end.
+//! A statement is followed by ` [1]`, the reference is `[1] report.pdf, p. 15`, and, if configured, a list of the sources ends the answer.
 
 pub mod citation;
 pub mod config;

@@ -5,7 +5,7 @@ use ibid_plugin::{Failure, Formatter, Settings, Source};
 
 ibid_plugin::formatter!(Numeric);
 
-/// The formatter: its settings are all that it keeps.
+/// The formatter. It has no state but its settings.
 struct Numeric(Config);
 
 impl Formatter for Numeric {

@@ -1,4 +1,4 @@
-//! Searches for the question as it is: the smallest query analyzer, and the one to begin one's own from.
+//! Searches for the question as it is: the smallest query analyzer, and a starting point for new ones.
 
 use ibid_plugin::{Analyzer, Attr, Failure, Plan, Search};
 
@@ -15,7 +15,7 @@ impl Analyzer for Passthrough {
     fn analyze(&self, question: &str, known: &[Attr]) -> Result<Plan, Failure> {
         Ok(Plan {
             searches: vec![Search::new(question)],
-            // The client's language is worth keeping; nothing is known of the rest.
+            // Keep the client's language; nothing else is known.
             attrs: known.iter().filter(|attr| attr.key == "language").cloned().collect(),
         })
     }

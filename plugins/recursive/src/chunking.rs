@@ -1,4 +1,4 @@
-//! Chunks of a document: reads it in windows, so that memory does not grow with its text.
+//! Divides a document into chunks. Reads it in windows, so that memory does not grow with its text.
 
 use crate::config::Config;
 use crate::layout::layout;
@@ -9,10 +9,10 @@ use prose::document::{Chunk, Document, Span, is_white};
 use prose::headings::{Headings, name_of};
 use prose::refine::{Room, refine};
 
-/// Bytes of text that are read at once.
+/// The bytes of text that are read at once.
 const WINDOW: u32 = 64 << 10;
 
-/// The chunks of the text in `within`, ordered by start. They hold all of it but white space.
+/// Returns the chunks of the text in `within`, ordered by start. They contain all of it except white space.
 pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Chunk> {
     let end = within.end.min(document.len());
     let room = Room::for_tokens(config.target_tokens);
@@ -44,7 +44,7 @@ pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Ch
         }
         let read = atoms.last().map_or(start, |last| last.at.end);
         (start, before) = match atoms.len() {
-            // What comes last may go on in the next window: it is read again, whole.
+            // The last atom may continue in the next window: it is read again as a whole.
             2.. if !is_last => {
                 let last = atoms.pop().map_or(Strength::Word, |last| last.before);
                 (atoms.last().map_or(window.end, |atom| atom.at.end), last)

@@ -3,21 +3,21 @@
 use ibid_plugin::{Failure, Settings};
 use serde::Deserialize;
 
-/// How chunks are cut.
+/// How documents are divided into chunks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Tokens in a full chunk, 16 to 8192.
+    /// The size of a full chunk in tokens, 16 to 8192.
     pub target_tokens: u32,
-    /// Tokens that a chunk repeats of the one before it, at most half of `target_tokens`.
+    /// The tokens that a chunk repeats from the one before it, at most half of `target_tokens`.
     pub overlap_tokens: u32,
-    /// Tokens in a chunk at least, if that can be had.
+    /// The fewest tokens in a chunk, if possible.
     pub min_tokens: u32,
-    /// What a chunk is given as context.
+    /// The context of a chunk.
     pub context: Context,
 }
 
-/// What a chunk is given as context.
+/// The context of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Context {
@@ -42,11 +42,11 @@ impl Settings for Config {
     fn check(&self) -> Result<(), String> {
         let (overlap, target) = (self.overlap_tokens, self.target_tokens);
         if !(16..=8192).contains(&target) {
-            return Err(format!("target_tokens is {target}, it must be from 16 to 8192"));
+            return Err(format!("target_tokens is {target}, but must be from 16 to 8192"));
         }
         if overlap > target / 2 {
             return Err(format!(
-                "overlap_tokens is {overlap}, it may be at most half of target_tokens, which is {target}"
+                "overlap_tokens is {overlap}, but must be at most half of target_tokens, which is {target}"
             ));
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Settings for Config {
         let has_overlap = json.get("overlap_tokens").is_some();
         let mut config: Self = serde_path_to_error::deserialize(json).map_err(|e| invalid(e.to_string()))?;
         if !has_overlap {
-            // Whoever asks for small chunks need not know that the overlap's default is too large for them.
+            // A user who sets small chunks need not know that the default overlap is too large for them.
             config.overlap_tokens = config.overlap_tokens.min(config.target_tokens / 2);
         }
         config.check().map_err(invalid)?;

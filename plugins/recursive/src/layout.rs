@@ -1,25 +1,25 @@
-//! Cuts a window of the document into atoms: what a chunk should not cut up.
+//! Divides a window of the document into atoms, which chunks should not divide.
 //!
-//! Headings and table rows are atoms, lines of code, and sentences of all else.
+//! Atoms are headings, table rows, lines of code, and the sentences of all other text.
 
 use prose::boundary::{Strength, find_sentences, lines};
 use prose::document::{Kind, Span, Unit, trimmed};
 use prose::refine::Atom;
 
-/// How the text of a stretch between two marks is cut.
+/// How to divide the text between two boundaries.
 #[derive(Clone, Copy)]
-enum Reading {
+enum Division {
     Prose,
     Lines,
     Whole(Unit),
 }
 
-/// The atoms of `text`, which starts at `base` in the document, in order. `before` is the boundary
-/// at the window's start. `units` and `pages` are those of the window.
+/// Returns the atoms of `text`, which starts at `base` in the document, in order. `before` is the boundary at the window's start. `units`
+/// and `pages` are those of the window.
 pub fn layout(text: &str, base: u32, before: Strength, units: &[Unit], pages: &[Span]) -> Vec<Atom> {
     let end = base + text.len() as u32;
     let marks = marks(Span { start: base, end }, units, pages);
-    let mut readings = readings(units);
+    let mut divisions = divisions(units);
     let mut laid = Laid {
         text,
         base,
@@ -31,21 +31,21 @@ pub fn layout(text: &str, base: u32, before: Strength, units: &[Unit], pages: &[
     for (end, next) in marks.into_iter().chain([(end, Strength::Character)]) {
         laid.pending = laid.pending.max(strength);
         let stretch = text.get((start - base) as usize..(end - base) as usize).unwrap_or_default();
-        // Between paragraphs that are marked there is nothing to cut.
+        // Between adjacent paragraphs there is only white space.
         if !stretch.bytes().all(|byte| byte.is_ascii_whitespace()) {
-            match readings.at(start) {
-                Reading::Prose => {
+            match divisions.at(start) {
+                Division::Prose => {
                     find_sentences(stretch, &mut sentences);
                     laid.add(stretch, start, &sentences, None, None);
                 }
-                Reading::Lines => laid.add(stretch, start, &lines(stretch, Strength::Sentence), None, None),
-                // A page may cut a heading in two: the second part starts no section.
-                Reading::Whole(Unit {
+                Division::Lines => laid.add(stretch, start, &lines(stretch, Strength::Sentence), None, None),
+                // A page break may divide a heading: its second part starts no section.
+                Division::Whole(Unit {
                     kind: Kind::Heading(level),
                     at: unit,
                     ..
                 }) => laid.add(stretch, start, &[], (start == unit.start).then_some(level), None),
-                Reading::Whole(unit) => laid.add(stretch, start, &[], None, unit.title),
+                Division::Whole(unit) => laid.add(stretch, start, &[], None, unit.title),
             }
         }
         (start, strength) = (end, next);
@@ -62,7 +62,8 @@ struct Laid<'a> {
 }
 
 impl Laid<'_> {
-    /// Adds the parts between `cuts` of a stretch, which starts at `start` in the document. Most of the time goes by here: in a function of
+    /// Adds the parts between `cuts` of a stretch, which starts at `start` in the document. This takes most of the time: as a separate
+    /// function it has enough registers.
     /// its own there are registers enough.
     #[inline(never)]
     fn add(&mut self, stretch: &str, start: u32, cuts: &[(usize, Strength)], heading: Option<u8>, title: Option<Span>) {
@@ -87,7 +88,7 @@ impl Laid<'_> {
             if gap.unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() > 1 {
                 before = before.max(Strength::Paragraph);
             }
-            // A heading holds fast to what it is above.
+            // A heading stays with the text below it.
             if last.heading.is_some() && before <= Strength::Paragraph {
                 before = Strength::Word;
             }
@@ -103,7 +104,7 @@ impl Laid<'_> {
     }
 }
 
-/// Boundaries that pages and units make inside the window, in order, one an offset.
+/// Returns the boundaries that pages and units make in the window, in order, one for each offset.
 fn marks(window: Span, units: &[Unit], pages: &[Span]) -> Vec<(u32, Strength)> {
     let mut marks: Vec<(u32, Strength)> = Vec::with_capacity(2 * (units.len() + pages.len()));
     for unit in units {
@@ -118,7 +119,7 @@ fn marks(window: Span, units: &[Unit], pages: &[Span]) -> Vec<(u32, Strength)> {
     }
     let mut whole = units.iter().filter(|unit| is_whole(unit)).map(|unit| unit.at).peekable();
     marks.sort_unstable();
-    // What stands inside of a row or heading does not cut it; only pages do.
+    // Units inside a row or heading do not divide it; only pages do.
     marks.retain(|(at, _)| {
         while whole.next_if(|unit| unit.end <= *at).is_some() {}
         whole.peek().is_none_or(|unit| *at <= unit.start)
@@ -129,7 +130,7 @@ fn marks(window: Span, units: &[Unit], pages: &[Span]) -> Vec<(u32, Strength)> {
             .flat_map(|page| [(page.start, Strength::Page), (page.end, Strength::Page)]),
     );
     marks.retain(|(at, _)| window.start <= *at && *at < window.end);
-    // The strongest of several at one offset comes first and stays.
+    // Of several at one offset, the strongest comes first and stays.
     marks.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
     marks.dedup_by_key(|(at, _)| *at);
     marks
@@ -139,30 +140,30 @@ fn is_whole(unit: &Unit) -> bool {
     matches!(unit.kind, Kind::Heading(_) | Kind::Row)
 }
 
-/// Looks up how to read the text at rising offsets.
-struct Readings {
+/// Finds how to divide the text at rising offsets.
+struct Divisions {
     units: std::iter::Peekable<std::vec::IntoIter<Unit>>,
 }
 
-fn readings(units: &[Unit]) -> Readings {
+fn divisions(units: &[Unit]) -> Divisions {
     let special: Vec<Unit> = units
         .iter()
         .filter(|unit| is_whole(unit) || unit.kind == Kind::Code)
         .copied()
         .collect();
-    Readings {
+    Divisions {
         units: special.into_iter().peekable(),
     }
 }
 
-impl Readings {
-    fn at(&mut self, offset: u32) -> Reading {
+impl Divisions {
+    fn at(&mut self, offset: u32) -> Division {
         while self.units.next_if(|unit| unit.at.end <= offset).is_some() {}
         match self.units.peek() {
-            Some(unit) if unit.at.start > offset => Reading::Prose,
-            Some(unit) if unit.kind == Kind::Code => Reading::Lines,
-            Some(unit) => Reading::Whole(*unit),
-            None => Reading::Prose,
+            Some(unit) if unit.at.start > offset => Division::Prose,
+            Some(unit) if unit.kind == Kind::Code => Division::Lines,
+            Some(unit) => Division::Whole(*unit),
+            None => Division::Prose,
         }
     }
 }

@@ -6,24 +6,24 @@ use prose::document::{Chunk, Span};
 use prose::headings::Headings;
 use prose::refine::{Atom, Room};
 
-/// What stands at the top of a page and has fewer tokens is a running head.
+/// Text at the top of a page with fewer tokens is a running head.
 const RUNNING_HEAD: u32 = 12;
 
-/// Takes atoms in order and makes chunks of them.
+/// Takes atoms in order, and packs them into chunks.
 #[derive(Debug)]
 pub struct Packer {
     room: Room,
     overlap: u32,
     least: u32,
     context: Context,
-    /// Atoms of the chunk in the making, with the headings above each.
+    /// The atoms of the open chunk, with the headings above each.
     open: Vec<(Atom, Headings)>,
-    /// How many of them, at the front, are in the chunk before as well.
+    /// How many of the first open atoms are in the previous chunk as well.
     repeated: usize,
-    /// Tokens of the open atoms.
+    /// The tokens of the open atoms.
     tokens: u32,
     headings: Headings,
-    /// Lines of the title of the page that the next atom is on.
+    /// The lines of the title of the page that the next atom is on.
     title: Vec<Span>,
     /// Whether the page has no chunk yet.
     at_top: bool,
@@ -31,12 +31,12 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// A packer at the start of a text that `headings` stand above, outermost first.
+    /// Makes a packer at the start of a text below `headings`, outermost first.
     pub fn new(config: &Config, headings: Headings) -> Self {
         Self {
             room: Room::for_tokens(config.target_tokens),
             overlap: config.overlap_tokens,
-            // More than half would leave a chunk hardly any place to end.
+            // More than half would hardly leave a boundary for a chunk to end at.
             least: config.min_tokens.min(config.target_tokens / 2),
             context: config.context,
             open: Vec::new(),
@@ -56,7 +56,7 @@ impl Packer {
         self.at_top = true;
     }
 
-    /// Adds the next atom; `name` is its text without marks, if it is a heading.
+    /// Adds the next atom; `name` is its text without markup, if it is a heading.
     pub fn push(&mut self, atom: Atom, name: Option<Span>) {
         if self.starts_anew(&atom) {
             self.close(self.open.len(), Strength::Page);
@@ -79,13 +79,13 @@ impl Packer {
         self.open.push((atom, above));
     }
 
-    /// Ends the last chunk and returns all.
+    /// Ends the last chunk, and returns all chunks.
     pub fn finish(mut self) -> Vec<Chunk> {
         self.close(self.open.len(), Strength::Page);
         self.chunks
     }
 
-    /// Whether a chunk must start with this atom.
+    /// Returns whether a chunk must start with this atom.
     fn starts_anew(&self, atom: &Atom) -> bool {
         if atom.before == Strength::Page {
             return true;
@@ -99,8 +99,7 @@ impl Packer {
         !(only_headings && level >= above || short && level > above)
     }
 
-    /// Where the open chunk should end, given that `next` does not fit: behind how many atoms, and
-    /// how strong the boundary there is.
+    /// Returns where the open chunk should end when `next` does not fit: after how many atoms, and the strength of the boundary there.
     fn best_end(&self, next: &Atom) -> (usize, Strength) {
         let boundaries = self.open.iter().map(|(atom, _)| atom.before).chain([next.before]);
         let mut tokens = 0;
@@ -115,7 +114,7 @@ impl Packer {
         best
     }
 
-    /// Makes a chunk of the first `end` open atoms. `strength` is that of the boundary behind them.
+    /// Makes a chunk of the first `end` open atoms. `strength` is that of the boundary after them.
     fn close(&mut self, end: usize, strength: Strength) {
         if end > self.repeated
             && let Some((first, above)) = self.open.first()
@@ -129,7 +128,7 @@ impl Packer {
             let tokens: u32 = chunk.iter().map(|(atom, _)| atom.tokens).sum();
             let is_head = self.at_top && tokens < RUNNING_HEAD && chunk.iter().all(|(atom, _)| atom.heading.is_none());
             let context = match self.context {
-                // A running head alone answers nothing, and must not be found by what stands around it.
+                // A running head alone answers nothing, and must not be found by the text around it.
                 Context::Headings if is_head => Vec::new(),
                 Context::Headings => {
                     let headers = self.open.iter().take(end).filter_map(|(atom, _)| atom.title);
@@ -149,8 +148,8 @@ impl Packer {
         self.repeated = end - start;
     }
 
-    /// The first atom that the next chunk repeats: the earliest sentence that is within the overlap;
-    /// if a sentence was cut up, the earliest word.
+    /// Returns the first atom that the next chunk repeats: the earliest sentence that is within the overlap; if a sentence was divided, the
+    /// earliest word.
     fn overlap_start(&self, end: usize, strength: Strength) -> usize {
         let mut tokens = 0;
         let (mut sentence, mut word) = (end, end);
@@ -175,7 +174,7 @@ impl Packer {
         }
     }
 
-    /// Notes a heading, and returns those above the atom.
+    /// Adds a heading, and returns those above the atom.
     fn enter(&mut self, atom: &Atom, name: Option<Span>) -> Headings {
         match atom.heading {
             Some(level) => self.headings.enter(level, name.unwrap_or(atom.at)),

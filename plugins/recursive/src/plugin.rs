@@ -7,7 +7,7 @@ use prose::host::Host;
 ibid_plugin::chunker!(Recursive);
 ibid_plugin::heap!();
 
-/// The chunker: its settings are all that it keeps.
+/// The chunker. It has no state but its settings.
 struct Recursive(Config);
 
 impl Chunker for Recursive {

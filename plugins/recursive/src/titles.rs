@@ -1,29 +1,29 @@
-//! What a page says it is about: its first lines, where they are short. `Consolidated Statements of Cash Flows` stands once on its
-//! page, above rows that mean little without it.
+//! Finds the titles of pages: their first lines, if they are short. `Consolidated Statements of Cash Flows` is on its page only once, above
+//! rows that mean little without it.
 
 use prose::document::Span;
 
-/// Lines that are taken for a page's title, at most.
+/// The most lines of a page's title.
 const LINES: usize = 2;
-/// First lines of a page that are looked at: a title stands above everything but running heads.
+/// How many first lines of a page are examined: only running heads come before a title.
 const LOOKED_AT: usize = 5;
-/// The longest line that is one of a title, in bytes; lines of prose are longer.
+/// The longest line of a title, in bytes; lines of prose are longer.
 const LONGEST: usize = 80;
-/// Characters of a word that a title writes with a capital.
+/// The fewest characters of a word that a title capitalises.
 const LONG_WORD: usize = 4;
 
-/// Takes a document's pages in order, and tells their titles.
+/// Takes a document's pages in order, and returns their titles.
 #[derive(Debug, Default)]
 pub struct Titles {
-    /// Where the last page starts; it may be seen again, in another window.
+    /// The start of the last page, which another window may contain again.
     at: Option<u32>,
-    /// First lines of that page, and of the one before it.
+    /// The first lines of that page, and of the one before it.
     heads: [Vec<String>; 2],
 }
 
 impl Titles {
-    /// The lines of the title of the page that starts at byte `start` of the document with `text`; none for a page that starts with
-    /// prose or figures. Lines that stood at the top of the page before as well are running heads.
+    /// Returns the lines of the title of the page that starts at byte `start` of the document with `text`; none for a page that starts with
+    /// prose or figures. Lines that are at the top of the previous page as well are running heads.
     pub fn of(&mut self, start: u32, text: &str) -> Vec<Span> {
         let lines: Vec<(u32, &str)> = lines(text).take(LOOKED_AT).collect();
         if self.at != Some(start) {
@@ -43,7 +43,7 @@ impl Titles {
     }
 }
 
-/// Lines that are not blank, without the white space around them, each with its place.
+/// Returns the lines that are not blank, without white space around them, each with its offset.
 fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
     let mut at = 0;
     let lines = text.split('\n').map(move |line| {
@@ -54,7 +54,7 @@ fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
     lines.filter(|(_, line)| !line.is_empty())
 }
 
-/// Short, of words, no end of a sentence, and written as titles are: at least half of its longer words begin with a capital.
+/// Returns whether a line is a title: it is short, has words, does not end a sentence, and capitalises at least half of its longer words.
 fn is_title(line: &str) -> bool {
     let letters = line.chars().filter(|c| c.is_alphabetic()).count();
     let digits = line.chars().filter(char::is_ascii_digit).count();

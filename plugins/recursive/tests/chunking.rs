@@ -1,4 +1,4 @@
-//! The chunker against a document in memory, with a counter that counts like a word-piece tokenizer.
+//! The chunker with a document in memory, and a counter like a word-piece tokenizer.
 
 use ibid_plugin_recursive::chunking::chunks;
 use ibid_plugin_recursive::config::{Config, Context};
@@ -51,7 +51,7 @@ fn chunks_are_given_the_title_of_their_page_and_running_heads_nothing() {
     ];
     let found = chunks_of(&document, &config(16, 0));
     let context = |chunk: &Chunk| chunk.context.iter().map(|at| document.get(*at).to_owned()).collect::<Vec<_>>();
-    // Its own chunk holds the title; the chunks below are given it.
+    // One chunk contains the title; the chunks below have it as context.
     let paid = found
         .iter()
         .find(|chunk| document.get(chunk.at).contains("Dividends"))
@@ -233,7 +233,7 @@ fn monotonous_documents_are_no_trouble() {
     }
 }
 
-/// What is true of the chunks of any document.
+/// Checks what holds for the chunks of any document.
 fn check(document: &Memory, found: &[Chunk], config: &Config) {
     let mut covered = 0_usize;
     let mut last = None;

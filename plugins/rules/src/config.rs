@@ -3,13 +3,13 @@
 use ibid_plugin::Settings;
 use serde::Deserialize;
 
-/// How questions are searched for.
+/// How to search for a question.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Searches at most, 1 to 8.
+    /// The most searches, 1 to 8.
     pub max_searches: usize,
-    /// Whether questions are searched for in other words as well: abbreviations spelled out, figures by their rows.
+    /// Whether to search for other words as well: abbreviations are spelled out, figures are searched for by their rows.
     pub expansion: bool,
 }
 
@@ -25,7 +25,7 @@ impl Default for Config {
 impl Settings for Config {
     fn check(&self) -> Result<(), String> {
         if !(1..=8).contains(&self.max_searches) {
-            return Err(format!("max_searches is {}, it must be from 1 to 8", self.max_searches));
+            return Err(format!("max_searches is {}, but must be from 1 to 8", self.max_searches));
         }
         Ok(())
     }

@@ -1,25 +1,25 @@
-//! What a question names: money, percentages, dates and identifiers by their form, names by `names`.
+//! Finds the entities in a question: money, percentages, dates and identifiers by their form, names with `names`.
 
 use crate::lexicon::{CURRENCIES, MONTHS, SCALES, STANDARDS, holds};
 use crate::names::{Casing, name};
 use crate::words::Word;
 use std::ops::Range;
 
-/// Something that a question names.
+/// An entity in a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entity {
     /// `money`, `percentage`, `date`, `identifier`, `person`, `organization` or `location`.
     pub kind: &'static str,
-    /// Where it stands in the question, in bytes.
+    /// Its range in the question, in bytes.
     pub at: Range<usize>,
-    /// Its words, as indices.
+    /// The indices of its words.
     pub words: Range<usize>,
 }
 
-/// Tells how many words at the start are an entity of its kind.
+/// A function that returns how many words at the start are an entity of its kind.
 type Length = fn(&[Word]) -> usize;
 
-/// The kinds that are told by their form. A word is of the first that takes it.
+/// The kinds that are recognised by their form. The first one that matches wins.
 const FORMS: [(&str, Length); 4] = [
     ("percentage", percentage),
     ("money", money),
@@ -27,7 +27,7 @@ const FORMS: [(&str, Length); 4] = [
     ("identifier", identifier),
 ];
 
-/// What the question names, in order and without overlaps.
+/// Returns the entities in a question, in order and without overlaps.
 pub fn entities(words: &[Word], language: Option<&str>) -> Vec<Entity> {
     let casing = Casing::of(words, language);
     let mut found = Vec::new();
@@ -56,7 +56,7 @@ pub fn entities(words: &[Word], language: Option<&str>) -> Vec<Entity> {
     found
 }
 
-/// How many words at the start of `words` are a percentage.
+/// Returns how many words at the start of `words` are a percentage.
 fn percentage(words: &[Word]) -> usize {
     let first = text(words, 0);
     if first.strip_suffix('%').is_some_and(is_number) {
@@ -76,7 +76,7 @@ fn percentage(words: &[Word]) -> usize {
     }
 }
 
-/// How many words at the start of `words` are a sum of money.
+/// Returns how many words at the start of `words` are a sum of money.
 fn money(words: &[Word]) -> usize {
     let first = text(words, 0);
     let symbols = ["US$", "A$", "C$", "$", "\u{20ac}", "\u{a3}", "\u{a5}", "\u{20b9}", "\u{20a9}", "Rs"];
@@ -110,7 +110,7 @@ fn scale(words: &[Word], index: usize) -> usize {
     )
 }
 
-/// How many words at the start of `words` are a date or a period.
+/// Returns how many words at the start of `words` are a date or a period.
 fn date(words: &[Word]) -> usize {
     let first = lower(words, 0);
     if first.is_empty() {
@@ -183,8 +183,7 @@ fn fiscal(words: &[Word]) -> Option<usize> {
     None
 }
 
-/// How many words at the start of `words` are an identifier: of a standard, a form, an article, a
-/// share.
+/// Returns how many words at the start of `words` are an identifier: of a standard, a form, an article, a share.
 fn identifier(words: &[Word]) -> usize {
     let Some(first) = words.first() else { return 0 };
     let starts_with_digit = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
@@ -215,7 +214,7 @@ fn identifier(words: &[Word]) -> usize {
     usize::from(is_number_sign || is_code && first.text.len() >= 3 && !is_common_code(&first.lower))
 }
 
-/// Words that only look like identifiers.
+/// Returns whether a word only looks like an identifier.
 fn is_common_code(word: &str) -> bool {
     matches!(word, "covid-19" | "co2" | "b2b" | "b2c" | "2fa" | "24/7") || word.starts_with("covid")
 }
@@ -233,7 +232,7 @@ fn is_number(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_digit()) && word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
 }
 
-/// A number that a letter for millions or the like may end.
+/// Returns whether a word is a number, which may end with a letter for millions or the like.
 fn is_amount(word: &str) -> bool {
     let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let scale = word.get(number.len()..).unwrap_or_default().to_lowercase();

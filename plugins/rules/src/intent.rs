@@ -1,4 +1,4 @@
-//! Tells what a question asks for, by the words that give it away.
+//! Determines what a question asks for, from cue words.
 
 use crate::words::Word;
 
@@ -20,7 +20,7 @@ pub enum Intent {
 }
 
 impl Intent {
-    /// The name that the API knows.
+    /// Returns the name that the API knows.
     pub fn name(self) -> &'static str {
         match self {
             Self::Factual => "factual",
@@ -33,8 +33,8 @@ impl Intent {
     }
 }
 
-/// Phrases that give an intent away, each with the intent and how sure it makes (0 to 1). A `^`
-/// means the question's start. Of several the surest counts, of equally sure ones the first.
+/// Phrases that indicate an intent, each with the intent and the confidence (0 to 1). A `^` means the question's start. The one with the
+/// highest confidence counts, of equal ones the first.
 #[rustfmt::skip]
 const CUES: [(Intent, f32, &str); 13] = [
     (Intent::Comparative, 0.95, "compare|compared to|compared with|comparison|versus|vs|difference between|differences between|differ from|differ|similarities between|vergleiche|vergleich|unterschied zwischen|unterschiede zwischen|comparer|comparez|diff\u{e9}rence entre|compara|comparar|diferencia entre|confronta|differenza tra|verschil tussen|diferen\u{e7}a entre|сравни|сравните|разница между"),
@@ -52,7 +52,7 @@ const CUES: [(Intent, f32, &str); 13] = [
     (Intent::Procedural, 0.65, "set up|install|configure|troubleshoot"),
 ];
 
-/// Phrases of scripts that do not put spaces between words, or are agglutinated: found anywhere.
+/// Phrases in scripts without spaces, or in agglutinative languages: matched anywhere.
 const ANYWHERE: [(Intent, &[&str]); 5] = [
     (
         Intent::Comparative,
@@ -113,7 +113,7 @@ const ANYWHERE: [(Intent, &[&str]); 5] = [
     ),
 ];
 
-/// What a question asks for, and how sure that is (0 to 1).
+/// Returns what a question asks for, and the confidence (0 to 1).
 pub fn intent(query: &str, words: &[Word]) -> (Intent, f32) {
     let text: String = words.iter().flat_map(|word| [" ", word.lower.as_str()]).chain([" "]).collect();
     let holds = |cue: &str| match cue.strip_prefix('^') {

@@ -1,8 +1,8 @@
-//! Tells the language of a question by its script and its commonest words.
+//! Determines the language of a question, from its script and its most frequent words.
 
 use crate::words::Word;
 
-/// Common words by language. They differ enough that a question of a few words is told apart.
+/// Common words by language. They differ enough to recognise the language of a short question.
 const COMMON: [(&str, &str); 7] = [
     (
         "en",
@@ -34,7 +34,7 @@ const COMMON: [(&str, &str); 7] = [
     ),
 ];
 
-/// The BCP 47 tag of the question's language, if there is enough to tell by.
+/// Returns the BCP 47 tag of the question's language, if it can be determined.
 pub fn language(query: &str, words: &[Word]) -> Option<&'static str> {
     by_script(query).or_else(|| by_words(words))
 }
@@ -52,7 +52,7 @@ fn by_script(query: &str) -> Option<&'static str> {
             _ => {}
         }
     }
-    // A name in another script may stand in a question, but not be most of it.
+    // A question may contain a name in another script, but not consist mostly of it.
     let is_main = |count: usize| count * 3 > letters;
     if is_main(kana + han) {
         return Some(if kana > 0 { "ja" } else { "zh" });

@@ -1,12 +1,11 @@
-//! The word lists: lower case unless they say otherwise. Nothing in them is about one company,
-//! document or collection.
+//! The word lists, in lower case unless stated otherwise. They do not refer to any particular company, document or collection.
 
-/// Whether `list`, words with spaces between, holds `word`.
+/// Returns whether `list`, words separated by spaces, contains `word`.
 pub fn holds(list: &str, word: &str) -> bool {
     list.split_ascii_whitespace().any(|other| other == word)
 }
 
-/// Words that say little about what is searched for, and words that questions are made of.
+/// Stop words, including words that questions consist of.
 pub const STOP: &str = "a about according after all also am an and any are as assume at based be been before being between both but by calculate can \
     compare compared consider could define describe detail did difference discuss do does each either explain false find for from get give given had has have having he her here \
     him his how however i identify if in information into is it its just kindly know like list look made main make may me mention might more most much must my \
@@ -14,7 +13,7 @@ pub const STOP: &str = "a about according after all also am an and any are as as
     summarise summarize tell than that the their them then there these they this those through to true under until up us use used using verify versus very vs was we were what \
     when where whether which while who whom whose why will with within would yes you your";
 
-/// Words that start with a capital and yet name nobody: months and days have rules of their own.
+/// Words that start with a capital but are not names. Months and days have rules of their own.
 pub const COMMON: &str = "ai analyze answer api appendix article assume balance brand briefly calculate capex capital cash ceo cfo chapter chart clause cogs company confirm coo csv cto d&a \
     document ebit ebitda eps esg eur evaluate exhibit fifo figure form fy gaap gbp gdpr hr html i ifrs income item it json kpi kpis lifo m&a md&a monday tuesday wednesday thursday friday saturday sunday \
     non-gaap note opex p&l page part pdf pp&e ppe q1 q2 q3 q4 quarter r&d report revenue revenues roa roe roi round saas section sg&a sla sql statement step table \

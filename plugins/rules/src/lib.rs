@@ -1,8 +1,7 @@
-//! Understands questions by rules: an analyzer.
+//! Analyzes questions with rules: an analyzer.
 //!
-//! [`words`] splits a question; [`language`], [`intent`] and [`entities`] say what it is;
-//! [`searches`] plans what to search for. The word lists are in [`lexicon`], what figures of business are made of in
-//! [`metrics`].
+//! [`words`] splits a question. [`language`], [`intent`] and [`entities`] describe it. [`searches`] plans the searches. The word lists are
+//! in [`lexicon`], the components of financial figures in [`metrics`].
 
 pub mod config;
 pub mod entities;

@@ -1,11 +1,11 @@
-//! What figures of business are made of: who asks for an operating margin is answered by the rows of operating income and
-//! sales, which a statement has under those names.
+//! The components of financial figures: a question about an operating margin is answered by the rows of operating income and sales, since
+//! statements have these names.
 //!
-//! Textbook definitions; nothing in them is about one company or document.
+//! The definitions are from textbooks; none refers to a particular company or document.
 
 use crate::words::Word;
 
-/// Names of a figure, in the singular and lower case, and the rows that it is made of or stands in.
+/// The names of a figure, in the singular and in lower case, and the rows that it is computed from or found in.
 const METRICS: [(&[&str], &str); 28] = [
     (
         &["capital expenditure", "capex"],
@@ -67,7 +67,7 @@ const METRICS: [(&[&str], &str); 28] = [
     (&["book value"], "total assets, total liabilities, total shareholders' equity"),
 ];
 
-/// Names of the three statements in questions, in the singular and lower case, and what they are called in reports.
+/// The names of the three statements in questions, in the singular and in lower case, and their names in reports.
 const STATEMENTS: [(&[&str], &str); 3] = [
     (
         &[
@@ -90,12 +90,12 @@ const STATEMENTS: [(&[&str], &str); 3] = [
     ),
 ];
 
-/// What the statements that a question names are called in reports; `None` if it names none.
+/// Returns the names in reports of the statements that a question names; `None` if it names none.
 pub fn statements(words: &[Word]) -> Option<String> {
     named(words, &STATEMENTS)
 }
 
-/// The rows that the figures in a question are made of; `None` if it names none.
+/// Returns the rows that the figures in a question are computed from; `None` if it names none.
 pub fn rows(words: &[Word]) -> Option<String> {
     named(words, &METRICS)
 }
@@ -116,7 +116,7 @@ fn named(words: &[Word], table: &[(&[&str], &str)]) -> Option<String> {
     (!named.is_empty()).then(|| named.join(", "))
 }
 
-/// A word without the `s` of the plural: enough to tell `gross margins` from `gross margin`.
+/// Returns a word without the plural `s`: enough to match `gross margins` with `gross margin`.
 fn singular(word: &str) -> &str {
     match word.strip_suffix('s') {
         Some(rest) if rest.len() > 3 && !rest.ends_with(['s', 'u', 'i']) => rest,
@@ -130,7 +130,7 @@ mod tests {
     use crate::words::words;
 
     #[test]
-    fn figures_are_told_by_their_rows() {
+    fn figures_are_replaced_by_their_rows() {
         for (question, expected) in [
             (
                 "Are the gross margins of Acme stable?",
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_told_by_what_reports_call_them() {
+    fn statements_are_replaced_by_their_names_in_reports() {
         let all = STATEMENTS.map(|(_, names)| names).join(", ");
         for (question, expected) in [
             (

@@ -1,33 +1,33 @@
-//! Names of people, organisations and places: words with capitals, and what stands around them.
+//! Finds names of people, organisations and places: words with capitals, and the words around them.
 
 use crate::lexicon::{BEFORE_OF, COMMON, FIRST_NAMES, ORGANIZATION, PLACES, STOP, TITLES, UNIT, holds};
 use crate::words::Word;
 
-/// What a capital tells in a question.
+/// Whether capitals indicate names in a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Casing {
     /// Words with a capital are names.
-    Telling,
-    /// All kinds of words have capitals: German, and titles.
-    Untelling,
+    Significant,
+    /// All kinds of words have capitals, as in German and in titles.
+    Insignificant,
 }
 
 impl Casing {
-    /// What a capital tells in this question.
+    /// Determines what capitals mean in this question.
     pub fn of(words: &[Word], language: Option<&str>) -> Self {
         let others = words.iter().skip(1).filter(|word| word.text.starts_with(char::is_alphabetic));
         let (capital, all) = others.fold((0, 0), |(capital, all), word| {
             (capital + usize::from(word.is_capitalized()), all + 1)
         });
         if language == Some("de") || (all >= 5 && capital * 5 >= all * 4) {
-            Self::Untelling
+            Self::Insignificant
         } else {
-            Self::Telling
+            Self::Significant
         }
     }
 }
 
-/// The kind and length, in words, of the name that starts at `index`, if one does.
+/// Returns the kind and length, in words, of the name that starts at `index`, if one does.
 pub fn name(words: &[Word], index: usize, casing: Casing) -> Option<(&'static str, usize)> {
     let rest = words.get(index..)?;
     if let Some(length) = unit(rest) {
@@ -45,15 +45,15 @@ pub fn name(words: &[Word], index: usize, casing: Casing) -> Option<(&'static st
     let is_asked_for = index == 2 && words.first().is_some_and(|word| word.lower == "who");
     if !is_organization && !is_odd(first) {
         let is_full_name = (2..=4).contains(&length);
-        if has_title || is_full_name && (holds(FIRST_NAMES, &first.lower) || is_asked_for && casing == Casing::Telling) {
+        if has_title || is_full_name && (holds(FIRST_NAMES, &first.lower) || is_asked_for && casing == Casing::Significant) {
             return Some(("person", length));
         }
     }
-    let is_telling = match casing {
-        Casing::Telling => index > 0 || length > 1 || first.is_possessive(),
-        Casing::Untelling => false,
+    let is_significant = match casing {
+        Casing::Significant => index > 0 || length > 1 || first.is_possessive(),
+        Casing::Insignificant => false,
     };
-    (is_organization || is_telling || is_odd(first)).then_some(("organization", length))
+    (is_organization || is_significant || is_odd(first)).then_some(("organization", length))
 }
 
 impl Word<'_> {
@@ -62,14 +62,14 @@ impl Word<'_> {
     }
 }
 
-/// Words of a name at most: a longer run of capitals is no name, and would be read again from each of its words.
+/// The most words of a name: a longer run of capitals is not a name, and would be read again from each of its words.
 const LONGEST: usize = 12;
 
-/// How many words at the start of `words`, the first of which is part of a name, are one name.
+/// Returns how many words at the start of `words`, the first of which is part of a name, are one name.
 fn length(words: &[Word]) -> usize {
     let mut length = 1;
     while let (Some(last), Some(next)) = (words.get(length - 1), words.get(length).filter(|_| length < LONGEST)) {
-        // `Acme, Inc.` goes on after the comma; nothing else does.
+        // Only `Acme, Inc.` continues after a comma.
         if last.ends_clause() && !(last.after == "," && is_legal_form(&next.lower)) {
             break;
         }
@@ -85,8 +85,8 @@ fn length(words: &[Word]) -> usize {
     length
 }
 
-/// How many words at the start of `words` are a part of an organisation: `IT department`, `Legal and
-/// Compliance team` is `Compliance team`. Here an abbreviation is a name that would be none alone.
+/// Returns how many words at the start of `words` are a part of an organisation: `IT department`, and of `Legal and Compliance team` only
+/// `Compliance team`. Here an abbreviation counts as a name, which it does not alone.
 fn unit(words: &[Word]) -> Option<usize> {
     let is_named = |word: &&Word| {
         let is_abbreviation = word.text.len() > 1 && word.text.chars().all(|c| c.is_uppercase() || c == '&');
@@ -106,18 +106,18 @@ fn is_legal_form(word: &str) -> bool {
     holds("inc ltd llc llp plc corp corporation incorporated limited co lp", word)
 }
 
-/// Whether a word may be part of a name.
+/// Returns whether a word may be part of a name.
 fn is_part(word: &Word) -> bool {
     let has_letter = word.text.chars().any(char::is_alphabetic);
     has_letter && (word.is_capitalized() || is_odd(word)) && (!is_common(word) || word.lower == "company" || word.lower == "capital")
 }
 
-/// Whether a word names nobody even with a capital.
+/// Returns whether a word is not a name even with a capital.
 fn is_common(word: &Word) -> bool {
     [COMMON, STOP, TITLES].iter().any(|list| holds(list, &word.lower)) || word.lower.starts_with("covid")
 }
 
-/// Whether a word is written as only names are: `IBM`, `PepsiCo`, `eBay`, `3M`.
+/// Returns whether a word is written as only names are: `IBM`, `PepsiCo`, `eBay`, `3M`.
 fn is_odd(word: &Word) -> bool {
     let letters = || word.text.chars().filter(|character| character.is_alphabetic());
     let capitals = letters().filter(|letter| letter.is_uppercase()).count();
@@ -129,7 +129,7 @@ fn is_odd(word: &Word) -> bool {
     plain && inner && capitals > 0 && word.text.len() >= 2 && word.text.len() <= 20 && !is_common(word)
 }
 
-/// How many words at the start of `words` are a place.
+/// Returns how many words at the start of `words` are a place.
 fn place(words: &[Word]) -> Option<usize> {
     let first = words.first()?;
     let two = words

@@ -12,7 +12,7 @@ use ibid_plugin::{Analyzer, Attr, Failure, Plan, Search, Settings};
 
 ibid_plugin::analyzer!(Rules);
 
-/// The analyzer: its settings are all that it keeps.
+/// The analyzer. It has no state but its settings.
 struct Rules(Config);
 
 impl Analyzer for Rules {

@@ -1,4 +1,4 @@
-//! Plans what to search for: the question itself, and little beside it.
+//! Plans the searches: the question itself, and a few others.
 
 use crate::config::Config;
 use crate::entities::Entity;
@@ -8,30 +8,29 @@ use crate::metrics;
 use crate::words::Word;
 use std::ops::Range;
 
-/// Weight of the search for the rows that a figure is made of.
+/// The weight of the search for the rows that a figure is computed from.
 const ROWS: f32 = 0.4;
-/// Weight of the search for a statement by the names that reports give it.
+/// The weight of the search for a statement by its names in reports.
 const STATEMENT: f32 = 0.4;
-/// Weight of the search for one side of a comparison; the question's own is 1.
+/// The weight of the search for one side of a comparison; the question's own is 1.
 const SIDE: f32 = 0.7;
-/// Weight of the question with its abbreviations spelled out.
+/// The weight of the question with its abbreviations spelled out.
 const SPELLED_OUT: f32 = 0.5;
-/// Weight of the keywords of a long question.
+/// The weight of the keywords of a long question.
 const KEYWORDS: f32 = 0.3;
-/// A question of so many words holds enough that is not its subject for keywords to help.
+/// A question with this many words has enough that is not its subject for keywords to help.
 const LONG: usize = 12;
 
-/// What a question may cost.
+/// The effort for a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// The question, and what it cannot be answered without.
+    /// The question, and the searches that it cannot be answered without.
     Balanced,
-    /// Whatever may help.
+    /// All searches that may help.
     Full,
 }
 
-/// The searches for a question, the most important first, each with its weight. The first is the
-/// question as it is.
+/// Returns the searches for a question, the most important first, each with its weight. The first one is the question as it is.
 pub fn searches(
     query: &str,
     words: &[Word],
@@ -70,15 +69,14 @@ pub fn searches(
     found
 }
 
-/// For each of several things of one kind that the question names (the first `limit` of them), the question without the
-/// others.
+/// Returns, for each of several things of one kind that the question names (the first `limit` of them), the question without the others.
 fn named_sides(words: &[Word], entities: &[Entity], limit: usize) -> Vec<String> {
     let of_kind = |kind: &str| entities.iter().filter(|entity| entity.kind == kind).collect::<Vec<_>>();
     let kinds = ["organization", "person", "location", "identifier", "date"];
     let Some(group) = kinds.iter().map(|kind| of_kind(kind)).find(|group| group.len() > 1) else {
         return Vec::new();
     };
-    // Of which of them each word is a part.
+    // The thing that each word is a part of.
     let mut part_of: Vec<Option<usize>> = vec![None; words.len()];
     for (number, entity) in group.iter().enumerate() {
         for part in part_of.get_mut(entity.words.clone()).unwrap_or_default() {
@@ -95,7 +93,7 @@ fn named_sides(words: &[Word], entities: &[Entity], limit: usize) -> Vec<String>
     (0..group.len().min(limit)).map(side).collect()
 }
 
-/// The two sides of `A vs B`, `compare A and B`, `the difference between A and B`.
+/// Returns the two sides of `A vs B`, `compare A and B`, `the difference between A and B`.
 fn spoken_sides(words: &[Word]) -> Vec<String> {
     let position = |from: usize, wanted: &[&str]| {
         let tail = words.iter().enumerate().skip(from);
@@ -120,7 +118,7 @@ fn spoken_sides(words: &[Word]) -> Vec<String> {
     }
 }
 
-/// Words as they are written, without those that only ask or compare.
+/// Returns words as they are written, without those that only ask or compare.
 fn phrase(words: &[Word], range: Range<usize>) -> String {
     let words = words.get(range).unwrap_or_default();
     let start = words.iter().position(|word| !holds(STOP, &word.lower)).unwrap_or(words.len());
@@ -135,7 +133,7 @@ fn is_comparing(word: &Word) -> bool {
     )
 }
 
-/// The question with its abbreviations spelled out, if it has any.
+/// Returns the question with its abbreviations spelled out, if it has any.
 fn spelled_out(query: &str, words: &[Word]) -> Option<String> {
     let mut text = String::new();
     let mut end = 0;
@@ -176,7 +174,7 @@ fn full_form(word: &str) -> Option<String> {
     }
 }
 
-/// The words of a long question that say what it is about.
+/// Returns the words of a long question that name its subject.
 fn keywords(words: &[Word]) -> Option<String> {
     if words.len() < LONG {
         return None;
@@ -281,7 +279,7 @@ mod tests {
             "What was the capex by the cash flow statement?",
             &[
                 ("consolidated statements of cash flows", STATEMENT),
-                // A third search is the most by default: none is left for the question spelled out.
+                // At most three searches by default: none is left for the question spelled out.
                 ("capital expenditures, purchases of property, plant and equipment", ROWS),
             ],
         );

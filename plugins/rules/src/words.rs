@@ -1,43 +1,43 @@
 //! Splits a question into words.
 
-/// A word of a question, without the marks around it.
+/// A word of a question, without punctuation around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word<'a> {
     /// The word as it is written, without a possessive `'s`.
     pub text: &'a str,
     /// In lower case.
     pub lower: String,
-    /// Where it starts in the question, in bytes.
+    /// The offset in the question, in bytes.
     pub start: usize,
-    /// Marks right before it: `(`, a quotation mark.
+    /// The punctuation right before it: `(`, a quotation mark.
     pub before: &'a str,
-    /// Marks right after it, a possessive `'s` included.
+    /// The punctuation right after it, including a possessive `'s`.
     pub after: &'a str,
 }
 
 impl Word<'_> {
-    /// The byte after the word.
+    /// Returns the byte after the word.
     pub fn end(&self) -> usize {
         self.start + self.text.len()
     }
 
-    /// Whether the word owns something: `Acme's`.
+    /// Returns whether the word owns something: `Acme's`.
     pub fn is_possessive(&self) -> bool {
         ["'s", "\u{2019}s"].iter().any(|mark| self.after.starts_with(mark))
     }
 
-    /// Whether a sentence or clause may end after the word.
+    /// Returns whether a sentence or clause may end after the word.
     pub fn ends_clause(&self) -> bool {
         self.is_possessive() || self.after.contains([',', ';', ':', '?', '!', '.', ')', '"', '\u{201d}'])
     }
 
-    /// Whether it starts with a capital letter.
+    /// Returns whether it starts with a capital letter.
     pub fn is_capitalized(&self) -> bool {
         self.text.starts_with(char::is_uppercase)
     }
 }
 
-/// The words of a question, in order.
+/// Returns the words of a question, in order.
 pub fn words(query: &str) -> Vec<Word<'_>> {
     let mut found = Vec::new();
     let mut offset = 0;
@@ -46,7 +46,7 @@ pub fn words(query: &str) -> Vec<Word<'_>> {
         let opening = trimmed.len() - trimmed.trim_start_matches(is_opening).len();
         let (before, rest) = trimmed.split_at(opening);
         let mut text = rest.trim_end_matches(is_closing);
-        // The full stops of `U.S.` and `Inc.` are left out as well: nothing here needs them.
+        // The full stops of `U.S.` and `Inc.` are removed as well: nothing here needs them.
         text = ["'s", "\u{2019}s"].iter().find_map(|mark| text.strip_suffix(mark)).unwrap_or(text);
         let after = rest.get(text.len()..).unwrap_or_default();
         if !text.is_empty() {

@@ -1,24 +1,24 @@
-//! The allocator of plugins that make many small things. An instance lives for one call, so freed blocks are kept for the next thing of
-//! their size. Small blocks come off a list for their size, or off the end of a chunk; all others, and the chunks, from the standard
+//! An allocator for plugins that allocate many small blocks. An instance lives for one call, so freed blocks are kept for the next block of
+//! their size. Small blocks come from a list for their size, or from the end of a chunk; all others, and the chunks, come from the standard
 //! allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 
-/// Blocks are multiples of this, and aligned to it.
+/// The sizes of blocks are multiples of this, and so are their addresses.
 const GRAIN: usize = 16;
 
-/// The largest block that is kept by its size.
+/// The largest block that has a list.
 const LARGEST: usize = 1_024;
 
-/// Bytes that are taken from the standard allocator for small blocks: a page of WebAssembly's.
+/// The size of a chunk for small blocks: a page of WebAssembly.
 const CHUNK: usize = 64 << 10;
 
 /// A free block: it points to the next one.
 struct Free(*mut Free);
 
-/// The allocator for a plugin that makes many small things. Only where there are no threads may it be a static: see
+/// The allocator for a plugin that allocates many small blocks. It may be a static only where there are no threads: see
 /// [`heap!`](crate::heap).
 pub struct Heap {
     /// The freed blocks of each size.
@@ -43,13 +43,13 @@ impl Heap {
         }
     }
 
-    /// Returns the index of the list that serves a layout; `None` for what is large or aligned to more than a block.
+    /// Returns the index of the list for a layout; `None` for large blocks, or those with a larger alignment.
     #[inline]
     fn class(layout: Layout) -> Option<usize> {
         (layout.size() <= LARGEST && layout.align() <= GRAIN).then(|| layout.size().saturating_sub(1) / GRAIN)
     }
 
-    /// Takes a block off the end of the chunk, or of a new one.
+    /// Takes a block from the end of the chunk, or of a new one.
     #[cold]
     fn carve(&self, class: usize) -> *mut u8 {
         let size = (class + 1) * GRAIN;
@@ -62,7 +62,7 @@ impl Heap {
             if chunk.is_null() {
                 return chunk;
             }
-            // The rest of the chunk before is given up: less than one block in 64.
+            // The rest of the previous chunk is lost: less than one block in 64.
             self.next.set(chunk);
             self.left.set(CHUNK);
         }
@@ -74,8 +74,8 @@ impl Heap {
     }
 }
 
-// SAFETY: a block is given out by one list or the chunk's end, is as long and as aligned as its class, and is given out again only after it
-// was freed. Both sides distinguish small from large by the layout alone, which the caller passes alike to both.
+// SAFETY: a block comes from one list or from the chunk's end, has at least the size and alignment of its class, and is reused only after
+// it was freed. Both sides distinguish small from large by the layout alone, which the caller passes alike to both.
 unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A block in use, and the byte that it is full of.
+    /// A block in use, and the byte that fills it.
     struct Held {
         block: *mut u8,
         layout: Layout,

@@ -3,15 +3,15 @@
 use ibid_plugin::Settings;
 use serde::Deserialize;
 
-/// How documents are cut.
+/// How documents are divided into chunks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Tokens of a chunk at most: 20 to 2,000.
+    /// The most tokens of a chunk: 20 to 2,000.
     pub max_tokens: u32,
-    /// Tokens of a chunk before which a change of subject is no reason to cut.
+    /// A shorter chunk, in tokens, is not ended by a change of subject.
     pub min_tokens: u32,
-    /// Share of the places between sentences at which the subject changes, in percent: 1 to 99.
+    /// The percentage of boundaries between sentences that count as changes of subject: 1 to 99.
     pub percentile: usize,
 }
 

@@ -3,8 +3,8 @@
 use crate::config::Config;
 use prose::document::Span;
 
-/// One span for each chunk. `tokens` has a number for each sentence, `similar` one for each pair of neighbours; what is
-/// missing counts as no tokens, and as wholly alike.
+/// Returns one span for each chunk. `tokens` has a number for each sentence, `similar` one for each pair of neighbours. Missing ones count
+/// as no tokens, and as identical.
 pub fn groups(sentences: &[Span], tokens: &[u32], similar: &[f32], config: &Config) -> Vec<Span> {
     let threshold = percentile(similar, config.percentile);
     let mut found: Vec<Span> = Vec::new();
@@ -29,7 +29,7 @@ pub fn groups(sentences: &[Span], tokens: &[u32], similar: &[f32], config: &Conf
     found
 }
 
-/// The value that `percent` of the values do not exceed; `None` where all are alike, and nothing changes.
+/// Returns the value that `percent` of the values do not exceed; `None` where all are equal, and the subject never changes.
 fn percentile(values: &[f32], percent: usize) -> Option<f32> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f32::total_cmp);

@@ -1,4 +1,4 @@
-//! Cuts documents where their subject changes: a chunker that asks the host how alike neighbouring sentences are.
+//! Divides documents where their subject changes: a chunker that gets the similarity of adjacent sentences from the host.
 
 pub mod config;
 pub mod grouping;

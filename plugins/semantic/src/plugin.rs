@@ -6,7 +6,7 @@ use prose::host::Host;
 
 ibid_plugin::semantic_chunker!(Semantic);
 
-/// The chunker: its settings are all that it keeps.
+/// The chunker. It has no state but its settings.
 struct Semantic(Config);
 
 impl SemanticChunker for Semantic {

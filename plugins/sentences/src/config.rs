@@ -3,13 +3,13 @@
 use ibid_plugin::Settings;
 use serde::Deserialize;
 
-/// How documents are cut.
+/// How documents are divided into chunks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Sentences in a chunk: 1 to 100.
+    /// The sentences in a chunk: 1 to 100.
     pub sentences: usize,
-    /// Sentences that neighbours share: fewer than [`Self::sentences`].
+    /// The sentences that adjacent chunks share: fewer than [`Self::sentences`].
     pub overlap: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Cuts documents into windows of so many sentences: a chunker.
+//! Divides documents into windows of a number of sentences: a chunker.
 
 pub mod config;
 mod plugin;

@@ -6,7 +6,7 @@ use prose::host::Host;
 
 ibid_plugin::chunker!(Sentences);
 
-/// The chunker: its settings are all that it keeps.
+/// The chunker. It has no state but its settings.
 struct Sentences(Config);
 
 impl Chunker for Sentences {

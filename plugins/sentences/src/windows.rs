@@ -3,8 +3,8 @@
 use crate::config::Config;
 use prose::document::Span;
 
-/// One span for each window, from its first sentence's start to its last one's end. The last window ends with the last
-/// sentence, and none lies wholly in the one before it.
+/// Returns one span for each window, from its first sentence's start to its last one's end. The last window ends with the last sentence,
+/// and no window lies within the previous one.
 pub fn windows(sentences: &[Span], config: &Config) -> Vec<Span> {
     let step = config.sentences.saturating_sub(config.overlap).max(1);
     let mut found = Vec::new();

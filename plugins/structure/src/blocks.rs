@@ -1,23 +1,23 @@
-//! The blocks that a document is made of, in order: they hold all of its text but white space, and do not overlap.
+//! The blocks of a document, in order: together they contain all of its text except white space, and do not overlap.
 
 use prose::boundary::{Strength, sentences};
 use prose::document::{Document, Kind, Span, Unit, is_white, trimmed};
 
-/// Bytes of text that are read at once, if no block is longer.
+/// The bytes of text that are read at once, if no block is longer.
 const WINDOW: u32 = 256 << 10;
 
-/// A heading, a paragraph, a table, a list, a stretch of code.
+/// A heading, a paragraph, a table, a list, or a piece of code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Where it stands, white space at its ends left out. Not empty.
+    /// Its span, without white space at its ends. Not empty.
     pub at: Span,
-    /// What it is made of.
+    /// Its content.
     pub content: Content,
-    /// Whether it belongs to what follows: a line that ends with a colon.
+    /// Whether it belongs to the next block: a line that ends with a colon.
     pub leads_on: bool,
 }
 
-/// What a block is made of.
+/// The content of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A heading of this level.
@@ -26,11 +26,11 @@ pub enum Content {
     Prose,
     /// Lines.
     Code,
-    /// Rows or items: where each starts, and the header that it stands under.
+    /// Rows or items: the start of each, and its header.
     Parts(Kind, Vec<(u32, Option<Span>)>),
 }
 
-/// Reads a document in windows, so that not each block is a call of the host.
+/// Reads a document in windows, so that the host is not called for each block.
 pub struct Text<'a, D> {
     document: &'a D,
     start: u32,
@@ -38,7 +38,7 @@ pub struct Text<'a, D> {
 }
 
 impl<'a, D: Document> Text<'a, D> {
-    /// Nothing is read yet.
+    /// Makes a reader that has read nothing yet.
     pub fn new(document: &'a D) -> Self {
         Self {
             document,
@@ -47,7 +47,7 @@ impl<'a, D: Document> Text<'a, D> {
         }
     }
 
-    /// The text at `at`.
+    /// Returns the text at `at`.
     pub fn get(&mut self, at: Span) -> &str {
         if at.start < self.start || u64::from(at.end) > u64::from(self.start) + self.held.len() as u64 {
             self.start = at.start;
@@ -61,7 +61,7 @@ impl<'a, D: Document> Text<'a, D> {
     }
 }
 
-/// The blocks of the text in `within`.
+/// Returns the blocks of the text in `within`.
 pub fn blocks(document: &impl Document, within: Span) -> Vec<Block> {
     let within = Span {
         start: within.start,
@@ -88,7 +88,7 @@ pub fn blocks(document: &impl Document, within: Span) -> Vec<Block> {
 struct Maker<'a, D> {
     text: Text<'a, D>,
     blocks: Vec<Block>,
-    /// What stands before it is in a block.
+    /// The end of the text that is in blocks.
     cursor: u32,
 }
 
@@ -111,7 +111,7 @@ impl<D: Document> Maker<'_, D> {
         self.push(unit.at, content);
     }
 
-    /// Adds a row to its table, an item to its list. What stands inside of other blocks makes no difference.
+    /// Adds a row to its table, or an item to its list. Ignores units inside other blocks.
     fn add_part(&mut self, unit: Unit) {
         let Some(block) = self.blocks.last_mut().filter(|block| block.at.contains(unit.at)) else {
             return;
@@ -128,8 +128,8 @@ impl<D: Document> Maker<'_, D> {
         }
     }
 
-    /// Adds the unit to the last block, if it is one more row or item with nothing but white space before it, where nothing says that
-    /// there is a table or list.
+    /// Adds the unit to the last block, if that has rows or items of the same kind, and only white space is in between. Used where the
+    /// document has no units for tables or lists.
     fn goes_on(&mut self, unit: Unit) -> bool {
         let Some(Block {
             at,
@@ -139,7 +139,7 @@ impl<D: Document> Maker<'_, D> {
         else {
             return false;
         };
-        // Rows of another header are another table.
+        // Rows with another header belong to another table.
         let same = *kind == unit.kind && parts.last().is_some_and(|(_, title)| *title == unit.title || title.is_none());
         let gap = Span {
             start: at.end,
@@ -157,7 +157,7 @@ impl<D: Document> Maker<'_, D> {
         true
     }
 
-    /// Makes blocks of the paragraphs from the cursor up to `end`.
+    /// Adds the paragraphs from the cursor up to `end` as blocks.
     fn prose_up_to(&mut self, end: u32) {
         let gap = Span { start: self.cursor, end };
         if gap.is_empty() {

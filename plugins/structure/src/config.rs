@@ -3,19 +3,19 @@
 use ibid_plugin::Settings;
 use serde::Deserialize;
 
-/// How documents are cut.
+/// How documents are divided into chunks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Tokens of a chunk at most, 16 to 8192.
+    /// The most tokens of a chunk, 16 to 8192.
     pub max_tokens: u32,
-    /// A section's introduction with fewer tokens is joined with what follows.
+    /// A section's introduction with fewer tokens is joined with the text after it.
     pub min_tokens: u32,
-    /// What a chunk is given as context.
+    /// The context of a chunk.
     pub context: Context,
 }
 
-/// What a chunk is given as context.
+/// The context of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Context {
@@ -39,7 +39,7 @@ impl Settings for Config {
     fn check(&self) -> Result<(), String> {
         match self.max_tokens {
             16..=8192 => Ok(()),
-            other => Err(format!("max_tokens is {other}, it must be from 16 to 8192")),
+            other => Err(format!("max_tokens is {other}, but must be from 16 to 8192")),
         }
     }
 }

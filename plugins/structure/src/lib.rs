@@ -1,7 +1,7 @@
-//! Cuts documents along their structure: a chunker.
+//! Divides documents along their structure: a chunker.
 //!
-//! [`blocks`] finds the headings, paragraphs, tables, lists and code that a document is made of; [`packing`] makes a chunk of each
-//! section, and of one that is too long several, between its blocks where that is possible.
+//! [`blocks`] finds the headings, paragraphs, tables, lists and code of a document. [`packing`] makes one chunk of each section, or several
+//! if it is too long, between its blocks where possible.
 
 pub mod blocks;
 pub mod config;

@@ -1,4 +1,4 @@
-//! Makes chunks of blocks.
+//! Packs blocks into chunks.
 
 use crate::blocks::{Block, Content, Text, blocks};
 use crate::config::{Config, Context};
@@ -7,10 +7,10 @@ use prose::document::{Chunk, Document, Span, trimmed};
 use prose::headings::{Headings, name_of};
 use prose::refine::{Atom, Room, refine};
 
-/// Blocks whose tokens are counted at once.
+/// The number of blocks whose tokens are counted at once.
 const BATCH: usize = 8_192;
 
-/// The chunks of the text in `within`, ordered by start. They hold all of it but white space, and do not overlap.
+/// Returns the chunks of the text in `within`, ordered by start. They contain all of it except white space, and do not overlap.
 pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Chunk> {
     let blocks = blocks(document, within);
     let mut packer = Packer::new(config, Headings::above(document, within.start));
@@ -37,7 +37,7 @@ pub fn chunks(document: &impl Document, within: Span, config: &Config) -> Vec<Ch
     packer.finish()
 }
 
-/// The rows, items, lines or sentences of a block that does not fit into a chunk.
+/// Returns the rows, items, lines or sentences of a block that does not fit into a chunk.
 fn parts(block: &Block, text: &str) -> Vec<Atom> {
     let base = block.at.start;
     let cuts: Vec<(u32, Option<Span>)> = match &block.content {
@@ -49,7 +49,7 @@ fn parts(block: &Block, text: &str) -> Vec<Atom> {
         Content::Heading(level) => Some(level),
         _ => None,
     };
-    // What stands before the first row, such as a caption, belongs to it.
+    // Text before the first row, such as a caption, belongs to it.
     let first = cuts.iter().find(|(at, _)| *at <= base).and_then(|(_, title)| *title);
     let mut cuts: Vec<(u32, Option<Span>)> = cuts.into_iter().filter(|(at, _)| *at > base && *at < block.at.end).collect();
     cuts.insert(0, (base, first));
@@ -73,7 +73,7 @@ fn starts(cuts: Vec<(usize, Strength)>, base: u32) -> Vec<(u32, Option<Span>)> {
     cuts.into_iter().map(|(at, _)| (base + at as u32, None)).collect()
 }
 
-/// What is put into a chunk whole.
+/// An element that chunks do not divide.
 struct Item {
     atom: Atom,
     leads_on: bool,
@@ -108,7 +108,7 @@ struct Packer {
     least: u32,
     context: Context,
     headings: Headings,
-    /// What the chunk in the making has, with the headings above each.
+    /// The items of the open chunk, with the headings above each.
     open: Vec<(Item, Headings)>,
     chunks: Vec<Chunk>,
 }
@@ -143,7 +143,7 @@ impl Packer {
         self.open.push((item, above));
     }
 
-    /// Begins a chunk, with the headings and the line that lead to it.
+    /// Begins a chunk with the headings and the line that introduce it.
     fn start_anew(&mut self) {
         let leading = self.leading();
         self.close(leading);
@@ -154,7 +154,7 @@ impl Packer {
         self.chunks
     }
 
-    /// Whether a heading of this level begins a chunk. It stays with headings right above it, and with a short introduction.
+    /// Returns whether a heading of this level begins a chunk. It stays with headings right above it, and with a short introduction.
     fn is_section(&self, level: u8) -> bool {
         let Some(above) = self.headings.level() else { return true };
         let only_headings = self.open.iter().all(|(item, _)| item.atom.heading.is_some());
@@ -162,7 +162,7 @@ impl Packer {
         level <= above || !(only_headings || tokens < self.least)
     }
 
-    /// Whether there is room for one more, if the first `without` are taken away.
+    /// Returns whether one more item fits if the first `without` are removed.
     fn fits(&self, without: usize, next: &Atom) -> bool {
         let mut kept = self.open.iter().skip(without).map(|(item, _)| &item.atom).peekable();
         let start = kept.peek().map_or(next.at.start, |first| first.at.start);
@@ -170,13 +170,13 @@ impl Packer {
         tokens <= u64::from(self.room.tokens) && next.at.end - start <= self.room.bytes
     }
 
-    /// How many at the end lead to what comes next; none if all do.
+    /// Returns how many items at the end introduce the next one; none if all do.
     fn leading(&self) -> usize {
         let leading = self.open.iter().rev().take_while(|(item, _)| item.leads_on).count();
         if leading == self.open.len() { 0 } else { leading }
     }
 
-    /// Makes a chunk of all but the last `kept`.
+    /// Makes a chunk of all items but the last `kept`.
     fn close(&mut self, kept: usize) {
         let end = self.open.len().saturating_sub(kept);
         let closed: Vec<(Item, Headings)> = self.open.drain(..end).collect();

@@ -1,4 +1,4 @@
-//! The chunker against a document in memory, with a counter that counts like a word-piece tokenizer.
+//! The chunker with a document in memory, and a counter like a word-piece tokenizer.
 
 use ibid_plugin_structure::config::{Config, Context};
 use ibid_plugin_structure::packing::chunks;
@@ -64,7 +64,7 @@ fn pages_cut_nothing() {
     assert_eq!(texts(&document, &Config::default()), [document.text.as_str()]);
 }
 
-/// A paragraph, then a table of rows.
+/// Returns a paragraph, then a table of rows.
 fn table(rows: usize, intro: &str) -> Memory {
     let rows: Vec<String> = (10..10 + rows).map(|row| format!("| item {row} | costs {row} |")).collect();
     let table = format!("| name | cost |\n|---|---|\n{}", rows.join("\n"));

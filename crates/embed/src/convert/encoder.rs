@@ -1,10 +1,10 @@
-//! The encoder for CPUs, of the weights that a graph has.
+//! Builds the encoder for CPUs from the weights of a graph.
 
 use ibid_encoder::{BuildError, Encoder, Level, Output, Weights};
 
 use super::{super::model::Architecture, ConvertError, graph::Shape, weights::Source};
 
-/// Builds the encoder that computes what the graph of this shape does.
+/// Builds the encoder that computes the same as the graph of this shape.
 pub fn build(level: Level, shape: &Shape, weights: &dyn Source) -> Result<Encoder, BuildError<ConvertError>> {
     Encoder::new(level, described(shape), &Floats(weights))
 }

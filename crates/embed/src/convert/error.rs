@@ -1,4 +1,4 @@
-//! What can stand in the way of a conversion.
+//! Errors of conversions.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ pub enum ConvertError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A configuration file is not the JSON that it should be.
+    /// A configuration file is not valid JSON of the expected form.
     #[error("{}: {source}", path.display())]
     Json {
         /// The file.
@@ -21,7 +21,7 @@ pub enum ConvertError {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
-    /// The model asks for something that the converter does not do.
+    /// The model needs something that the converter does not support.
     #[error("{}: {key} is {value}: {reason}", path.display())]
     Unsupported {
         /// The configuration file.
@@ -30,7 +30,7 @@ pub enum ConvertError {
         key: String,
         /// Its value, as JSON.
         value: String,
-        /// What would be supported.
+        /// What is supported.
         reason: String,
     },
     /// A weight is missing, or has a shape or type that does not fit the configuration.
@@ -38,7 +38,7 @@ pub enum ConvertError {
     Weight {
         /// The weights' file.
         path: PathBuf,
-        /// The weight's name; `*` stands for the file as a whole.
+        /// The weight's name; `*` means the whole file.
         name: String,
         /// What is wrong with it.
         reason: String,
@@ -67,7 +67,7 @@ pub enum ConvertError {
     },
 }
 
-/// What a directory should have, where something is missing in it.
+/// Returns a hint to what a model directory must have, for a file that is missing.
 fn lacking(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -78,7 +78,7 @@ fn lacking(error: &std::io::Error) -> &'static str {
 }
 
 impl ConvertError {
-    /// A stable name for the kind of failure.
+    /// Returns a stable name for the kind of error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {

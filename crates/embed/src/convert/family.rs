@@ -1,4 +1,4 @@
-//! The relatives of BERT: where they differ from it in names, tables and keys.
+//! Model families that derive from BERT: how their names, tables and keys differ from BERT's.
 
 use super::super::model::Head;
 
@@ -17,14 +17,14 @@ pub enum Family {
 
 /// Rows of MPNet's table of distances; half of them for distances backwards.
 pub const BUCKETS: usize = 32;
-/// From this distance on all are in the last row.
+/// From this distance on, all distances share the last row.
 const FARTHEST: f32 = 128.0;
 
 impl Family {
-    /// All values of `model_type` that are converted, as an error message lists them.
+    /// The values of `model_type` that can be converted, as an error message lists them.
     pub const KNOWN: &str = "bert, roberta, xlm-roberta, camembert, mpnet and distilbert are converted; others run as ready ONNX models";
 
-    /// The family of a `model_type`.
+    /// Returns the family of a `model_type`.
     pub fn of(model_type: &str) -> Option<Self> {
         Some(match model_type {
             "bert" => Self::Bert,
@@ -35,7 +35,7 @@ impl Family {
         })
     }
 
-    /// What names begin with when the encoder was saved inside a larger model.
+    /// Returns the prefix of weight names when the encoder was saved inside a larger model.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Bert => "bert.",
@@ -45,17 +45,17 @@ impl Family {
         }
     }
 
-    /// Rows of the table of types, or none if the family has no such table.
+    /// Returns the rows of the table of types, or none if the family has no such table.
     pub fn types(self, types: usize) -> Option<usize> {
         matches!(self, Self::Bert | Self::Roberta).then_some(types)
     }
 
-    /// Whether positions begin after the padding's id instead of at 0.
+    /// Returns whether positions begin after the padding's id instead of at 0.
     pub fn positions_follow_padding(self) -> bool {
         matches!(self, Self::Roberta | Self::Mpnet)
     }
 
-    /// The name in `config.json` of what BERT calls `key`.
+    /// Returns the name in `config.json` for what BERT calls `key`.
     pub fn key(self, key: &'static str) -> &'static str {
         match (self, key) {
             (Self::Distilbert, "hidden_size") => "dim",
@@ -67,7 +67,7 @@ impl Family {
         }
     }
 
-    /// The function between the two layers of a reranker's head.
+    /// Returns the function between the two layers of a reranker's head.
     pub fn head(self) -> Head {
         match self {
             Self::Bert | Self::Roberta | Self::Mpnet => Head::Tanh,
@@ -75,11 +75,11 @@ impl Family {
         }
     }
 
-    /// The whole published name of a weight of a reranker's head, `head.dense` or `head.score`; `prefix` is what the encoder's names
-    /// begin with.
+    /// Returns the whole published name of a weight of a reranker's head, `head.dense` or `head.score`; `prefix` is the prefix of the
+    /// encoder's names.
     pub fn published_head(self, name: &str, prefix: &str) -> String {
         let (dense, score) = match self {
-            // BERT's own pooler, which belongs to the encoder, is the first of them.
+            // The first of them is BERT's own pooler, which belongs to the encoder.
             Self::Bert => (format!("{prefix}pooler.dense"), "classifier"),
             Self::Roberta | Self::Mpnet => ("classifier.dense".to_owned(), "classifier.out_proj"),
             Self::Distilbert => ("pre_classifier".to_owned(), "classifier"),
@@ -87,7 +87,7 @@ impl Family {
         name.replace("head.dense", &dense).replace("head.score", score)
     }
 
-    /// The published name of what BERT calls `name`.
+    /// Returns the published name for what BERT calls `name`.
     pub fn published(self, name: &str) -> String {
         let pairs: &[(&str, &str)] = match self {
             Self::Bert | Self::Roberta => &[],
@@ -110,14 +110,14 @@ impl Family {
                 ("output.LayerNorm", "output_layer_norm"),
             ],
         };
-        // The longer names stand first, so that what was replaced is not replaced again.
+        // Longer names come first, so that a replaced name is not replaced again.
         pairs
             .iter()
             .fold(name.to_owned(), |name, (ours, theirs)| name.replace(ours, theirs))
     }
 }
 
-/// MPNet's bias for every pair of places, `[1, heads, positions, positions]`, of its table `[BUCKETS, heads]`.
+/// Returns MPNet's bias for every pair of positions, `[1, heads, positions, positions]`, from its table `[BUCKETS, heads]`.
 pub fn distance_bias(buckets: &[u8], heads: usize, positions: usize) -> Vec<u8> {
     let (values, _) = buckets.as_chunks::<4>();
     let mut table = Vec::with_capacity(heads * positions * positions * size_of::<f32>());
@@ -132,8 +132,8 @@ pub fn distance_bias(buckets: &[u8], heads: usize, positions: usize) -> Vec<u8> 
     table
 }
 
-/// The row for a token at `from` that looks at one at `to`: near ones have a row each, far ones share them by the
-/// logarithm of their distance.
+/// Returns the row for a token at `from` that attends to one at `to`: small distances have a row each, large ones share rows by their
+/// logarithm.
 fn bucket(from: usize, to: usize) -> usize {
     let half = BUCKETS / 2;
     let exact = half / 2;

@@ -1,9 +1,9 @@
-//! Builds the ONNX graph: token ids and mask in, one pooled vector per row out; of a reranker the types of tokens in as well, and one
-//! score per row out.
+//! Builds the ONNX graph. An embedding model's graph takes token ids and a mask, and returns one pooled vector per row. A reranker's graph
+//! takes token types as well, and returns one score per row.
 //!
-//! Plain operators only: on CPU, ONNX Runtime runs them faster than the fused ones of its own domain. Sums over
-//! tokens and over the vector are matrix products, because reductions would need cuDNN on a GPU.
-//! [`super::packed`] builds the graph for GPUs from the same parts.
+//! It uses standard operators only: on CPU, ONNX Runtime runs them faster than the fused ones of its own domain. Sums over tokens and over
+//! the vector are matrix products, because reductions would need cuDNN on a GPU. [`super::packed`] builds the graph for GPUs from the same
+//! parts.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ use super::{
 pub const INPUT_IDS: &str = "input_ids";
 /// 1 for a token, 0 for padding.
 pub const ATTENTION_MASK: &str = "attention_mask";
-/// 0 for a token of the question, 1 for one of the passage; read by rerankers that tell them apart.
+/// 0 for a token of the question, 1 for one of the passage; an input of rerankers that distinguish them.
 pub const TOKEN_TYPES: &str = "token_type_ids";
 /// The graph's output: `float [batch, dimension]`.
 pub const OUTPUT: &str = "sentence_embedding";
@@ -34,15 +34,15 @@ const OPSET: i64 = 20;
 /// ONNX Runtime's own operators.
 pub const MICROSOFT: &str = "com.microsoft";
 
-/// In which numbers a graph computes.
+/// The number format that a graph computes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
     /// 32-bit floats throughout.
     Single,
-    /// Weights and the inputs of matrix products in 8 bits, with one scale per weight column and one per token; the
-    /// rest in 32-bit floats. A token's scale depends on the token alone, so no row has an influence on another.
+    /// Weights and the inputs of matrix products in 8 bits, with one scale per weight column and one per token; the rest in 32-bit floats.
+    /// A token's scale depends on the token alone, so rows do not influence each other.
     Eight,
-    /// 16-bit floats, pooling aside.
+    /// 16-bit floats, except in pooling.
     Half,
 }
 
@@ -54,13 +54,13 @@ pub struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// Whether the two texts of a pair are told apart by the types of their tokens.
+    /// Returns whether token types distinguish the two texts of a pair.
     pub fn is_typed(&self) -> bool {
         self.architecture.head.is_some() && self.architecture.types > 1
     }
 }
 
-/// The whole model, weights included, for rows padded to one length.
+/// Builds the whole model, weights included, for rows padded to one length.
 pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<ModelProto, ConvertError> {
     let mut graph = Builder::new(shape, weights, numbers);
     let per_head = graph.shape.architecture.hidden / graph.shape.architecture.heads;
@@ -68,7 +68,7 @@ pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<Mo
     graph.integers("shape.heads", &[0, 0, signed(graph.shape.architecture.heads), signed(per_head)]);
     graph.integers("shape.hidden", &[0, 0, signed(graph.shape.architecture.hidden)]);
     graph.scalar("one", 1.0);
-    // The smallest number that there is.
+    // The smallest number of the format.
     graph.scalar("masked", if numbers == Numbers::Half { -65504.0 } else { f32::MIN });
 
     let mask = graph.node("mask", "Cast", &[ATTENTION_MASK], vec![AttributeProto::int("to", i64::from(FLOAT))]);
@@ -106,7 +106,7 @@ pub fn build(shape: &Shape, weights: &dyn Source, numbers: Numbers) -> Result<Mo
     Ok(graph.model(inputs))
 }
 
-/// A dimension that is known at run time only.
+/// Makes a dimension that is known at run time only.
 pub fn named(name: &str) -> DimensionValue {
     DimensionValue::Named(name.to_owned())
 }
@@ -116,14 +116,14 @@ fn turn() -> Vec<AttributeProto> {
     vec![AttributeProto::ints("perm", &[0, 2, 1])]
 }
 
-/// A graph in the making.
+/// A graph under construction.
 pub struct Builder<'a> {
     pub shape: &'a Shape<'a>,
     weights: &'a dyn Source,
     numbers: Numbers,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
-    /// What was quantised already: a tensor's 8-bit form and its tokens' scales.
+    /// The tensors that were quantised already: each tensor's 8-bit form and its tokens' scales.
     quantized: HashMap<String, (String, String)>,
 }
 
@@ -144,14 +144,14 @@ impl<'a> Builder<'a> {
             graph.scalar("quantize.one", 1.0);
             graph.scalar("quantize.range", 127.0);
             graph.scalar("quantize.step", 1.0 / 127.0);
-            // What a token of zeros is divided by.
+            // The divisor for a token that is all zeros.
             graph.scalar("quantize.floor", 1e-9);
             graph.raw("quantize.zero", UINT8, &[], vec![128]);
         }
         graph
     }
 
-    /// Adds an operation of ONNX whose only output is called `name`, and returns that name.
+    /// Adds an operation of ONNX with one output called `name`, and returns that name.
     pub fn node(&mut self, name: &str, op_type: &str, input: &[&str], attribute: Vec<AttributeProto>) -> String {
         self.node_of("", name, op_type, input, attribute)
     }
@@ -179,7 +179,7 @@ impl<'a> Builder<'a> {
         });
     }
 
-    /// A constant of the graph's own floats, given as little-endian 32-bit ones.
+    /// Adds a constant in the graph's own float format, given as little-endian 32-bit floats.
     pub fn constant(&mut self, name: &str, shape: &[usize], floats: Vec<u8>) {
         if self.numbers == Numbers::Half {
             self.raw(name, FLOAT16, shape, half::narrow(&floats));
@@ -192,7 +192,7 @@ impl<'a> Builder<'a> {
         self.constant(name, &[], value.to_le_bytes().to_vec());
     }
 
-    /// A constant for the part of the graph that always computes in 32 bits.
+    /// Adds a constant for the part of the graph that always computes in 32 bits.
     fn scalar32(&mut self, name: &str, value: f32) {
         self.raw(name, FLOAT, &[], value.to_le_bytes().to_vec());
     }
@@ -202,19 +202,19 @@ impl<'a> Builder<'a> {
         self.raw(name, INT64, &[values.len()], raw_data);
     }
 
-    /// A weight under its own name and shape.
+    /// Adds a weight under its own name and shape.
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<(), ConvertError> {
         let bytes = self.weights.vector(name, shape)?;
         self.constant(name, shape, bytes);
         Ok(())
     }
 
-    /// The weight as little-endian 32-bit floats, for a constant under another name.
+    /// Returns a weight as little-endian 32-bit floats, for a constant under another name.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
         self.weights.vector(name, shape)
     }
 
-    /// A linear layer's weight `name.weight`, laid out `[inputs, outputs]`; returns its name.
+    /// Adds a linear layer's weight `name.weight`, laid out `[inputs, outputs]`, and returns its name.
     pub fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<String, ConvertError> {
         let weight = format!("{name}.weight");
         let bytes = self.weights.matrix(&weight, inputs, outputs)?;
@@ -222,8 +222,8 @@ impl<'a> Builder<'a> {
         Ok(weight)
     }
 
-    /// Added to attention scores: 0 for a token, the smallest number for padding, and where the model has it the bias
-    /// by distance; `[batch, 1 or heads, 1 or sequence, sequence]`.
+    /// Adds what is added to attention scores: 0 for a token, the smallest number for padding, and the bias by distance if the model has
+    /// one; `[batch, 1 or heads, 1 or sequence, sequence]`.
     fn attention_bias(&mut self, length: &str) -> Result<String, ConvertError> {
         let kind = if self.numbers == Numbers::Half { FLOAT16 } else { FLOAT };
         let mask = self.node(
@@ -249,7 +249,7 @@ impl<'a> Builder<'a> {
         Ok(self.node("attention.bias", "Add", &[&near, &bias], vec![]))
     }
 
-    /// The tables of words and positions, and that of types, or the one type that single texts have.
+    /// Adds the tables of words and positions, and that of types, or the one type that single texts have.
     pub fn embedding_tables(&mut self) -> Result<(), ConvertError> {
         let Architecture {
             hidden,
@@ -275,12 +275,12 @@ impl<'a> Builder<'a> {
             vec![],
         );
         let table = "embeddings.position_embeddings.weight";
-        let places = self.node("embeddings.places", "Slice", &[table, "axes.0", length, "axes.0"], vec![]);
-        self.embedded(&words, &places)
+        let positions = self.node("embeddings.places", "Slice", &[table, "axes.0", length, "axes.0"], vec![]);
+        self.embedded(&words, &positions)
     }
 
-    /// The encoder's input, of each token's word and place.
-    pub fn embedded(&mut self, words: &str, places: &str) -> Result<String, ConvertError> {
+    /// Adds the encoder's input: the sum of each token's word and position.
+    pub fn embedded(&mut self, words: &str, positions: &str) -> Result<String, ConvertError> {
         let kind = if self.shape.is_typed() {
             let table = "embeddings.token_type_embeddings.weight";
             self.node("embeddings.kinds", "Gather", &[table, TOKEN_TYPES], vec![])
@@ -288,7 +288,7 @@ impl<'a> Builder<'a> {
             "embeddings.token_type_embeddings.0".to_owned()
         };
         let typed = self.node("embeddings.typed", "Add", &[words, &kind], vec![]);
-        let sum = self.node("embeddings.sum", "Add", &[&typed, places], vec![]);
+        let sum = self.node("embeddings.sum", "Add", &[&typed, positions], vec![]);
         self.layer_norm("embeddings.LayerNorm", &sum)
     }
 
@@ -306,7 +306,7 @@ impl<'a> Builder<'a> {
 
     fn linear(&mut self, name: &str, input: &str, inputs: usize, outputs: usize) -> Result<String, ConvertError> {
         let bias = format!("{name}.bias");
-        // The values carry half of the error that 8 bits bring, and a twelfth of the work: they stay in 32.
+        // The values would bring half of the error of 8 bits, and save a twelfth of the time: they stay in 32 bits.
         let product = if self.numbers == Numbers::Eight && !name.ends_with("attention.self.value") {
             self.product_of_eight(name, input, inputs, outputs)?
         } else {
@@ -334,8 +334,8 @@ impl<'a> Builder<'a> {
         Ok(self.node(&format!("{name}.product"), "Mul", &[&product, &scale], vec![]))
     }
 
-    /// The tensor in 8 bits, and what a step of each token is worth. Tokens are scaled one by one: the runtime's own
-    /// operator takes one scale for the whole batch, which is coarser, and lets a text change its neighbours.
+    /// Quantises a tensor to 8 bits, and returns it with the scale of each token. Every token has its own scale: the runtime's own operator
+    /// takes one scale for the whole batch, which is coarser, and lets a text change its neighbours.
     fn quantized(&mut self, input: &str) -> (String, String) {
         if let Some(done) = self.quantized.get(input) {
             return done.clone();
@@ -352,7 +352,7 @@ impl<'a> Builder<'a> {
         (eight, scale)
     }
 
-    /// A projection split into heads; `order` says how its axes (batch, sequence, head, width) come out.
+    /// Adds a projection split into heads; `order` is the order of the output's axes (batch, sequence, head, width).
     fn heads(&mut self, name: &str, input: &str, order: [i64; 4]) -> Result<String, ConvertError> {
         let hidden = self.shape.architecture.hidden;
         let flat = self.linear(name, input, hidden, hidden)?;
@@ -401,7 +401,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The tensor in 32-bit floats.
+    /// Returns the tensor in 32-bit floats.
     pub fn single(&mut self, name: &str, input: String) -> String {
         match self.numbers {
             Numbers::Half => self.node(name, "Cast", &[&input], vec![AttributeProto::int("to", i64::from(FLOAT))]),
@@ -409,7 +409,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The first token's vector, `[batch, 1, hidden]`.
+    /// Returns the first token's vector, `[batch, 1, hidden]`.
     fn first_token(&mut self, hidden: &str) -> String {
         self.node("pool.first", "Slice", &[hidden, "axes.0", "axes.1", "axes.1"], vec![])
     }
@@ -429,7 +429,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A linear layer in 32-bit floats, whatever the rest of the graph computes in.
+    /// Returns a linear layer in 32-bit floats, whatever the rest of the graph computes in.
     fn layer32(&mut self, name: &str, input: &str, inputs: usize, outputs: usize) -> Result<String, ConvertError> {
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         let matrix = self.weights.matrix(&weight, inputs, outputs)?;
@@ -455,7 +455,7 @@ impl<'a> Builder<'a> {
         self.node(OUTPUT, "Squeeze", &[&vector, "axes.1"], vec![]);
     }
 
-    /// The finished model with these inputs.
+    /// Returns the finished model with these inputs.
     pub fn model(self, input: Vec<ValueInfoProto>) -> ModelProto {
         let (name, output, dimension) = match self.shape.architecture.head {
             None => ("sentence-embedding", OUTPUT, self.shape.architecture.hidden),

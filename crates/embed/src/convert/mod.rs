@@ -1,17 +1,14 @@
 //! Turns a published embedding model or reranker into the files the embedder runs.
 //!
-//! Input is a directory as its authors publish it: `model.safetensors` of the BERT family, `config.json`, `modules.json`, the
-//! pooling's `config.json`, `sentence_bert_config.json`, `config_sentence_transformers.json` and `tokenizer.json`. Output is a
-//! model directory with `model.onnx` (weights, pooling and normalisation in one graph), `tokenizer.json` and
-//! `ibid-model.json` ([`ModelInfo`]). A cross-encoder (`...ForSequenceClassification` of one label) becomes a reranker: its head is a part
-//! of the graph, which has one score for each row. A source without safetensors but with an ONNX model keeps that model.
-//! No Python and no ONNX Runtime are needed; what the source asks for and the graph
-//! cannot do is refused by the key that asks for it, never approximated.
+//! The input is a directory as its authors publish it: `model.safetensors` of the BERT family, `config.json`, `modules.json`, the pooling's
+//! `config.json`, `sentence_bert_config.json`, `config_sentence_transformers.json` and `tokenizer.json`. The output is a model directory
+//! with `model.onnx` (weights, pooling and normalisation in one graph), `tokenizer.json` and `ibid-model.json` ([`ModelInfo`]). A
+//! cross-encoder (`...ForSequenceClassification` of one label) becomes a reranker: its head is a part of the graph, which returns one score
+//! for each row. A source without safetensors but with an ONNX model keeps that model. The conversion needs neither Python nor ONNX
+//! Runtime. If the source needs something that the graph cannot do, the conversion fails and names the key; it never approximates.
 //!
-//! [`rebuild`] makes the graphs of other precisions from `model.onnx`, in memory, when the embedder opens, and [`encoder()`] an encoder that
-//! needs no runtime.
-//!
-//! Knows nothing of sessions, queues or the server.
+//! [`rebuild`] makes the graphs of other precisions from `model.onnx`, in memory, when the embedder opens. [`encoder()`] makes an encoder
+//! that needs no runtime.
 
 mod encoder;
 mod error;
@@ -40,7 +37,7 @@ use sha2::{Digest, Sha256};
 pub use self::error::ConvertError;
 pub(super) use self::{
     graph::{ATTENTION_MASK, INPUT_IDS, LOGITS, OUTPUT, TOKEN_TYPES},
-    packed::{OFFSETS, PLACES, SHARES, STARTS, TOKENS},
+    packed::{OFFSETS, POSITIONS, SHARES, STARTS, TOKENS},
 };
 use self::{
     graph::{Numbers, Shape},
@@ -49,45 +46,45 @@ use self::{
 };
 use super::model::{MODEL_FILE, ModelInfo, TOKENIZER_FILE};
 
-/// Grows by one whenever the same source would give another graph, so that a vector's origin can be told.
+/// The version of the converter. It grows whenever the same source would give another graph, so that stored vectors can be traced to the
+/// graph that made them.
 pub const CONVERTER_VERSION: u32 = 2;
 
-/// Published weights.
+/// The file of published weights.
 const SAFETENSORS: &str = "model.safetensors";
 
 /// Protobuf cannot hold a message of 2 GiB or more; a little is left for the graph around the weights.
 const MAX_WEIGHT_BYTES: u64 = (1 << 31) - (16 << 20);
 
-/// What overrides a source's own files.
+/// Options that override a source's own files.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Before a question, such as `"query: "`.
+    /// The text before a question, such as `"query: "`.
     pub query_prefix: Option<String>,
-    /// Before a passage, such as `"passage: "`.
+    /// The text before a passage, such as `"passage: "`.
     pub document_prefix: Option<String>,
-    /// The ONNX model in the source that is taken as it is, such as `onnx/model.onnx`.
+    /// The ONNX model in the source to keep as it is, such as `onnx/model.onnx`.
     pub onnx: Option<PathBuf>,
 }
 
 /// A graph that [`rebuild`] makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Products in 8 bits, for rows padded to one length.
+    /// Matrix products in 8 bits, for rows padded to one length.
     Eight,
     /// 16-bit floats, for rows padded to one length.
     Half,
-    /// 16-bit floats, for texts one after the other; only for GPUs.
+    /// 16-bit floats, for packed texts without padding; only for GPUs.
     Packed,
 }
 
 /// Converts the directory `source` to the model directory `target`.
 ///
-/// The result is deterministic: the same source files give the same bytes. `target` appears whole or not at
-/// all; a directory that is there already is replaced. The model's name is the last component of `target`.
-/// Blocks, and needs memory of about three times the weights' size.
+/// The result is deterministic: the same source files give the same bytes. `target` is written atomically; a directory that exists is
+/// replaced. The model's name is the last component of `target`. Blocks, and needs memory of about three times the weights' size.
 ///
 /// # Errors
-/// [`ConvertError`] names the file, and the key or the weight, that stood in the way.
+/// [`ConvertError`] names the file, and the key or the weight, that cannot be converted.
 pub fn convert(source: &Path, target: &Path, options: &Options) -> Result<ModelInfo, ConvertError> {
     let name = target
         .file_name()
@@ -183,8 +180,8 @@ impl ModelInfo {
     }
 }
 
-/// Another graph of the model in `directory`, of the weights in its `model.onnx`, as an ONNX file. Blocks, and needs
-/// memory of about three times the weights' size.
+/// Builds another graph of the model in `directory`, from the weights in its `model.onnx`, as an ONNX file. Blocks, and needs memory of
+/// about three times the weights' size.
 ///
 /// # Errors
 /// [`ConvertError`], also for a model that this converter did not make.
@@ -216,8 +213,8 @@ pub(super) fn rebuild(directory: &Path, info: &ModelInfo, form: Form) -> Result<
     Ok(model.encode_to_vec())
 }
 
-/// The encoder for CPUs of the model in `directory`, of the weights in its `model.onnx`. Blocks, and needs memory of about three times
-/// the weights' size.
+/// Builds the encoder for CPUs of the model in `directory`, from the weights in its `model.onnx`. Blocks, and needs memory of about three
+/// times the weights' size.
 ///
 /// # Errors
 /// [`ConvertError`], also for a model that this converter did not make.
@@ -226,7 +223,7 @@ pub(super) fn encoder(directory: &Path, info: &ModelInfo, level: Level) -> Resul
     encoder::build(level, &shape, &weights)
 }
 
-/// What the graph in `directory` was built of.
+/// Returns the shape and the weights of the graph in `directory`.
 fn built<'a>(directory: &Path, info: &'a ModelInfo) -> Result<(Shape<'a>, Built), ConvertError> {
     let path = directory.join(MODEL_FILE);
     let Some(architecture) = &info.architecture else {
@@ -249,13 +246,13 @@ fn built<'a>(directory: &Path, info: &'a ModelInfo) -> Result<(Shape<'a>, Built)
     Ok((shape, Built::of(&path, model.graph.unwrap_or_default())))
 }
 
-/// The file in `source` that [`convert()`] takes the weights from.
+/// Returns the file in `source` that [`convert()`] takes the weights from.
 #[must_use]
 pub fn weights_file(source: &Path, options: &Options) -> PathBuf {
     ready::find(source, options).unwrap_or_else(|| source.join(SAFETENSORS))
 }
 
-/// An id that the embedding table does not have would fail in the middle of a document, so it fails here.
+/// Checks that the embedding table has every token id: a missing one would fail in the middle of a document.
 fn check_tokenizer(source: &Path, bytes: &[u8], vocabulary: Option<usize>) -> Result<(), ConvertError> {
     let path = source.join(TOKENIZER_FILE);
     let tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| ConvertError::Tokenizer {
@@ -278,13 +275,13 @@ fn hex_sha256(bytes: &[u8]) -> String {
     super::model::hex(&Sha256::digest(bytes))
 }
 
-/// What a file is made of.
+/// The content of a file.
 enum Content<'a> {
     Bytes(&'a [u8]),
     Copy(PathBuf),
 }
 
-/// Writes the files into a directory beside `target`, syncs them, then swaps it in.
+/// Writes the files into a directory beside `target`, syncs them, and renames it to `target`.
 fn write_directory(target: &Path, files: &[(String, Content)]) -> Result<(), ConvertError> {
     let parent = match target.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
@@ -308,8 +305,7 @@ fn write_directory(target: &Path, files: &[(String, Content)]) -> Result<(), Con
     }
     fs::File::open(&fresh).and_then(|directory| directory.sync_all()).map_err(at)?;
     if target.exists() {
-        // A rename cannot replace a directory that has something in it: the old one steps aside, and goes
-        // away with the staging directory.
+        // A rename cannot replace a directory that is not empty: the old one moves into the staging directory, which is removed with it.
         fs::rename(target, staging.path().join("replaced")).map_err(at)?;
     }
     fs::rename(&fresh, target).map_err(at)?;

@@ -1,7 +1,7 @@
 //! The part of the ONNX file format that the converter writes, as protobuf messages.
 //!
-//! Field numbers and enum values are those of the public ONNX schema (`onnx.proto`, IR version 10); fields that
-//! no written graph uses are left out, as protobuf allows.
+//! Field numbers and enum values are those of the public ONNX schema (`onnx.proto`, IR version 10). Fields that no graph of the converter
+//! uses are omitted, as protobuf allows.
 
 /// An ONNX file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -18,7 +18,7 @@ pub struct ModelProto {
     pub opset_import: Vec<OperatorSetId>,
 }
 
-/// Which version of which operator set the nodes mean; the empty domain is ONNX's own.
+/// The version of an operator set that nodes use; the empty domain is ONNX's own.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OperatorSetId {
     #[prost(string, tag = "1")]
@@ -27,7 +27,7 @@ pub struct OperatorSetId {
     pub version: i64,
 }
 
-/// Nodes in an order in which each comes after what it reads, and the constants they read.
+/// Nodes, each after those whose outputs it reads, and the constants that they read.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
@@ -60,7 +60,7 @@ pub struct NodeProto {
     pub domain: String,
 }
 
-/// A parameter of an operation that is fixed in the graph.
+/// A constant parameter of an operation.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -151,7 +151,7 @@ pub const INT64: i32 = 7;
 /// `TensorProto.DataType.FLOAT16`
 pub const FLOAT16: i32 = 10;
 
-/// What is read of an ONNX file that somebody else made: its inputs, its outputs, and where its weights are.
+/// The parts of an ONNX file by another producer that are read: its inputs, its outputs, and where its weights are.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Outline {
     #[prost(message, optional, tag = "7")]
@@ -189,7 +189,7 @@ pub struct StringStringEntryProto {
 }
 
 impl AttributeProto {
-    /// A 32-bit float.
+    /// Makes an attribute of a 32-bit float.
     pub fn float(name: &str, value: f32) -> Self {
         Self {
             name: name.to_owned(),
@@ -199,7 +199,7 @@ impl AttributeProto {
         }
     }
 
-    /// An integer.
+    /// Makes an attribute of an integer.
     pub fn int(name: &str, value: i64) -> Self {
         Self {
             name: name.to_owned(),
@@ -209,7 +209,7 @@ impl AttributeProto {
         }
     }
 
-    /// A string.
+    /// Makes an attribute of a string.
     pub fn string(name: &str, value: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -219,7 +219,7 @@ impl AttributeProto {
         }
     }
 
-    /// A list of integers.
+    /// Makes an attribute of a list of integers.
     pub fn ints(name: &str, values: &[i64]) -> Self {
         Self {
             name: name.to_owned(),
@@ -231,7 +231,7 @@ impl AttributeProto {
 }
 
 impl ValueInfoProto {
-    /// The element type of a tensor, 0 for anything else; and its dimensions, where a number is known.
+    /// Returns the element type of a tensor, 0 for anything else; and its dimensions, where a number is known.
     pub fn describe(&self) -> (i32, Vec<Option<i64>>) {
         let Some(tensor) = self.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()) else {
             return (0, Vec::new());
@@ -247,7 +247,7 @@ impl ValueInfoProto {
         (tensor.elem_type, dimensions.collect())
     }
 
-    /// A tensor of element type `elem_type`.
+    /// Describes a tensor of element type `elem_type`.
     pub fn tensor(name: &str, elem_type: i32, shape: Vec<DimensionValue>) -> Self {
         let dim = shape.into_iter().map(|value| Dimension { value: Some(value) }).collect();
         let tensor_type = Some(TensorType {

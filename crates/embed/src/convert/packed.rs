@@ -1,8 +1,8 @@
-//! The graph for GPUs: texts of all lengths one after the other, without padding, in 16-bit floats.
+//! The graph for GPUs: texts of all lengths are packed without padding, in 16-bit floats.
 //!
-//! Matrix products see one long row of tokens; attention runs within each text, by ONNX Runtime's packed operator,
-//! for which it has flash kernels. Sums with a residual and a normalisation, and a bias with an activation, are one
-//! kernel each: on a GPU, memory is what such steps cost.
+//! Matrix products see one long row of tokens. Attention runs within each text, by ONNX Runtime's packed operator, which has flash kernels.
+//! A sum with a residual and its normalisation, and a bias with its activation, are one kernel each, because memory traffic dominates such
+//! steps on a GPU.
 
 use super::{
     super::model::{Activation, Architecture, Pooling},
@@ -14,25 +14,25 @@ use super::{
 
 /// `int32 [tokens]`: the ids of all texts, one text after the other.
 pub const TOKENS: &str = "tokens";
-/// `int32 [tokens]`: each token's place in its text, from 0.
-pub const PLACES: &str = "places";
-/// `int32 [batch, longest]`: where tokens would stand in rows padded to the longest text: first those of all tokens in
-/// their order, then those of all padding.
+/// `int32 [tokens]`: each token's position in its text, from 0.
+pub const POSITIONS: &str = "places";
+/// `int32 [batch, longest]`: the indices that tokens would have in rows padded to the longest text: first those of all tokens in order,
+/// then those of all padding.
 pub const OFFSETS: &str = "offsets";
-/// `int32 [batch + 1]`: where each text begins among the tokens, and at last their number.
+/// `int32 [batch + 1]`: the index of each text's first token, and the number of tokens.
 pub const STARTS: &str = "starts";
-/// `float [batch, 1, longest]`: each token's share in its text's mean, 0 for padding. Only for mean pooling.
+/// `float [batch, 1, longest]`: each token's weight in its text's mean, 0 for padding. Only for mean pooling.
 pub const SHARES: &str = "shares";
 
-/// The whole model, weights included.
+/// Builds the whole model, weights included.
 pub fn build(shape: &Shape, weights: &dyn Source) -> Result<ModelProto, ConvertError> {
     let mut graph = Builder::new(shape, weights, Numbers::Half);
     let to = |kind: i32| vec![AttributeProto::int("to", i64::from(kind))];
     graph.embedding_tables()?;
     let words = graph.node("embeddings.words", "Gather", &["embeddings.word_embeddings.weight", TOKENS], vec![]);
     let table = "embeddings.position_embeddings.weight";
-    let places = graph.node("embeddings.places", "Gather", &[table, PLACES], vec![]);
-    let mut hidden = graph.embedded(&words, &places)?;
+    let positions = graph.node("embeddings.places", "Gather", &[table, POSITIONS], vec![]);
+    let mut hidden = graph.embedded(&words, &positions)?;
     for layer in 0..shape.architecture.layers {
         hidden = graph.packed_layer(layer, hidden)?;
     }
@@ -40,7 +40,7 @@ pub fn build(shape: &Shape, weights: &dyn Source) -> Result<ModelProto, ConvertE
         |name: &str, dimensions: &[&str]| ValueInfoProto::tensor(name, INT32, dimensions.iter().map(|name| named(name)).collect());
     let mut inputs = vec![
         integers(TOKENS, &["tokens"]),
-        integers(PLACES, &["tokens"]),
+        integers(POSITIONS, &["tokens"]),
         integers(OFFSETS, &["batch", "longest"]),
         integers(STARTS, &["batch_and_one"]),
     ];
@@ -110,7 +110,7 @@ impl Builder<'_> {
         Ok(self.node(&format!("{name}.product"), "MatMul", &[input, &weight], vec![]))
     }
 
-    /// A product with its bias, added to `skip` and normalised.
+    /// Adds a matrix product with its bias, the sum with `skip`, and a normalisation.
     fn sum_and_norm(&mut self, name: &str, product: &str, skip: &str) -> Result<String, ConvertError> {
         let hidden = self.shape.architecture.hidden;
         let (scale, offset) = (format!("{name}.LayerNorm.weight"), format!("{name}.LayerNorm.bias"));

@@ -1,7 +1,7 @@
-//! Weights in 8 bits.
+//! Quantises weights to 8 bits.
 
-/// The matrix `[inputs, outputs]` of little-endian 32-bit floats as signed bytes, and the little-endian floats that a
-/// step of each column is worth. Symmetric: a column's largest weight becomes 127 or -127.
+/// Quantises the matrix `[inputs, outputs]` of little-endian 32-bit floats. Returns signed bytes, and each column's scale as little-endian
+/// floats. Symmetric: a column's largest weight becomes 127 or -127.
 pub fn quantize(matrix: &[u8], outputs: usize) -> (Vec<u8>, Vec<u8>) {
     let (values, _) = matrix.as_chunks::<4>();
     let value = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes);
@@ -11,12 +11,12 @@ pub fn quantize(matrix: &[u8], outputs: usize) -> (Vec<u8>, Vec<u8>) {
             *peak = peak.max(value(weight).abs());
         }
     }
-    // A column of zeros has any step.
+    // A column of zeros may have any scale.
     let steps: Vec<f32> = peaks.iter().map(|peak| if *peak > 0.0 { peak / 127.0 } else { 1.0 }).collect();
     let mut bytes = Vec::with_capacity(values.len());
     for row in values.chunks_exact(outputs.max(1)) {
         bytes.extend(row.iter().zip(&steps).map(|(weight, step)| {
-            // In -127..=127 but for weights that are no numbers, which become 0.
+            // In -127..=127, except for weights that are not numbers, which become 0.
             let steps = (value(weight) / step).round_ties_even() as i8;
             steps.to_le_bytes()[0]
         }));

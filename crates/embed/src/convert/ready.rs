@@ -1,4 +1,4 @@
-//! ONNX models that somebody else made: which file it is, what it reads and gives, and what is kept of it.
+//! ONNX models by other producers: finds the file, and reads its inputs, outputs and external weights.
 
 use std::{
     collections::BTreeMap,
@@ -16,21 +16,21 @@ use super::{
     settings::TextSettings,
 };
 
-/// Where publishers put an ONNX model, the usual places first.
-const PLACES: [&str; 4] = ["onnx/model.onnx", "model.onnx", "model_optimized.onnx", "onnx/model_quantized.onnx"];
+/// Where publishers put an ONNX model, most usual first.
+const USUAL_PATHS: [&str; 4] = ["onnx/model.onnx", "model.onnx", "model_optimized.onnx", "onnx/model_quantized.onnx"];
 
-/// A model file and all that is known of it.
+/// An ONNX model and what is known of it.
 pub struct ReadyModel {
     pub kind: ModelKind,
     pub bytes: Vec<u8>,
     pub ready: Ready,
     pub dimension: usize,
     pub text: TextSettings,
-    /// The files of weights beside it: name and place.
+    /// The files of weights beside it: names and paths.
     pub beside: Vec<(String, PathBuf)>,
 }
 
-/// The ONNX model to take from `source`: the one that was asked for, or, where there are no safetensors, the first there is.
+/// Finds the ONNX model to take from `source`: the one in the options, or the first one if there are no safetensors.
 pub fn find(source: &Path, options: &Options) -> Option<PathBuf> {
     if let Some(path) = &options.onnx {
         return Some(source.join(path));
@@ -38,7 +38,7 @@ pub fn find(source: &Path, options: &Options) -> Option<PathBuf> {
     if source.join(super::SAFETENSORS).exists() {
         return None;
     }
-    PLACES.iter().map(|place| source.join(place)).find(|path| path.is_file())
+    USUAL_PATHS.iter().map(|path| source.join(path)).find(|path| path.is_file())
 }
 
 /// Reads the model at `path`, and the configuration in `source`.
@@ -59,7 +59,7 @@ pub fn read(source: &Path, path: &Path) -> Result<ReadyModel, ConvertError> {
     for input in &inputs {
         if ![INPUT_IDS, ATTENTION_MASK, TOKEN_TYPES].contains(&input.name.as_str()) {
             return Err(refuse(format!(
-                "it reads {}; a text model reads {INPUT_IDS}, and {ATTENTION_MASK} and {TOKEN_TYPES} if it likes",
+                "it reads {}; a text model reads {INPUT_IDS}, and optionally {ATTENTION_MASK} and {TOKEN_TYPES}",
                 input.name
             )));
         }
@@ -94,14 +94,17 @@ pub fn read(source: &Path, path: &Path) -> Result<ReadyModel, ConvertError> {
         };
         let ours = [super::MODEL_FILE, super::TOKENIZER_FILE, super::ModelInfo::FILE];
         if !is_plain(&location.value) || ours.contains(&location.value.as_str()) {
-            return Err(refuse(format!("its weights lie in {}, which is no file beside it", location.value)));
+            return Err(refuse(format!(
+                "its weights are in {}, which is not a file beside it",
+                location.value
+            )));
         }
-        let place = path.with_file_name(&location.value);
-        beside.entry(location.value.clone()).or_insert(place);
+        let weights = path.with_file_name(&location.value);
+        beside.entry(location.value.clone()).or_insert(weights);
     }
     let mut external = BTreeMap::new();
-    for (name, place) in &beside {
-        external.insert(name.clone(), sha256_of(place)?);
+    for (name, weights) in &beside {
+        external.insert(name.clone(), sha256_of(weights)?);
     }
     Ok(ReadyModel {
         kind,
@@ -113,7 +116,7 @@ pub fn read(source: &Path, path: &Path) -> Result<ReadyModel, ConvertError> {
     })
 }
 
-/// Whether the model scores pairs: it has `logits` for each row, and one of them.
+/// Returns whether the model scores pairs: whether it has an output `logits` of one number for each row.
 fn is_reranker(outputs: &[ValueInfoProto]) -> Result<bool, String> {
     let Some(logits) = outputs.iter().find(|output| output.name == LOGITS) else {
         return Ok(false);
@@ -127,8 +130,8 @@ fn is_reranker(outputs: &[ValueInfoProto]) -> Result<bool, String> {
     }
 }
 
-/// The output to read, whether it is pooled, and its dimension if the file says it. Texts' vectors are taken by their
-/// usual name only: a `pooler_output` is something else.
+/// Returns the output to read, whether it is pooled, and its dimension if the file states it. A pooled output is recognised by its usual
+/// name only: a `pooler_output` is something else.
 fn output(outputs: &[ValueInfoProto]) -> Result<(String, bool, Option<usize>), String> {
     let of_rank = |rank: usize, names: &[&str]| {
         outputs.iter().find(|output| {
@@ -152,7 +155,7 @@ fn output(outputs: &[ValueInfoProto]) -> Result<(String, bool, Option<usize>), S
     ))
 }
 
-/// SHA-256 of a file that may be too large to be read at once.
+/// Returns the SHA-256 of a file that may be too large to read at once.
 fn sha256_of(path: &Path) -> Result<String, ConvertError> {
     super::super::model::file_sha256(path).map_err(|error| ConvertError::io(path, error))
 }

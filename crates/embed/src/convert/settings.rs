@@ -1,4 +1,4 @@
-//! Reads a model's configuration files into what the graph needs, and refuses what it cannot do.
+//! Reads a model's configuration files, and rejects what the graph cannot do.
 
 use std::{
     io::ErrorKind,
@@ -13,17 +13,17 @@ use super::{
     family::{self, Family},
 };
 
-/// What a source's configuration files say.
+/// The settings in a source's configuration files.
 pub struct Settings {
     pub kind: ModelKind,
     pub family: Family,
     pub architecture: Architecture,
-    /// Where the first token's position stands in the published table.
+    /// The index of the first token's position in the published table.
     pub first_position: usize,
     pub text: TextSettings,
 }
 
-/// What surrounds the encoder, of published weights and ready models alike.
+/// The settings around the encoder, of published weights and ready models alike.
 pub struct TextSettings {
     pub pooling: Pooling,
     pub normalized: bool,
@@ -100,8 +100,8 @@ impl Settings {
 }
 
 impl TextSettings {
-    /// Reads `modules.json`, the pooling's configuration, `sentence_bert_config.json` and
-    /// `config_sentence_transformers.json`. What is not there has sentence-transformers' own defaults: the mean, as long as it is, without prefixes.
+    /// Reads `modules.json`, the pooling's configuration, `sentence_bert_config.json` and `config_sentence_transformers.json`. Where one is
+    /// missing, the defaults of sentence-transformers apply: mean pooling, no normalisation, no prefixes.
     pub fn read(source: &Path, hidden: usize, positions: usize) -> Result<Self, ConvertError> {
         let (pooling, normalized) = match modules(source)? {
             Some((folder, normalized)) => (pooling(&source.join(folder).join("config.json"), hidden)?, normalized),
@@ -119,12 +119,12 @@ impl TextSettings {
         })
     }
 
-    /// What surrounds a reranker: the length of its pairs, by `sentence_bert_config.json` or else `tokenizer_config.json`.
+    /// Reads the settings of a reranker: the length of its pairs, from `sentence_bert_config.json` or else `tokenizer_config.json`.
     pub fn of_pairs(source: &Path, positions: usize) -> Result<Self, ConvertError> {
         let (mut max_tokens, lowercase) = max_tokens(source, positions)?;
         if max_tokens == positions
             && let Some(tokenizer) = File::read_if_there(source.join("tokenizer_config.json"))?
-            // Who has no limit writes a huge number.
+            // Tokenizers without a limit have a huge number here.
             && let Some(length) = tokenizer.get("model_max_length").and_then(Value::as_u64)
         {
             max_tokens = usize::try_from(length)
@@ -141,8 +141,8 @@ impl TextSettings {
         })
     }
 
-    /// The same for a ready model, of which `config.json` may say little; and the dimension of tokens' vectors, where
-    /// `known` does not say it.
+    /// Reads the settings of a ready model, whose `config.json` may be incomplete; and the dimension of tokens' vectors if `known` is
+    /// `None`.
     pub fn of_ready(source: &Path, known: Option<usize>) -> Result<(usize, Self), ConvertError> {
         let config = File::read_or_empty(source.join("config.json"))?;
         let hidden = match known {
@@ -156,7 +156,7 @@ impl TextSettings {
         Ok((hidden, Self::read(source, hidden, positions)?))
     }
 
-    /// The same for a ready reranker.
+    /// Reads the settings of a ready reranker.
     pub fn of_ready_pairs(source: &Path) -> Result<Self, ConvertError> {
         let config = File::read_or_empty(source.join("config.json"))?;
         if config.kind() == ModelKind::Reranker {
@@ -166,13 +166,13 @@ impl TextSettings {
     }
 }
 
-/// A pair that is shorter says nothing of a passage.
+/// The shortest length of a pair: a shorter one has no room for a passage.
 const SHORTEST_PAIR: usize = 8;
 
-/// What a ready model reads of which nothing is said.
+/// The length of texts that a ready model reads where its configuration gives none.
 const READY_POSITIONS: usize = 512;
 
-/// The pooling's folder, and whether a Normalize module ends the chain; none without `modules.json`.
+/// Returns the pooling's folder, and whether a Normalize module ends the chain; none without `modules.json`.
 fn modules(source: &Path) -> Result<Option<(String, bool)>, ConvertError> {
     let path = source.join("modules.json");
     let list: Vec<Map<String, Value>> = match parse(&path) {
@@ -254,7 +254,7 @@ fn pooling(path: &Path, hidden: usize) -> Result<Pooling, ConvertError> {
     mode.ok_or_else(|| file.unsupported("pooling_mode_mean_tokens", "a mean or cls pooling mode must be on"))
 }
 
-/// How many tokens are read, and whether in lower case. A model that does not say takes as many as it has positions.
+/// Returns how many tokens the model reads, and whether in lower case. A model without a limit reads as many as it has positions.
 fn max_tokens(source: &Path, positions: usize) -> Result<(usize, bool), ConvertError> {
     let Some(file) = File::read_if_there(source.join("sentence_bert_config.json"))? else {
         return Ok((positions, false));
@@ -264,7 +264,7 @@ fn max_tokens(source: &Path, positions: usize) -> Result<(usize, bool), ConvertE
         return Ok((positions, lowercase));
     }
     let length = file.size("max_seq_length", 1 << 17)?;
-    // [CLS] and [SEP] take two places.
+    // [CLS] and [SEP] take two positions.
     if length < 3 || length > positions {
         let reason = format!("it must be between 3 and the model's positions, {positions}");
         return Err(file.unsupported("max_seq_length", &reason));
@@ -272,7 +272,7 @@ fn max_tokens(source: &Path, positions: usize) -> Result<(usize, bool), ConvertE
     Ok((length, lowercase))
 }
 
-/// The prefixes of questions and of passages: a model that was trained with them gives poor vectors without.
+/// Returns the prefixes of questions and of passages. A model that was trained with them gives poor vectors without.
 fn prompts(source: &Path) -> Result<(String, String), ConvertError> {
     let Some(file) = File::read_if_there(source.join("config_sentence_transformers.json"))? else {
         return Ok(Default::default());
@@ -315,7 +315,7 @@ impl File {
         Ok(Self::read_if_there(path.clone())?.unwrap_or(Self { path, keys: Map::new() }))
     }
 
-    /// What the model is for: what classifies pairs of texts is published under that name.
+    /// Returns what the model is for. Rerankers are published as classifiers of pairs of texts.
     fn kind(&self) -> ModelKind {
         let names = self.get("architectures").and_then(Value::as_array).into_iter().flatten();
         let mut names = names.filter_map(Value::as_str);
@@ -325,7 +325,7 @@ impl File {
         }
     }
 
-    /// A classifier of several labels has no score to order by. One that says nothing has two.
+    /// Checks that a classifier has a single label, whose score orders passages. A configuration without labels means two.
     fn must_have_one_label(&self) -> Result<(), ConvertError> {
         let (key, labels) = match (self.get("id2label").and_then(Value::as_object), self.get("num_labels")) {
             (Some(labels), _) => ("id2label", Some(labels.len() as u64)),
@@ -365,7 +365,7 @@ impl File {
         }
     }
 
-    /// Where the first token's position stands in a table of `table` positions.
+    /// Returns the index of the first token's position in a table of `table` positions.
     fn first_position(&self, family: Family, table: usize) -> Result<usize, ConvertError> {
         if !family.positions_follow_padding() {
             return Ok(0);
@@ -384,7 +384,7 @@ impl File {
             .ok_or_else(|| self.unsupported(key, "a string is needed"))
     }
 
-    /// A whole number of at least 1 and at most `limit`, which keeps products of two in range.
+    /// Returns a whole number of at least 1 and at most `limit`, which keeps the product of two in range.
     fn size(&self, key: &str, limit: usize) -> Result<usize, ConvertError> {
         self.get(key)
             .and_then(Value::as_u64)

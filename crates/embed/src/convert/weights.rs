@@ -1,8 +1,8 @@
-//! Reads weights by name, as little-endian 32-bit floats, in the one layout that graphs are built of: BERT's names,
-//! matrices as MatMul multiplies by them, positions from 0, the scale of attention scores in the query's weights.
+//! Reads weights by name, as little-endian 32-bit floats, in the layout that graphs are built from: BERT's names, matrices in the
+//! orientation of MatMul, positions from 0, and the scale of attention scores in the query's weights.
 //!
-//! They come from a safetensors file as publishers have it ([`Published`]), or from a graph that was built
-//! before ([`Built`]), so that one file on disk serves every precision.
+//! They come from a published safetensors file ([`Published`]), or from a graph that was built before ([`Built`]), so that one file on disk
+//! serves every precision.
 
 use std::{
     collections::HashMap,
@@ -19,12 +19,12 @@ use super::{
 };
 use crate::model::Architecture;
 
-/// Weights by name. `name` is BERT's, but for what is made here:
-/// `head.dense` and `head.score` are the layers of a reranker's head, `embeddings.token_type_embeddings.0` is the row of single texts, `encoder.distance_bias` the table of biases by distance.
+/// Weights by BERT's names, and by these of our own: `head.dense` and `head.score` are the layers of a reranker's head,
+/// `embeddings.token_type_embeddings.0` is the row of single texts, and `encoder.distance_bias` is the table of biases by distance.
 pub trait Source {
-    /// A weight of this shape, in row-major order.
+    /// Returns a weight of this shape, in row-major order.
     fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError>;
-    /// A linear layer's weight as `[inputs, outputs]`, in row-major order.
+    /// Returns a linear layer's weight as `[inputs, outputs]`, in row-major order.
     fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Vec<u8>, ConvertError>;
 }
 
@@ -34,14 +34,14 @@ pub struct Published<'a> {
     tensors: SafeTensors<'a>,
     family: Family,
     architecture: &'a Architecture,
-    /// Where the first token's position stands in the table.
+    /// The index of the first token's position in the table.
     first_position: usize,
-    /// Some publishers save the encoder inside a larger model, under `bert.`.
+    /// The prefix of names, such as `bert.`, where the encoder was saved inside a larger model.
     prefix: &'static str,
 }
 
 impl<'a> Published<'a> {
-    /// Parses the file's header; the weights themselves stay where they are.
+    /// Parses the file's header, and borrows the weights.
     pub fn parse(
         path: &Path,
         bytes: &'a [u8],
@@ -65,7 +65,7 @@ impl<'a> Published<'a> {
         })
     }
 
-    /// The weight under its published name; its shape must be `shape`.
+    /// Returns the weight under its published name, if its shape is `shape`.
     fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<u8>, ConvertError> {
         let full = match name.starts_with("head.") {
             true => self.family.published_head(name, self.prefix),
@@ -91,7 +91,7 @@ impl<'a> Published<'a> {
         }
     }
 
-    /// What a weight is multiplied by.
+    /// Returns the factor that a weight is multiplied by.
     fn factor(&self, name: &str) -> Option<f32> {
         let per_head = self.architecture.hidden / self.architecture.heads;
         name.contains("attention.self.query").then(|| (per_head as f32).sqrt().recip())
@@ -117,7 +117,7 @@ impl Source for Published<'_> {
                 let skipped = self.first_position * hidden * size_of::<f32>();
                 Ok(bytes.get(skipped..).unwrap_or_default().to_vec())
             }
-            // Every token of a single text has type 0, so one row of that table is all that is ever used.
+            // Every token of a single text has type 0, so only one row of that table is ever used.
             "embeddings.token_type_embeddings.0" => {
                 let Some(types) = self.family.types(self.architecture.types) else {
                     return Ok(vec![0; hidden * size_of::<f32>()]);
@@ -139,7 +139,7 @@ impl Source for Published<'_> {
         let (values, _) = bytes.as_chunks::<4>();
         let mut turned = vec![0; bytes.len()];
         let (cells, _) = turned.as_chunks_mut::<4>();
-        // In blocks of rows, so that what is written stays in the processor's cache.
+        // In blocks of rows, so that the output stays in the processor's cache.
         const BLOCK: usize = 16;
         for (block, rows) in values.chunks(inputs.max(1) * BLOCK).enumerate() {
             for (offset, row) in rows.chunks_exact(inputs.max(1)).enumerate() {

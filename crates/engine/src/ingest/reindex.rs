@@ -84,7 +84,7 @@ pub(crate) struct Reindexer {
 impl Reindexer {
     /// Begins to re-index a collection in the background.
     pub(crate) async fn begin(self: &Arc<Self>, collection: &Collection, new: NewReindex) -> Result<Reindex, PipelineError> {
-        let event = json!({ "timestamp": timestamp::now(), "scope": new.scope });
+        let event = json!({ "timestamp": timestamp::now(), "redo": new.scope });
         let event = NewEvent::new("reindex_started", event);
         // A move copies one generation: neither begins while the other goes on.
         let _right = self.store.placing.acquire().await.map_err(|_| PipelineError::Abandoned)?;
@@ -676,7 +676,7 @@ fn progress(reindex: &Reindex) -> f64 {
 pub(crate) fn info(reindex: &Reindex) -> ReindexInfo {
     ReindexInfo {
         status: reindex.status.as_str().to_owned(),
-        scope: reindex.scope.clone(),
+        redo: reindex.scope.clone(),
         progress: progress(reindex),
         documents_total: reindex.counts.documents_total,
         documents_done: reindex.counts.documents_done,

@@ -118,7 +118,7 @@ impl PipelineUpdates {
         let mut answer = PipelineChanged {
             collection: name.to_owned(),
             changed: false,
-            scope: plan.most.name().to_owned(),
+            redo: plan.most.name().to_owned(),
             documents_affected: plan.affected,
             chunks_affected: plan.chunks,
             pipeline: serde_json::to_value(&resolved.pipeline).unwrap_or_default(),
@@ -189,7 +189,7 @@ impl PipelineUpdates {
             };
             Ok::<_, PipelineError>(ReindexPlan {
                 collection: name.to_owned(),
-                scope: most.name().to_owned(),
+                redo: most.name().to_owned(),
                 documents_affected: plan.affected,
                 chunks_affected: plan.chunks,
                 documents: plan.by_scope,

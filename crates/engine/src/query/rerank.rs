@@ -93,7 +93,11 @@ impl Queries {
             Failure::Embed(error) => (error.code(), "failure", error.to_string()),
             Failure::Timeout => {
                 let seconds = self.tuned.query_timeout().as_secs_f32() / 2.0;
-                (ErrorCode::TimeoutError, "timeout", format!("the reranker took longer than {seconds:.1} s"))
+                (
+                    ErrorCode::TimeoutError,
+                    "timeout",
+                    format!("the reranker took longer than {seconds:.1} s"),
+                )
             }
         };
         catalogue::RERANKER_FALLBACKS.only().increment(1);

@@ -5,8 +5,8 @@ use super::pipelines::Pipelines;
 use crate::error::PipelineError;
 use crate::spec::{GeneratorChoice, GeneratorKind, LockedGenerator, OnFailure};
 use ibid_embed::Model;
-use ibid_generate::llm::{Refusal, Wanted};
-use ibid_generate::{Extractive, GenerateError, Generator, LlmError, Made, Request, Sink};
+use ibid_generate::llm::{LlmOptions, Refusal};
+use ibid_generate::{Extractive, GenerateError, Generated, Generator, LlmError, Request, Sink};
 use ibid_protocol::{ApiError, ErrorCode, GeneratorInfo, Warning};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl GeneratorStage {
         Ok((info, vec![self.fell_back(&error)]))
     }
 
-    fn outcome(&self, made: Made) -> (GeneratorInfo, Vec<Warning>) {
+    fn outcome(&self, made: Generated) -> (GeneratorInfo, Vec<Warning>) {
         let notes = made.notes.into_iter().map(|note| Warning {
             stage: STAGE.to_owned(),
             plugin: self.locked.kind.clone(),
@@ -134,8 +134,8 @@ impl Pipelines {
     }
 }
 
-fn wanted(choice: &GeneratorChoice) -> Wanted {
-    Wanted {
+fn wanted(choice: &GeneratorChoice) -> LlmOptions {
+    LlmOptions {
         base_url: choice.base_url.clone(),
         model: choice.model.clone(),
         system: choice.system.clone(),

@@ -133,7 +133,12 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for scope in [ReindexScope::Nothing, ReindexScope::Embed, ReindexScope::Chunk, ReindexScope::Extract] {
+        for scope in [
+            ReindexScope::Nothing,
+            ReindexScope::Embed,
+            ReindexScope::Chunk,
+            ReindexScope::Extract,
+        ] {
             assert_eq!(ReindexScope::parse(scope.name()), Some(scope));
             assert_eq!(serde_json::from_value::<ReindexScope>(json!(scope.name())).expect("read"), scope);
         }

@@ -17,7 +17,7 @@ use disk::Disk;
 use events::Events;
 use ibid_catalog::{Catalog, CatalogError, CollectionStats as Counts, DocumentRecord, DocumentState, Event, NewEvent};
 use ibid_files::FileStore;
-use ibid_index::{CollectionKey, PlacedIndex, VectorIndex};
+use ibid_index::{CollectionKey, RoutedIndex, VectorIndex};
 use ibid_protocol::{ApiError, CollectionStats};
 use ibid_types::IndexBackend;
 use leases::{Leases, of_text, text_id};
@@ -34,7 +34,7 @@ pub(crate) struct Store {
     /// Originals and extracted texts.
     pub files: Arc<dyn FileStore>,
     /// Vectors.
-    pub index: Arc<PlacedIndex>,
+    pub index: Arc<RoutedIndex>,
     /// The disk of the data directory.
     pub disk: Disk,
     /// Documents that queries must not see.
@@ -55,7 +55,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Puts the parts together, with nothing hidden, leased or waiting.
-    pub fn new(catalog: Arc<Catalog>, files: Arc<dyn FileStore>, index: Arc<PlacedIndex>, disk: Disk, events: Arc<Events>) -> Self {
+    pub fn new(catalog: Arc<Catalog>, files: Arc<dyn FileStore>, index: Arc<RoutedIndex>, disk: Disk, events: Arc<Events>) -> Self {
         Self {
             catalog,
             files,

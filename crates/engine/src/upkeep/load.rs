@@ -4,7 +4,7 @@
 use super::health::Monitor;
 use crate::spec::Pipeline;
 use crate::upkeep::health::ServiceHealth;
-use ibid_plugin_host::{Change, Reason};
+use ibid_plugin_host::{QuarantineChange, Reason};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -114,7 +114,7 @@ impl PluginChanges {
     /// back once the engine is gone. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Quarantined> {
         match self.0.recv().await {
-            Ok(change) if change.change == Change::Quarantined => change.quarantine.map(|quarantine| Quarantined {
+            Ok(change) if change.change == QuarantineChange::Quarantined => change.quarantine.map(|quarantine| Quarantined {
                 plugin: format!("{}@{}", change.plugin.name, change.plugin.version),
                 because: quarantine.because,
                 retry_after: quarantine.remaining.as_secs_f64().ceil() as u64,

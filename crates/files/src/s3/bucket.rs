@@ -1,6 +1,6 @@
-//! Objects below a prefix of a bucket, and what an object store's answers mean. Knows nothing of documents.
+//! Objects below a prefix of a bucket, and how an object store's responses map to errors.
 //!
-//! Retries with growing pauses are the client's (see [`connect`]): an error that comes out of here has been tried again.
+//! The client retries with growing pauses (see [`connect`]): an error that is returned here was retried already.
 
 use super::S3Options;
 use crate::{Cause, FileError, Result, blocking};
@@ -18,27 +18,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes of a file that go over the network at a time, as one request; S3 asks for 5 MiB at least.
+/// The part size of multipart uploads, in bytes; S3 requires at least 5 MiB.
 const PIECE: u64 = 8 << 20;
-/// Pieces of one file that are on their way at once.
+/// Parts of one file that are sent at once.
 const PIECES: usize = 4;
-/// Objects that are removed at a time.
+/// Objects that are removed at once.
 const REMOVALS: usize = 16;
-/// Longest time of one request: a piece over a slow line.
+/// The longest time of one request: a part over a slow line.
 const REQUEST: Duration = Duration::from_secs(60);
-/// Longest time to reach the server.
+/// The longest time to connect to the server.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// The client of the bucket.
+/// Returns the client of the bucket.
 ///
 /// # Errors
-/// `Unusable` for settings that cannot be.
+/// `Unusable` for invalid settings.
 pub(super) fn connect(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
-    // The client is built without a provider of its own.
+    // The client is built without a TLS provider of its own.
     ibid_system::tls::install_provider();
     let unusable = |key: &str, why: String| FileError::Unusable(format!("the setting `files.s3.{key}` {why}"));
     if options.bucket.is_empty() {
-        return Err(unusable("bucket", "names no bucket, and `files.store` is s3".to_owned()));
+        return Err(unusable("bucket", "is empty, but `files.store` is s3".to_owned()));
     }
     if let Some(endpoint) = &options.endpoint
         && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
@@ -65,14 +65,14 @@ pub(super) fn connect(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
         (Some(id), false) => AmazonS3Builder::new()
             .with_access_key_id(id)
             .with_secret_access_key(options.secret_access_key.expose()),
-        // As AWS's own tools find them: variables, the pod's or the machine's role.
+        // Find credentials as AWS's own tools do: in variables, and from the pod's or the machine's role.
         (None, true) => AmazonS3Builder::from_env(),
         (Some(_), true) => {
-            let why = "is missing beside `files.s3.access_key_id`: set both, or neither to have AWS's own variables and roles asked";
+            let why = "is missing beside `files.s3.access_key_id`: set both, or neither to use AWS's own variables and roles";
             return Err(unusable("secret_access_key", why.to_owned()));
         }
         (None, false) => {
-            let why = "is missing beside `files.s3.secret_access_key`: set both, or neither to have AWS's own variables and roles asked";
+            let why = "is missing beside `files.s3.secret_access_key`: set both, or neither to use AWS's own variables and roles";
             return Err(unusable("access_key_id", why.to_owned()));
         }
     };
@@ -80,7 +80,7 @@ pub(super) fn connect(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
         .with_bucket_name(&options.bucket)
         .with_region(&options.region)
         .with_virtual_hosted_style_request(!options.path_style)
-        // One request for each object is what every such server understands.
+        // Every such server supports one request for each object.
         .with_disable_bulk_delete(true)
         .with_client_options(client)
         .with_retry(RetryConfig {
@@ -88,14 +88,14 @@ pub(super) fn connect(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
                 max_backoff: Duration::from_secs(4),
                 ..BackoffConfig::default()
             },
-            // The time decides.
+            // The time limit decides, not the number of retries.
             max_retries: if options.patience.is_zero() { 0 } else { usize::MAX },
             retry_timeout: options.patience,
         });
     if let Some(endpoint) = &options.endpoint {
         let endpoint = endpoint.trim_end_matches('/');
         builder = match endpoint.split_once("://").filter(|_| !options.path_style) {
-            // The client takes it that the address says the bucket.
+            // The client expects the bucket in the host name.
             Some((scheme, host)) => builder.with_endpoint(format!("{scheme}://{}.{host}", options.bucket)),
             None => builder.with_endpoint(endpoint),
         };
@@ -107,10 +107,10 @@ pub(super) fn connect(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(store))
 }
 
-/// What a conditional read found.
+/// The result of a conditional read.
 pub(super) enum Read {
     Absent,
-    /// It is what the tag says.
+    /// The object still has the tag.
     Unchanged,
     New {
         tag: Option<String>,
@@ -118,7 +118,7 @@ pub(super) enum Read {
     },
 }
 
-/// The objects.
+/// A bucket, and the prefix of its objects.
 #[derive(Clone)]
 pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
@@ -136,12 +136,12 @@ impl Bucket {
         }
     }
 
-    /// An object's path, or that of a folder.
+    /// Returns the path of an object or a folder.
     pub(super) fn path(&self, parts: &[&str]) -> Path {
         parts.iter().fold(self.prefix.clone(), |path, part| path.join(*part))
     }
 
-    /// Sorts an error of the object store.
+    /// Converts an error of the object store.
     fn failed(&self, path: &Path, error: Error) -> FileError {
         let refused = is_refusal(&error);
         let cause = Cause {
@@ -155,7 +155,7 @@ impl Bucket {
         }
     }
 
-    /// `None` for an object that is not there. A bucket that is not there is no answer to that.
+    /// Maps a missing object to `None`. A missing bucket is an error.
     fn absent<T>(&self, path: &Path, result: object_store::Result<T>) -> Result<Option<T>> {
         match result {
             Ok(found) => Ok(Some(found)),
@@ -164,12 +164,12 @@ impl Bucket {
         }
     }
 
-    /// What is known of an object; `None` if it is not there.
+    /// Returns the metadata of an object; `None` if it does not exist.
     pub(super) async fn head(&self, path: &Path) -> Result<Option<ObjectMeta>> {
         self.absent(path, self.store.head(path).await)
     }
 
-    /// Reads a whole object, unless it is what `tag` says.
+    /// Reads a whole object, unless it still has this tag.
     pub(super) async fn read(&self, path: &Path, tag: Option<&str>) -> Result<Read> {
         let options = GetOptions {
             if_none_match: tag.map(str::to_owned),
@@ -185,7 +185,7 @@ impl Bucket {
         Ok(Read::New { tag, bytes })
     }
 
-    /// Bytes of an object that is there.
+    /// Returns a range of an object; `None` if it does not exist.
     pub(super) async fn range(&self, path: &Path, from: u64, to: u64) -> Result<Option<Bytes>> {
         if from >= to {
             return Ok(Some(Bytes::new()));
@@ -193,13 +193,13 @@ impl Bucket {
         self.absent(path, self.store.get_range(path, from..to).await)
     }
 
-    /// Writes an object at once; returns its tag.
+    /// Writes an object in one request, and returns its tag.
     pub(super) async fn put(&self, path: &Path, bytes: Bytes) -> Result<Option<String>> {
         let put = self.store.put(path, bytes.into()).await;
         Ok(put.map_err(|error| self.failed(path, error))?.e_tag)
     }
 
-    /// Writes a file as an object: whole or not at all.
+    /// Writes a file as an object, atomically.
     pub(super) async fn put_file(&self, path: &Path, file: Arc<File>, size: u64) -> Result<()> {
         let piece = |from: u64| {
             let file = file.clone();
@@ -234,14 +234,14 @@ impl Bucket {
                 Ok(())
             }
             Err(error) => {
-                // What cannot be taken back now goes by the bucket's rule for unfinished uploads.
+                // If the abort fails, the bucket's rule for unfinished uploads removes the parts.
                 let _ = write.abort().await;
                 Err(error)
             }
         }
     }
 
-    /// Reads an object into a file, in order; returns its SHA-256. `None` if it is not there.
+    /// Reads an object into a file, in order, and returns its size and SHA-256. `None` if it does not exist.
     pub(super) async fn get_file(&self, path: &Path, mut into: File) -> Result<Option<(u64, String)>> {
         let Some(size) = self.head(path).await?.map(|found| found.size) else {
             return Ok(None);
@@ -265,7 +265,7 @@ impl Bucket {
         Ok(Some((size, blocking::hex(&hasher.finalize()))))
     }
 
-    /// Removes an object, which need not be there.
+    /// Removes an object, which need not exist.
     pub(super) async fn remove(&self, path: &Path) -> Result<()> {
         match self.store.delete(path).await {
             Ok(()) => Ok(()),
@@ -283,18 +283,18 @@ impl Bucket {
             .await
     }
 
-    /// Everything in a folder.
+    /// Lists all objects in a folder.
     pub(super) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>> {
         let listed: object_store::Result<Vec<ObjectMeta>> = self.store.list(Some(folder)).try_collect().await;
         Ok(self.absent(folder, listed)?.unwrap_or_default())
     }
 
-    /// Whether the store answers and takes the credentials: one look for an object that nobody makes.
+    /// Checks that the store answers and accepts the credentials, by a request for an object that never exists.
     pub(super) async fn check(&self) -> Result<()> {
         self.read(&self.path(&["check"]), None).await.map(drop)
     }
 
-    /// Whether objects can be written, found and removed.
+    /// Checks that objects can be written, listed and removed.
     pub(super) async fn try_all(&self) -> Result<()> {
         let path = self.path(&["check", &uuid::Uuid::new_v4().simple().to_string()]);
         self.put(&path, Bytes::from_static(b"ibid")).await?;
@@ -303,13 +303,13 @@ impl Bucket {
     }
 }
 
-/// What an operator does about it, where a store cannot be opened; names the setting.
+/// Converts the error of a store that cannot be opened into one that names the setting and the remedy.
 pub(super) fn remedy(options: &S3Options, error: FileError) -> FileError {
     let (FileError::Away(cause) | FileError::Refused(cause)) = &error else {
         return error;
     };
-    let said = cause.error.to_string();
-    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let message = cause.error.to_string();
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     let (bucket, server) = (&options.bucket, options.server());
     FileError::Unusable(if has(&["169.254."]) {
         "there are no credentials: set `files.s3.access_key_id` and `files.s3.secret_access_key`, AWS's own variables, or give the machine \
@@ -319,12 +319,12 @@ pub(super) fn remedy(options: &S3Options, error: FileError) -> FileError {
         let why = innermost(&cause.error);
         format!("{server} (`files.s3.endpoint`, `files.s3.region`) does not answer: {why}. Start it, or correct the setting")
     } else if has(&["NoSuchBucket"]) {
-        format!("there is no bucket `{bucket}` (`files.s3.bucket`) at {server}: make it, or correct the setting")
+        format!("there is no bucket `{bucket}` (`files.s3.bucket`) at {server}: create it, or correct the setting")
     } else if has(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "status code: 401"]) {
-        format!("{server} does not know the credentials: correct `files.s3.access_key_id` and `files.s3.secret_access_key`")
+        format!("{server} does not accept the credentials: correct `files.s3.access_key_id` and `files.s3.secret_access_key`")
     } else if has(&["status code: 403"]) {
         format!(
-            "{server} lets these credentials not list, read, write and delete in the bucket `{bucket}`: give them these rights, or correct \
+            "{server} does not allow these credentials to list, read, write and delete in the bucket `{bucket}`: grant them these rights, or correct \
              `files.s3.bucket`, `files.s3.access_key_id` and `files.s3.secret_access_key`"
         )
     } else if has(&[
@@ -338,7 +338,7 @@ pub(super) fn remedy(options: &S3Options, error: FileError) -> FileError {
             options.region
         )
     } else {
-        format!("{server} refuses the bucket `{bucket}` (`files.s3`): {said}")
+        format!("{server} refuses the bucket `{bucket}` (`files.s3`): {message}")
     })
 }
 
@@ -352,19 +352,19 @@ fn innermost(error: &dyn std::error::Error) -> String {
     last
 }
 
-/// Whether a server answered and will answer the same next time. The client's own errors tell the status only in words.
+/// Returns whether the server answered, and will answer the same next time. The client's own errors have the status only in their text.
 fn is_refusal(error: &Error) -> bool {
     match error {
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
         Error::NotFound { source, .. } => source.to_string().contains("NoSuchBucket"),
         Error::Generic { source, .. } => {
-            let said = source.to_string();
-            said.contains("without LOCATION")
-                || said.contains("status code: 3")
-                || (said.contains("status code: 4")
+            let message = source.to_string();
+            message.contains("without LOCATION")
+                || message.contains("status code: 3")
+                || (message.contains("status code: 4")
                     && !["408", "425", "429"]
                         .iter()
-                        .any(|code| said.contains(&format!("status code: {code}"))))
+                        .any(|code| message.contains(&format!("status code: {code}"))))
         }
         _ => false,
     }

@@ -1,7 +1,7 @@
-//! Copies of objects on this machine's disk: as many bytes as are allowed, the least recently used out first.
+//! Copies of objects on this machine's disk, up to a limit in bytes; the least recently used is evicted first.
 //!
-//! A copy lives until nobody uses it any more, so that eviction never takes a file from under its reader. What a file was opened
-//! from may go at once. Nothing here is durable, and a start begins with an empty cache.
+//! A copy is removed when its last user drops it, so that eviction never takes a file from a reader. Files that were opened from it stay
+//! readable after that. Nothing here is durable, and a start begins with an empty cache.
 
 use crate::exclusion::NamedLocks;
 use crate::{Result, blocking};
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A copy: a file, or a directory. Dropping the last use of it removes it.
+/// A copy: a file, or a directory. Dropping its last handle removes it.
 pub(super) struct LocalCopy {
     path: PathBuf,
     bytes: u64,
-    /// Which version of the object it is; `None` for objects that never change.
+    /// The version of the object; `None` for objects that never change.
     tag: Option<String>,
 }
 
 impl LocalCopy {
-    /// A copy at a path that nothing else uses.
+    /// Makes the handle of a copy at a path that nothing else uses.
     pub(super) fn new(path: PathBuf, bytes: u64, tag: Option<String>) -> Arc<Self> {
         Arc::new(Self { path, bytes, tag })
     }
@@ -50,7 +50,7 @@ impl Drop for LocalCopy {
 
 struct Entry {
     copy: Arc<LocalCopy>,
-    /// Its place in the order of use.
+    /// Its position in the order of use.
     used: u64,
 }
 
@@ -75,16 +75,16 @@ impl State {
 /// The cache.
 pub(super) struct Cache {
     directory: PathBuf,
-    /// Bytes of all copies that are kept for later.
+    /// The most bytes of all copies that are kept.
     limit: u64,
     state: Mutex<State>,
-    /// Objects that are being fetched.
+    /// Locks of the objects that are being fetched.
     fetching: NamedLocks,
     next: AtomicU64,
 }
 
 impl Cache {
-    /// An empty cache in a directory, whose content goes. Blocks.
+    /// Makes an empty cache in a directory, whose content is removed. Blocks.
     pub(super) fn open(directory: &Path, limit: u64) -> Result<Self> {
         blocking::remove(directory)?;
         blocking::create_directory(directory)?;
@@ -97,17 +97,17 @@ impl Cache {
         })
     }
 
-    /// Held for a look or a change only, never across an await.
+    /// Locks the state. Never held across an await.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A path for a new copy.
+    /// Returns a path for a new copy.
     pub(super) fn fresh(&self) -> PathBuf {
         self.directory.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    /// A copy, which has been used now.
+    /// Returns a copy, and marks it as used.
     pub(super) fn get(&self, name: &str) -> Option<Arc<LocalCopy>> {
         let mut state = self.state();
         state.clock += 1;
@@ -121,7 +121,7 @@ impl Cache {
         Some(copy)
     }
 
-    /// Keeps a copy in place of an older one, as long as there is room for it.
+    /// Keeps a copy in place of an older one, if it fits.
     pub(super) fn insert(&self, name: &str, copy: &Arc<LocalCopy>) {
         let mut gone = Vec::new();
         let mut state = self.state();
@@ -140,18 +140,18 @@ impl Cache {
                 gone.extend(state.remove(&oldest));
             }
         }
-        // Not under the lock: dropping one may touch the disk.
+        // Not under the lock: dropping a copy may touch the disk.
         drop(state);
         drop(gone);
     }
 
-    /// Forgets a copy.
+    /// Drops a copy from the cache.
     pub(super) fn remove(&self, name: &str) {
         let copy = self.state().remove(name);
         drop(copy);
     }
 
-    /// Waits to be the only one who fetches this object, until the guard is dropped.
+    /// Waits for the lock to fetch this object, held until the guard is dropped.
     pub(super) async fn alone(&self, name: &str) -> tokio::sync::OwnedMutexGuard<()> {
         self.fetching.lock(name).await
     }
@@ -187,7 +187,7 @@ mod tests {
         assert!(read.path().exists());
         drop(read);
         assert_eq!(files(), 2);
-        // One that can never fit takes no other's room.
+        // A copy that can never fit evicts no other.
         cache.insert("d", &copy(&cache, 101));
         assert!(cache.get("d").is_none() && cache.get("a").is_some());
         cache.insert("a", &copy(&cache, 10));

@@ -1,9 +1,9 @@
 //! The file store in an S3-compatible object store, for several servers that share one catalog.
 //!
-//! Objects, below the prefix: `files/ab/SHA256` (originals, which never change), `texts/ID` (text and structure of a document, one
-//! tar, so that both are replaced at once) and `incoming/UPLOAD/START.WRITER` (parts of uploads in the making, see `parts`). What is
-//! read is kept as local copies (`cache`): an original's is good for ever and checked against its SHA-256 when it is fetched; a
-//! text's is compared with the object's tag each time, so that what another server rewrote is never quoted from an old copy.
+//! Objects, below the prefix: `files/ab/SHA256` (originals, which never change), `texts/ID` (text and structure of a document in one tar,
+//! so that both are replaced at once) and `incoming/UPLOAD/START.WRITER` (parts of uploads in progress, see `parts`). Objects that were
+//! read are kept as local copies (`cache`). The copy of an original stays valid, and is checked against its SHA-256 when it is fetched. The
+//! copy of a text is compared with the object's tag each time, so that a text that another server rewrote is never quoted from an old copy.
 
 mod bucket;
 mod cache;
@@ -28,36 +28,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Where the objects are and how they are reached.
+/// The settings of an object store.
 #[derive(Debug, Clone)]
 pub struct S3Options {
-    /// The bucket, which must be there.
+    /// The bucket, which must exist.
     pub bucket: String,
-    /// What the names of all objects begin with, without the `/` after it; empty for nothing.
+    /// The prefix of the names of all objects, without the `/` after it; may be empty.
     pub prefix: String,
-    /// `http://` or `https://`, and the server; `None` for AWS in `region`.
+    /// `http://` or `https://` and the server; `None` for AWS in `region`.
     pub endpoint: Option<String>,
-    /// As signatures name it.
+    /// The region in signatures.
     pub region: String,
-    /// Together with the next: `None` to have AWS's variables and roles asked.
+    /// `None`, together with the secret key, uses AWS's own variables and roles.
     pub access_key_id: Option<String>,
-    /// Empty for none.
+    /// The secret key; empty for none.
     pub secret_access_key: Secret,
-    /// `HOST/BUCKET/...` rather than `BUCKET.HOST/...`.
+    /// Whether URLs are `HOST/BUCKET/...` rather than `BUCKET.HOST/...`.
     pub path_style: bool,
-    /// PEM certificates that https servers may be signed by, beside the system's.
+    /// PEM file of certificate authorities to trust, besides the system's.
     pub ca_file: Option<PathBuf>,
-    /// For how long a failed request is sent again: longer than a failover or a restart takes, and whoever waits for it is told then.
+    /// How long a failed request is retried: longer than a failover or a restart takes. After that the caller receives the error.
     pub patience: Duration,
-    /// Bytes of local copies that are kept; more are there only while they are used.
+    /// The most bytes of local copies that are kept; there are more only while they are in use.
     pub cache_bytes: u64,
-    /// How old the parts of an upload must be for [`FileStore::sweep`]: younger ones may be of another server's upload, begun since
-    /// the catalog was asked.
+    /// The least age of an upload's parts for [`FileStore::sweep`]: younger ones may belong to another server's upload that began since the
+    /// catalog was read.
     pub sweep_after: Duration,
 }
 
 impl S3Options {
-    /// Defaults for a bucket.
+    /// Returns the default settings for a bucket.
     pub fn new(bucket: impl Into<String>) -> Self {
         Self {
             bucket: bucket.into(),
@@ -74,7 +74,7 @@ impl S3Options {
         }
     }
 
-    /// The server, for people.
+    /// Returns the server, for people.
     fn server(&self) -> String {
         match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
@@ -82,7 +82,7 @@ impl S3Options {
         }
     }
 
-    /// Bucket and server, for people.
+    /// Returns the bucket and the server, for people.
     pub fn place(&self) -> String {
         let prefix = self.prefix.trim_matches('/');
         let slash = if prefix.is_empty() { "" } else { "/" };
@@ -90,7 +90,7 @@ impl S3Options {
     }
 }
 
-/// What the store's users share.
+/// What the handles of the store share.
 struct Shared {
     bucket: Bucket,
     cache: Cache,
@@ -101,12 +101,12 @@ struct Shared {
     _lock: File,
 }
 
-/// How the cache calls an original.
+/// Returns the cache's name of an original.
 fn original_name(sha256: &str) -> String {
     format!("files/{sha256}")
 }
 
-/// How it calls a text.
+/// Returns the cache's name of a text.
 fn text_name(id: &str) -> String {
     format!("texts/{id}")
 }
@@ -116,7 +116,7 @@ impl Shared {
         self.bucket.path(&[&["incoming"], parts].concat())
     }
 
-    /// The object of an original.
+    /// Returns the object of an original.
     fn original(&self, sha256: &str) -> Result<ObjectPath> {
         match sha256.get(..2) {
             Some(shard) if blocking::is_sha256(sha256) => Ok(self.bucket.path(&["files", shard, sha256])),
@@ -124,7 +124,7 @@ impl Shared {
         }
     }
 
-    /// The object of a text.
+    /// Returns the object of a text.
     fn text(&self, id: &str) -> Result<ObjectPath> {
         blocking::check_id(id)?;
         Ok(self.bucket.path(&["texts", id]))
@@ -138,17 +138,17 @@ impl Shared {
         ))
     }
 
-    /// Makes a file an object, unless it is one.
+    /// Stores a file as an object, unless the object exists.
     async fn ensure_original(&self, sha256: &str, file: Arc<File>, size: u64) -> Result<()> {
         let path = self.original(sha256)?;
         match self.bucket.head(&path).await? {
             Some(found) if found.size == size => Ok(()),
-            // Absent, or cut short by something outside.
+            // Absent, or truncated by another program.
             _ => self.bucket.put_file(&path, file, size).await,
         }
     }
 
-    /// A local copy of an original. Readers who ask for one that is absent wait for one of them to fetch it.
+    /// Returns a local copy of an original. If several readers need one that is absent, one of them fetches it and the others wait.
     async fn original_copy(&self, sha256: &str) -> Result<Arc<LocalCopy>> {
         let (path, name) = (self.original(sha256)?, original_name(sha256));
         if let Some(copy) = self.cache.get(&name) {
@@ -164,7 +164,7 @@ impl Shared {
             Ok((file.map_err(FileError::io(&at))?, at))
         })
         .await?;
-        // Removed again if this ends here.
+        // Removed again if this function returns early.
         let unfinished = LocalCopy::new(copy.clone(), 0, None);
         let Some((size, found)) = self.bucket.get_file(&path, file).await? else {
             return Err(FileError::NotFound {
@@ -180,7 +180,7 @@ impl Shared {
         Ok(copy)
     }
 
-    /// Gives a copy that is complete a path of its own; the one that it was made at goes.
+    /// Moves a complete copy to a path of its own, and removes the unfinished one.
     async fn finish(&self, unfinished: Arc<LocalCopy>, bytes: u64, tag: Option<String>) -> Result<Arc<LocalCopy>> {
         let to = self.cache.fresh();
         blocking::run(move || {
@@ -190,7 +190,7 @@ impl Shared {
         .await
     }
 
-    /// A local copy of a text, as it is now: a directory of texts with this one.
+    /// Returns a local copy of the current text: a directory of texts with only this one.
     async fn text_copy(&self, id: &str) -> Result<Arc<LocalCopy>> {
         let (path, name) = (self.text(id)?, text_name(id));
         let absent = || {
@@ -213,7 +213,7 @@ impl Shared {
         match self.bucket.read(&path, known.as_ref().and_then(|copy| copy.tag())).await? {
             Read::Absent => Err(absent()),
             Read::New { tag, bytes } => self.keep_text(id, tag, bytes).await,
-            // It was asked with the tag of one.
+            // Only a request with a tag has this response.
             Read::Unchanged => known.ok_or(FileError::Interrupted),
         }
     }
@@ -228,14 +228,14 @@ impl Shared {
         Ok(copy)
     }
 
-    /// Works with the local copy of a text beside the reactor.
+    /// Runs blocking work on the local copy of a text.
     async fn with_text<T: Send + 'static>(&self, id: &str, work: impl FnOnce(&Path) -> Result<T> + Send + 'static) -> Result<T> {
         let copy = self.text_copy(id).await?;
         blocking::run(move || work(copy.path())).await
     }
 }
 
-/// The object of a text: a tar of its two files.
+/// Returns the object of a text: a tar of its two files.
 fn pack(id: &str, document: &Document) -> Result<Vec<u8>> {
     let json = texts::structure(id, document)?;
     let mut archive = tar::Builder::new(Vec::with_capacity(document.text.len() + json.len() + 4096));
@@ -251,7 +251,7 @@ fn pack(id: &str, document: &Document) -> Result<Vec<u8>> {
     archive.into_inner().map_err(|_| FileError::Damaged(id.to_owned()))
 }
 
-/// Makes a directory of texts with the one text that an object holds.
+/// Creates a directory of texts with the one text that an object holds.
 fn unpack(bytes: &[u8], texts: &Path, id: &str) -> Result<()> {
     let damaged = |_: std::io::Error| FileError::Damaged(id.to_owned());
     let directory = texts.join(id);
@@ -283,8 +283,8 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// Opens the store, and tries whether it can be written to. `cache` is a directory for local copies, which are dropped at each
-    /// start; `exclusion` is asked by every server over the same bucket and prefix.
+    /// Opens the store, and tests that it is writable. `cache` is a directory for local copies, which are dropped at each start. Every
+    /// server over the same bucket and prefix must use the same `exclusion`.
     ///
     /// # Errors
     /// `InUse` while another store has the directory; `Unusable`, with the setting and a remedy, where the object store cannot be used.
@@ -297,7 +297,7 @@ impl S3Store {
         Ok(store)
     }
 
-    /// Tries whether the object store can be used, without opening anything on this machine.
+    /// Tests whether the object store can be used, without opening anything on this machine.
     ///
     /// # Errors
     /// `Unusable`, with the setting and a remedy.
@@ -308,7 +308,7 @@ impl S3Store {
         tried.map_err(|error| bucket::remedy(options, error))
     }
 
-    /// The same over a client of any object store, untried.
+    /// Opens the store over any object store, without the test.
     pub(super) async fn over(
         store: Arc<dyn ObjectStore>,
         cache: &Path,
@@ -371,7 +371,7 @@ impl FileStore for S3Store {
             if young || keep.contains(&id) {
                 continue;
             }
-            // Where it has a writer it stays.
+            // An upload with a writer stays.
             let Ok(_claim) = self.shared.writers.claim(&id) else { continue };
             self.shared.bucket.remove_all(objects.into_iter().map(|meta| meta.location)).await?;
             gone += 1;
@@ -433,7 +433,7 @@ impl FileStore for S3Store {
         let id = document_id.to_owned();
         let bytes = Bytes::from(blocking::run(move || pack(&id, &document)).await?);
         let tag = self.shared.bucket.put(&path, bytes.clone()).await?;
-        // It is about to be read; where it cannot be kept, it is read from there.
+        // It will be read soon; if it cannot be cached, it is read from the object store.
         if let Err(error) = self.shared.keep_text(document_id, tag, bytes).await {
             tracing::warn!(error = ?error, "a text that was stored could not be kept in the cache");
         }

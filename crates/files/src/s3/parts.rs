@@ -1,7 +1,7 @@
-//! Which bytes of an upload its part objects hold. No I/O.
+//! Determines which bytes of an upload its part objects hold. No I/O.
 //!
-//! A part is named `START.WRITER`: where its first byte belongs, and who wrote it. Writers follow one another, each with a higher
-//! name than the one before, so that what a server writes late, after another took its upload over, is told from what counts.
+//! A part is named `START.WRITER`: the position of its first byte, and who wrote it. Each writer has a higher name than the one before. So
+//! the bytes that a server writes late, after another one has taken its upload over, are recognised and ignored.
 
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 /// A part object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    /// The first byte.
+    /// The position of the first byte.
     pub start: u64,
-    /// After the last one.
+    /// The position after the last byte.
     pub end: u64,
-    /// Whose it is: `EPOCH-RANDOM`, in order of time.
+    /// The writer: `EPOCH-RANDOM`, in order of time.
     pub writer: String,
     pub path: Path,
 }
@@ -24,12 +24,12 @@ impl Part {
         self.end - self.start
     }
 
-    /// The name of a part.
+    /// Returns the name of a part.
     pub(super) fn name(start: u64, writer: &str) -> String {
         format!("{start:020}.{writer}")
     }
 
-    /// The part that an object is, if it is one.
+    /// Returns the part that an object is, if it is one.
     fn of(meta: ObjectMeta) -> Option<Self> {
         let (start, writer) = meta.location.filename()?.split_once('.')?;
         let start: u64 = start.parse().ok()?;
@@ -42,7 +42,7 @@ impl Part {
     }
 }
 
-/// The parts in a listing by their uploads, with the rest that is there.
+/// Groups a listing by uploads. Returns objects that are not parts as well.
 pub(super) fn by_upload(listed: Vec<ObjectMeta>) -> BTreeMap<String, Vec<ObjectMeta>> {
     let mut uploads: BTreeMap<String, Vec<ObjectMeta>> = BTreeMap::new();
     for meta in listed {
@@ -55,22 +55,22 @@ pub(super) fn by_upload(listed: Vec<ObjectMeta>) -> BTreeMap<String, Vec<ObjectM
     uploads
 }
 
-/// A piece of a part, in an upload's order.
+/// The range of a part that counts, in the upload's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment {
     pub part: Part,
-    /// The first byte that is taken of the upload.
+    /// The first byte of the range.
     pub from: u64,
-    /// After the last one.
+    /// The byte after the last one.
     pub to: u64,
 }
 
-/// What the objects of an upload hold of it from its first byte on, without a gap.
+/// Returns the segments that hold the upload from its first byte on, without a gap.
 pub(super) fn chain(listed: Vec<ObjectMeta>) -> Vec<Segment> {
     let parts: Vec<Part> = listed.into_iter().filter_map(Part::of).collect();
     let (mut at, mut writer) = (0, String::new());
     let mut segments: Vec<Segment> = Vec::new();
-    // Of several that hold a byte the last writer's counts; once it was somebody's turn, nobody's before counts any more.
+    // Of several parts with the same byte, the last writer's counts. After a writer's first byte, earlier writers' bytes no longer count.
     while let Some(part) = parts
         .iter()
         .filter(|part| part.start <= at && at < part.end && part.writer >= writer)
@@ -88,7 +88,7 @@ pub(super) fn chain(listed: Vec<ObjectMeta>) -> Vec<Segment> {
     segments
 }
 
-/// The name of the writer after all who have written.
+/// Returns a name for the writer that comes after all earlier ones.
 pub(super) fn next_writer(listed: &[ObjectMeta]) -> String {
     let epochs = listed.iter().filter_map(|meta| {
         let (_, writer) = meta.location.filename()?.split_once('.')?;
@@ -98,9 +98,9 @@ pub(super) fn next_writer(listed: &[ObjectMeta]) -> String {
     format!("{epoch:08}-{}", uuid::Uuid::new_v4().simple())
 }
 
-/// From which byte on the next part begins, and how many parts before it stay. Parts are put together with what comes as long as
-/// they are no longer than it, as the bits of a counter are: so there are few, and each byte is sent a few times at most, however
-/// little comes at a time.
+/// Returns the position at which the next part begins, and how many parts before it stay. Earlier parts are merged with the new bytes as
+/// long as they are no longer than those, like the bits of a binary counter. So there are few parts, and each byte is sent only a few
+/// times, however small the appended pieces are.
 pub(super) fn merged(parts: &[Part], written: u64, most: u64) -> (usize, u64) {
     let mut kept = parts.len();
     let mut start = parts.last().map_or(0, |part| part.end);
@@ -127,8 +127,8 @@ mod tests {
         }
     }
 
-    /// The writers whose bytes count, byte by byte.
-    fn told(objects: &[(u64, u64, &str)]) -> String {
+    /// Returns the writers whose bytes count, byte by byte.
+    fn effective_writers(objects: &[(u64, u64, &str)]) -> String {
         let objects = objects.iter().map(|(start, end, writer)| object(*start, *end, writer)).collect();
         chain(objects)
             .iter()
@@ -138,17 +138,17 @@ mod tests {
 
     #[test]
     fn parts_hold_what_the_last_writer_wrote_without_gaps() {
-        assert_eq!(told(&[]), "");
-        assert_eq!(told(&[(0, 2, "1"), (2, 4, "1")]), "1111");
-        assert_eq!(told(&[(2, 4, "1"), (0, 1, "1")]), "1", "a gap");
-        // Put together, and what was put together not removed yet.
-        assert_eq!(told(&[(0, 4, "1"), (2, 4, "1"), (4, 5, "1")]), "11111");
-        // An answer was lost: the object is longer than its writer knew when it wrote the next.
-        assert_eq!(told(&[(0, 4, "1"), (2, 3, "1"), (3, 6, "1")]), "111111");
-        // Taken over after two bytes, and the old writer writes on.
-        assert_eq!(told(&[(0, 5, "1"), (2, 4, "2")]), "1122");
-        assert_eq!(told(&[(0, 2, "1"), (2, 4, "2"), (4, 8, "1")]), "1122");
-        assert_eq!(told(&[(0, 5, "1"), (0, 3, "2")]), "222");
+        assert_eq!(effective_writers(&[]), "");
+        assert_eq!(effective_writers(&[(0, 2, "1"), (2, 4, "1")]), "1111");
+        assert_eq!(effective_writers(&[(2, 4, "1"), (0, 1, "1")]), "1", "a gap");
+        // Merged, and the merged parts are not removed yet.
+        assert_eq!(effective_writers(&[(0, 4, "1"), (2, 4, "1"), (4, 5, "1")]), "11111");
+        // A response was lost: the object is longer than its writer knew when it wrote the next.
+        assert_eq!(effective_writers(&[(0, 4, "1"), (2, 3, "1"), (3, 6, "1")]), "111111");
+        // Taken over after two bytes, and the old writer goes on writing.
+        assert_eq!(effective_writers(&[(0, 5, "1"), (2, 4, "2")]), "1122");
+        assert_eq!(effective_writers(&[(0, 2, "1"), (2, 4, "2"), (4, 8, "1")]), "1122");
+        assert_eq!(effective_writers(&[(0, 5, "1"), (0, 3, "2")]), "222");
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         }
         assert!(most <= 11, "{most}");
         assert!(sent <= 1024 * 1000 * 11, "{sent}");
-        // No part grows without end.
+        // No part grows without limit.
         assert_eq!(merged(&parts, 1_025_000, 100), (1, 1_024_000));
     }
 }

@@ -1,4 +1,4 @@
-//! Uploads in the making: appended to a local file, made durable as part objects, resumed from them on any server.
+//! Uploads in progress: appended to a local file, made durable as part objects, and resumed from them on any server.
 
 use super::Shared;
 use super::cache::LocalCopy;
@@ -13,25 +13,25 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The longest part: what is held in memory when one is made, and what a resumption reads at a time.
+/// The longest part: it is held in memory when it is written, and resuming reads this much at a time.
 const PART: u64 = 16 << 20;
 
-/// What the writer shares with the work that it has sent elsewhere, which goes on if the caller goes away: until that is done the
-/// upload counts as busy.
+/// The state that the writer shares with the tasks that it spawned. They go on if the caller goes away, and until they end the upload
+/// counts as busy.
 struct Upload {
     store: Arc<Shared>,
     id: String,
     writer: String,
-    /// Parts that are durable, in order, without gaps. Asynchronous: kept while they are written, which is one at a time.
+    /// The durable parts, in order, without gaps. The lock is asynchronous because it is held while parts are written, one at a time.
     parts: tokio::sync::Mutex<Vec<Part>>,
     spool: Spool,
-    /// Removes the spool's file.
+    /// Removes the spool's file when dropped.
     _file: Arc<LocalCopy>,
     _claim: Claim,
 }
 
 impl Upload {
-    /// Makes what was taken durable.
+    /// Makes the bytes durable that were taken.
     async fn sync(self: Arc<Self>) -> Result<u64> {
         let mut parts = self.parts.lock().await;
         let written = self.spool.written();
@@ -49,14 +49,14 @@ impl Upload {
         let stale = replaced.into_iter().map(|part| part.path);
         let stale: Vec<_> = stale.filter(|path| made.iter().all(|part| part.path != *path)).collect();
         parts.append(&mut made);
-        // Those that stay behind are passed over.
+        // If stale parts stay behind, readers ignore them.
         if let Err(error) = self.store.bucket.remove_all(stale).await {
             tracing::warn!(upload = self.id, error = ?error, "parts of an upload that were put together could not be removed");
         }
         Ok(written)
     }
 
-    /// Makes the objects be the segments and nothing else: what was dropped must never be taken for bytes that come after it.
+    /// Makes the objects match the segments: dropped bytes must never be mistaken for bytes that come after them.
     async fn settle(self: &Arc<Self>, segments: Vec<Segment>, listed: Vec<ObjectMeta>) -> Result<()> {
         let mut parts = self.parts.lock().await;
         for Segment { part, from, to } in segments {
@@ -84,7 +84,7 @@ impl Upload {
         })
     }
 
-    /// Removes what was made durable.
+    /// Removes the durable parts.
     async fn forget(&self) -> Result<()> {
         let parts = std::mem::take(&mut *self.parts.lock().await);
         self.store.bucket.remove_all(parts.into_iter().map(|part| part.path)).await
@@ -96,13 +96,13 @@ pub(super) struct S3Staging {
     upload: Arc<Upload>,
     limit: u64,
     keep: bool,
-    /// Whether the parts are no longer this writer's to remove.
+    /// Whether this writer must no longer remove the parts.
     settled: bool,
-    /// Where what is left is removed.
+    /// The runtime on which leftovers are removed.
     runtime: tokio::runtime::Handle,
 }
 
-/// Opens an upload for writing. Reads what is there of it, where it goes on.
+/// Opens an upload for writing. Reads its existing bytes if it is resumed.
 pub(super) async fn open(store: &Arc<Shared>, id: &str, options: StageOptions) -> Result<S3Staging> {
     blocking::check_id(id)?;
     let claim = store.writers.claim(id)?;
@@ -115,7 +115,7 @@ pub(super) async fn open(store: &Arc<Shared>, id: &str, options: StageOptions) -
         return Err(FileError::TooLarge { limit: options.limit });
     }
     let path = store.cache.fresh();
-    // Removes it, however this ends.
+    // Removes the file when dropped.
     let file = LocalCopy::new(path.clone(), 0, None);
     let opened = path.clone();
     let spooled = blocking::run(move || {
@@ -144,7 +144,7 @@ pub(super) async fn open(store: &Arc<Shared>, id: &str, options: StageOptions) -
     })
 }
 
-/// The first `wanted` bytes.
+/// Returns the first `wanted` bytes.
 fn cut(mut segments: Vec<Segment>, wanted: u64) -> Vec<Segment> {
     segments.retain(|segment| segment.from < wanted);
     if let Some(last) = segments.last_mut() {
@@ -158,7 +158,7 @@ async fn fill(store: &Shared, segments: &[Segment], mut file: File, path: &Path)
     for segment in segments {
         let (from, to) = (segment.from - segment.part.start, segment.to - segment.part.start);
         let bytes = store.bucket.range(&segment.part.path, from, to).await?;
-        // Somebody else goes on with the upload: it is theirs.
+        // If a part has gone, another server has taken the upload over.
         let bytes = bytes.filter(|bytes| bytes.len() as u64 == to - from).ok_or(FileError::Broken)?;
         let path = path.to_owned();
         file = blocking::run(move || {
@@ -182,7 +182,7 @@ impl Staging for S3Staging {
     }
 
     async fn sync(&self) -> Result<u64> {
-        // To its end, whoever waits for it: which parts there are must be known to the next one.
+        // Runs to its end even if the caller goes away: the next one must know which parts exist.
         let synced = tokio::spawn(self.upload.clone().sync());
         synced.await.unwrap_or(Err(FileError::Interrupted))
     }
@@ -196,7 +196,7 @@ impl Staging for S3Staging {
         let file = Arc::new(blocking::run(move || File::open(&opened).map_err(FileError::io(&opened))).await?);
         let hold: FileHold = store.hold(&sha256).await?;
         store.ensure_original(&sha256, file, size).await?;
-        // It is about to be read.
+        // It will be read soon.
         let kept = store.cache.fresh();
         let to = kept.clone();
         match blocking::run(move || std::fs::rename(&path, &to).map_err(FileError::io(&to))).await {
@@ -225,7 +225,7 @@ impl Drop for S3Staging {
             return;
         }
         let upload = self.upload.clone();
-        // The upload stays busy until this is done. What cannot be removed now is swept later.
+        // The upload stays busy until this is done. A sweep removes later what cannot be removed now.
         if upload.parts.try_lock().is_ok_and(|parts| parts.is_empty()) {
             return;
         }

@@ -100,7 +100,7 @@ fn options(cache_bytes: u64) -> S3Options {
     }
 }
 
-/// A server's store over the network.
+/// Returns a server's store over the network.
 async fn server(network: &Arc<Network>, cache_bytes: u64) -> (Arc<S3Store>, TempDir) {
     let machine = TempDir::new().unwrap();
     let exclusion = Arc::new(LocalExclusion::default());
@@ -253,7 +253,7 @@ async fn young_uploads_and_those_that_are_written_stay_when_a_server_starts() {
 }
 
 #[tokio::test]
-async fn damaged_objects_are_told_from_whole_ones() {
+async fn damaged_objects_are_detected() {
     let network = Arc::new(Network::default());
     let (store, _machine) = server(&network, 1 << 20).await;
     let digest = stored(&*store, "upload_1", b"whole").await.unwrap().sha256;
@@ -329,17 +329,20 @@ async fn settings_that_cannot_be_are_named() {
             "ca_file",
         ),
     ] {
-        let said = open(changed).await;
-        assert!(said.contains(&format!("`files.s3.{key}`")) && !said.contains("hush"), "{said}");
+        let message = open(changed).await;
+        assert!(
+            message.contains(&format!("`files.s3.{key}`")) && !message.contains("hush"),
+            "{message}"
+        );
     }
     let Some(moto) = Moto::start("documents") else { return };
-    let said = open(S3Options {
+    let message = open(S3Options {
         bucket: "nowhere".to_owned(),
         endpoint: Some(moto.url()),
         ..whole
     });
-    let said = said.await;
-    assert!(said.contains("no bucket `nowhere` (`files.s3.bucket`)"), "{said}");
+    let message = message.await;
+    assert!(message.contains("no bucket `nowhere` (`files.s3.bucket`)"), "{message}");
 }
 
 #[test]

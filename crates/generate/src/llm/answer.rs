@@ -1,5 +1,5 @@
-//! One answer as it comes from a model: thoughts left out, markers read, citations turned into quotations, the length
-//! bounded.
+//! Processes one answer while a model writes it: removes thoughts, parses citation markers, turns citations into quotations, and limits the
+//! length.
 
 use super::super::{GenerateError, Piece, Quotation, Request, Sink};
 use super::markers::{Found, Markers};
@@ -8,13 +8,12 @@ use super::quote::{Quoter, statement};
 use super::thinking::Thinking;
 use ibid_embed::Model;
 
-/// Bytes of an answer for each token that it may have: four times what tokens have on average, for servers that do not
-/// count.
+/// The most bytes of an answer for each token that it may have: four times the average of a token, for servers that do not count.
 const BYTES_PER_TOKEN: usize = 16;
-/// How much of what was said is kept, in bytes, to find the statement that a citation stands behind.
+/// How many bytes of the text are kept, to find the statement that a citation belongs to.
 const KEPT: usize = 2_000;
 
-/// Turns text into pieces.
+/// Turns a model's text into pieces.
 pub struct Answer<'a> {
     request: &'a Request,
     shown: &'a [Shown],
@@ -22,16 +21,16 @@ pub struct Answer<'a> {
     quoter: Quoter,
     thinking: Thinking,
     markers: Markers,
-    /// Since the last citation.
-    said: String,
+    /// The text since the last citation.
+    uncited: String,
     /// The statement of the last citation.
     before: String,
-    /// Bytes that may still come.
+    /// The bytes that may still come.
     left: usize,
 }
 
 impl<'a> Answer<'a> {
-    /// An answer of at most `max_tokens` tokens from the passages that are `shown`.
+    /// Starts an answer of at most `max_tokens` tokens from the passages that are `shown`.
     pub fn new(request: &'a Request, shown: &'a [Shown], sink: &'a Sink, embedder: Model, max_tokens: u32) -> Self {
         Self {
             request,
@@ -40,13 +39,13 @@ impl<'a> Answer<'a> {
             quoter: Quoter::new(embedder),
             thinking: Thinking::default(),
             markers: Markers::default(),
-            said: String::new(),
+            uncited: String::new(),
             before: String::new(),
             left: (max_tokens as usize).saturating_mul(BYTES_PER_TOKEN),
         }
     }
 
-    /// Takes what came next. `false` once the answer is as long as it may be.
+    /// Processes the next text. `false` once the answer has its full length.
     pub async fn push(&mut self, text: &str) -> Result<bool, GenerateError> {
         let mut text = self.thinking.push(text);
         let fits = text.len() <= self.left;
@@ -60,14 +59,14 @@ impl<'a> Answer<'a> {
         self.left -= text.len();
         let found = self.markers.push(&text);
         if found.is_empty() {
-            // At work, though there is nothing to show.
+            // Shows that the model is at work, although there is no text yet.
             self.sink.write(Piece::Text(String::new())).await?;
         }
         self.write(found).await?;
         Ok(fits)
     }
 
-    /// Writes what was held back.
+    /// Writes the text that was held back.
     pub async fn finish(mut self) -> Result<(), GenerateError> {
         let rest = self.thinking.finish();
         let mut found = self.markers.push(&rest);
@@ -84,7 +83,7 @@ impl<'a> Answer<'a> {
                 }
                 Found::Cited(numbers) => {
                     let quotations = self.quotations(&numbers).await;
-                    // Numbers of no passage point nowhere: their marker is gone with them.
+                    // Numbers without a passage cite nothing: their marker is removed.
                     if !quotations.is_empty() {
                         self.sink.write(Piece::Support(quotations)).await?;
                     }
@@ -95,18 +94,18 @@ impl<'a> Answer<'a> {
     }
 
     fn remember(&mut self, text: &str) {
-        self.said.push_str(text);
-        let mut cut = self.said.len().saturating_sub(KEPT);
-        while !self.said.is_char_boundary(cut) {
+        self.uncited.push_str(text);
+        let mut cut = self.uncited.len().saturating_sub(KEPT);
+        while !self.uncited.is_char_boundary(cut) {
             cut += 1;
         }
-        self.said.drain(..cut);
+        self.uncited.drain(..cut);
     }
 
     async fn quotations(&mut self, numbers: &[u32]) -> Vec<Quotation> {
-        let mut statement = statement(&self.said, &self.before);
+        let mut statement = statement(&self.uncited, &self.before);
         if statement.is_empty() {
-            // A citation before any statement: what was asked is the best that is known.
+            // A citation before any statement: compare with the question instead.
             statement.clone_from(&self.request.question);
         }
         let mut quotations: Vec<Quotation> = Vec::new();
@@ -115,14 +114,14 @@ impl<'a> Answer<'a> {
                 .ok()
                 .and_then(|number| self.shown.get(number.checked_sub(1)?));
             let Some((shown, passage)) = shown.and_then(|shown| Some((shown, self.request.passages.get(shown.passage)?))) else {
-                tracing::debug!(number, "a language model cites a passage that there is not");
+                tracing::debug!(number, "a language model cites a passage that does not exist");
                 continue;
             };
             if let Some(quotation) = self.quoter.quote(&statement, shown, passage).await {
                 quotations.push(quotation);
             }
         }
-        self.said.clear();
+        self.uncited.clear();
         self.before = statement;
         quotations
     }

@@ -1,6 +1,6 @@
-//! HTTP to an OpenAI-compatible server: one request, its answer as a stream of deltas, and what failures mean.
+//! The HTTP client of an OpenAI-compatible server: sends a request, reads its answer as a stream of deltas, and converts errors.
 //!
-//! Everything that is read is bounded. Dropping a [`Deltas`] closes the connection, which is how such servers are told to stop.
+//! Everything that it reads is bounded. Dropping a [`Deltas`] closes the connection, which makes such servers stop.
 
 use super::error::{LlmError, LlmReason};
 use eventsource_stream::{Event, EventStreamError, Eventsource};
@@ -17,42 +17,42 @@ use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-/// Longest event of a stream, in bytes.
+/// The longest event of a stream, in bytes.
 const MAX_EVENT: usize = 1 << 20;
-/// Longest stream, in bytes: some servers send a kilobyte around every token.
+/// The longest stream, in bytes: some servers send a kilobyte around every token.
 const MAX_STREAM: usize = 256 << 20;
-/// How much of an error's body is read, in bytes, and how much of it is logged, in characters.
+/// How much of an error's body is read, in bytes, and logged, in characters.
 const MAX_ERROR: usize = 16 << 10;
 const LOGGED: usize = 300;
-/// Time to read the body of an error.
+/// The longest time to read the body of an error.
 const ERROR_BODY: Duration = Duration::from_secs(5);
 
-/// A server. Cheap to clone.
+/// The client of one server. Cheap to clone.
 #[derive(Clone)]
 pub struct Upstream {
     http: Client,
     /// Ends with `/`.
     base: Url,
     key: Option<Secret>,
-    /// Fields of a request that this server was found not to take: see [`Quirk`].
+    /// Fields that this server was found not to accept: see [`Quirk`].
     quirks: Arc<AtomicU8>,
 }
 
-/// A way in which servers differ, found out by their refusal and remembered.
+/// A difference between servers, which is learned from an error response and remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quirk {
-    /// Wants `max_completion_tokens` in place of `max_tokens`.
+    /// Expects `max_completion_tokens` in place of `max_tokens`.
     CompletionTokens = 1,
     /// Does not know `stream_options`.
     NoStreamOptions = 2,
-    /// Takes no `temperature` but its own.
+    /// Accepts no `temperature` but its own.
     NoTemperature = 4,
 }
 
 impl Quirk {
     const ALL: [Quirk; 3] = [Self::CompletionTokens, Self::NoStreamOptions, Self::NoTemperature];
 
-    /// The word in a refusal that points to it.
+    /// Returns the word in an error response that indicates it.
     fn word(self) -> &'static str {
         match self {
             Self::CompletionTokens => "max_completion_tokens",
@@ -61,7 +61,7 @@ impl Quirk {
         }
     }
 
-    /// Changes a request to what such a server takes. `false` if nothing is to be changed.
+    /// Changes a request to the form that such a server accepts. `false` if it has that form already.
     fn apply(self, request: &mut Map<String, Value>) -> bool {
         match self {
             Self::CompletionTokens => match request.remove("max_tokens") {
@@ -75,7 +75,7 @@ impl Quirk {
 }
 
 impl Upstream {
-    /// The server at `base`, which must end with `/`.
+    /// Makes a client of the server at `base`, which must end with `/`.
     pub fn new(http: Client, base: Url, key: Option<Secret>) -> Self {
         Self {
             http,
@@ -85,8 +85,8 @@ impl Upstream {
         }
     }
 
-    /// Sends a chat completion, whose answer begins with the first delta. What this server is known not to take is left
-    /// out; what it is found not to take is left out and sent again at once.
+    /// Sends a chat completion, whose answer begins with the first delta. Omits fields that this server is known not to accept. If it
+    /// rejects another such field, sends the request again without it.
     pub async fn chat(&self, mut request: Map<String, Value>) -> Result<Deltas, LlmError> {
         let known = self.quirks.load(Ordering::Relaxed);
         for quirk in Quirk::ALL.into_iter().filter(|quirk| known & *quirk as u8 != 0) {
@@ -109,7 +109,7 @@ impl Upstream {
                 .find(|quirk| matches!(status.as_u16(), 400 | 422) && body.contains(quirk.word()) && quirk.apply(&mut request));
             match found {
                 Some(quirk) => {
-                    tracing::info!(server = %self.server(), ?quirk, "the language model's server wants another form of request");
+                    tracing::info!(server = %self.server(), ?quirk, "the language model's server expects another form of request");
                     self.quirks.fetch_or(quirk as u8, Ordering::Relaxed);
                 }
                 None => return Err(self.refused(status, retry_after, &body)),
@@ -117,7 +117,7 @@ impl Upstream {
         }
     }
 
-    /// The models that the server lists.
+    /// Returns the models that the server lists.
     pub async fn models(&self) -> Result<Vec<String>, LlmError> {
         #[derive(Deserialize)]
         struct Models {
@@ -144,13 +144,13 @@ impl Upstream {
         Ok(models.data.into_iter().map(|model| model.id).collect())
     }
 
-    /// Whether requests carry a key.
+    /// Returns whether requests carry a key.
     #[cfg(test)]
     pub fn has_key(&self) -> bool {
         self.key.is_some()
     }
 
-    /// Host and port, for the log.
+    /// Returns host and port, for the log.
     fn server(&self) -> String {
         let host = self.base.host_str().unwrap_or_default();
         match self.base.port_or_known_default() {
@@ -202,7 +202,7 @@ impl Upstream {
         String::from_utf8_lossy(&body.ok().flatten().unwrap_or_default()).into_owned()
     }
 
-    /// The beginning of what a server said, for the log: on one line, and without the key, which some servers repeat.
+    /// Returns the beginning of a server's message, for the log: on one line, and without the key, which some servers repeat.
     fn shown(&self, body: &str) -> String {
         let body = match self.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty()) {
             Some(key) => body.replace(key, ibid_types::secret::HIDDEN),
@@ -212,7 +212,7 @@ impl Upstream {
     }
 }
 
-/// Reads a body of at most `most` bytes; of a longer one, or one that breaks off, nothing.
+/// Reads a body of at most `most` bytes; `None` if it is longer, or breaks off.
 async fn read(response: Response, most: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     let mut chunks = response.bytes_stream();
@@ -226,7 +226,7 @@ async fn read(response: Response, most: usize) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// Seconds, or a date (RFC 9110, 10.2.3).
+/// Parses the header `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
 fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<f64>() {
@@ -249,7 +249,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What one event adds.
+/// The content of one event.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delta {
     /// Text of the answer.
@@ -260,12 +260,12 @@ pub struct Delta {
     pub usage: Option<(u64, u64)>,
 }
 
-/// The answer as it comes.
+/// The stream of an answer.
 pub struct Deltas {
     events: BoxStream<'static, Result<Event, EventStreamError<StreamError>>>,
     /// Bytes since the last event.
     unread: Arc<AtomicUsize>,
-    /// A server that does not stream: its whole answer.
+    /// The whole answer of a server that does not stream.
     whole: Option<Response>,
     finished: bool,
 }
@@ -297,7 +297,7 @@ impl Deltas {
         }
     }
 
-    /// The next delta; `None` at the end of a whole answer. Waits for as long as the server does.
+    /// Returns the next delta; `None` at the end of a complete answer. Has no time limit.
     pub async fn next(&mut self) -> Result<Option<Delta>, LlmError> {
         if let Some(response) = self.whole.take() {
             self.finished = true;
@@ -316,7 +316,7 @@ impl Deltas {
                     EventStreamError::Transport(StreamError::Http(_)) => LlmReason::BrokenOff,
                     _ => LlmReason::Garbled,
                 };
-                // The parser's own errors hold the text that it stumbled over.
+                // The parser's own errors quote the text that it could not parse.
                 let cause = match error {
                     EventStreamError::Transport(error) => error.to_string(),
                     EventStreamError::Utf8(_) => "invalid UTF-8".to_owned(),
@@ -325,7 +325,7 @@ impl Deltas {
                 tracing::warn!(reason = reason.name(), cause, "the stream of a language model failed");
                 Err(reason.into())
             }
-            // Some servers end without `[DONE]`, but none before it has said why.
+            // Some servers end without `[DONE]`, but not before the finish reason.
             None if self.finished => Ok(None),
             None => Err(LlmReason::BrokenOff.into()),
         }
@@ -333,7 +333,7 @@ impl Deltas {
 
     fn read(&mut self, data: &str) -> Result<Delta, LlmError> {
         let chunk: Chunk = serde_json::from_str(data).map_err(|error| {
-            tracing::warn!(%error, "a language model's event is not what the API sends");
+            tracing::warn!(%error, "a language model's event does not have the API's format");
             LlmReason::Garbled
         })?;
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
@@ -352,11 +352,11 @@ impl Deltas {
     }
 }
 
-/// The body, as long as neither an event nor the whole is too long, and it is UTF-8: the parser of events would wait
-/// for the rest of a character that is none.
+/// Returns the body, as long as neither an event nor the whole is too long, and it is UTF-8: the parser of events would wait for the rest
+/// of an invalid character.
 fn bounded(response: Response, unread: Arc<AtomicUsize>) -> impl Stream<Item = Result<Vec<u8>, StreamError>> {
     let mut total = 0;
-    // The beginning of a character that is not here yet.
+    // The beginning of a character whose rest is not here yet.
     let mut cut: Vec<u8> = Vec::new();
     response.bytes_stream().map(move |chunk| {
         let chunk = chunk?;
@@ -402,7 +402,7 @@ struct Message {
     content: Option<Content>,
 }
 
-/// Text, or parts of which some are text.
+/// A string, or parts of which some are text.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Content {

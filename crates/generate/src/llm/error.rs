@@ -1,14 +1,14 @@
-//! Why a language model gave no answer, in words for whoever asked. Addresses and what servers say are not among
-//! them: those go to the log, where the error is made.
+//! Why a language model gave no answer, in words that clients may see. Addresses and servers' messages go to the log only, where the error
+//! occurs.
 
 use std::time::Duration;
 
-/// What went wrong.
+/// The kind of error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LlmReason {
-    /// No connection.
+    /// The connection failed.
     Unreachable,
-    /// Connected, but nothing came in time.
+    /// The server was connected, but nothing came in time.
     Timeout,
     /// 429.
     RateLimited,
@@ -22,16 +22,16 @@ pub enum LlmReason {
     ServerError,
     /// The stream ended before the answer did.
     BrokenOff,
-    /// What came is not what the API sends.
+    /// The response does not have the API's format.
     Garbled,
-    /// The server's own filter kept the answer back.
+    /// The server's own content filter withheld the answer.
     Filtered,
-    /// An answer without text.
+    /// The answer has no text.
     Empty,
 }
 
 impl LlmReason {
-    /// A stable word for programs.
+    /// Returns a stable word for programs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -48,23 +48,23 @@ impl LlmReason {
         }
     }
 
-    fn told(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
             Self::Unreachable => "the language model's server cannot be reached",
             Self::Timeout => "the language model did not answer in time",
             Self::RateLimited => "the language model's server is busy: send the question again in a moment",
-            Self::Unauthorized => "the language model's server refuses this server's key: its operator has to set llm.api_key",
+            Self::Unauthorized => "the language model's server refuses this server's key: its operator must set llm.api_key",
             Self::NotFound => "the language model's server does not know the model: check `model` and `base_url`",
             Self::Rejected => "the language model's server rejects the request; this server's log says why",
             Self::ServerError => "the language model's server failed",
             Self::BrokenOff => "the connection to the language model broke off",
-            Self::Garbled => "the language model's server sent what is no answer of an OpenAI-compatible API",
-            Self::Filtered => "the language model's server kept its answer back by a content filter",
+            Self::Garbled => "the language model's server sent a response that an OpenAI-compatible API does not send",
+            Self::Filtered => "the language model's server withheld its answer because of a content filter",
             Self::Empty => "the language model answered nothing",
         }
     }
 
-    /// Whether the same request may succeed a moment later.
+    /// Returns whether the same request may succeed a moment later.
     pub(super) fn is_transient(self) -> bool {
         matches!(
             self,
@@ -75,18 +75,18 @@ impl LlmReason {
 
 /// A failed call of a language model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .reason.told())]
+#[error("{}", .reason.message())]
 pub struct LlmError {
-    /// What went wrong.
+    /// The kind of error.
     pub reason: LlmReason,
-    /// When the server wants to be asked again.
+    /// How long the server asks to wait before the next request.
     pub retry_after: Option<Duration>,
-    /// Whether to ask again is of no use, whatever the reason: a quota that is used up.
+    /// Whether a retry is useless, whatever the kind: a quota is used up.
     pub(super) is_final: bool,
 }
 
 impl LlmError {
-    /// Whether the same request may succeed a moment later.
+    /// Returns whether the same request may succeed a moment later.
     pub(super) fn is_transient(&self) -> bool {
         self.reason.is_transient() && !self.is_final
     }

@@ -1,51 +1,51 @@
-//! Finds the citations that a model writes into its answer, as the answer comes: `[1]`, `[1, 3]`, `[1][2]`, `[2-4]`.
+//! Finds the citation markers in a model's answer while it is streamed: `[1]`, `[1, 3]`, `[1][2]`, `[2-4]`.
 //!
-//! A marker may be cut anywhere by the stream, so what might become one is held back until it is one or is not. In code (`` `a[1]` ``,
-//! fenced blocks) brackets are the author's.
+//! The stream may cut a marker anywhere, so text that might become one is held back until that is decided. Brackets in code (`` `a[1]` ``,
+//! fenced blocks) are not markers.
 
-/// Longest marker, in characters; what goes on longer is text.
+/// The longest marker, in characters; longer ones are text.
 const LONGEST: usize = 48;
-/// Most numbers in one marker, so that `[1-999]` is no flood.
+/// The most numbers in one marker, so that `[1-999]` does not flood the answer.
 const MOST: usize = 20;
-/// Most digits of a number: `[2024]` is a year.
+/// The most digits of a number: `[2024]` is a year.
 const DIGITS: usize = 3;
 
-/// What the stream holds.
+/// An element of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Text, without the markers and the spaces before them. Not empty.
     Text(String),
-    /// Passages that are cited here, each once, in order of mention. Not empty.
+    /// The passages that are cited here, each once, in order of mention. Not empty.
     Cited(Vec<u32>),
 }
 
-/// Where in code the stream is.
+/// Whether the stream is inside code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
     None,
-    /// Between this many backticks; ends with its line at the latest.
+    /// Between this many backticks; ends at the end of the line at the latest.
     Inline(usize),
     /// In a block fenced by at least this many.
     Fenced(usize),
 }
 
-/// The parser. Its memory is bounded by [`LONGEST`] and what it is given at once.
+/// The parser. [`LONGEST`] and the size of one input bound its memory.
 #[derive(Debug)]
 pub struct Markers {
     found: Vec<Found>,
     text: String,
-    /// Spaces that go if a marker follows.
+    /// Spaces, which are removed if a marker follows.
     space: String,
-    /// What may become a marker, from its bracket on.
+    /// Text that may become a marker, beginning with its bracket.
     open: String,
-    /// Numbers of markers that stand together.
+    /// Numbers of adjacent markers.
     cited: Vec<u32>,
     code: Code,
-    /// Backticks in a row just seen.
+    /// The number of backticks in a row just seen.
     ticks: usize,
     /// Whether they began a line.
     ticks_begin_line: bool,
-    /// Whether only spaces were seen in this line.
+    /// Whether this line has only spaces so far.
     line_begins: bool,
 }
 
@@ -66,7 +66,7 @@ impl Default for Markers {
 }
 
 impl Markers {
-    /// What is certain once `text` has come too.
+    /// Adds `text`, and returns the elements that are complete.
     pub fn push(&mut self, text: &str) -> Vec<Found> {
         for c in text.chars() {
             self.next(c);
@@ -74,7 +74,7 @@ impl Markers {
         self.take()
     }
 
-    /// What is left at the end.
+    /// Returns the rest at the end.
     pub fn finish(&mut self) -> Vec<Found> {
         self.not_a_marker();
         self.end_group();
@@ -83,7 +83,7 @@ impl Markers {
     }
 
     fn take(&mut self) -> Vec<Found> {
-        // Behind markers that may go on, no text can stand yet.
+        // The marker may continue, so no text can follow it yet.
         if !self.text.is_empty() {
             self.found.push(Found::Text(std::mem::take(&mut self.text)));
         }
@@ -144,7 +144,7 @@ impl Markers {
         }
     }
 
-    /// What was held back is text after all.
+    /// Adds the held text to the output.
     fn not_a_marker(&mut self) {
         for c in std::mem::take(&mut self.open).chars() {
             self.write(c);
@@ -167,7 +167,7 @@ impl Markers {
         }
     }
 
-    /// A run of backticks is over: it opens code, closes it, or is part of it (CommonMark, code spans and fences).
+    /// Processes the end of a run of backticks: it opens code, closes it, or is part of it (CommonMark, code spans and fences).
     fn end_ticks(&mut self) {
         let run = std::mem::take(&mut self.ticks);
         if run == 0 {
@@ -183,7 +183,7 @@ impl Markers {
     }
 }
 
-/// The numbers of a marker with its brackets, or `None` if it is none.
+/// Returns the numbers of a marker with its brackets, or `None` if it is not a marker.
 fn numbers(marker: &str) -> Option<Vec<u32>> {
     let inner = marker.trim_matches(['[', ']', '【', '】']).trim().to_ascii_lowercase();
     let mut inner = inner.as_str();
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Texts as they are, citations as `<1,2>`.
+    /// Writes texts unchanged, and citations as `<1,2>`.
     fn read<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         let mut markers = Markers::default();
         let mut found: Vec<Found> = parts.into_iter().flat_map(|part| markers.push(part)).collect();

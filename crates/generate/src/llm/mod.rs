@@ -1,8 +1,8 @@
-//! Answers by a language model, over any OpenAI-compatible server: Ollama, vLLM, llama.cpp, hosted ones.
+//! Generates answers with a language model, over any OpenAI-compatible server: Ollama, vLLM, llama.cpp, hosted ones.
 //!
-//! [`Llm`] knows the servers that the operator allows; [`OpenAi`] is the generator for one model of one of them. The model is shown
-//! numbered passages and cites them by number; what is quoted is chosen out of the cited passage here, so that a citation holds whatever
-//! the model writes.
+//! [`Llm`] holds the servers that the operator allows; [`OpenAi`] is the generator for one model of one of them. The model sees numbered
+//! passages and cites them by number. The generator itself chooses the quotation from the cited passage, so that a citation is exact
+//! whatever the model writes.
 
 mod answer;
 mod client;
@@ -27,34 +27,34 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What the operator set.
+/// The operator's settings of language models.
 #[derive(Debug, Clone)]
 pub struct LlmSettings {
-    /// The server that is asked where a pipeline names none.
+    /// The default server, where a pipeline names none.
     pub base_url: Option<String>,
-    /// The model that is asked where a pipeline names none.
+    /// The default model, where a pipeline names none.
     pub model: Option<String>,
-    /// Key for `base_url`, sent there only.
+    /// The key for `base_url`, which is sent to no other server.
     pub api_key: Option<Secret>,
-    /// PEM file of certificates beside the system's.
+    /// A PEM file of certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// Further servers that pipelines may name.
     pub allowed_base_urls: Vec<String>,
-    /// The only models, beside `model`, that pipelines may name; empty for all.
+    /// The only models, besides `model`, that pipelines may name; empty for all.
     pub allowed_models: Vec<String>,
-    /// Longest answer, in tokens.
+    /// The longest answer, in tokens.
     pub max_answer_tokens: u32,
-    /// Characters of passages in a prompt.
+    /// The most characters of passages in a prompt.
     pub context_chars: usize,
-    /// Longest time to connect.
+    /// The longest time to connect.
     pub connect_timeout: Duration,
-    /// Longest time until the first token, retries included.
+    /// The longest time until the first token, retries included.
     pub first_token_timeout: Duration,
-    /// Longest time between two tokens.
+    /// The longest time between two tokens.
     pub idle_timeout: Duration,
-    /// Longest time that the server may take for a whole answer.
+    /// The longest time of a whole answer.
     pub answer_timeout: Duration,
-    /// Times that a request is sent again.
+    /// How often a request is retried.
     pub retries: u32,
 }
 
@@ -78,36 +78,36 @@ impl Default for LlmSettings {
     }
 }
 
-/// What a pipeline wants of a language model; `None` takes the operator's.
+/// A pipeline's options for its language model; `None` takes the operator's setting.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct LlmOptions {
     /// The server.
     pub base_url: Option<String>,
     /// The model.
     pub model: Option<String>,
-    /// System message.
+    /// The system message.
     pub system: Option<String>,
-    /// Message with the passages and the question.
+    /// The message with the passages and the question.
     pub prompt: Option<String>,
-    /// For queries that set none.
+    /// The temperature for queries that set none.
     pub temperature: Option<f32>,
-    /// Longest answer, in tokens: not more than the operator's.
+    /// The longest answer, in tokens; at most the operator's setting.
     pub max_tokens: Option<u32>,
-    /// Characters of passages in the prompt.
+    /// The most characters of passages in the prompt.
     pub context_chars: Option<usize>,
-    /// Longest time until the first token.
+    /// The longest time until the first token.
     pub first_token_timeout: Option<Duration>,
-    /// Longest time between two tokens.
+    /// The longest time between two tokens.
     pub idle_timeout: Option<Duration>,
-    /// Times that a request is sent again.
+    /// How often a request is retried.
     pub retries: Option<u32>,
 }
 
-/// What of a pipeline's wishes, or of the settings, cannot be.
+/// An option of a pipeline that is not allowed, or a setting that is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` {issue}")]
 pub struct Refusal {
-    /// The field of [`Wanted`] or [`LlmSettings`].
+    /// The field of [`LlmOptions`] or [`LlmSettings`].
     pub key: &'static str,
     /// What is wrong and what to do.
     pub issue: String,
@@ -119,38 +119,38 @@ impl Refusal {
     }
 }
 
-/// How the operator's server is.
+/// The health of the operator's server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LlmHealth {
-    /// Time that its answer took, or why there was none.
+    /// The time that its response took, or why there was none.
     pub answered: Result<Duration, LlmReason>,
     /// Whether it lists the operator's model.
     pub lists_model: bool,
 }
 
-/// A look at the server holds for so long: health checks are frequent, and may be anyone's.
+/// How long a health check's result is reused: checks are frequent, and any client may cause one.
 const HEALTH_HOLDS: Duration = Duration::from_secs(5);
-/// A server that takes longer to list its models is down, for whoever waits on it.
+/// A server that takes longer to list its models counts as down.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(4);
-/// Idle connections are kept for so long: below the 60 s and more after which servers and balancers drop them.
+/// How long idle connections are kept: less than the 60 s and more after which servers and load balancers drop them.
 const POOLED: Duration = Duration::from_secs(30);
 
-/// The servers of language models that may be asked.
+/// The servers of language models that may be used.
 pub struct Llm {
     settings: LlmSettings,
     base: Option<Url>,
     allowed: Vec<Url>,
     certificates: Vec<Certificate>,
-    /// By address, so that all pipelines share connections and what was learned of a server.
+    /// By address, so that all pipelines share connections, and what was learned about a server.
     upstreams: Mutex<HashMap<Url, Upstream>>,
     health: tokio::sync::Mutex<Option<(Instant, LlmHealth)>>,
 }
 
 impl Llm {
-    /// Checks the settings. Nothing is asked yet.
+    /// Checks the settings. Sends no request yet.
     ///
     /// # Errors
-    /// An address that is none, or a certificate file that cannot be read.
+    /// If an address is malformed, or a certificate file cannot be read.
     pub fn new(settings: LlmSettings) -> Result<Self, Refusal> {
         ibid_system::tls::install_provider();
         let base = settings.base_url.as_deref().map(|url| address(url, "base_url")).transpose()?;
@@ -172,23 +172,23 @@ impl Llm {
             upstreams: Mutex::default(),
             health: tokio::sync::Mutex::default(),
         };
-        // A client that cannot be made should be known at the start.
+        // Fail at the start if the client cannot be made.
         for url in llm.base.iter().chain(&llm.allowed) {
             llm.upstream(url)?;
         }
         Ok(llm)
     }
 
-    /// Whether pipelines that name no generator are answered by a language model.
+    /// Returns whether pipelines that name no generator are answered by a language model.
     pub fn is_default(&self) -> bool {
         self.base.is_some() && self.settings.model.is_some()
     }
 
-    /// The generator that a pipeline wants.
+    /// Returns the generator for a pipeline's options.
     ///
     /// # Errors
-    /// What it may not have, or what is missing.
-    pub fn generator(&self, wanted: &Wanted, embedder: Model) -> Result<OpenAi, Refusal> {
+    /// An option that is not allowed, or missing.
+    pub fn generator(&self, wanted: &LlmOptions, embedder: Model) -> Result<OpenAi, Refusal> {
         let settings = &self.settings;
         let upstream = self.upstream(&self.permitted(wanted.base_url.as_deref())?)?;
         let model = self.permitted_model(wanted.model.as_deref())?;
@@ -215,10 +215,10 @@ impl Llm {
         })
     }
 
-    /// Asks the operator's server which models it has; an answer holds for a few seconds. `None` if there is none.
+    /// Returns the models of the operator's server. The result is cached for a few seconds. `None` if no server is set.
     pub async fn health(&self) -> Option<LlmHealth> {
         let base = self.base.as_ref()?;
-        // Who comes meanwhile waits for the same answer. The time-out bounds how long the lock is held.
+        // Concurrent callers wait for the same response. The time-out bounds how long the lock is held.
         let mut known = self.health.lock().await;
         if let Some((at, health)) = known.as_ref()
             && at.elapsed() < HEALTH_HOLDS
@@ -249,8 +249,8 @@ impl Llm {
             .any(|model| model == wanted || model.strip_suffix(":latest") == Some(wanted))
     }
 
-    /// The server that a pipeline may ask. A pipeline is written by whoever may make collections: if it could name any
-    /// address, it could have this server ask others in its own network.
+    /// Checks that a pipeline may use this server. Anyone who may create collections writes pipelines: if they could name any address, they
+    /// could make this server send requests into its own network.
     fn permitted(&self, wanted: Option<&str>) -> Result<Url, Refusal> {
         let Some(wanted) = wanted else {
             let missing = || Refusal::new("base_url", "is missing, and this server has no default (its setting llm.base_url)");
@@ -261,7 +261,7 @@ impl Llm {
             return Ok(wanted);
         }
         let issue =
-            "is not a server that this one's operator allows: it has to be llm.base_url or in llm.allowed_base_urls of the settings";
+            "is not a server that this server's operator allows: it must be llm.base_url or one of llm.allowed_base_urls in the settings";
         Err(Refusal::new("base_url", issue))
     }
 
@@ -291,12 +291,12 @@ impl Llm {
         let mut client = Client::builder()
             .connect_timeout(self.settings.connect_timeout)
             .pool_idle_timeout(POOLED)
-            // A redirect would lead where the operator did not, with the key.
+            // A redirect would send the key to a server that the operator did not allow.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("ibid/", env!("CARGO_PKG_VERSION")));
         client = match base.scheme() {
             "https" => client.tls_certs_merge(self.certificates.clone()),
-            // Without TLS the system's certificates need not be there.
+            // Without TLS, the system needs no certificates.
             _ => client.tls_certs_only([]),
         };
         if base.host_str().is_some_and(is_loopback) {
@@ -325,15 +325,17 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// An address in the form that is compared: with a slash at its end, so that paths can be joined to it.
+/// Normalises an address for comparison, with a slash at its end, so that paths can be joined to it.
 fn address(text: &str, key: &'static str) -> Result<Url, Refusal> {
     let wrong = |issue: &str| Refusal::new(key, format!("{issue}, such as http://127.0.0.1:11434/v1"));
-    let mut url = Url::parse(text.trim()).map_err(|_| wrong("must be an address"))?;
+    let mut url = Url::parse(text.trim()).map_err(|_| wrong("must be a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return Err(wrong("must be an http or https address"));
+        return Err(wrong("must be an http or https URL"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("must hold no user name or password (the setting llm.api_key is for the key)"));
+        return Err(wrong(
+            "must not contain a user name or password (the setting llm.api_key is for the key)",
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("must end with its path"));

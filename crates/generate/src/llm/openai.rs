@@ -1,6 +1,6 @@
-//! The generator for one model of one server: the request, its retries, and its end.
+//! The generator for one model of one server: sends the request, retries it, and reads the answer to its end.
 
-use super::super::{GenerateError, Generator, Made, Note, Request, Sink, extractive, nothing_found};
+use super::super::{GenerateError, Generated, Generator, Note, Request, Sink, extractive, nothing_found};
 use super::answer::Answer;
 use super::client::Upstream;
 use super::error::{LlmError, LlmReason};
@@ -11,14 +11,14 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// Where neither the query nor the pipeline says: close to the most likely words, for answers from documents.
+/// The temperature where neither the query nor the pipeline sets one: low, for answers from documents.
 const TEMPERATURE: f32 = 0.2;
-/// The first pause before a request is sent again, doubled each time, and the longest. Servers that fail together are
-/// not to be asked together: a random half of it is left out.
+/// The first pause before a retry, doubled each time, and the longest. A random part of up to half is subtracted, so that requests that
+/// failed together are not retried together.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// Answers by a language model. Made by [`super::Llm::generator`].
+/// A generator that uses a language model. [`super::Llm::generator`] makes it.
 #[derive(Clone)]
 pub struct OpenAi {
     pub(super) upstream: Upstream,
@@ -37,12 +37,12 @@ pub struct OpenAi {
 
 #[async_trait]
 impl Generator for OpenAi {
-    async fn generate(&self, request: Request, sink: Sink) -> Result<Made, GenerateError> {
+    async fn generate(&self, request: Request, sink: Sink) -> Result<Generated, GenerateError> {
         let messages = render(&self.system, &self.prompt, &request, self.context_chars);
-        // With nothing to answer from, a model could only invent.
+        // Without passages, a model could only invent.
         if messages.shown.is_empty() {
             extractive::write_words(&sink, &nothing_found(&request.collection)).await?;
-            return Ok(Made::default());
+            return Ok(Generated::default());
         }
         let body = self.body(&messages, request.temperature);
         let deadline = Instant::now() + self.first_token_timeout;
@@ -54,11 +54,11 @@ impl Generator for OpenAi {
                 done => return done,
             };
             let pause = pause(tries, error.retry_after);
-            // What the client has seen of an answer cannot be taken back.
+            // An answer that the client has seen in part cannot be started again.
             if sink.has_begun() || !error.is_transient() || tries >= self.retries || Instant::now() + pause >= deadline {
                 return Err(error.into());
             }
-            tracing::info!(reason = error.reason.name(), ?pause, "the language model is asked again");
+            tracing::info!(reason = error.reason.name(), ?pause, "the request to the language model is retried");
             sleep(pause).await;
             tries += 1;
         }
@@ -66,14 +66,14 @@ impl Generator for OpenAi {
 }
 
 impl OpenAi {
-    /// The model's name.
+    /// Returns the model's name.
     pub fn model(&self) -> &str {
         &self.model
     }
 
     fn body(&self, messages: &Messages, temperature: Option<f32>) -> Map<String, Value> {
         let temperature = temperature.or(self.temperature).unwrap_or(TEMPERATURE);
-        // As people write it: .2 as an f32 is .20000000298 as an f64.
+        // In decimal as people write it: .2 as an f32 is .20000000298 as an f64.
         let temperature = (f64::from(temperature) * 1e3).round() / 1e3;
         let body = json!({
             "model": self.model,
@@ -92,21 +92,21 @@ impl OpenAi {
         }
     }
 
-    /// One request, and its answer to the end.
+    /// Sends one request, and reads its answer to the end.
     async fn attempt(
         &self,
         body: &Map<String, Value>,
         mut answer: Answer<'_>,
         deadline: Instant,
         sink: &Sink,
-    ) -> Result<Made, GenerateError> {
+    ) -> Result<Generated, GenerateError> {
         let late = |_| LlmError::from(LlmReason::Timeout);
         let mut deltas = timeout_at(deadline, self.upstream.chat(body.clone())).await.map_err(late)??;
-        let mut made = Made {
+        let mut made = Generated {
             model: Some(self.model.clone()),
-            ..Made::default()
+            ..Generated::default()
         };
-        // While the client holds the answer nothing is read, and the server waits: its time does not run then.
+        // While the client holds the answer nothing is read and the server waits, so its time limit does not run.
         let mut by = deadline;
         let mut left = self.answer_timeout;
         loop {
@@ -126,10 +126,10 @@ impl OpenAi {
                 made.finish_reason = Some("length".to_owned());
                 break;
             }
-            // Deltas without text (a model that thinks) are signs of life as well.
+            // Deltas without text (a model that thinks) show that the server is at work.
             by = Instant::now() + self.idle_timeout;
         }
-        // Closes the connection, if the answer was cut.
+        // Closes the connection if the answer was cut.
         drop(deltas);
         answer.finish().await?;
         if !sink.has_begun() {
@@ -147,21 +147,21 @@ impl OpenAi {
         match finish_reason {
             Some("length") => Some(Note {
                 reason: "length",
-                message: format!("The answer is cut: it may have {} tokens.", self.max_tokens),
+                message: format!("The answer is cut off: its limit is {} tokens.", self.max_tokens),
             }),
             Some("content_filter") => Some(Note {
                 reason: "content_filter",
-                message: "The answer is cut: the language model's server kept the rest back by a content filter.".to_owned(),
+                message: "The answer is cut off: the language model's server withheld the rest because of a content filter.".to_owned(),
             }),
             _ => None,
         }
     }
 }
 
-/// How long to wait before the next try: as the server wants it, or exponentially longer, with jitter.
+/// Returns the pause before the next try: as the server asks, or exponentially longer, with jitter.
 fn pause(tries: u32, retry_after: Option<Duration>) -> Duration {
     let longest = PAUSE.saturating_mul(1 << tries.min(10)).min(LONGEST_PAUSE);
-    // Where there is no randomness, all of it.
+    // Without random numbers, the whole pause.
     let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
     let pause = longest.mul_f64(0.5 + share / 2.0);
     retry_after.map_or(pause, |wanted| wanted.max(Duration::from_millis(1)))

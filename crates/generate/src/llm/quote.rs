@@ -1,5 +1,5 @@
-//! From a statement and the passage that it cites to what is quoted: the sentence of the passage, or a few that stand
-//! together, that support the statement best.
+//! Chooses the quotation for a statement and the passage that it cites: the sentence of the passage, or a few adjacent ones, that support
+//! the statement best.
 
 use super::super::extractive::cosine;
 use super::super::sentences::statements;
@@ -10,11 +10,11 @@ use ibid_embed::Model;
 use ibid_types::document::Span;
 use std::collections::{HashMap, HashSet};
 
-/// Sentences of a passage that the embedder looks at, for one statement.
+/// The most sentences of a passage that are compared by the embedder, for one statement.
 const CANDIDATES: usize = 12;
-/// Share of the statement's words (by weight) that a neighbouring sentence must add to be quoted too.
+/// The share of the statement's words (by weight) that a neighbouring sentence must add to be quoted too.
 const ADDS: f32 = 0.2;
-/// Longest quotation of several sentences, in bytes.
+/// The longest quotation of several sentences, in bytes.
 const LONGEST: usize = 800;
 
 struct Sentence {
@@ -24,14 +24,14 @@ struct Sentence {
     vector: Option<Vec<f32>>,
 }
 
-/// Finds quotations for one answer. Keeps what it has computed of each passage.
+/// Finds quotations for one answer. Caches what it has computed of each passage.
 pub struct Quoter {
     embedder: Model,
     passages: HashMap<usize, Vec<Sentence>>,
 }
 
 impl Quoter {
-    /// One that compares by `embedder`.
+    /// Makes one that compares with `embedder`.
     pub fn new(embedder: Model) -> Self {
         Self {
             embedder,
@@ -39,7 +39,7 @@ impl Quoter {
         }
     }
 
-    /// What of `passage` supports `statement` best. `None` if it holds no sentence.
+    /// Returns the part of `passage` that supports `statement` best. `None` if it has no sentence.
     pub async fn quote(&mut self, statement: &str, shown: &Shown, passage: &Passage) -> Option<Quotation> {
         let sentences = self
             .passages
@@ -79,7 +79,7 @@ fn at(shares: &[f32], n: usize) -> f32 {
     shares.get(n).copied().unwrap_or_default()
 }
 
-/// The sentences of what is shown of a passage. A heading is one only where there is nothing else.
+/// Returns the sentences of the shown part of a passage. A heading counts only where there is nothing else.
 fn sentences(passage: &Passage, shown: usize) -> Vec<Sentence> {
     let Some(text) = passage.text.get(..shown) else { return Vec::new() };
     let all: Vec<Sentence> = statements(text)
@@ -106,7 +106,7 @@ fn is_heading(text: &str) -> bool {
     text.starts_with('#')
 }
 
-/// The statement's words, rarer ones in the passage heavier.
+/// Returns the statement's words with their weights: words that are rare in the passage weigh more.
 fn weights(statement: &str, sentences: &[Sentence]) -> HashMap<String, f32> {
     let total = sentences.len() as f32;
     let weight = |word: &String| {
@@ -116,15 +116,15 @@ fn weights(statement: &str, sentences: &[Sentence]) -> HashMap<String, f32> {
     words(statement).into_iter().map(|word| (word.clone(), weight(&word))).collect()
 }
 
-/// The share of all words, by weight, that are `held`.
+/// Returns the share of all words, by weight, that are `held`.
 fn share(weights: &HashMap<String, f32>, held: impl Fn(&String) -> bool) -> f32 {
     let all: f32 = weights.values().sum();
     let of_those: f32 = weights.iter().filter(|(word, _)| held(word)).map(|(_, weight)| weight).sum();
     of_those / all.max(f32::EPSILON)
 }
 
-/// The vectors of the statement and, kept with them, of the candidates. `None` if the embedder cannot now: a quotation
-/// that is chosen by words is better than an answer that breaks off.
+/// Returns the vectors of the statement and, cached with them, of the candidates. `None` if the embedder fails: a quotation that is chosen
+/// by words is better than an answer that breaks off.
 async fn embed(embedder: &Model, statement: &str, sentences: &mut [Sentence], candidates: &[usize]) -> Option<Vec<f32>> {
     let new: Vec<usize> = candidates
         .iter()
@@ -150,7 +150,7 @@ async fn embed(embedder: &Model, statement: &str, sentences: &mut [Sentence], ca
     asked
 }
 
-/// The best sentence, with the neighbours that hold more of what the statement says.
+/// Returns the best sentence, with the neighbours that contain more of the statement's words.
 fn extended(best: usize, sentences: &[Sentence], weights: &HashMap<String, f32>) -> Option<Span> {
     let (mut first, mut last) = (best, best);
     let mut span = sentences.get(best)?.at;
@@ -175,11 +175,10 @@ fn extended(best: usize, sentences: &[Sentence], weights: &HashMap<String, f32>)
     }
 }
 
-/// The statement that a citation stands behind, out of what was said since the last one (`said`) and before
-/// (`before`): the last sentence, or its part since the last citation; if that says next to nothing ("and [2]"), with
-/// the one before.
-pub fn statement(said: &str, before: &str) -> String {
-    let last = statements(said).pop().and_then(|range| said.get(range)).unwrap_or_default();
+/// Returns the statement that a citation belongs to, from the text since the last citation (`uncited`) and the statement before (`before`):
+/// the last sentence, or its part since the last citation. If that is next to nothing ("and [2]"), the statement before is added.
+pub fn statement(uncited: &str, before: &str) -> String {
+    let last = statements(uncited).pop().and_then(|range| uncited.get(range)).unwrap_or_default();
     if words(last).len() >= 2 {
         return last.to_owned();
     }

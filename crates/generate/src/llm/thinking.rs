@@ -1,14 +1,14 @@
-//! Leaves out what reasoning models write before their answer: `<think> ... </think>`.
+//! Removes what reasoning models write before their answer: `<think> ... </think>`.
 
 /// Tags that some servers leave in the answer's text.
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
 
-/// The filter for one answer. Only at its beginning can there be a thought.
+/// The filter for one answer. A thought can only be at its beginning.
 #[derive(Debug, Default)]
 pub struct Thinking {
     state: State,
-    /// What may be a part of a tag.
+    /// Text that may be a part of a tag.
     held: String,
 }
 
@@ -21,7 +21,7 @@ enum State {
 }
 
 impl Thinking {
-    /// What of the text so far belongs to the answer, without the white space before it.
+    /// Returns the part of the new text that belongs to the answer, without the white space before it.
     pub fn push(&mut self, text: &str) -> String {
         if self.state == State::Answer {
             return text.to_owned();
@@ -41,11 +41,11 @@ impl Thinking {
             if let Some(at) = self.held.find(CLOSE) {
                 let rest = self.held.split_off(at + CLOSE.len());
                 self.held.clear();
-                // White space before the answer goes, as it does without a thought.
+                // White space before the answer is removed, as it is without a thought.
                 self.state = State::Begin;
                 return self.push(&rest);
             }
-            // Only the beginning of the closing tag is worth keeping.
+            // Only a possible beginning of the closing tag is kept.
             let mut keep = self.held.len().saturating_sub(CLOSE.len());
             while !self.held.is_char_boundary(keep) {
                 keep += 1;
@@ -55,7 +55,7 @@ impl Thinking {
         String::new()
     }
 
-    /// What was held back at the end: the beginning of a tag that never came.
+    /// Returns what was held back at the end: the beginning of a tag that never came.
     pub fn finish(&mut self) -> String {
         match self.state {
             State::Begin => std::mem::take(&mut self.held).trim_start().to_owned(),

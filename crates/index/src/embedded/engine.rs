@@ -1,4 +1,4 @@
-//! Our terms in the engine's: configuration, points, filters.
+//! Converts between the index's types and the engine's: configuration, points, filters.
 
 use super::super::error::IndexError;
 pub(super) use super::super::fields::DENSE;
@@ -18,11 +18,11 @@ use qdrant_edge::{
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Size of a file of the engine's log. It is never read (see `journal.rs`), only in the way.
+/// The size of a file of the engine's log. The log is never read (see `journal.rs`), and only takes space.
 const LOG_SEGMENT_BYTES: usize = 8 << 20;
 
-/// Runs a call to the engine. It panics where it did not expect a file system's errors; that is no reason to take
-/// anything else down.
+/// Runs a call to the engine, and turns a panic into an error. The engine panics on unexpected errors of the file system, which must not
+/// stop anything else.
 pub(super) fn guarded<T, E>(operation: &'static str, call: impl FnOnce() -> Result<T, E>) -> Result<T, IndexError>
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -36,12 +36,12 @@ where
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("it panicked");
-            Err(IndexError::engine(operation, format!("the engine gave up: {text}")))
+            Err(IndexError::engine(operation, format!("the engine panicked: {text}")))
         }
     }
 }
 
-/// How the engine is to keep a collection.
+/// Returns the engine's configuration of a collection.
 pub(super) fn config(dimension: u32, options: &EmbeddedOptions) -> EdgeConfig {
     let dense = EdgeVectorParams::builder(dimension as usize, Distance::Cosine)
         .on_disk(true)
@@ -61,7 +61,7 @@ pub(super) fn config(dimension: u32, options: &EmbeddedOptions) -> EdgeConfig {
             inline_storage: None,
         })
         .optimizers(EdgeOptimizersConfig {
-            // Every segment is searched in turn: few are better.
+            // Every segment is searched in turn, so few are better.
             default_segment_number: Some(2),
             indexing_threshold: Some(options.indexing_threshold_kib),
             ..EdgeOptimizersConfig::default()
@@ -73,7 +73,7 @@ pub(super) fn config(dimension: u32, options: &EmbeddedOptions) -> EdgeConfig {
         .build()
 }
 
-/// Indexes for the fields that filters name.
+/// Returns the operations that index the fields that filters use.
 pub(super) fn payload_indexes() -> Result<Vec<UpdateOperation>, IndexError> {
     let keywords = KEYWORDS.into_iter().map(|name| (name, PayloadSchemaType::Keyword));
     let fields = keywords.chain([(CREATED, PayloadSchemaType::Integer)]);
@@ -88,7 +88,7 @@ pub(super) fn payload_indexes() -> Result<Vec<UpdateOperation>, IndexError> {
     fields.map(operation).collect()
 }
 
-/// The field that names the document.
+/// Returns the path of the field with the document's identifier.
 pub(super) fn document_field() -> Result<JsonPath, IndexError> {
     path(DOCUMENT_ID)
 }
@@ -98,12 +98,12 @@ fn path(name: &str) -> Result<JsonPath, IndexError> {
         .map_err(|()| IndexError::engine("name a field", format!("'{name}' is no path")))
 }
 
-/// The point's id in the engine.
+/// Returns the point's id in the engine.
 pub(super) fn point_id(document_id: &str, chunk_index: u32) -> PointId {
     PointId::Uuid(Point::id(document_id, chunk_index))
 }
 
-/// The operation that stores points.
+/// Returns the operation that stores points.
 pub(super) fn upsert(points: Vec<Point>) -> Result<UpdateOperation, IndexError> {
     let points = points
         .into_iter()
@@ -114,12 +114,12 @@ pub(super) fn upsert(points: Vec<Point>) -> Result<UpdateOperation, IndexError> 
     )))
 }
 
-/// The operation that removes points by id.
+/// Returns the operation that removes points by id.
 pub(super) fn delete_points(ids: Vec<PointId>) -> UpdateOperation {
     UpdateOperation::PointOperation(PointOperations::DeletePoints { ids })
 }
 
-/// The operation that removes a document's points.
+/// Returns the operation that removes a document's points.
 pub(super) fn delete_document(document_id: &str) -> Result<UpdateOperation, IndexError> {
     Ok(UpdateOperation::PointOperation(PointOperations::DeletePointsByFilter(
         document_filter(document_id)?,
@@ -148,12 +148,12 @@ fn point(point: Point) -> Result<PointStruct, IndexError> {
     Ok(PointStruct::new(id, Vectors::new_named(vectors), payload))
 }
 
-/// A filter for one document.
+/// Returns a filter for one document.
 pub(super) fn document_filter(document_id: &str) -> Result<EngineFilter, IndexError> {
     parse_filter(json!({ "must": [{ "key": DOCUMENT_ID, "match": { "value": document_id } }] }))
 }
 
-/// Our filter as the engine's; `None` if it lets all pass.
+/// Converts a filter to the engine's; `None` if it restricts nothing.
 pub(super) fn filter(filter: &Filter) -> Result<Option<EngineFilter>, IndexError> {
     if filter.is_empty() {
         return Ok(None);
@@ -185,7 +185,7 @@ fn parse_filter(filter: Value) -> Result<EngineFilter, IndexError> {
     serde_json::from_value(filter).map_err(|error| IndexError::engine("build a filter", error))
 }
 
-/// The engine's request for the best `limit` hits.
+/// Returns the engine's request for the best `limit` hits.
 pub(super) fn search(query: &Query, filter: Option<EngineFilter>, limit: usize) -> Result<SearchRequest, IndexError> {
     let (vector, name) = match &query.vector {
         QueryVector::Dense(vector) => (VectorInternal::Dense(vector.clone()), DENSE),
@@ -213,7 +213,7 @@ fn sparse(vector: &SparseVector) -> qdrant_edge::SparseVector {
     }
 }
 
-/// Document and chunk index from a stored payload.
+/// Reads the document and the chunk index from a stored payload.
 pub(super) fn chunk_of(payload: Option<&qdrant_edge::Payload>) -> Option<(String, u32)> {
     let fields = &payload?.0;
     let document = fields.get(DOCUMENT_ID)?.as_str()?.to_owned();
@@ -221,7 +221,7 @@ pub(super) fn chunk_of(payload: Option<&qdrant_edge::Payload>) -> Option<(String
     Some((document, chunk))
 }
 
-/// The point of which the engine gives this payload and these vectors.
+/// Rebuilds a point from the payload and the vectors that the engine returns.
 pub(super) fn stored(payload: Option<&qdrant_edge::Payload>, vectors: Option<VectorStructInternal>) -> Option<Point> {
     let (document_id, chunk_index) = chunk_of(payload)?;
     let fields = &payload?.0;

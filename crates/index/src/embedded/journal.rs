@@ -1,11 +1,11 @@
-//! A collection's journal: what was acknowledged since the engine last wrote everything down.
+//! A collection's journal: the acknowledged updates since the engine's last flush.
 //!
-//! The engine (qdrant-edge 0.7) keeps its newest points in memory until it is flushed, and a flush fsyncs a dozen
-//! files. It writes a log of its own, but neither replays nor trims it. So every update is appended here before it is
-//! acknowledged, replayed when the collection is opened, and forgotten after a flush.
+//! The engine (qdrant-edge 0.7) keeps its newest points in memory until it is flushed, and a flush fsyncs a dozen files. It writes a log of
+//! its own, but neither replays nor trims it. So every update is appended here before it is acknowledged, replayed when the collection is
+//! opened, and dropped after a flush.
 //!
-//! A file of frames: length (u32, little endian), FNV-1a hash of the body (u64), body (a [`Record`] in Protocol
-//! Buffers). A frame that is cut short or does not match its hash ends the journal: it was never acknowledged.
+//! The file is a sequence of frames: length (u32, little endian), FNV-1a hash of the body (u64), body (a [`Record`] in Protocol Buffers). A
+//! frame that is truncated or does not match its hash ends the journal: it was never acknowledged.
 
 use super::super::types::Point;
 use prost::Message;
@@ -22,7 +22,7 @@ pub(super) struct Record {
     pub entry: Option<Entry>,
 }
 
-/// What happened.
+/// An update.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(super) enum Entry {
     /// These points were stored.
@@ -31,7 +31,7 @@ pub(super) enum Entry {
     /// This document's points were removed.
     #[prost(string, tag = "2")]
     DeleteDocument(String),
-    /// The engine began to rewrite its segments. Without a later flush the directory may hold points twice.
+    /// The engine began to rewrite its segments. Without a later flush, the directory may contain points twice.
     #[prost(bool, tag = "3")]
     OptimizeStarted(bool),
 }
@@ -43,7 +43,7 @@ pub(super) struct Points {
     pub points: Vec<Point>,
 }
 
-/// An open journal, at its end.
+/// An open journal, positioned at its end.
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
@@ -51,7 +51,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates it, and returns what it holds. An unfinished end is cut off.
+    /// Opens or creates the journal, and returns its entries. A truncated frame at the end is removed.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Entry>)> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
@@ -61,7 +61,7 @@ impl Journal {
             tracing::info!(
                 kept = length,
                 cut = bytes.len() as u64 - length,
-                "the index journal ends unfinished"
+                "the index journal ends with a truncated frame, which is dropped"
             );
             file.set_len(length)?;
         }
@@ -69,12 +69,12 @@ impl Journal {
         Ok((Self { file, length }, entries))
     }
 
-    /// Bytes that it holds.
+    /// Returns its size in bytes.
     pub(super) fn len(&self) -> u64 {
         self.length
     }
 
-    /// Appends a frame: from now on it survives the end of this process.
+    /// Appends a frame, which from now on survives the end of this process.
     pub(super) fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all(frame) {
             // Half a frame in the middle would hide all that follows.
@@ -86,12 +86,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes what was appended durable against a loss of power.
+    /// Makes the appended frames durable against a power failure.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    /// Forgets everything, durably.
+    /// Removes all entries, durably.
     pub(super) fn reset(&mut self) -> io::Result<()> {
         if self.length > 0 {
             self.file.set_len(0)?;
@@ -103,7 +103,7 @@ impl Journal {
     }
 }
 
-/// The frame of a record.
+/// Returns the frame of a record.
 pub(super) fn frame(record: &Record) -> io::Result<Vec<u8>> {
     let length = record.encoded_len();
     let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "a batch of points of more than 4 GiB");
@@ -118,7 +118,7 @@ pub(super) fn frame(record: &Record) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Whole records from the start of `bytes`, and how many bytes they take.
+/// Returns the complete records at the start of `bytes`, and how many bytes they take.
 fn decode(bytes: &[u8]) -> (Vec<Entry>, u64) {
     let mut entries = Vec::new();
     let mut read = 0;
@@ -141,7 +141,7 @@ fn decode_one(bytes: &[u8]) -> Option<(Option<Entry>, usize)> {
     Some((record.entry, HEADER + length))
 }
 
-/// The 64-bit FNV-1a hash: enough to tell a torn write from a whole one, and nothing more is asked of it.
+/// Returns the 64-bit FNV-1a hash, which is enough to detect a torn write.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

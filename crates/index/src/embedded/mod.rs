@@ -1,7 +1,7 @@
-//! The index in a directory of this machine, on the engine `qdrant-edge`.
+//! The index in a directory of this machine, with the engine `qdrant-edge`.
 //!
-//! A collection is a directory. It is opened when first used and stays open. Every call of the engine blocks, so all
-//! run on the runtime's blocking threads, a bounded number at a time; optimizing has a thread of its own.
+//! A collection is a directory. It is opened when it is first used, and stays open. Every call to the engine blocks, so all run on the
+//! runtime's blocking threads, a bounded number at a time; optimizing has a thread of its own.
 
 mod engine;
 mod journal;
@@ -23,34 +23,34 @@ use std::time::{Duration, Instant};
 use store::{Store, Writes};
 use tokio::sync::{Semaphore, watch};
 
-/// How much of the machine the embedded index may use.
+/// The resources that the embedded index may use.
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
-    /// Batches that are searched at the same time, at least 1; more wait their turn. Each takes one core.
+    /// The most batches that are searched at the same time, at least 1; more wait. Each takes one core.
     pub search_threads: usize,
-    /// Other calls that are worked on at the same time, at least 1. They wait for each other within a collection.
+    /// The most other calls that run at the same time, at least 1. Within a collection they run one after the other.
     pub update_threads: usize,
-    /// Threads that build a graph, at least 1. They run for as long as it takes.
+    /// The threads that build a graph, at least 1. They run until the graph is built.
     pub optimizer_threads: usize,
-    /// KiB of dense vectors in a segment from which on a graph is built; below, a search compares all of them, which
-    /// is exact and takes some 3 ms for the default: 60,000, which are 40,000 vectors of 384 dimensions.
+    /// The KiB of dense vectors in a segment above which a graph is built. Below, a search compares all vectors, which is exact and takes
+    /// some 3 ms for the default: 60,000, which are 40,000 vectors of 384 dimensions.
     pub indexing_threshold_kib: usize,
-    /// A collection is optimized when it has not changed for so long ...
+    /// A collection is optimized when it has not changed for this long ...
     pub optimize_after_quiet: Duration,
-    /// ... or when so many points were stored or deleted.
+    /// ... or when this many points were stored or deleted.
     pub optimize_after_points: u64,
-    /// Bytes of the engine's log from which on a collection is closed and reopened after optimizing, to trim it.
+    /// The bytes of the engine's log above which a collection is closed and reopened after optimizing, to trim the log.
     pub log_limit_bytes: u64,
-    /// Bytes that are to stay free on the disk: with less, nothing is stored, and with an eighth of that nothing is deleted either. 0
-    /// for none. The engine writes through memory maps of files with holes: where a disk is full that ends the process.
+    /// The bytes that must stay free on the disk: with less, nothing is stored, and with an eighth of that nothing is deleted either. 0
+    /// turns this off. The engine writes to sparse files through memory maps: where a disk is full, that kills the process.
     pub reserve_bytes: u64,
-    /// How long `close` waits for an optimization. One that takes longer is left to end with the process, and made
-    /// good when the collection is opened again.
+    /// How long `close` waits for an optimization. One that takes longer ends with the process, and is recovered from when the collection
+    /// is opened again.
     pub close_wait: Duration,
 }
 
 impl Default for EmbeddedOptions {
-    /// Half the cores for searches, one for optimizing.
+    /// Half of the cores for searches, one for optimizing.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
@@ -67,7 +67,7 @@ impl Default for EmbeddedOptions {
     }
 }
 
-/// The index in a directory. One process at a time may have it open.
+/// The index in a directory. Only one process at a time may have it open.
 #[derive(Debug)]
 pub struct EmbeddedIndex {
     store: Arc<Store>,
@@ -78,8 +78,7 @@ pub struct EmbeddedIndex {
 }
 
 impl EmbeddedIndex {
-    /// Opens the index in `directory`, and makes it if need be. Collections are opened when they are first used.
-    /// Blocks for a moment.
+    /// Opens the index in `directory`, which is created if necessary. Collections are opened when they are first used. Blocks for a moment.
     ///
     /// # Errors
     /// [`IndexError::Locked`] if it is open already, here or in another process.
@@ -98,17 +97,17 @@ impl EmbeddedIndex {
         })
     }
 
-    /// Optimizes a collection without waiting for its time to come; whether there was anything to do.
+    /// Optimizes a collection at once. Returns whether there was anything to do.
     pub async fn optimize_now(&self, collection: &CollectionKey) -> Result<bool, IndexError> {
         self.optimizer.now(collection).await
     }
 
-    /// How many optimizations have changed something since the index was opened; tells of each.
+    /// Returns the number of optimizations that have changed something since the index was opened, as a channel that notifies of each.
     pub fn optimizations(&self) -> watch::Receiver<u64> {
         self.optimizer.done()
     }
 
-    /// Runs a blocking call when there is room for it.
+    /// Runs a blocking call when a permit is free.
     async fn blocking<T: Send + 'static>(
         &self,
         room: &Arc<Semaphore>,
@@ -126,7 +125,7 @@ impl EmbeddedIndex {
         work.await.map_err(|error| IndexError::engine(what, error))?
     }
 
-    /// The same with an open collection, if there is room on the disk for what it writes.
+    /// Runs a blocking call with an open collection, if the disk has room for what it writes.
     async fn with_shard<T: Send + 'static>(
         &self,
         room: &Arc<Semaphore>,
@@ -180,7 +179,7 @@ impl VectorIndex for EmbeddedIndex {
 
     async fn search(&self, collection: &CollectionKey, queries: Vec<Query>) -> Result<Vec<Vec<Hit>>, IndexError> {
         check_batch(&queries)?;
-        // Gone when the caller is: a search that no one waits for ends with the query at hand.
+        // Dropped with the caller's future: a search whose caller has gone ends after the current query.
         let caller = Arc::new(());
         let waiting = Arc::downgrade(&caller);
         self.with_shard(&self.searches, ("search", Writes::Nothing), collection, move |shard| {
@@ -263,7 +262,7 @@ impl VectorIndex for EmbeddedIndex {
         self.searches.close();
         self.updates.close();
         self.optimizer.stop();
-        // A collection that is being optimized stays open until that ends; what it acknowledged is durable before.
+        // A collection that is being optimized stays open until that ends; what it acknowledged is made durable before.
         let store = Arc::clone(&self.store);
         let closed = tokio::task::spawn_blocking(move || store.close());
         let result = closed.await.map_err(|error| IndexError::engine("close", error))?;

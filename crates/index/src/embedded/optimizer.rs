@@ -1,4 +1,4 @@
-//! When to optimize: on one thread, when a collection has come to rest or grown by much.
+//! Decides when to optimize a collection, on one thread: when it has stopped changing, or has changed by much.
 
 use super::super::error::IndexError;
 use super::super::types::CollectionKey;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::{oneshot, watch};
 
-/// What a collection has to show for itself since it was last optimized.
+/// The changes of a collection since it was last optimized.
 #[derive(Debug)]
 struct Changes {
     points: u64,
@@ -20,20 +20,20 @@ struct Changes {
 #[derive(Debug, Default)]
 struct Queue {
     changes: HashMap<CollectionKey, Changes>,
-    /// Asked for explicitly, with who waits for it.
+    /// Collections that a caller wants optimized, with the channels for the result.
     wanted: Vec<(CollectionKey, oneshot::Sender<Result<bool, IndexError>>)>,
     stop: bool,
 }
 
-/// What the thread and the index share.
+/// The state that the thread and the index share.
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
 
-/// A handle to the thread, which ends soon after `stop` or the handle's end: at once if it is idle, else when the
-/// collection at hand is done.
+/// A handle to the thread. The thread ends soon after `stop` or after the handle is dropped: at once if it is idle, otherwise when the
+/// current collection is done.
 #[derive(Debug)]
 pub(super) struct Optimizer {
     shared: Arc<Shared>,
@@ -51,7 +51,7 @@ impl Optimizer {
             .name("ibid-index-optimizer".to_owned())
             .spawn(move || {
                 run(&thread, &store, &did);
-                // What is open may close with this handle, and the lock on the directory with it: before the signal.
+                // Before the signal, since dropping this handle may close the open collections, and release the lock on the directory.
                 drop(store);
                 end.send_replace(true);
             })
@@ -59,24 +59,24 @@ impl Optimizer {
         Ok(Self { shared, done, ended })
     }
 
-    /// Notes that points of a collection were stored or deleted.
+    /// Records that points of a collection were stored or deleted.
     pub(super) fn note(&self, key: &CollectionKey, points: u64) {
         if points > 0 {
             note(&self.shared, key, points);
         }
     }
 
-    /// Counts the optimizations that changed something.
+    /// Returns the number of optimizations that changed something, as a channel.
     pub(super) fn done(&self) -> watch::Receiver<u64> {
         self.done.clone()
     }
 
-    /// Forgets a collection.
+    /// Drops the changes of a collection.
     pub(super) fn forget(&self, key: &CollectionKey) {
         lock(&self.shared.queue).changes.remove(key);
     }
 
-    /// Optimizes a collection as soon as the thread is free; whether there was anything to do.
+    /// Optimizes a collection as soon as the thread is free. Returns whether there was anything to do.
     pub(super) async fn now(&self, key: &CollectionKey) -> Result<bool, IndexError> {
         let (reply, answer) = oneshot::channel();
         {
@@ -90,7 +90,7 @@ impl Optimizer {
         answer.await.unwrap_or(Err(IndexError::Closed))
     }
 
-    /// Tells the thread to end.
+    /// Makes the thread end.
     pub(super) fn stop(&self) {
         let mut queue = lock(&self.shared.queue);
         queue.stop = true;
@@ -99,9 +99,9 @@ impl Optimizer {
         self.shared.changed.notify_one();
     }
 
-    /// Waits until it has ended.
+    /// Waits until the thread has ended.
     pub(super) async fn ended(&self) {
-        // An error says that the sender is gone: ended as well.
+        // An error means that the sender is gone, so the thread has ended as well.
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 }
@@ -126,9 +126,9 @@ fn run(shared: &Shared, store: &Store, did: &watch::Sender<u64>) {
     while let Some((key, reply)) = next(shared, store) {
         let outcome = optimize(store, &key);
         match (&outcome, &reply) {
-            // It has time.
-            (Err(IndexError::Disk { trouble, .. }), None) => {
-                tracing::debug!(collection = %key, %trouble, "an optimization is put off");
+            // It can wait.
+            (Err(IndexError::Disk { disk, .. }), None) => {
+                tracing::debug!(collection = %key, %disk, "an optimization is postponed");
                 note(shared, &key, 1);
             }
             (Err(error), None) if !matches!(error, IndexError::CollectionNotFound { .. }) => {
@@ -141,7 +141,7 @@ fn run(shared: &Shared, store: &Store, did: &watch::Sender<u64>) {
             _ => {}
         }
         if let Some(reply) = reply {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = reply.send(outcome);
         }
     }
@@ -150,7 +150,7 @@ fn run(shared: &Shared, store: &Store, did: &watch::Sender<u64>) {
 fn optimize(store: &Store, key: &CollectionKey) -> Result<bool, IndexError> {
     const WHAT: &str = "optimize a collection";
     let (shard, _) = store.shard(key)?;
-    // The engine makes new segments beside the old ones, and asks for twice their size.
+    // The engine writes new segments beside the old ones, and needs twice their size.
     let occupied = recovery::storage_bytes(&store.directory(key)).map_err(|error| IndexError::engine(WHAT, error))?;
     store.admit(Writes::Bytes(occupied.saturating_mul(2)), WHAT)?;
     shard
@@ -160,7 +160,7 @@ fn optimize(store: &Store, key: &CollectionKey) -> Result<bool, IndexError> {
 
 type Job = (CollectionKey, Option<oneshot::Sender<Result<bool, IndexError>>>);
 
-/// Waits for the next collection to optimize; `None` when told to stop.
+/// Waits for the next collection to optimize; `None` after `stop`.
 fn next(shared: &Shared, store: &Store) -> Option<Job> {
     let options = store.options();
     let mut queue = lock(&shared.queue);

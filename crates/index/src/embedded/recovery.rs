@@ -1,4 +1,4 @@
-//! A collection's directory after whatever happened to it: what belongs there, what can go, what must be redone.
+//! Recovers a collection's directory after a crash: checks it, removes leftovers, and replays the journal.
 
 use super::super::error::IndexError;
 use super::engine;
@@ -13,22 +13,22 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The engine's names.
+/// The engine's file names.
 const CONFIG: &str = "edge_config.json";
 const SEGMENTS: &str = "segments";
 const UNFINISHED_SEGMENTS: &str = "temp_segments";
 const LOG: &str = "wal";
 const CLOSED_LOG: &str = "closed-";
 
-/// Its presence in a collection's directory says that this can go.
+/// The file that marks a collection's directory as dropped.
 const DROPPED: &str = "dropped";
-/// What the names of directories start with that are no collections, not yet or no more.
+/// The prefix of directories that are not collections: not yet, or no longer.
 pub(super) const LEFTOVER: &str = ".";
 
-/// Points per page when all are looked through.
+/// Points per page of a scan over all points.
 const PAGE: usize = 1000;
 
-/// Fails where the engine would silently start anew, as if nothing had ever been stored.
+/// Fails where the engine would silently create an empty collection.
 pub(super) fn check_layout(directory: &Path) -> io::Result<()> {
     if !directory.join(CONFIG).is_file() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the collection's configuration is missing"));
@@ -39,13 +39,12 @@ pub(super) fn check_layout(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what a killed optimization left, and the part of the engine's log that nothing needs. To be called while
-/// the engine is closed.
+/// Removes what a killed optimization left, and the part of the engine's log that nothing needs. Call it while the engine is closed.
 pub(super) fn tidy(directory: &Path) -> io::Result<()> {
     remove_directory(&directory.join(UNFINISHED_SEGMENTS))?;
     let mut closed = closed_logs(directory)?;
-    // The engine numbers its operations by the log, and ignores those with a number below what a segment has seen.
-    // The last closed file keeps the count; without it all later updates would be lost.
+    // The engine numbers its operations by the log, and ignores those with a lower number than a segment has seen. The last closed file
+    // keeps the count; without it all later updates would be lost.
     closed.pop();
     for (_, path) in closed {
         fs::remove_file(path)?;
@@ -53,13 +52,13 @@ pub(super) fn tidy(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes of the engine's log that `tidy` could remove.
+/// Returns how many bytes of the engine's log `tidy` could remove.
 pub(super) fn log_bytes(directory: &Path) -> u64 {
     let sizes = |logs: Vec<(u64, PathBuf)>| logs.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len()).sum();
     closed_logs(directory).map_or(0, sizes)
 }
 
-/// The engine's closed log files, oldest first.
+/// Returns the engine's closed log files, oldest first.
 fn closed_logs(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let log = directory.join(LOG);
     if !log.is_dir() {
@@ -79,7 +78,7 @@ fn closed_logs(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(closed)
 }
 
-/// Does again what the journal says.
+/// Applies the journal's entries again.
 pub(super) fn replay(engine: &EdgeShard, entries: Vec<Entry>) -> Result<(), IndexError> {
     const WHAT: &str = "replay the journal";
     let mut interrupted = false;
@@ -105,8 +104,8 @@ pub(super) fn replay(engine: &EdgeShard, entries: Vec<Entry>) -> Result<(), Inde
     if interrupted { remove_duplicates(engine) } else { Ok(()) }
 }
 
-/// Optimization puts the new segment beside the old ones before it removes these; killed in between, points are there
-/// twice. The copies are equal (updates from meanwhile have just been replayed), so which one stays does not matter.
+/// Removes copies of points. An optimization writes the new segment before it removes the old ones, so if it is killed in between, points
+/// exist twice. The copies are equal, since later updates were just replayed, so either may stay.
 fn remove_duplicates(engine: &EdgeShard) -> Result<(), IndexError> {
     const WHAT: &str = "remove duplicates";
     let key = engine::document_field()?;
@@ -159,18 +158,18 @@ fn restore(record: Record) -> Option<PointStruct> {
     Some(PointStruct::new(record.id, Vectors::from(record.vector?), payload))
 }
 
-/// Says, durably, that a collection was dropped and its directory can go.
+/// Marks a collection as dropped, durably, so that its directory can be removed.
 pub(super) fn mark_dropped(directory: &Path) -> io::Result<()> {
     File::create(directory.join(DROPPED))?.sync_all()?;
     sync_directory(directory)
 }
 
-/// Whether it was.
+/// Returns whether a collection is marked as dropped.
 pub(super) fn is_dropped(directory: &Path) -> bool {
     directory.join(DROPPED).exists()
 }
 
-/// Removes a collection's directory: under another name, so that half of it is never taken for a collection.
+/// Removes a collection's directory. It is renamed first, so that half of it is never opened as a collection.
 pub(super) fn discard(directory: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
         return Ok(());
@@ -194,12 +193,12 @@ pub(super) fn sweep(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory's entries durable.
+/// Syncs a directory, so that its entries are durable.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Removes a directory and all in it, if it is there.
+/// Removes a directory with its content, if it exists.
 pub(super) fn remove_directory(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -207,12 +206,12 @@ pub(super) fn remove_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Bytes that a directory occupies: the engine's files have holes, so their lengths say little.
+/// Returns how many bytes a directory occupies on the disk: the engine's files are sparse, so their lengths do not tell.
 pub(super) fn storage_bytes(directory: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        // The engine creates and removes files all the time: one that is gone occupies nothing.
+        // The engine creates and removes files all the time: one that has gone occupies nothing.
         bytes += match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => storage_bytes(&entry.path()).or_else(gone)?,
             Ok(metadata) => occupied(&metadata),
@@ -263,7 +262,7 @@ mod tests {
         }
     }
 
-    /// What is left if the process dies when the optimized segment is in place and the old ones still are.
+    /// Leaves what a process leaves that dies when the optimized segment is written and the old ones still exist.
     #[test]
     fn points_that_an_interrupted_optimization_left_twice_are_there_once() {
         let root = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! One open collection: the engine, its journal, and who may touch what when. All calls block.
+//! One open collection: the engine, its journal, and their locks. All calls block.
 //!
-//! Lock order: `writer`, then `engine`. Searches take `engine` for reading only and never wait for writers.
+//! Lock order: `writer`, then `engine`. Searches take `engine` for reading only, and never wait for writers.
 
 use super::super::error::IndexError;
 use super::super::fields::{TIE_LIMIT, TIE_MARGIN};
@@ -18,16 +18,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-/// The journal's file.
+/// The journal's file name.
 const JOURNAL: &str = "journal";
 
 /// Ids per retrieval.
 const RETRIEVE_BATCH: usize = 1000;
 
-/// Bytes of journal after which an update flushes by itself: bounds disk and the time to open.
+/// The size of the journal above which an update flushes it, to bound the disk usage and the time to open.
 const JOURNAL_LIMIT: u64 = 64 << 20;
 
-/// Signals that a dropped collection's directory is gone.
+/// Signals that the directory of a dropped collection was removed.
 #[derive(Debug, Default)]
 pub(super) struct Release {
     done: Mutex<bool>,
@@ -40,7 +40,7 @@ impl Release {
         self.changed.notify_all();
     }
 
-    /// Waits for it, at most `limit`; whether it came.
+    /// Waits for the signal, at most `limit`. Returns whether it came.
     pub(super) fn wait(&self, limit: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(lock(&self.done), limit, |done| !*done);
         *waited.unwrap_or_else(PoisonError::into_inner).0
@@ -50,8 +50,8 @@ impl Release {
 #[derive(Debug)]
 struct Writer {
     journal: Journal,
-    /// Set while the engine rewrites segments: what is deleted meanwhile it remembers in memory only, even when
-    /// flushed, and a flush may collide with it. So meanwhile the journal is all there is.
+    /// Set while the engine rewrites segments. Meanwhile it remembers deletions in memory only, even when it is flushed, and a flush may
+    /// collide with the rewriting. So until it ends, updates are durable in the journal only.
     optimizing: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Shard {
     key: CollectionKey,
     directory: PathBuf,
     dimension: u32,
-    /// `None` only while or after reopening failed.
+    /// `None` while the collection is reopened, or if that failed.
     engine: RwLock<Option<EdgeShard>>,
     writer: Mutex<Writer>,
     dropped: AtomicBool,
@@ -69,7 +69,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Makes a collection's directory. It must not exist, and does only once all is in place.
+    /// Creates a collection's directory, which must not exist, atomically.
     pub(super) fn create(directory: &Path, schema: &Schema, options: &EmbeddedOptions) -> Result<(), IndexError> {
         const WHAT: &str = "create a collection";
         let failed = |error| IndexError::engine(WHAT, error);
@@ -89,7 +89,7 @@ impl Shard {
         recovery::sync_directory(parent).map_err(failed)
     }
 
-    /// Opens a collection's directory and brings it up to what was acknowledged.
+    /// Opens a collection's directory, and replays its journal.
     pub(super) fn open(key: &CollectionKey, directory: &Path) -> Result<Self, IndexError> {
         let corrupt = |cause: Box<dyn std::error::Error + Send + Sync>| IndexError::Corrupt {
             collection: key.clone(),
@@ -117,24 +117,24 @@ impl Shard {
         })
     }
 
-    /// Whether it could not be reopened after a failure, so that nothing can be done with it any more.
+    /// Returns whether the collection could not be reopened after a failure, and is unusable.
     pub(super) fn is_lost(&self) -> bool {
         read(&self.engine).is_none()
     }
 
-    /// Numbers in its dense vectors.
+    /// Returns the dimension of its dense vectors.
     pub(super) fn dimension(&self) -> u32 {
         self.dimension
     }
 
-    /// Marks it dropped, durably; its directory goes when the last user lets go of it.
+    /// Marks it as dropped, durably. Its directory is removed when the last user drops the handle.
     pub(super) fn mark_dropped(&self) -> Result<Arc<Release>, IndexError> {
         recovery::mark_dropped(&self.directory).map_err(|error| IndexError::engine("drop a collection", error))?;
         self.dropped.store(true, Ordering::Release);
         Ok(Arc::clone(&self.released))
     }
 
-    /// Stores points and returns how many.
+    /// Stores points, and returns how many.
     pub(super) fn upsert(&self, points: Vec<Point>) -> Result<usize, IndexError> {
         const WHAT: &str = "store points";
         for point in &points {
@@ -144,7 +144,7 @@ impl Shard {
         if stored == 0 {
             return Ok(0);
         }
-        // The record takes the points and gives them back: the engine consumes them.
+        // The record borrows the points by move and returns them, since the engine consumes them.
         let record = Record {
             entry: Some(Entry::Upsert(Points { points })),
         };
@@ -156,7 +156,7 @@ impl Shard {
         Ok(stored)
     }
 
-    /// Removes a document's points and returns how many there were.
+    /// Removes a document's points, and returns how many there were.
     pub(super) fn delete_document(&self, document_id: &str) -> Result<u64, IndexError> {
         const WHAT: &str = "delete a document";
         let record = Record {
@@ -176,7 +176,7 @@ impl Shard {
         self.update_locked(what, &mut lock(&self.writer), operation, frame)
     }
 
-    /// Applies first and journals then, so that nothing is replayed that the engine refused.
+    /// Applies the update before it journals it, so that nothing is replayed that the engine rejected.
     fn update_locked(&self, what: &'static str, writer: &mut Writer, operation: UpdateOperation, frame: &[u8]) -> Result<(), IndexError> {
         self.with_engine(what, |engine| engine.update(operation))?;
         writer.journal.append(frame).map_err(|error| IndexError::engine(what, error))?;
@@ -186,7 +186,7 @@ impl Shard {
         Ok(())
     }
 
-    /// The best hits of a query, best first.
+    /// Returns the best hits of a query, best first.
     pub(super) fn search(&self, query: &Query, filter: Option<&EngineFilter>) -> Result<Vec<Hit>, IndexError> {
         const WHAT: &str = "search";
         query.check(self.dimension)?;
@@ -221,8 +221,8 @@ impl Shard {
         Ok(Hit::best(hits, query.limit))
     }
 
-    /// Exact number of points, of one document or all. Waits for a writer: a point that moves between segments
-    /// would otherwise count twice or not at all.
+    /// Returns the exact number of points, of one document or all. Waits for a writer: a point that moves between segments would otherwise
+    /// count twice or not at all.
     pub(super) fn count(&self, document_id: Option<&str>) -> Result<u64, IndexError> {
         let filter = document_id.map(engine::document_filter).transpose()?;
         let _writer = lock(&self.writer);
@@ -234,14 +234,14 @@ impl Shard {
             .map(|count| count as u64)
     }
 
-    /// All documents with the number of their points.
+    /// Returns all documents with the number of their points.
     pub(super) fn documents(&self) -> Result<BTreeMap<String, u64>, IndexError> {
         let _writer = lock(&self.writer);
         let key = engine::document_field()?;
         self.with_engine("list documents", |engine| documents(engine, key))
     }
 
-    /// The dense vectors of chunks.
+    /// Returns the dense vectors of chunks.
     pub(super) fn vectors(&self, document_id: &str, chunks: Range<u32>) -> Result<Vec<Option<Vec<f32>>>, IndexError> {
         let ids: Vec<_> = chunks.map(|chunk| engine::point_id(document_id, chunk)).collect();
         let mut found = HashMap::with_capacity(ids.len());
@@ -261,7 +261,7 @@ impl Shard {
         Ok(ids.iter().map(|id| found.remove(id)).collect())
     }
 
-    /// A document's points as they are stored, in order of their chunks.
+    /// Returns a document's points as they are stored, in order of their chunks.
     pub(super) fn stored(&self, document_id: &str, chunks: Range<u32>) -> Result<Vec<Point>, IndexError> {
         const WHAT: &str = "read points";
         let ids: Vec<_> = chunks.map(|chunk| engine::point_id(document_id, chunk)).collect();
@@ -279,7 +279,7 @@ impl Shard {
         Ok(points)
     }
 
-    /// A question to the engine that costs next to nothing.
+    /// Checks with a cheap request that the engine answers.
     pub(super) fn ping(&self) -> Result<(), IndexError> {
         let id = engine::point_id("", 0);
         self.with_engine("answer", |engine| {
@@ -288,12 +288,12 @@ impl Shard {
         .map(drop)
     }
 
-    /// About how many points there are.
+    /// Returns the approximate number of points.
     pub(super) fn points(&self) -> u64 {
         read(&self.engine).as_ref().map_or(0, |engine| engine.info().points_count as u64)
     }
 
-    /// Makes all that was acknowledged durable.
+    /// Makes all acknowledged updates durable.
     pub(super) fn flush(&self) -> Result<(), IndexError> {
         self.flush_locked(&mut lock(&self.writer))
     }
@@ -310,9 +310,9 @@ impl Shard {
         writer.journal.reset().map_err(failed)
     }
 
-    /// Merges segments, removes what was deleted and builds graphs where it pays; whether there was anything to do.
-    /// Searches go on meanwhile, and updates do but for moments. May take minutes and cannot be interrupted, but it
-    /// may be killed. Not to be called twice at once.
+    /// Merges segments, removes deleted points, and builds graphs where they pay. Returns whether there was anything to do. Searches go on
+    /// meanwhile, and so do updates, except for moments. It may take minutes and cannot be interrupted, but the process may be killed. Must
+    /// not run twice at once.
     pub(super) fn optimize(&self, log_limit: u64) -> Result<bool, IndexError> {
         const WHAT: &str = "optimize a collection";
         let record = Record {
@@ -329,7 +329,7 @@ impl Shard {
         let outcome = self.with_engine(WHAT, EdgeShard::optimize);
         let mut writer = lock(&self.writer);
         if outcome.is_err() {
-            // Whatever state the engine is in, the directory and the journal are good.
+            // Whatever state the engine is in, the directory and the journal are intact.
             self.reopen_locked(&mut writer)?;
             return outcome;
         }
@@ -341,13 +341,13 @@ impl Shard {
         outcome
     }
 
-    /// Closes and opens the engine and replays the journal. Searches wait for it.
+    /// Closes and opens the engine, and replays the journal. Searches wait for it.
     fn reopen_locked(&self, writer: &mut Writer) -> Result<(), IndexError> {
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = engine.take()
             && let Err(error) = close_engine("close a collection", open)
         {
-            // It flushes when it closes, and may fail to: the journal has what that would have written.
+            // The engine flushes when it closes, and may fail: the journal has what that would have written.
             tracing::warn!(collection = %self.key, error = error.detail(), "closing an index collection");
         }
         let (reopened, journal) = open_engine(&self.directory)?;
@@ -395,7 +395,7 @@ impl Drop for Shard {
             tracing::error!(collection = %self.key, error = error.detail(), "closing an index collection");
         }
         if dropped {
-            // If this fails the marker is still there, and the next start tries again.
+            // If this fails, the marker is still there, and the next start tries again.
             if let Err(error) = recovery::discard(&self.directory) {
                 tracing::error!(collection = %self.key, %error, "removing a dropped collection's index");
             }
@@ -404,9 +404,9 @@ impl Drop for Shard {
     }
 }
 
-/// Documents and their points in the engine's words.
+/// Returns the engine's operation that counts the points of each document.
 pub(super) fn documents(engine: &EdgeShard, key: qdrant_edge::JsonPath) -> qdrant_edge::OperationResult<BTreeMap<String, u64>> {
-    // No more values than points.
+    // There are no more values than points.
     let limit = engine.info().points_count.saturating_add(1);
     let response = engine.facet(FacetRequest {
         key,
@@ -421,13 +421,13 @@ pub(super) fn documents(engine: &EdgeShard, key: qdrant_edge::JsonPath) -> qdran
     Ok(named.collect())
 }
 
-/// Opens the engine and brings it up to what the journal says was acknowledged.
+/// Opens the engine, and replays the acknowledged updates of the journal.
 fn open_engine(directory: &Path) -> Result<(EdgeShard, Journal), IndexError> {
     const WHAT: &str = "open a collection";
     let failed = |error| IndexError::engine(WHAT, error);
     recovery::tidy(directory).map_err(failed)?;
     let engine = engine::guarded(WHAT, || EdgeShard::load(directory, None))?;
-    // A segment that the engine made anew has no indexes; for the others this does nothing.
+    // A segment that the engine has created has no indexes; for the others this does nothing.
     for operation in engine::payload_indexes()? {
         engine::guarded(WHAT, || engine.update(operation))?;
     }
@@ -456,7 +456,7 @@ fn close_engine(what: &'static str, engine: EdgeShard) -> Result<(), IndexError>
     })
 }
 
-/// A lock whose holders panic nowhere between two states; a poisoned one is as good as any.
+/// Locks a mutex. No holder panics between two consistent states, so a poisoned mutex is safe to use.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

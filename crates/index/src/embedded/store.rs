@@ -1,4 +1,4 @@
-//! The collections of one directory: which exist, which are open. All calls block.
+//! The collections of one directory: which exist, and which are open. All calls block.
 
 use super::super::error::IndexError;
 use super::super::types::{CollectionKey, Schema};
@@ -12,32 +12,32 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Held while the directory is in use.
+/// The file that is locked while the directory is in use.
 const LOCK: &str = "lock";
 
-/// How long to wait until a dropped collection's last user has let go, when it is wanted again.
+/// How long to wait for the last user of a dropped collection when it is created again.
 const RELEASE_WAIT: Duration = Duration::from_secs(30);
 
-/// What a call writes.
+/// How much a call writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Writes {
-    /// Nothing that files would grow by.
+    /// Nothing that makes files grow.
     Nothing,
-    /// Some pages, to make room or to open what is there.
+    /// A few pages, to free space or to open a collection.
     Little,
-    /// So many bytes beside some pages.
+    /// This many bytes, and a few pages.
     Bytes(u64),
 }
 
-/// What is known of a collection. Its lock is held while it is opened, created or dropped: one of these at a time.
+/// The state of a collection. Its lock is held while the collection is opened, created or dropped: one of these at a time.
 #[derive(Debug, Default)]
 enum State {
     #[default]
     Closed,
     Open(Arc<Shard>),
-    /// Dropped, but someone still uses it.
+    /// Dropped, but still in use.
     Leaving(Arc<Release>),
-    /// The whole store was closed.
+    /// The whole store is closed.
     Shut,
 }
 
@@ -47,14 +47,13 @@ pub(super) struct Store {
     root: PathBuf,
     options: EmbeddedOptions,
     space: DiskGuard,
-    /// One for every collection that was asked for; a dropped one's stays, for there must never be two. `None` when
-    /// closed.
+    /// One entry for every collection that was ever used; a dropped one keeps its entry, so that there are never two. `None` when closed.
     slots: Mutex<Option<HashMap<CollectionKey, Arc<Mutex<State>>>>>,
     _lock: File,
 }
 
 impl Store {
-    /// Takes possession of a directory, and makes it if need be.
+    /// Locks a directory, which is created if necessary.
     pub(super) fn open(root: &Path, options: EmbeddedOptions) -> Result<Self, IndexError> {
         const WHAT: &str = "open its data directory";
         let failed = |error| IndexError::engine(WHAT, error);
@@ -88,24 +87,24 @@ impl Store {
         self.root.join(key.as_str())
     }
 
-    /// Whether there is room on the disk for what a call writes.
+    /// Checks that the disk has room for what a call writes.
     pub(super) fn admit(&self, writes: Writes, what: &'static str) -> Result<(), IndexError> {
         let room = match writes {
             Writes::Nothing => Ok(()),
             Writes::Little => self.space.check_least(),
             Writes::Bytes(more) => self.space.check(more),
         };
-        room.map_err(|trouble| IndexError::disk(trouble, what))
+        room.map_err(|disk| IndexError::disk(disk, what))
     }
 
-    /// Says of a failure that the disk is why, where it is: the engine's own words seldom tell. An index that cannot be opened for want
-    /// of room is whole, and must not be taken for damaged.
+    /// Converts an error whose cause is the disk into one that says so, since the engine's own message seldom does. An index that cannot be
+    /// opened because the disk is full is intact, and must not be reported as corrupt.
     pub(super) fn explain(&self, error: IndexError) -> IndexError {
         match error {
             IndexError::Engine { .. } | IndexError::Corrupt { .. } => match self.space.try_write(0) {
                 Ok(()) => error,
-                Err(trouble) => IndexError::Disk {
-                    trouble,
+                Err(disk) => IndexError::Disk {
+                    disk,
                     cause: error.detail().into(),
                 },
             },
@@ -119,12 +118,12 @@ impl Store {
         Ok(Arc::clone(slots.entry(key.clone()).or_default()))
     }
 
-    /// The collection, opened if it was not; and whether it was opened just now.
+    /// Returns the collection, opening it if necessary; and whether it was opened just now.
     pub(super) fn shard(&self, key: &CollectionKey) -> Result<(Arc<Shard>, bool), IndexError> {
         let slot = self.slot(key)?;
         let mut state = lock(&slot);
         match &*state {
-            // One that could not be reopened is opened anew: the directory and the journal are good.
+            // A collection that could not be reopened is opened again: its directory and journal are intact.
             State::Open(shard) if shard.is_lost() => *state = State::Closed,
             State::Open(shard) => return Ok((Arc::clone(shard), false)),
             State::Shut => return Err(IndexError::Closed),
@@ -140,7 +139,7 @@ impl Store {
         Ok((shard, true))
     }
 
-    /// Makes a collection, or sees that it has this schema.
+    /// Creates a collection, or checks that it has this schema.
     pub(super) fn create(&self, key: &CollectionKey, schema: &Schema) -> Result<(), IndexError> {
         schema.check()?;
         let slot = self.slot(key)?;
@@ -174,7 +173,7 @@ impl Store {
         })
     }
 
-    /// Drops a collection. Its directory goes with its last user, or here if there is none.
+    /// Drops a collection. The directory is removed with the last user's handle, or here if there is none.
     pub(super) fn drop_collection(&self, key: &CollectionKey) -> Result<(), IndexError> {
         const WHAT: &str = "drop a collection";
         let slot = self.slot(key)?;
@@ -184,7 +183,7 @@ impl Store {
             State::Shut => return Err(IndexError::Closed),
             State::Open(shard) => {
                 let release = shard.mark_dropped()?;
-                // This lets go of the shard, which may be the last to do so.
+                // This drops a handle of the shard, which may be the last one.
                 *state = State::Leaving(release);
             }
             State::Closed => {
@@ -197,7 +196,7 @@ impl Store {
         Ok(())
     }
 
-    /// The collections that exist.
+    /// Returns the collections that exist.
     pub(super) fn collections(&self) -> Result<Vec<CollectionKey>, IndexError> {
         let failed = |error| IndexError::engine("list collections", error);
         let mut keys = Vec::new();
@@ -211,7 +210,7 @@ impl Store {
         Ok(keys)
     }
 
-    /// The collections that are open.
+    /// Returns the collections that are open.
     pub(super) fn open_shards(&self) -> Vec<Arc<Shard>> {
         let slots: Vec<_> = lock(&self.slots).iter().flat_map(HashMap::values).cloned().collect();
         let open = |slot: Arc<Mutex<State>>| match &*lock(&slot) {
@@ -221,20 +220,20 @@ impl Store {
         slots.into_iter().filter_map(open).collect()
     }
 
-    /// Lets go of all collections; whoever is at work with one finishes first.
+    /// Closes all collections; callers that use one finish first.
     pub(super) fn close(&self) -> Result<(), IndexError> {
         let slots: Vec<_> = lock(&self.slots).take().into_iter().flat_map(HashMap::into_values).collect();
         let mut result = Ok(());
         for slot in slots {
             if let State::Open(shard) = std::mem::replace(&mut *lock(&slot), State::Shut) {
-                // Its drop would flush as well, but could tell no one of an error.
+                // Dropping it would flush as well, but could not return an error.
                 result = result.and(shard.flush());
             }
         }
         result
     }
 
-    /// Whether the directory can still be read.
+    /// Checks that the directory can still be read.
     pub(super) fn ping(&self) -> Result<(), IndexError> {
         fs::metadata(self.root.join(LOCK)).map_err(|error| IndexError::engine("answer", error))?;
         self.open_shards().first().map_or(Ok(()), |shard| shard.ping())

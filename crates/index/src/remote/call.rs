@@ -1,4 +1,4 @@
-//! One call of the server: tries, and what its errors mean.
+//! One call to the server: its retries, and its errors.
 
 use super::super::error::{IndexError, Outage};
 use super::super::types::CollectionKey;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 /// The first pause between two tries; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The longest.
+/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The codes of gRPC that are told apart here.
+/// The codes of gRPC that matter here.
 mod code {
     pub const INVALID_ARGUMENT: i32 = 3;
     pub const DEADLINE_EXCEEDED: i32 = 4;
@@ -25,13 +25,13 @@ mod code {
     pub const CANCELLED: i32 = 1;
 }
 
-/// What came of a call.
+/// The result of a call.
 pub(super) struct Reply<T> {
     what: &'static str,
     result: Result<T, QdrantError>,
 }
 
-/// Makes a call, and makes it again while it fails for a reason that may pass: at most `retries` times.
+/// Makes a call, and retries it at most `retries` times while it fails for a transient reason.
 pub(super) async fn with_retries<T, F>(what: &'static str, retries: u32, call: impl Fn() -> F) -> Reply<T>
 where
     F: Future<Output = Result<T, QdrantError>>,
@@ -58,7 +58,7 @@ where
 }
 
 impl<T> Reply<T> {
-    /// The result of a call that is about a collection.
+    /// Converts the result of a call about a collection.
     pub(super) fn of(self, collection: &CollectionKey) -> Result<T, IndexError> {
         self.result.map_err(|error| match status(&error) {
             Some((code::NOT_FOUND, _)) => IndexError::CollectionNotFound {
@@ -68,7 +68,7 @@ impl<T> Reply<T> {
         })
     }
 
-    /// The result of a call that is about the server.
+    /// Converts the result of a call about the server.
     pub(super) fn plain(self) -> Result<T, IndexError> {
         self.result.map_err(|error| meant(self.what, error))
     }
@@ -83,7 +83,7 @@ fn status(error: &QdrantError) -> Option<(i32, &str)> {
     }
 }
 
-/// Whether the same call may succeed soon. A refused key will not, and neither will what the server calls wrong.
+/// Returns whether the same call may succeed soon. Not with an API key that was refused, nor with a request that the server calls wrong.
 fn may_pass(error: &QdrantError) -> bool {
     match outage(error) {
         Some(outage) => outage != Outage::Refused,
@@ -91,7 +91,7 @@ fn may_pass(error: &QdrantError) -> bool {
     }
 }
 
-/// Whether it is the server's state rather than the call that made it fail.
+/// Returns the outage, if the server's state rather than the call caused the error.
 fn outage(error: &QdrantError) -> Option<Outage> {
     let Some((code, message)) = status(error) else {
         return match error {
@@ -109,9 +109,9 @@ fn outage(error: &QdrantError) -> Option<Outage> {
         code::UNAUTHENTICATED | code::PERMISSION_DENIED => Some(Outage::Refused),
         code::UNAVAILABLE => Some(Outage::Unreachable),
         code::DEADLINE_EXCEEDED => Some(Outage::Slow),
-        // The client says so of its own timeout.
+        // The client's own timeout.
         code::CANCELLED if message.to_lowercase().contains("timeout") => Some(Outage::Slow),
-        // What the client calls a connection that it could not make, or that broke.
+        // The client's text for a connection that failed or broke.
         _ if message.starts_with("Failed to connect") || message.contains("transport error") => Some(Outage::Unreachable),
         _ => Some(Outage::Failing),
     }
@@ -119,7 +119,7 @@ fn outage(error: &QdrantError) -> Option<Outage> {
 
 fn meant(what: &'static str, error: QdrantError) -> IndexError {
     let outage = outage(&error);
-    // Not the error itself: it displays all header fields of the answer.
+    // Not the error itself: its text has all header fields of the response.
     let said = match status(&error) {
         Some((code, message)) => format!("Qdrant could not {what}: {message} (gRPC status {code})"),
         None => format!("Qdrant could not {what}: {error}"),

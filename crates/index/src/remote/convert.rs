@@ -1,4 +1,4 @@
-//! Our terms in the server's and back: points, filters, queries, hits.
+//! Converts between the index's types and the server's: points, filters, queries, hits.
 
 use super::super::fields::{
     AUTHORS, CHUNK_INDEX, CREATED, DENSE, DOCUMENT_ID, DOCUMENT_TYPE, HNSW_SEARCH_BEAM, METADATA, SOURCE, SPARSE, pair, unpaired,
@@ -12,14 +12,14 @@ use qdrant_client::qdrant::{
 };
 use std::collections::HashMap;
 
-/// The point's id in the server.
+/// Returns the point's id in the server.
 pub(super) fn point_id(document_id: &str, chunk_index: u32) -> PointId {
     PointId {
         point_id_options: Some(PointIdOptions::Uuid(Point::id(document_id, chunk_index).to_string())),
     }
 }
 
-/// An id as text.
+/// Returns an id as text.
 pub(super) fn uuid(id: PointId) -> Option<String> {
     match id.point_id_options? {
         PointIdOptions::Uuid(uuid) => Some(uuid),
@@ -47,7 +47,7 @@ fn texts(values: impl Iterator<Item = String>) -> Value {
     }
 }
 
-/// A point as the server takes it.
+/// Converts a point to the server's form.
 fn point(point: Point) -> PointStruct {
     let id = point_id(&point.document_id, point.chunk_index);
     let dense = vector::Vector::Dense(DenseVector { data: point.dense });
@@ -90,7 +90,7 @@ fn point(point: Point) -> PointStruct {
     }
 }
 
-/// Points in requests of at most about `bytes` bytes, at least one in each.
+/// Divides points into requests of about `bytes` bytes, with at least one point in each.
 pub(super) fn batches(points: Vec<Point>, bytes: usize) -> Vec<Vec<PointStruct>> {
     let mut batches: Vec<Vec<PointStruct>> = Vec::new();
     let mut size = 0usize;
@@ -110,12 +110,12 @@ pub(super) fn batches(points: Vec<Point>, bytes: usize) -> Vec<Vec<PointStruct>>
     batches
 }
 
-/// A filter for one document.
+/// Returns a filter for one document.
 pub(super) fn document_filter(document_id: &str) -> qdrant::Filter {
     qdrant::Filter::must([Condition::matches(DOCUMENT_ID, document_id.to_owned())])
 }
 
-/// Our filter as the server's; `None` if it lets all pass.
+/// Converts a filter to the server's; `None` if it restricts nothing.
 pub(super) fn filter(filter: &Filter) -> Option<qdrant::Filter> {
     if filter.is_empty() {
         return None;
@@ -155,7 +155,7 @@ pub(super) fn filter(filter: &Filter) -> Option<qdrant::Filter> {
     })
 }
 
-/// The part of a request that says what to look for.
+/// Returns the vector and the parameters of a query.
 pub(super) fn query(query: &Query, fetch: usize) -> QueryPoints {
     let (input, name) = match &query.vector {
         QueryVector::Dense(data) => (vector_input::Variant::Dense(DenseVector { data: data.clone() }), DENSE),
@@ -180,7 +180,7 @@ pub(super) fn query(query: &Query, fetch: usize) -> QueryPoints {
     }
 }
 
-/// The fields that a hit needs.
+/// Returns the fields that a hit needs.
 pub(super) fn chunk_fields() -> Vec<&'static str> {
     vec![DOCUMENT_ID, CHUNK_INDEX]
 }
@@ -210,7 +210,7 @@ fn texts_of(payload: &HashMap<String, Value>, field: &str) -> Vec<String> {
     texts.collect()
 }
 
-/// Document and chunk index from a stored payload.
+/// Reads the document and the chunk index from a stored payload.
 fn chunk_of(payload: &HashMap<String, Value>) -> Option<(String, u32)> {
     Some((
         text_of(payload, DOCUMENT_ID)?,
@@ -218,7 +218,7 @@ fn chunk_of(payload: &HashMap<String, Value>) -> Option<(String, u32)> {
     ))
 }
 
-/// The best hits of a query, best first, equals in order.
+/// Returns the best hits of a query, best first, equal ones in order.
 pub(super) fn hits(query: &Query, found: Vec<ScoredPoint>) -> Vec<Hit> {
     let threshold = query.score_threshold.unwrap_or(f32::NEG_INFINITY);
     let hits = found
@@ -244,7 +244,7 @@ fn named(vectors: VectorsOutput) -> Option<HashMap<String, vector_output::Vector
     Some(vectors.map(|(name, vector)| (name, vector.into_vector())).collect())
 }
 
-/// The dense vector of a stored point.
+/// Returns the dense vector of a stored point.
 pub(super) fn dense(vectors: VectorsOutput) -> Option<Vec<f32>> {
     match named(vectors)?.remove(DENSE)? {
         vector_output::Vector::Dense(dense) => Some(dense.data),
@@ -252,7 +252,7 @@ pub(super) fn dense(vectors: VectorsOutput) -> Option<Vec<f32>> {
     }
 }
 
-/// A stored point as it was given.
+/// Rebuilds a stored point as it was given.
 pub(super) fn stored(point: RetrievedPoint) -> Option<Point> {
     let (document_id, chunk_index) = chunk_of(&point.payload)?;
     let mut vectors = named(point.vectors?)?;

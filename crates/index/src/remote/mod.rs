@@ -1,19 +1,21 @@
 //! The index in a Qdrant server, over gRPC.
 //!
-//! A collection of Ibid's is one of the server's, its name a prefix and the key. The client connects when it is first used and
-//! again after a failure, so a server that is away at the start is no obstacle; every failure that its return mends is an
-//! [`Outage`]. Identifiers of points are the same as in the embedded index, so what is sent twice is stored once.
+//! A collection of Ibid is a collection of the server, named by a prefix and the key. The client connects when it is first used, and again
+//! after a failure, so a server that is down at the start is no obstacle. Every failure that ends when the server is back is an [`Outage`].
+//! Points have the same identifiers as in the embedded index, so a point that is sent twice is stored once.
 
 mod call;
 mod convert;
+mod options;
 mod schema;
+
+pub use options::{Quantization, RemoteOptions};
 
 use super::error::{IndexError, Outage};
 use super::fields::{DENSE, DOCUMENT_ID, TIE_LIMIT, TIE_MARGIN};
 use super::types::{CollectionKey, Hit, MAX_LIMIT, Point, Query, QueryVector, Schema, check_batch};
 use super::{Filter, VectorIndex};
 use call::Reply;
-use ibid_types::secret::Secret;
 use qdrant_client::Qdrant;
 use qdrant_client::qdrant::{
     self, CountPoints, DeletePoints, FacetCounts, GetPoints, PointsSelector, QueryBatchPoints, QueryPoints, ScrollPoints, UpsertPoints,
@@ -26,83 +28,14 @@ use std::time::{Duration, Instant};
 
 /// Points whose vectors are read at a time.
 const RETRIEVE_BATCH: usize = 500;
-/// Points by which the size of the others is estimated.
+/// Points from which the size of all is estimated.
 const SAMPLE: u32 = 64;
-
-/// How vectors are compressed for searches beside the originals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Quantization {
-    /// Not at all.
-    None,
-    /// One byte for each number: a quarter of the memory.
-    Scalar,
-    /// One bit for each number: a thirty-second part. For embeddings of 1024 dimensions and more.
-    Binary,
-    /// Sixteen numbers in a byte or so: the smallest and the slowest.
-    Product,
-}
-
-/// Where the server is, and how it is to keep collections.
-#[derive(Debug, Clone)]
-pub struct RemoteOptions {
-    /// Address of its gRPC interface: `http://HOST:6334`, or `https://` for TLS with the system's authorities.
-    pub url: String,
-    /// Sent with every request.
-    pub api_key: Option<Secret>,
-    /// Begins the names of all collections, so that others may use the server as well: letters, digits, `-` and `_`.
-    pub prefix: String,
-    /// Time for a request.
-    pub timeout: Duration,
-    /// Time to connect.
-    pub connect_timeout: Duration,
-    /// Times that a request is sent again that failed for a reason which may pass, with growing pauses.
-    pub retries: u32,
-    /// Bytes of points in a request, about.
-    pub request_bytes: usize,
-    /// Parts of a new collection; `None` leaves it to the server, which takes one for each node.
-    pub shards: Option<u32>,
-    /// Nodes that have each part.
-    pub replicas: u32,
-    /// Nodes that must have stored a point before it counts as stored.
-    pub write_consistency: u32,
-    /// How vectors are compressed.
-    pub quantization: Quantization,
-    /// Whether vectors stay on disk, cached as they are used, rather than in memory.
-    pub vectors_on_disk: bool,
-    /// The same for the graph.
-    pub graph_on_disk: bool,
-    /// The same for payloads.
-    pub payload_on_disk: bool,
-}
-
-impl RemoteOptions {
-    /// Defaults for a server.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            api_key: None,
-            prefix: "ibid_".to_owned(),
-            timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
-            retries: 4,
-            request_bytes: 4 << 20,
-            shards: None,
-            replicas: 1,
-            write_consistency: 1,
-            quantization: Quantization::None,
-            vectors_on_disk: true,
-            graph_on_disk: false,
-            payload_on_disk: true,
-        }
-    }
-}
 
 /// The index in a Qdrant server.
 pub struct RemoteIndex {
     client: Qdrant,
     options: RemoteOptions,
-    /// Dimensions of collections that were used: they never change while a collection is there.
+    /// The dimensions of collections that were used: they never change while a collection exists.
     dimensions: RwLock<HashMap<CollectionKey, u32>>,
 }
 
@@ -115,20 +48,20 @@ impl std::fmt::Debug for RemoteIndex {
 }
 
 impl RemoteIndex {
-    /// For a server, which need not be there yet.
+    /// Makes the client of a server, which need not run yet.
     ///
     /// # Errors
-    /// [`IndexError::Invalid`] for an address or a prefix that cannot be one.
+    /// [`IndexError::Invalid`] for a malformed address or prefix.
     pub fn new(options: RemoteOptions) -> Result<Self, IndexError> {
         ibid_system::tls::install_provider();
         if !options.url.starts_with("http://") && !options.url.starts_with("https://") {
-            return Err(IndexError::invalid("`qdrant.url` begins with http:// or https://"));
+            return Err(IndexError::invalid("`qdrant.url` must begin with http:// or https://"));
         }
-        // A key of 64 characters follows, and the server takes 255.
+        // A key of 64 characters follows, and the server's limit is 255.
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if options.prefix.len() > 100 || !options.prefix.bytes().all(legal) {
             return Err(IndexError::invalid(
-                "`qdrant.collection_prefix` is up to 100 letters, digits, '-' and '_'",
+                "`qdrant.collection_prefix` must have at most 100 letters, digits, '-' and '_'",
             ));
         }
         if options.api_key.is_some() && options.url.starts_with("http://") {
@@ -140,7 +73,7 @@ impl RemoteIndex {
             .connect_timeout(options.connect_timeout)
             .skip_compatibility_check()
             .build()
-            .map_err(|error| IndexError::invalid(format!("`qdrant.url` is no address: {error}")))?;
+            .map_err(|error| IndexError::invalid(format!("`qdrant.url` is not a valid URL: {error}")))?;
         Ok(Self {
             client,
             options,
@@ -152,7 +85,7 @@ impl RemoteIndex {
         format!("{}{collection}", self.options.prefix)
     }
 
-    /// The dimension of a collection's vectors.
+    /// Returns the dimension of a collection's vectors.
     async fn dimension(&self, collection: &CollectionKey) -> Result<u32, IndexError> {
         let known = self
             .dimensions
@@ -187,7 +120,7 @@ impl RemoteIndex {
         self.dimensions.write().unwrap_or_else(PoisonError::into_inner).remove(collection);
     }
 
-    /// A call that only reads: once more at once if the connection turned out to be gone.
+    /// Makes a read-only call. Retries it once at once if the connection was broken.
     async fn reading<T, F>(&self, what: &'static str, call: impl Fn() -> F) -> Reply<T>
     where
         F: Future<Output = Result<T, qdrant_client::QdrantError>>,
@@ -195,7 +128,7 @@ impl RemoteIndex {
         call::with_retries(what, self.options.retries.min(1), call).await
     }
 
-    /// A call that may be made again without harm, and is worth some patience.
+    /// Makes a call that is safe to repeat, and retries it with patience.
     async fn writing<T, F>(&self, what: &'static str, call: impl Fn() -> F) -> Reply<T>
     where
         F: Future<Output = Result<T, qdrant_client::QdrantError>>,
@@ -214,7 +147,7 @@ impl RemoteIndex {
         Ok(self.known(collection, reply)?.result.map_or(0, |result| result.count))
     }
 
-    /// What the server said of a collection; forgets the collection if it is not there.
+    /// Converts a reply about a collection, and drops the cached dimension if the collection does not exist.
     fn known<T>(&self, collection: &CollectionKey, reply: Reply<T>) -> Result<T, IndexError> {
         let result = reply.of(collection);
         if matches!(result, Err(IndexError::CollectionNotFound { .. })) {
@@ -223,7 +156,7 @@ impl RemoteIndex {
         result
     }
 
-    /// What is stored under the chunks' identifiers.
+    /// Returns the points that are stored under the chunks' identifiers.
     async fn retrieve(
         &self,
         collection: &CollectionKey,
@@ -254,7 +187,7 @@ impl RemoteIndex {
         Ok(found)
     }
 
-    /// Runs queries as one request; `fetch` says how many hits each takes.
+    /// Runs queries as one request; `fetch` is the number of hits for each.
     async fn run(&self, collection: &CollectionKey, queries: &[(&Query, usize)]) -> Result<Vec<Vec<qdrant::ScoredPoint>>, IndexError> {
         if queries.is_empty() {
             return Ok(Vec::new());
@@ -287,7 +220,7 @@ impl RemoteIndex {
         if results.len() != queries.len() {
             return Err(IndexError::unavailable(
                 Outage::Failing,
-                "it answered fewer queries than were asked",
+                "the response has fewer results than the request has queries",
             ));
         }
         Ok(results.into_iter().map(|result| result.result).collect())
@@ -305,7 +238,7 @@ impl VectorIndex for RemoteIndex {
             .writing("create a collection", || self.client.create_collection(request.clone()))
             .await;
         if let Err(error) = made.of(collection) {
-            // Refused because it is there, or because the options cannot be met; what is there tells which.
+            // Refused because the collection exists, or because the options are invalid: look which.
             match self.dimension(collection).await {
                 Ok(stored) if stored == schema.dimension => {}
                 Ok(stored) => {
@@ -319,7 +252,7 @@ impl VectorIndex for RemoteIndex {
                 Err(other) => return Err(other),
             }
         }
-        // Also of a collection that was there: whoever made it may not have come so far.
+        // Also for a collection that existed: its creator may not have got this far.
         for request in schema::payload_indexes(&name) {
             let reply = self
                 .writing("index a field", || self.client.create_field_index(request.clone()))
@@ -378,8 +311,8 @@ impl VectorIndex for RemoteIndex {
             query.check(dimension)?;
         }
         let mut results: Vec<Vec<qdrant::ScoredPoint>> = queries.iter().map(|_| Vec::new()).collect();
-        // Queries that are to be asked, with the hits to fetch: in the first round all that can find anything. A later round
-        // is only for those where so many hits are equally good that which of them are meant is not known yet.
+        // The queries of this round, with the number of hits to fetch: in the first round all that can find anything. A later round repeats
+        // those with so many equal hits that it is not known yet which of them to return.
         let mut open: Vec<(usize, usize)> = Vec::new();
         for (at, query) in queries.iter().enumerate() {
             let nothing = matches!(&query.vector, QueryVector::Sparse(vector) if vector.is_empty());
@@ -491,7 +424,7 @@ impl VectorIndex for RemoteIndex {
         Ok(points)
     }
 
-    /// Qdrant writes its log before it acknowledges, so there is nothing left to do; whether the collection is there is asked.
+    /// Qdrant writes its log before it acknowledges, so this only checks that the collection exists.
     async fn flush(&self, collection: &CollectionKey) -> Result<(), IndexError> {
         let name = self.name(collection);
         let reply = self.reading("flush", || self.client.collection_exists(name.clone())).await;
@@ -504,7 +437,7 @@ impl VectorIndex for RemoteIndex {
         })
     }
 
-    /// Asks something that needs the API key, which the server's own health check does not.
+    /// Sends a request that needs the API key, which the server's own health check does not.
     async fn health(&self) -> Result<Duration, IndexError> {
         let start = Instant::now();
         let name = format!("{}health", self.options.prefix);
@@ -513,8 +446,8 @@ impl VectorIndex for RemoteIndex {
         Ok(start.elapsed())
     }
 
-    /// An estimate: the server does not tell over gRPC. What some points take, times their number; without the graph, the
-    /// inverted indexes and further replicas.
+    /// Returns an estimate, since the server does not report the size over gRPC: the average size of some points, times their number;
+    /// without the graph, the inverted indexes and further replicas.
     async fn storage_bytes(&self, collection: &CollectionKey) -> Result<u64, IndexError> {
         let count = self.counted(collection, None).await?;
         if count == 0 {
@@ -533,7 +466,7 @@ impl VectorIndex for RemoteIndex {
         Ok(bytes.saturating_mul(count) / (sample.len() as u64).max(1))
     }
 
-    /// There is nothing to make durable; requests in flight end with their callers.
+    /// Does nothing: everything is durable, and requests in flight end with their callers.
     async fn close(&self) -> Result<(), IndexError> {
         Ok(())
     }

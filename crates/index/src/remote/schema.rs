@@ -1,4 +1,4 @@
-//! How the server is to keep a collection.
+//! The server's configuration of a collection.
 
 use super::super::fields::{CREATED, DENSE, FULL_SCAN_KIB, HNSW_BUILD_BEAM, HNSW_EDGES, KEYWORDS, SPARSE};
 use super::{Quantization, RemoteOptions};
@@ -8,8 +8,8 @@ use qdrant_client::qdrant::{
     SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig, quantization_config, vectors_config,
 };
 
-/// The request that makes a collection.
-// Servers before 1.18 know the switches for disks only by the names that are called deprecated since.
+/// Returns the request that creates a collection.
+// Servers before 1.18 know the switches for disks only by their deprecated names.
 #[allow(deprecated)]
 pub(super) fn collection(name: String, dimension: u32, options: &RemoteOptions) -> CreateCollection {
     let dense = VectorParams {
@@ -48,7 +48,7 @@ pub(super) fn collection(name: String, dimension: u32, options: &RemoteOptions) 
     }
 }
 
-/// What is compressed is kept in memory: that is what it is for.
+/// Returns the compression. Compressed vectors are kept in memory, which is their purpose.
 #[allow(deprecated)]
 fn quantization(wanted: Quantization) -> Option<QuantizationConfig> {
     let quantization = match wanted {
@@ -74,7 +74,7 @@ fn quantization(wanted: Quantization) -> Option<QuantizationConfig> {
     })
 }
 
-/// The requests that index the fields which filters name.
+/// Returns the requests that index the fields that filters use.
 pub(super) fn payload_indexes(name: &str) -> impl Iterator<Item = CreateFieldIndexCollection> + '_ {
     let keywords = KEYWORDS.into_iter().map(|field| (field, FieldType::Keyword));
     keywords
@@ -88,7 +88,7 @@ pub(super) fn payload_indexes(name: &str) -> impl Iterator<Item = CreateFieldInd
         })
 }
 
-/// The dimension of the dense vectors; `None` if there are none of ours.
+/// Returns the dimension of the dense vectors; `None` if the collection is not Ibid's.
 pub(super) fn dimension(params: &CollectionParams) -> Option<u32> {
     match params.vectors_config.as_ref()?.config.as_ref()? {
         vectors_config::Config::ParamsMap(map) => u32::try_from(map.map.get(DENSE)?.size).ok(),

@@ -1,4 +1,4 @@
-//! Analyzers: from a question to the searches to run for it.
+//! Analyzers: plan the searches for a question.
 
 use super::bindings::analyzer::exports::ibid::plugin::analysis;
 use super::bindings::to_guest;
@@ -11,34 +11,34 @@ use ibid_types::document::Attrs;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// One search to run. The ranks of several are fused.
+/// A search to run. The rankings of several are fused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Search {
-    /// What to search for; not blank.
+    /// The text to search for; not blank.
     pub text: String,
-    /// Weight in the fusion: finite, above 0; 1 is ordinary.
+    /// The weight in the fusion: finite, above 0; 1 is normal.
     pub weight: f32,
-    /// As `filters` in `POST /search`, to narrow this search.
+    /// Filters as in `POST /search`, to narrow this search.
     pub filter: Option<Map<String, Value>>,
-    /// Candidates to take, from 1, if not the pipeline's number.
+    /// The number of candidates, at least 1; `None` takes the pipeline's number.
     pub limit: Option<u32>,
 }
 
-/// What to do for a question, and what was understood of it.
+/// The searches for a question, and what the analyzer found out about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// At least one.
+    /// The searches; at least one.
     pub searches: Vec<Search>,
-    /// `intent`, `language`, `entity.KIND`, ...
+    /// Attributes of the question: `intent`, `language`, `entity.KIND`, ...
     pub attrs: Attrs,
 }
 
 impl Host {
-    /// Understands a question. `attrs` tell what is known of it (`mode`, `collection`, `language`);
-    /// `config` is a JSON object that the plugin's schema admits.
+    /// Analyzes a question. `attrs` holds what is known about it (`mode`, `collection`, `language`); `config` is a JSON object that matches
+    /// the plugin's schema.
     ///
     /// # Errors
-    /// Among others `Reason::InvalidResult` for a plan without searches or with a weight that is none.
+    /// Among others `Reason::InvalidResult` for a plan without searches, or with an invalid weight.
     pub async fn analyze(&self, plugin: &Plugin, config: &str, query: &str, attrs: &Attrs, budget: &Budget) -> Result<Plan, PluginError> {
         check_config(config).map_err(|reason| plugin.error(reason))?;
         let runner = Arc::new(Runner::admit(self, plugin, budget).await?);
@@ -64,7 +64,7 @@ impl Host {
 fn checked(given: analysis::Plan, budget: &Budget) -> Result<Plan, Reason> {
     let (count, allowed) = (given.searches.len(), budget.output_items);
     if count > allowed {
-        return Err(Reason::Limit(format!("{count} searches, of {allowed} that are allowed")));
+        return Err(Reason::Limit(format!("{count} searches, with a limit of {allowed}")));
     }
     if count == 0 {
         return Err(Reason::InvalidResult("the plan has no search".into()));

@@ -1,10 +1,10 @@
-//! The contract in Rust, generated from `wit/`: one module for what guests may import, and one
-//! world for each kind, which shares its types. Converts between those types and plain ones.
+//! The contract's Rust bindings, generated from `wit/`: one module for the interfaces that guests may import, and one world for each kind,
+//! which shares its types. Converts between these types and plain ones.
 
 use crate::error::Reason;
 use ibid_types::document::{Attrs, Span, Unit};
 
-/// Longest message and code of a plugin's failure. It is a sentence for a person.
+/// The longest message and code of a plugin's failure, in bytes. It is a sentence for people.
 const MAX_MESSAGE_BYTES: usize = 2_000;
 const MAX_CODE_BYTES: usize = 64;
 
@@ -33,7 +33,7 @@ mod offered {
 
 pub use offered::ibid::plugin as import;
 
-/// What an extractor exports.
+/// The exports of an extractor.
 pub mod extractor {
     wasmtime::component::bindgen!({
         path: "../../wit/1",
@@ -46,7 +46,7 @@ pub mod extractor {
     });
 }
 
-/// What a chunker exports. The semantic one's world is the wider: what it imports besides, others need not.
+/// The exports of a chunker. The world of semantic chunkers is used, since it includes the imports of the other one.
 pub mod chunker {
     wasmtime::component::bindgen!({
         path: "../../wit/1",
@@ -61,7 +61,7 @@ pub mod chunker {
     });
 }
 
-/// What an analyzer exports.
+/// The exports of an analyzer.
 pub mod analyzer {
     wasmtime::component::bindgen!({
         path: "../../wit/1",
@@ -73,7 +73,7 @@ pub mod analyzer {
     });
 }
 
-/// What a formatter exports.
+/// The exports of a formatter.
 pub mod formatter {
     wasmtime::component::bindgen!({
         path: "../../wit/1",
@@ -135,7 +135,7 @@ impl From<import::types::Failure> for Reason {
     }
 }
 
-/// Metadata on its way to a guest.
+/// Converts metadata to the guest's types.
 pub fn to_guest(attrs: &Attrs) -> Vec<import::types::Attr> {
     attrs
         .iter()
@@ -146,7 +146,7 @@ pub fn to_guest(attrs: &Attrs) -> Vec<import::types::Attr> {
         .collect()
 }
 
-/// Shortens a text to at most `max` bytes, between characters.
+/// Shortens a text to at most `max` bytes, at a character's boundary.
 pub fn cut(mut text: String, max: usize) -> String {
     text.truncate(text.floor_char_boundary(max));
     text

@@ -1,11 +1,11 @@
-//! What crosses into and out of guests by the thousand: texts, units, spans and pieces, copied in bulk.
+//! Copies lists of texts, units, spans and pieces between host and guests in bulk.
 //!
-//! The bindings that wasmtime generates make a `Vec` and `String`s first, and copy field by field, looking up the guest's memory at each;
-//! that was a sixth of a chunker's time. What is written here by hand is the canonical ABI of `list<span>`, `string`, `list<unit>` and
-//! `list<piece>`. The generated types check what stands on both sides, so that it cannot differ from the contract. Bounds are
-//! checked as wasmtime checks them.
+//! The bindings that wasmtime generates first make a `Vec` and `String`s, and then copy field by field, looking up the guest's memory each
+//! time; that took a sixth of a chunker's time. This module implements the canonical ABI of `list<span>`, `string`, `list<unit>` and
+//! `list<piece>` by hand. The generated types check both sides, so that it cannot differ from the contract. Bounds are checked as wasmtime
+//! checks them.
 
-// wasmtime has its lists lift and lower by unsafe traits; each implementation says why it holds.
+// wasmtime's traits to lift and lower lists are unsafe; each implementation says why it is sound.
 #![allow(unsafe_code)]
 
 use super::bindings::chunker::exports::ibid::plugin::chunking;
@@ -20,7 +20,7 @@ use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceT
 use wasmtime::component::{ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw, bail};
 
-/// A list or a string on its way: where it is in the guest's memory, and how long.
+/// The guest's pointer and length of a list or a string.
 type Pair = [ValRaw; 2];
 
 const SPAN_BYTES: usize = <types::Span as ComponentType>::SIZE32;
@@ -28,17 +28,17 @@ const UNIT_BYTES: usize = <types::Unit as ComponentType>::SIZE32;
 const CODED_BYTES: usize = <types::CodedUnit as ComponentType>::SIZE32;
 const PIECE_BYTES: usize = <chunking::Piece as ComponentType>::SIZE32;
 
-// What is read and written below: a span is two numbers; a unit a span, a string (or a number), a byte and an option of a span; a piece a
-// span and two lists. Bytes are written as wide as what follows them is aligned.
+// The layout of records: a span is two numbers; a unit is a span, a string (or a number), a byte and an option of a span; a piece is a span
+// and two lists. Bytes take as much room as the alignment of the next field needs.
 const _: () = assert!(SPAN_BYTES == 8 && UNIT_BYTES == 32 && CODED_BYTES == 28 && PIECE_BYTES == 24);
 
-/// A number at a place in a record.
+/// Returns the number at an offset of a record.
 fn number(record: &[u8], at: usize) -> u32 {
     let bytes = record.get(at..).and_then(|rest| rest.first_chunk());
     u32::from_le_bytes(bytes.copied().unwrap_or_default())
 }
 
-/// The bytes of a guest's list of `count` elements, each of which takes `held` bytes of the host's.
+/// Returns the bytes of a guest's list of `count` elements, each of which takes `held` bytes in the host.
 fn list<'a>(cx: &mut LiftContext<'a>, (start, count): (u32, u32), element: usize, align: u32, held: usize) -> Result<&'a [u8]> {
     if start % align != 0 {
         bail!("list pointer is not aligned");
@@ -52,33 +52,33 @@ fn list<'a>(cx: &mut LiftContext<'a>, (start, count): (u32, u32), element: usize
     Ok(bytes)
 }
 
-/// What lies on the wire as a list of the contract's records.
+/// A list of the contract's records.
 trait Records: Send + Sync {
     /// The generated type of a record.
     type Record: ComponentType;
 }
 
-/// Records that a guest gives.
-trait Given: Records + Sized {
-    /// Reads the list of type `ty` that is at a place in the guest's memory, and no further.
+/// Records that a guest passes to the host.
+trait LiftRecords: Records + Sized {
+    /// Reads the list of type `ty` at an address of the guest's memory.
     fn read(cx: &mut LiftContext<'_>, ty: InterfaceType, place: (u32, u32)) -> Result<Self>;
 }
 
-/// Records that a guest is handed.
-trait Handed: Records<Record: Lower> {
-    /// Writes them to memory that is asked of the guest; returns where they are and how many.
+/// Records that the host passes to a guest.
+trait LowerRecords: Records<Record: Lower> {
+    /// Writes them to memory that the guest allocates. Returns their address and their number.
     fn write<T>(&self, cx: &mut LowerContext<'_, T>) -> Result<(usize, usize)>;
 
-    /// As the generated code writes them, where a guest's strings are not as `write` has them.
+    /// Returns the generated types, for a guest whose strings have another encoding than `write` produces.
     fn generated(&self, _: StringEncoding) -> Option<Vec<Self::Record>> {
         None
     }
 }
 
-/// A list of the contract's records, in bulk.
+/// A list of the contract's records, copied in bulk.
 pub struct List<R>(pub R);
 
-// SAFETY: the same on the wire as the generated type's list, which checks what it is read and written as.
+// SAFETY: it has the same layout as the generated type's list, which checks the type that it is lifted and lowered as.
 unsafe impl<R: Records> ComponentType for List<R> {
     type Lower = Pair;
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::POINTER_PAIR;
@@ -88,9 +88,9 @@ unsafe impl<R: Records> ComponentType for List<R> {
     }
 }
 
-// SAFETY: what is given reads within the guest's memory alone; any bytes are numbers, and what is not numbers is left to
-// the generated types.
-unsafe impl<R: Given> Lift for List<R> {
+// SAFETY: it reads the guest's memory only within its bounds. Any bytes are valid numbers, and other fields are left to the generated
+// types.
+unsafe impl<R: LiftRecords> Lift for List<R> {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, [start, count]: &Pair) -> Result<Self> {
         R::read(cx, ty, (start.get_u32(), count.get_u32())).map(Self)
     }
@@ -100,8 +100,8 @@ unsafe impl<R: Given> Lift for List<R> {
     }
 }
 
-// SAFETY: what is handed is written within the guest's memory alone, in the layout of the type that is checked.
-unsafe impl<R: Handed> Lower for List<R> {
+// SAFETY: it writes the guest's memory only within its bounds, in the layout of the type that was checked.
+unsafe impl<R: LowerRecords> Lower for List<R> {
     fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, target: &mut MaybeUninit<Pair>) -> Result<()> {
         if let Some(all) = self.0.generated(cx.options().string_encoding) {
             return all.linear_lower_to_flat(cx, ty, target);
@@ -126,7 +126,7 @@ impl Records for Vec<Span> {
     type Record = types::Span;
 }
 
-impl Given for Vec<Span> {
+impl LiftRecords for Vec<Span> {
     fn read(cx: &mut LiftContext<'_>, _: InterfaceType, place: (u32, u32)) -> Result<Self> {
         let bytes = list(cx, place, SPAN_BYTES, <types::Span as ComponentType>::ALIGN32, size_of::<Span>())?;
         let (spans, _) = bytes.as_chunks::<SPAN_BYTES>();
@@ -138,18 +138,18 @@ fn span_of(record: &[u8]) -> Span {
     Span::new(number(record, 0), number(record, 4))
 }
 
-/// One chunk as a guest gives it.
-pub struct GivenPiece {
+/// One chunk as a guest passes it.
+pub struct RawPiece {
     pub at: Span,
     pub context: Vec<Span>,
     pub attrs: Vec<types::Attr>,
 }
 
-impl Records for Vec<GivenPiece> {
+impl Records for Vec<RawPiece> {
     type Record = chunking::Piece;
 }
 
-impl Given for Vec<GivenPiece> {
+impl LiftRecords for Vec<RawPiece> {
     fn read(cx: &mut LiftContext<'_>, ty: InterfaceType, place: (u32, u32)) -> Result<Self> {
         let InterfaceType::List(ty) = ty else { bad_type_info() };
         let InterfaceType::Record(ty) = cx.types[ty].element else {
@@ -160,14 +160,14 @@ impl Given for Vec<GivenPiece> {
         };
         let (context_type, attrs_type) = (context.ty, attrs.ty);
         let align = <chunking::Piece as ComponentType>::ALIGN32;
-        let (records, _) = list(cx, place, PIECE_BYTES, align, size_of::<GivenPiece>())?.as_chunks::<PIECE_BYTES>();
+        let (records, _) = list(cx, place, PIECE_BYTES, align, size_of::<RawPiece>())?.as_chunks::<PIECE_BYTES>();
         let piece = |record: &[u8; PIECE_BYTES]| {
             let (span, lists) = record.split_at(SPAN_BYTES);
             let (context, own) = lists.split_at(8);
-            Ok(GivenPiece {
+            Ok(RawPiece {
                 at: span_of(span),
                 context: Vec::read(cx, context_type, (number(context, 0), number(context, 4)))?,
-                // They have strings, of which most pieces have none.
+                // Attributes have strings, and most pieces have no attributes.
                 attrs: match number(own, 4) {
                     0 => Vec::new(),
                     _ => Lift::linear_lift_from_memory(cx, attrs_type, own)?,
@@ -178,7 +178,7 @@ impl Given for Vec<GivenPiece> {
     }
 }
 
-/// A part of a document's text, which starts and ends between characters.
+/// A part of a document's text, which starts and ends at characters' boundaries.
 pub struct Text(pub Arc<Document>, pub Range<usize>);
 
 impl Text {
@@ -187,7 +187,7 @@ impl Text {
     }
 }
 
-// SAFETY: the same on the wire as a `str`, to which everything is left.
+// SAFETY: it has the same layout as a `str`, to which everything is forwarded.
 unsafe impl ComponentType for Text {
     type Lower = <str as ComponentType>::Lower;
     const ABI: CanonicalAbiInfo = <str as ComponentType>::ABI;
@@ -213,7 +213,7 @@ unsafe impl Lower for Text {
     }
 }
 
-/// Those of a range of a document's units that share a byte with a span.
+/// The units of a range of a document's units that share a byte with a span.
 pub struct Units {
     pub document: Arc<Document>,
     pub range: Range<usize>,
@@ -221,7 +221,7 @@ pub struct Units {
 }
 
 impl Units {
-    /// The units, in order.
+    /// Returns the units in order.
     pub fn iter(&self) -> impl Iterator<Item = &Unit> {
         let candidates = self.document.units.get(self.range.clone()).unwrap_or_default();
         candidates.iter().filter(|unit| unit.at.overlaps(self.within))
@@ -232,9 +232,9 @@ impl Records for Units {
     type Record = types::Unit;
 }
 
-impl Handed for Units {
-    /// The guest may answer with any places within its memory, which is why the records are put together here and written when
-    /// nothing more is asked.
+impl LowerRecords for Units {
+    /// The guest's allocator may return any addresses within its memory, so the records are built in the host, and written when no more
+    /// memory is requested.
     fn write<T>(&self, cx: &mut LowerContext<'_, T>) -> Result<(usize, usize)> {
         let mut records = Vec::with_capacity(self.range.len() * UNIT_BYTES);
         for unit in self.iter() {
@@ -265,9 +265,9 @@ impl Handed for Units {
 
 /// The kinds of a document's units.
 pub struct Kinds {
-    /// Each once.
+    /// The kinds, each once.
     pub names: Vec<String>,
-    /// For each unit, which of them it is.
+    /// For each unit, the index of its kind.
     pub codes: Arc<[u32]>,
 }
 
@@ -276,7 +276,7 @@ impl Kinds {
         let mut names = Vec::new();
         let mut known = HashMap::<&str, u32>::new();
         let mut codes = Vec::with_capacity(document.units.len());
-        // Mostly a unit is of the same kind as the one before it.
+        // Most units are of the same kind as the one before.
         let mut last = ("", u32::MAX);
         for Unit { kind, .. } in &document.units {
             if codes.is_empty() || last.0 != kind {
@@ -296,7 +296,7 @@ impl Kinds {
     }
 }
 
-/// The same units, with the numbers of their kinds.
+/// The same units, with the indices of their kinds.
 pub struct CodedUnits {
     pub units: Units,
     pub kinds: Arc<[u32]>,
@@ -306,7 +306,7 @@ impl Records for CodedUnits {
     type Record = types::CodedUnit;
 }
 
-impl Handed for CodedUnits {
+impl LowerRecords for CodedUnits {
     fn write<T>(&self, cx: &mut LowerContext<'_, T>) -> Result<(usize, usize)> {
         let Units { document, range, within } = &self.units;
         let units = document.units.get(range.clone()).unwrap_or_default();
@@ -329,12 +329,12 @@ impl Handed for CodedUnits {
     }
 }
 
-/// An option as it is written: whether it is there, and what it is.
+/// Returns an option in its layout: whether it is present, and its value.
 fn optional(span: Option<Span>) -> (u32, Span) {
     (u32::from(span.is_some()), span.unwrap_or(Span::new(0, 0)))
 }
 
-/// Writes records to memory that is asked of the guest; returns where they are and how many.
+/// Writes records to memory that the guest allocates. Returns their address and their number.
 fn place<T>(cx: &mut LowerContext<'_, T>, records: &[u8], align: u32, size: usize) -> Result<(usize, usize)> {
     let at = cx.realloc(0, 0, align, records.len())?;
     copy(cx, at, records)?;

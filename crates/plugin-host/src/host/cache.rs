@@ -1,4 +1,4 @@
-//! Compiled code on disk, so that a start need not compile every plugin again.
+//! A cache of compiled code on disk, so that a start need not compile every plugin again.
 
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -9,23 +9,23 @@ use std::time::{Duration, SystemTime};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// An entry that no start has used for so long is removed: its plugin or its engine is gone.
+/// An entry that was unused for this long is removed: its plugin or its engine has gone.
 const KEPT_UNUSED: Duration = Duration::from_secs(30 * 86_400);
 const EXTENSION: &str = "cwasm";
 const CHECKSUM_BYTES: usize = 32;
 
-/// A directory of compiled components, named by their digest and by the engine that made them.
+/// A directory of compiled components, named by their digest and by the engine that compiled them.
 ///
-/// Files are the SHA-256 of the code, then the code, so that a damaged one is compiled anew. That
-/// is no defence against someone who can write there; the directory's mode is.
+/// A file is the SHA-256 of the code, then the code, so that a damaged one is compiled again. That does not protect against someone who can
+/// write to the directory; its mode does.
 pub struct Cache {
     dir: PathBuf,
-    /// What the code depends on beside the component: version, target and settings of the engine.
+    /// A hash of what the code depends on besides the component: version, target and settings of the engine.
     engine: u64,
 }
 
 impl Cache {
-    /// Opens the directory, making it if need be, and removes what is long unused.
+    /// Opens the directory, creating it if necessary, and removes entries that were unused for long.
     pub fn open(dir: &Path, engine: &Engine) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         #[cfg(unix)]
@@ -48,23 +48,22 @@ impl Cache {
         self.dir.join(format!("{digest}-{:016x}.{EXTENSION}", self.engine))
     }
 
-    /// The compiled component of this digest, if it is there and whole.
+    /// Returns the compiled component of this digest, if it exists and is intact.
     pub fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let path = self.path(digest);
         let bytes = fs::read(&path).ok()?;
         let (checksum, code) = bytes.split_at_checked(CHECKSUM_BYTES)?;
         if Sha256::digest(code).as_slice() != checksum {
-            tracing::warn!(path = %path.display(), "a damaged entry of the plugin cache is made anew");
+            tracing::warn!(path = %path.display(), "a damaged entry of the plugin cache is compiled again");
             return None;
         }
-        // SAFETY: the code was made by `Component::serialize`: its name carries the engine's
-        // compatibility hash, its checksum says that it is whole, and the directory is writable by
-        // the server's own user only, who could replace the server itself.
+        // SAFETY: the code was made by `Component::serialize`: its name has the engine's compatibility hash, its checksum shows that it is
+        // intact, and only the server's own user can write to the directory, who could replace the server itself.
         #[allow(unsafe_code)]
         let component = unsafe { Component::deserialize(engine, code) };
         match component {
             Ok(component) => {
-                // Says that it is in use. If that fails it is compiled again in a month.
+                // Mark it as used. If that fails, it is compiled again in a month.
                 let _ = File::options()
                     .append(true)
                     .open(&path)
@@ -78,11 +77,11 @@ impl Cache {
         }
     }
 
-    /// Keeps a compiled component. Failing to is no failure of loading the plugin.
+    /// Stores a compiled component. Failing to store it does not fail the loading.
     pub fn put(&self, digest: &str, component: &Component) {
         let path = self.path(digest);
         if let Err(error) = self.write(&path, component) {
-            tracing::warn!(path = %path.display(), %error, "compiled plugin code cannot be kept");
+            tracing::warn!(path = %path.display(), %error, "compiled plugin code cannot be cached");
         }
     }
 
@@ -106,7 +105,7 @@ impl Cache {
                 .ok()
                 .and_then(|modified| modified.elapsed().ok());
             if ours && age.is_some_and(|age| age > KEPT_UNUSED) {
-                // Another server on the same directory may have been quicker.
+                // Another server with the same directory may have been faster.
                 let _ = fs::remove_file(path);
             }
         }

@@ -1,4 +1,4 @@
-//! Runs one call on a blocking thread: makes the store, watches the budget, names what went wrong.
+//! Runs one call on a blocking thread: makes the store, enforces the budget, and converts errors.
 
 use super::super::error::{PluginError, PluginRef, Reason};
 use super::super::manifest::Kind;
@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
-/// What is copied in one host call beyond the plugin's output: spans, handles, list headers.
+/// The bytes that one host call may copy beyond the plugin's output: spans, handles, list headers.
 const HOSTCALL_SLACK_BYTES: usize = 1 << 20;
 
-/// How a call ends that does not end well.
+/// Why a call failed.
 pub enum CallError {
-    /// A trap, or a guest that breaks the calling convention.
+    /// A trap, or a guest that violates the calling convention.
     Wasm(wasmtime::Error),
-    /// All else.
+    /// Another reason.
     Reason(Reason),
 }
 
@@ -55,8 +55,8 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// What a blocking thread needs to run calls of one plugin, and the place in the pool that they
-/// take: it is held until the guest has really ended, not until nobody waits for it.
+/// What a blocking thread needs to run calls of one plugin, and their permit for the pool. The permit is held until the guest has really
+/// ended, even if its caller goes away.
 pub struct Runner {
     shared: Arc<Shared>,
     plugin: Arc<PluginRef>,
@@ -69,7 +69,7 @@ pub struct Runner {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Checks a configuration as far as the contract goes: that it is a JSON object.
+/// Checks a configuration as far as the contract does: that it is a JSON object.
 pub fn check_config(config: &str) -> Result<(), Reason> {
     match serde_json::from_str::<serde_json::Value>(config) {
         Ok(serde_json::Value::Object(_)) => Ok(()),
@@ -79,11 +79,11 @@ pub fn check_config(config: &str) -> Result<(), Reason> {
 }
 
 impl Runner {
-    /// Waits for a place in the pool.
+    /// Waits for a permit of the pool.
     pub async fn admit(host: &Host, plugin: &Plugin, budget: &Budget) -> Result<Runner, PluginError> {
         let shared = host.shared.clone();
         if budget.fuel.is_some() && !shared.settings.meter_fuel {
-            return Err(plugin.error(Reason::Config("its budget names fuel, which this server does not meter".into())));
+            return Err(plugin.error(Reason::Config("its budget limits fuel, which this server does not meter".into())));
         }
         let may_begin = || {
             let mut breaker = plugin.breaker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +112,7 @@ impl Runner {
         &self.budget
     }
 
-    /// The error of a call to the wrong kind of plugin.
+    /// Makes the error of a call to the wrong kind of plugin.
     pub fn is_not(&self, wanted: Kind) -> PluginError {
         self.error(Reason::Refused(format!("it was asked to be {}", wanted.with_article())))
     }
@@ -124,8 +124,7 @@ impl Runner {
         }
     }
 
-    /// Runs `work` on a blocking thread and waits for it. Dropping the future stops the guest at
-    /// its next look at the clock.
+    /// Runs `work` on a blocking thread and waits for it. Dropping the future stops the guest at its next check of the clock.
     pub async fn run<T, W>(&self, work: W) -> Result<T, PluginError>
     where
         T: Send + 'static,
@@ -135,11 +134,11 @@ impl Runner {
         let _cancel = CancelOnDrop(cancelled.clone());
         let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(cancelled))).await;
-        // A panic here is a fault of the server's (a token counter's, say), and this call's alone.
-        done.unwrap_or_else(|error| Err(self.error(Reason::Host(format!("the call broke off: {error}")))))
+        // A panic here is a bug of the server (in a token counter, for example), and fails this call alone.
+        done.unwrap_or_else(|error| Err(self.error(Reason::Host(format!("the call panicked: {error}")))))
     }
 
-    /// A store for one instance. Made on the thread that runs it, so that no time is lost waiting.
+    /// Returns a store for one instance. It is made on the thread that runs it, so that its deadline starts late enough.
     pub fn store(&self, offered: Offered, cancelled: Arc<AtomicBool>) -> Store<State> {
         let budget = &self.budget;
         let memory = budget.memory_bytes.min(self.shared.settings.max_memory_bytes as u64);
@@ -157,7 +156,7 @@ impl Runner {
         store
     }
 
-    /// Runs guest code of a store and judges its end. Counts the call.
+    /// Runs guest code of a store, converts its error, and counts the call.
     pub fn guest<T>(
         &self,
         store: &mut Store<State>,
@@ -178,7 +177,7 @@ impl Runner {
             Err(CallError::Reason(reason)) => Err((reason, None)),
             Err(CallError::Wasm(error)) => match self.judge(store.data(), &error) {
                 Some(reason) => Err((reason, Some(error))),
-                // Nobody waits for the answer.
+                // The caller has gone.
                 None => return Err(self.error(Reason::Host("the call was cancelled".into()))),
             },
         };
@@ -190,7 +189,7 @@ impl Runner {
         judged.map_err(|(reason, error)| {
             let (plugin, kind) = (&self.plugin, reason.name());
             match error {
-                // The backtrace is in the error's debug form, and of use to the author alone.
+                // The backtrace is in the error's debug form, and helps the author only.
                 Some(error) => tracing::warn!(%plugin, reason = kind, ?took, "plugin call failed: {reason}\n{error:?}"),
                 None => tracing::info!(%plugin, reason = kind, ?took, "plugin call failed: {reason}"),
             }
@@ -198,7 +197,7 @@ impl Runner {
         })
     }
 
-    /// Tells the metrics of a call.
+    /// Records a call in the metrics.
     fn measure(&self, took: Duration, failed: Option<&Reason>) {
         let labels = || [self.plugin.name.clone(), self.plugin.kind.name().to_owned()];
         catalogue::PLUGIN_CALLS.with(labels()).increment(1);
@@ -209,7 +208,7 @@ impl Runner {
         }
     }
 
-    /// Lets the quarantine know how a call ended, and others what that changed.
+    /// Records in the quarantine how a call ended, and notifies listeners of a change.
     fn watch(&self, fault: Option<&Reason>) {
         let now = Instant::now();
         let (change, quarantine) = {
@@ -222,7 +221,7 @@ impl Runner {
             Some(Quarantine { remaining, times, .. }) => tracing::error!(%plugin, ?remaining, times, "plugin quarantined"),
             None => tracing::info!(%plugin, "plugin has recovered"),
         }
-        // An error only says that nobody listens.
+        // An error only means that there are no listeners.
         let _ = self.shared.changes.send(StateChange {
             plugin: self.plugin.clone(),
             digest: self.digest.clone(),
@@ -231,7 +230,7 @@ impl Runner {
         });
     }
 
-    /// What an error of the engine means; `None` for a call that was cancelled.
+    /// Converts an error of the engine; `None` for a call that was cancelled.
     fn judge(&self, state: &State, error: &wasmtime::Error) -> Option<Reason> {
         if let Some(stop) = error.downcast_ref::<Stop>() {
             return Some(match stop {
@@ -249,14 +248,14 @@ impl Runner {
             Some(Trap::OutOfFuel) => Reason::Fuel(self.budget.fuel.unwrap_or(u64::MAX)),
             Some(Trap::StackOverflow) => Reason::Trap("its calls nest too deeply".into()),
             Some(Trap::UnreachableCodeReached) => Reason::Trap(match state.log.last_error() {
-                // Plugins write what made them panic to the log before they give up.
+                // Plugins log their panic message before they trap.
                 Some(words) => words.to_owned(),
-                None => "it gave up (a panic, most likely) without a word to the log".into(),
+                None => "it trapped (most likely a panic) without a message in the log".into(),
             }),
             Some(trap) => Reason::Trap(trap.to_string().trim_start_matches("wasm trap: ").to_owned()),
             None => {
                 let cause = error.root_cause().to_string();
-                // Not a type of its own in wasmtime; the sentence is the only sign.
+                // wasmtime has no type for it; its message is the only sign.
                 if cause.contains("fuel allocated for hostcalls") {
                     Reason::Limit(format!("more than {} bytes in one call", self.budget.output_bytes))
                 } else {

@@ -1,14 +1,14 @@
-//! Checks that what a plugin gives keeps the contract.
+//! Checks that a plugin's output follows the contract.
 
 use super::bindings::import::types;
 use ibid_types::document::{Attrs, Span};
 
-/// Longest key and value of a named value, and the most of them in one list. A value is a title or
-/// a list of authors; a key joins a few words.
+/// The longest key and value of an attribute, and the most attributes in one list. A value is a title or a list of authors; a key joins a
+/// few words.
 const MAX_KEY_BYTES: usize = 128;
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 
-/// What is wrong with a span of `text`, in words that follow "the span of ...".
+/// Returns what is wrong with a span of `text`, as the end of a sentence that starts with "the span of ...".
 pub fn span(at: Span, text: &str) -> Result<(), String> {
     let Span { start, end } = at;
     let length = text.len();
@@ -26,7 +26,7 @@ pub fn span(at: Span, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes named values over, if their keys are well-formed and they are not too long.
+/// Converts attributes, if their keys are well-formed and they are not too long.
 pub fn attrs(given: Vec<types::Attr>) -> Result<Attrs, String> {
     given
         .into_iter()
@@ -50,7 +50,7 @@ fn is_key(key: &str) -> bool {
             .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
 }
 
-/// Bytes that a list of named values holds.
+/// Returns the size of a list of attributes in bytes.
 pub fn size(attrs: &Attrs) -> usize {
     attrs.iter().map(|(key, value)| key.len() + value.len()).sum()
 }

@@ -1,8 +1,8 @@
-//! Chunkers: from a document to the pieces that are embedded, found and quoted.
+//! Chunkers: divide a document into the pieces that are embedded, found and quoted.
 
 use super::bindings::chunker::SemanticChunkerPlugin;
 use super::bindings::import::types;
-use super::bulk::{GivenPiece, List};
+use super::bulk::{List, RawPiece};
 use super::call::{Runner, check_config};
 use super::imports::{Doc, Provided, View};
 use super::plugin::Pre;
@@ -18,21 +18,20 @@ use wasmtime::component::{Instance, Resource, ResourceAny, TypedFunc};
 /// One chunk of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// Its text; not empty.
+    /// The span of its text; not empty.
     pub at: Span,
-    /// Other text that helps to understand it (headings above it, a table's header): for the
-    /// embedder, never quoted.
+    /// Spans of other text that helps to understand it (headings above it, a table's header), for the embedder only; never quoted.
     pub context: Vec<Span>,
-    /// Kept with the chunk.
+    /// Attributes that are stored with the chunk.
     pub attrs: Attrs,
 }
 
 impl Host {
-    /// Cuts the part of a document that lies in `within` into chunks, ordered by their start.
-    /// `config` is a JSON object that the plugin's schema admits.
+    /// Divides the part of a document within `within` into chunks, in the order of their start. `config` is a JSON object that matches the
+    /// plugin's schema.
     ///
     /// # Errors
-    /// Among others `Reason::InvalidResult` where a span lies outside `within` or cuts a character.
+    /// Among others `Reason::InvalidResult` where a span is outside `within` or cuts a character.
     pub async fn chunk(
         &self,
         plugin: &Plugin,
@@ -68,10 +67,10 @@ impl Host {
     }
 }
 
-/// What a chunker's `chunk` takes and gives.
-type Chunk = TypedFunc<(ResourceAny, Resource<Doc>, types::Span), (Result<List<Vec<GivenPiece>>, types::Failure>,)>;
+/// The type of a chunker's function `chunk`.
+type Chunk = TypedFunc<(ResourceAny, Resource<Doc>, types::Span), (Result<List<Vec<RawPiece>>, types::Failure>,)>;
 
-/// The generated bindings would lift each piece field by field.
+/// Returns the function `chunk`. The generated bindings would lift each piece field by field.
 fn chunk_function(instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Chunk> {
     let interface = instance.get_export_index(&mut *store, None, &offered("chunking"));
     let function = interface.and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), "[method]chunker.chunk"));
@@ -79,10 +78,10 @@ fn chunk_function(instance: &Instance, store: &mut Store<State>) -> wasmtime::Re
     instance.get_typed_func(store, function)
 }
 
-fn checked(List(given): List<Vec<GivenPiece>>, document: &Document, within: Span, budget: &Budget) -> Result<Vec<Piece>, Reason> {
+fn checked(List(given): List<Vec<RawPiece>>, document: &Document, within: Span, budget: &Budget) -> Result<Vec<Piece>, Reason> {
     if given.len() > budget.output_items {
         return Err(Reason::Limit(format!(
-            "{} pieces, of {} that are allowed",
+            "{} pieces, with a limit of {}",
             given.len(),
             budget.output_items
         )));
@@ -92,7 +91,7 @@ fn checked(List(given): List<Vec<GivenPiece>>, document: &Document, within: Span
     let mut pieces = Vec::with_capacity(given.len());
     for (number, piece) in given.into_iter().enumerate() {
         let invalid = |why: String| Reason::InvalidResult(format!("piece {number} {why}"));
-        let GivenPiece { at, context, attrs } = piece;
+        let RawPiece { at, context, attrs } = piece;
         check::span(at, &document.text).map_err(|why| invalid(format!("is not in the text: {why}")))?;
         if at.is_empty() {
             return Err(invalid(format!("is empty ({}..{})", at.start, at.end)));

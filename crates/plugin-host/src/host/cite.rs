@@ -1,4 +1,4 @@
-//! Formatters: the citations of one answer while it streams.
+//! Formatters: write the citations of one answer while it streams.
 
 use super::bindings::formatter::{CitationPlugin, exports::ibid::plugin::citing};
 use super::bindings::import::types::Failure;
@@ -13,23 +13,23 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-/// Longest marker. It stands in the middle of a sentence.
+/// The longest marker, in bytes. It is in the middle of a sentence.
 const MAX_MARK_BYTES: usize = 1_024;
 
-/// A passage that is cited.
+/// A cited passage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Number of the citation in this answer, from 1, in order of first mention.
+    /// The number of the citation in this answer, from 1, in the order of first mention.
     pub citation_id: u32,
     /// The document's identifier.
     pub document_id: String,
-    /// File name.
+    /// The file name.
     pub name: String,
-    /// The passage that is quoted.
+    /// The span of the passage.
     pub at: Span,
-    /// Page that holds its start, from 1; absent where the format has no pages.
+    /// The page that contains its start, from 1; absent where the format has no pages.
     pub page: Option<u32>,
-    /// Headings above it, outermost first.
+    /// The headings above it, outermost first.
     pub section: Vec<String>,
     /// The document's metadata.
     pub attrs: Attrs,
@@ -49,9 +49,8 @@ impl From<&Source> for citing::Source {
     }
 }
 
-/// A formatter plugin at work on one answer. It remembers what it has cited, so its calls must be
-/// made in the order of the answer. After a crash or a passed limit every further call fails with
-/// `Reason::Ended`; after the plugin's own failure it goes on.
+/// A formatter plugin that works on one answer. It remembers what it has cited, so its calls must be in the order of the answer. After a
+/// crash or an exceeded limit, every further call fails with `Reason::Ended`; after a failure that the plugin reports, it goes on.
 pub struct Formatter {
     runner: Arc<Runner>,
     live: Option<Live>,
@@ -64,11 +63,11 @@ struct Live {
 }
 
 impl Host {
-    /// Starts a formatter for one answer. `config` is a JSON object that the plugin's schema admits.
-    /// It keeps its place in the pool until it is dropped.
+    /// Starts a formatter for one answer. `config` is a JSON object that matches the plugin's schema. The formatter holds its permit for
+    /// the pool until it is dropped.
     ///
     /// # Errors
-    /// Among others `Reason::Busy` where too many answers are being written already.
+    /// Among others `Reason::Busy` if too many answers are being written.
     pub async fn formatter(&self, plugin: &Plugin, config: &str, budget: &Budget) -> Result<Formatter, PluginError> {
         check_config(config).map_err(|reason| plugin.error(reason))?;
         let runner = Arc::new(Runner::admit(self, plugin, budget).await?);
@@ -95,8 +94,8 @@ impl Host {
 }
 
 impl Formatter {
-    /// The marker that follows a statement, white space before it included, given the passages that
-    /// support it. May be empty.
+    /// Returns the marker that follows a statement, including white space before it, for the passages that support the statement. May be
+    /// empty.
     ///
     /// # Errors
     /// As any call.
@@ -108,7 +107,7 @@ impl Formatter {
         self.call(call, MAX_MARK_BYTES, "a marker").await
     }
 
-    /// The full reference for one passage, as for a list of sources.
+    /// Returns the full reference of one passage, for a list of sources.
     ///
     /// # Errors
     /// As any call.
@@ -121,7 +120,7 @@ impl Formatter {
         self.call(call, allowed, "a reference").await
     }
 
-    /// Text to end the answer with, given all passages in the order of their numbers. May be empty.
+    /// Returns the text to end the answer with, for all passages in the order of their numbers. May be empty.
     ///
     /// # Errors
     /// As any call.
@@ -134,8 +133,7 @@ impl Formatter {
         self.call(call, allowed, "the end of an answer").await
     }
 
-    /// Lends the instance to a blocking thread for one call. If the call's future is dropped, the
-    /// instance ends with it.
+    /// Moves the instance to a blocking thread for one call. If the call's future is dropped, so is the instance.
     async fn call(
         &mut self,
         call: impl FnOnce(&CitationPlugin, ResourceAny, &mut Store<State>) -> wasmtime::Result<Result<String, Failure>> + Send + 'static,
@@ -157,13 +155,12 @@ impl Formatter {
             let text = worker.guest(&mut store, |store| {
                 let text = call(&instance, formatter, store)??;
                 if text.len() > allowed {
-                    let limit = format!("{what} of {} bytes, of {allowed} that are allowed", text.len());
+                    let limit = format!("{what} of {} bytes, with a limit of {allowed}", text.len());
                     return Err(CallError::Reason(Reason::Limit(limit)));
                 }
                 Ok(text)
             });
-            // A component that has trapped cannot be entered again; one that has failed in its own
-            // words can.
+            // An instance that has trapped cannot be entered again; one that has reported a failure can.
             let survives = match &text {
                 Ok(_) => true,
                 Err(error) => error.failure_code().is_some(),

@@ -1,4 +1,4 @@
-//! The host itself: one engine, its pool of instances, and who may take one.
+//! The plugin host: one engine, its pool of instances, and the permits to use them.
 
 use super::super::error::{PluginError, Reason};
 use super::super::manifest::Kind;
@@ -16,17 +16,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, OptLevel, PoolingAllocationConfig};
 
-/// Parts of one component. A plugin in Rust has 3 core instances, 1 memory and 2 tables; one that
-/// brings an interpreter of linked libraries has dozens of instances.
+/// The most core instances of one component. A plugin in Rust has 3 core instances, 1 memory and 2 tables; one that brings an interpreter
+/// of linked libraries has dozens of instances.
 const INSTANCES_PER_COMPONENT: u32 = 64;
 /// State changes that a slow listener may lag behind.
 const CHANGES_KEPT: usize = 64;
 /// Lines of plugins' logs that a slow follower may lag behind.
 const LINES_KEPT: usize = 1_024;
 const TABLES_PER_COMPONENT: u32 = 8;
-/// The guest's stack in its thread's, of which blocking threads have 2 MiB.
+/// The guest's stack in its thread's stack; blocking threads have 2 MiB.
 const STACK_BYTES: usize = 1 << 20;
-/// Host-side bookkeeping of one instance; wasmtime's own default, fixed here so that it is seen.
+/// The host's bookkeeping of one instance: wasmtime's own default, written out to make it visible.
 const INSTANCE_BYTES: usize = 1 << 20;
 
 /// Compiles plugins and runs their calls. Cheap to clone; all clones share one pool.
@@ -85,13 +85,13 @@ impl Host {
         Ok(Host { shared: Arc::new(shared) })
     }
 
-    /// Tells of plugins that are quarantined and that recover, from now on. Whoever falls behind by more than 64
-    /// misses the oldest.
+    /// Notifies of plugins that are quarantined and that recover, from now on. A receiver that falls behind by more than 64 misses the
+    /// oldest.
     pub fn state_changes(&self) -> broadcast::Receiver<StateChange> {
         self.shared.changes.subscribe()
     }
 
-    /// What plugins write to the log, from now on, whatever the log's level. Whoever falls behind by more than 1,024 lines
+    /// Returns the lines that plugins log, from now on, whatever the log's level. A receiver that falls behind by more than 1,024 lines
     /// misses the oldest.
     pub fn log_lines(&self) -> broadcast::Receiver<GuestLine> {
         self.shared.log.subscribe()
@@ -99,7 +99,7 @@ impl Host {
 }
 
 impl Shared {
-    /// What a kind's guests may import.
+    /// Returns the imports of a kind's guests.
     pub fn linker(&self, kind: Kind) -> &Linker<State> {
         let [extractor, chunker, analyzer, formatter] = &self.linkers;
         match kind {
@@ -110,8 +110,7 @@ impl Shared {
         }
     }
 
-    /// Waits for an instance of the pool. Each kind has its own share, so that long extractions
-    /// never keep a question waiting.
+    /// Waits for an instance of the pool. Each kind has its own share, so that long extractions never delay a question.
     pub async fn admit(&self, kind: Kind) -> Result<OwnedSemaphorePermit, Reason> {
         let (lane, wait) = match kind {
             Kind::Extractor | Kind::Chunker => (&self.documents, None),
@@ -144,8 +143,7 @@ fn config(settings: &HostSettings) -> Config {
         .max_core_instance_size(INSTANCE_BYTES)
         .max_memory_size(settings.max_memory_bytes)
         .table_elements(MAX_TABLE_ELEMENTS)
-        // Memory goes back to the system when a call ends, and slots of plugins that have not run
-        // for a while are used before fresh ones.
+        // Memory returns to the system when a call ends, and slots of plugins that have not run for a while are reused before new ones.
         .linear_memory_keep_resident(0)
         .max_unused_warm_slots(16);
 
@@ -156,15 +154,15 @@ fn config(settings: &HostSettings) -> Config {
         .consume_fuel(settings.meter_fuel)
         .max_wasm_stack(STACK_BYTES)
         .cranelift_opt_level(OptLevel::Speed)
-        // The same bytes give the same result on every machine, but for the bits of a NaN, which no plugin has a use for: to make them alike
-        // too costs a PDF's extraction 9 %.
+        // The same bytes give the same result on every machine, except for the bits of a NaN, which no plugin needs: making them equal too
+        // would cost a PDF's extraction 9 %.
         .wasm_relaxed_simd(false)
         .wasm_memory64(false)
         .wasm_multi_memory(false);
     config
 }
 
-/// One linker for each kind, in the order of [`Kind::ALL`]. No WASI: what is not here is refused.
+/// Makes one linker for each kind, in the order of [`Kind::ALL`]. There is no WASI: other imports are refused.
 fn linkers(engine: &Engine) -> wasmtime::Result<[Linker<State>; 4]> {
     type Itself = HasSelf<State>;
     let [mut first, mut second, mut third, mut fourth] = std::array::from_fn(|_| Linker::new(engine));

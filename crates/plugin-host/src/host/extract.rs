@@ -1,4 +1,4 @@
-//! Extractors: from an upload to a document.
+//! Extractors: turn an upload into a document.
 
 use super::call::{Runner, check_config};
 use super::intake::Intake;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use wasmtime::component::Resource;
 
 impl Host {
-    /// Extracts a document. `config` is a JSON object that the plugin's schema admits; `progress` is
-    /// told, on a blocking thread, how far it is, from 0 to 1 and rising.
+    /// Extracts a document. `config` is a JSON object that matches the plugin's schema. `progress` is called on a blocking thread with the
+    /// progress, rising from 0 to 1.
     ///
     /// # Errors
     /// Among others `Reason::Failure` where the upload is at fault (`ENCRYPTED`, `MALFORMED`, ...).

@@ -1,4 +1,4 @@
-//! The host functions that guests read with: the log, the document, and the token counter.
+//! The host functions of chunkers and of all guests: the log, the document, and the token counter.
 
 use super::bindings::{import, to_guest};
 use super::bulk::{CodedUnits, Kinds, List, Text, Units};
@@ -12,58 +12,58 @@ use std::time::Instant;
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime::{Result, StoreContextMut};
 
-/// Text is counted in parts of about this many bytes, cut after white space, between which the
-/// deadline is looked at: about 25 ms of tokenizing.
+/// Text is counted in parts of about this many bytes, which end after white space. The deadline is checked between them: about every 25 ms
+/// of tokenizing.
 const COUNTED_BYTES: usize = 64 * 1024;
-/// Spans that are counted in one go.
+/// Spans that are counted at once.
 const COUNTED_SPANS: usize = 1_024;
 
-/// Counts tokens as the collection's embedder does, special tokens left out.
+/// Counts tokens as the collection's embedder does, without special tokens.
 ///
-/// Called on a blocking thread, from several at once.
+/// Called on blocking threads, concurrently.
 pub trait TokenCounter: Send + Sync {
-    /// Tokens of a text.
+    /// Counts the tokens of a text.
     fn count(&self, text: &str) -> u32;
 
-    /// Tokens of each of several texts, in order. Worth overriding where a batch is cheaper.
+    /// Counts the tokens of each of several texts, in order. Override it where a batch is cheaper.
     fn count_all(&self, texts: &[&str]) -> Vec<u32> {
         texts.iter().map(|text| self.count(text)).collect()
     }
 }
 
-/// Makes vectors as the collection's embedder does, for chunkers that were granted `embed`.
+/// Computes vectors as the collection's embedder does, for chunkers that were granted `embed`.
 ///
-/// Called on a blocking thread, from several at once.
+/// Called on blocking threads, concurrently.
 pub trait TextEmbedder: Send + Sync {
-    /// A vector of length 1 for each text, in order. May block for as long as the work takes, asking `proceed` every
-    /// few milliseconds and giving up once it says no.
+    /// Returns a vector of length 1 for each text, in order. May block for as long as it takes, but must call `proceed` every few
+    /// milliseconds, and stop when that returns false.
     ///
     /// # Errors
-    /// A sentence for a person, where the texts cannot be embedded now.
+    /// A sentence for people, if the texts cannot be embedded now.
     fn embed(&self, texts: Vec<String>, proceed: &dyn Fn() -> bool) -> std::result::Result<Vec<Vec<f32>>, String>;
 }
 
-/// What a chunker's call is given beside the document.
+/// The services that a chunker's call uses besides the document.
 #[derive(Clone)]
 pub struct Provided {
     /// Counts tokens.
     pub tokens: Arc<dyn TokenCounter>,
-    /// Makes vectors, where the pipeline grants it.
+    /// Computes vectors, if the pipeline grants it.
     pub embedder: Option<Arc<dyn TextEmbedder>>,
 }
 
 impl Provided {
-    /// What every chunker gets.
+    /// Makes the services of a chunker without grants.
     pub fn tokens(tokens: Arc<dyn TokenCounter>) -> Self {
         Self { tokens, embedder: None }
     }
 }
 
-/// The type behind a guest's `doc` handle. A call has one document, so the handle says nothing.
+/// The type behind a guest's `doc` handle. A call has one document, so the handle carries nothing.
 pub enum Doc {}
 
-/// Spans and bytes that one call of a plugin may have embedded: the sentences of a 1,000-page report. They are also
-/// what the host holds in memory for it: 20,000 vectors of 384 numbers are 31 MB.
+/// The spans and bytes that one call of a plugin may have embedded: the sentences of a 1,000-page report. They also bound the memory of the
+/// host: 20,000 vectors of 384 numbers are 31 MB.
 #[derive(Debug, Clone, Copy)]
 struct Embeddable {
     spans: usize,
@@ -80,7 +80,7 @@ impl Default for Embeddable {
 }
 
 impl Embeddable {
-    /// Takes what a host call asks for, if there is so much left.
+    /// Takes the amount of a host call, if that much is left.
     fn take(&mut self, spans: usize, bytes: usize) -> bool {
         match (self.spans.checked_sub(spans), self.bytes.checked_sub(bytes)) {
             (Some(spans), Some(bytes)) => {
@@ -99,10 +99,10 @@ pub struct View {
     embedder: Option<Arc<dyn TextEmbedder>>,
     /// What the call may still have embedded.
     embeddable: Embeddable,
-    /// For each unit the furthest end of it and those before it; made on first use. Units nest, so
-    /// one that starts long before a window may reach into it.
+    /// For each unit, the furthest end of it and those before it; computed on first use. Units nest, so one that starts long before a
+    /// window may reach into it.
     reach: Option<Vec<u32>>,
-    /// Made on first use.
+    /// The kinds; computed on first use.
     kinds: Option<Kinds>,
 }
 
@@ -118,8 +118,7 @@ impl View {
         }
     }
 
-    /// Where the text at a span as guests give it is: ends past the text are cut to it, ends inside a
-    /// character are moved down.
+    /// Returns the range of text for a guest's span: ends past the text are clamped, ends inside a character are moved down.
     fn range(&self, at: Span) -> Range<usize> {
         let text = &self.document.text;
         let end = text.floor_char_boundary(at.end as usize);
@@ -127,12 +126,12 @@ impl View {
     }
 
     fn text(&self, at: Span) -> &str {
-        // Nearly all are as they should be.
+        // The usual case.
         at.of(&self.document.text)
             .unwrap_or_else(|| self.document.text.get(self.range(at)).unwrap_or_default())
     }
 
-    /// Units that share a byte with a window.
+    /// Returns the units that share a byte with a window.
     fn units(&mut self, within: Span) -> Units {
         let units = &self.document.units;
         let reach = self.reach.get_or_insert_with(|| {
@@ -149,13 +148,13 @@ impl View {
         let after = units.partition_point(|unit| unit.at.start < within.end);
         Units {
             document: self.document.clone(),
-            // A reversed window holds nothing.
+            // A reversed window contains nothing.
             range: if within.start <= within.end { first..after } else { 0..0 },
             within,
         }
     }
 
-    /// The same, with their kinds as numbers.
+    /// Returns the same, with their kinds as numbers.
     fn coded_units(&mut self, within: Span) -> CodedUnits {
         CodedUnits {
             kinds: self.kinds().codes.clone(),
@@ -196,7 +195,7 @@ impl import::log::Host for State {
     }
 }
 
-/// Offers the document. By hand, since the generated bindings copy everything twice.
+/// Adds the document's functions. By hand, since the generated bindings copy everything twice.
 pub fn add_document(linker: &mut Linker<State>) -> Result<()> {
     type Store<'a> = StoreContextMut<'a, State>;
     let mut document = linker.instance(&offered("document"))?;
@@ -290,7 +289,7 @@ impl import::embed::Host for State {
         let texts = spans.iter().map(|span| view.text((*span).into()).to_owned()).collect::<Vec<_>>();
         let wanted = texts.len();
         let vectors = embedder.embed(texts, &|| !clock.is_cancelled());
-        // Waiting for the embedder is no fault of the guest's: its deadline moves by as much.
+        // The wait for the embedder is not the guest's fault: its deadline moves by as much.
         self.clock.extend(started.elapsed());
         self.clock.check()?;
         match vectors {
@@ -313,7 +312,7 @@ fn failure(code: &str, message: &str) -> types::Failure {
     }
 }
 
-/// Of vectors of length 1; rounding must not carry it out of its range.
+/// Returns the cosine of two vectors of length 1, clamped because of rounding.
 fn cosine(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
 }
@@ -332,8 +331,8 @@ fn count_batch(tokens: &dyn TokenCounter, batch: &mut Vec<&str>, counts: &mut Ve
     Ok(())
 }
 
-/// Counts a text of any length in parts. Tokenizers split at white space first, so that the parts'
-/// sum is the whole's count, but for at most one token at a cut in a text without any.
+/// Counts a text of any length in parts. Tokenizers split at white space first, so the sum of the parts is the count of the whole, except
+/// for at most one token at a cut in a text without white space.
 fn count_long(tokens: &dyn TokenCounter, text: &str, mut check: impl FnMut() -> Result<(), Stop>) -> Result<u32, Stop> {
     let mut rest = text;
     let mut sum = 0_u32;

@@ -1,4 +1,4 @@
-//! The host functions of extractors: the upload, and the document that is made of it.
+//! The host functions of extractors: read the upload, and build the document.
 
 use super::bindings::import::{self, types};
 use super::budget::Budget;
@@ -11,30 +11,30 @@ use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-/// The most that one `read` returns. Guests take windows; none needs more at once.
+/// The most bytes that one `read` returns. Guests read windows; none needs more at once.
 const MAX_READ_BYTES: u32 = 4 << 20;
-/// Longest name of a unit's kind, and longest page label. Both are a word or two.
+/// The longest name of a unit's kind, and the longest page label, in bytes. Both are a word or two.
 const MAX_KIND_BYTES: usize = 32;
 const MAX_LABEL_BYTES: usize = 128;
-/// Depth of the deepest heading.
+/// The deepest level of a heading.
 const MAX_HEADING_LEVEL: u8 = 6;
-/// Progress is told in steps of half a per cent.
+/// The smallest progress that is reported: half a per cent.
 const PROGRESS_STEP: f32 = 0.005;
 
-/// Bytes that an extractor reads. Read on blocking threads, in any order.
+/// The bytes that an extractor reads. Read on blocking threads, in any order.
 pub trait Blob: Send + Sync {
-    /// Length in bytes.
+    /// Returns the length in bytes.
     fn len(&self) -> u64;
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes from `offset` on, `length` of them or as many as there are.
+    /// Returns the bytes from `offset` on: `length` of them, or as many as there are.
     ///
     /// # Errors
-    /// If they cannot be read, which ends the call that asked for them.
+    /// If they cannot be read, which ends the call that reads them.
     fn read(&self, offset: u64, length: u32) -> io::Result<Vec<u8>>;
 }
 
@@ -70,18 +70,17 @@ impl Blob for bytes::Bytes {
     }
 }
 
-/// A file whose length was taken when it was opened: one that grows meanwhile is read to there, one
-/// that shrinks is an error.
+/// A file with the length that it had when it was opened: one that grows meanwhile is read up to that length, one that shrinks is an error.
 pub struct FileBlob {
     file: File,
     length: u64,
 }
 
 impl FileBlob {
-    /// A blob of the file's present content.
+    /// Makes a blob of the file's present content.
     ///
     /// # Errors
-    /// If the file's length cannot be had.
+    /// If the file's length cannot be read.
     pub fn new(file: File) -> io::Result<Self> {
         let length = file.metadata()?.len();
         Ok(Self { file, length })
@@ -120,18 +119,17 @@ fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Resu
     Ok(())
 }
 
-/// The types behind a guest's `blob` and `draft` handles. A call has one of each, so the handles
-/// say nothing.
+/// The types behind a guest's `blob` and `draft` handles. A call has one of each, so the handles carry nothing.
 pub enum BlobHandle {}
 /// See [`BlobHandle`].
 pub enum DraftHandle {}
 
-/// What an extractor's call works on.
+/// The upload and the document of an extractor's call.
 pub struct Intake {
     source: Arc<dyn Blob>,
     draft: Draft,
     progress: Box<dyn Fn(f32) + Send + Sync>,
-    told: f32,
+    reported: f32,
 }
 
 impl Intake {
@@ -140,11 +138,11 @@ impl Intake {
             source,
             draft: Draft::new(budget.output_bytes, budget.output_items),
             progress: Box::new(progress),
-            told: 0.0,
+            reported: 0.0,
         }
     }
 
-    /// The document, once the extractor is done.
+    /// Returns the document when the extractor has finished.
     pub fn finish(&mut self) -> Document {
         std::mem::replace(&mut self.draft, Draft::new(0, 0)).finish()
     }
@@ -160,10 +158,10 @@ impl Intake {
     }
 
     fn progress(&mut self, done: f32) {
-        // Not a number is no progress. What falls back is not told: to a reader it would be a fault.
+        // NaN is no progress. Progress that falls back is not reported, since it would look like an error.
         let done = done.clamp(0.0, 1.0);
-        if done >= self.told + PROGRESS_STEP || (done == 1.0 && self.told < 1.0) {
-            self.told = done;
+        if done >= self.reported + PROGRESS_STEP || (done == 1.0 && self.reported < 1.0) {
+            self.reported = done;
             (self.progress)(done);
         }
     }
@@ -212,7 +210,7 @@ impl import::intake::HostDraft for State {
     }
 }
 
-/// A document in the making. Checks everything as it comes, so that it is valid at any time.
+/// A document under construction. Checks every addition, so that it is always valid.
 struct Draft {
     text: String,
     units: Vec<Unit>,
@@ -257,7 +255,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Length of the text, which `spend` keeps below 2^32.
+    /// Returns the length of the text, which `spend` keeps below 2^32.
     fn length(&self) -> u32 {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX)
     }
@@ -424,15 +422,15 @@ mod tests {
 
     #[test]
     fn progress_only_rises() {
-        let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let seen = told.clone();
+        let reported = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = reported.clone();
         let mut intake = Intake::new(Arc::new(Vec::new()), &Budget::of(crate::Kind::Extractor), move |done| {
             seen.lock().unwrap().push(done);
         });
         for done in [0.0, 0.5, f32::NAN, 0.2, 0.5001, f32::INFINITY, 1.0] {
             intake.progress(done);
         }
-        assert_eq!(*told.lock().unwrap(), [0.5, 1.0]);
+        assert_eq!(*reported.lock().unwrap(), [0.5, 1.0]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What guests write to the server's log: bounded, tagged with the plugin, and offered to whoever follows it.
+//! The log of guests: limited, tagged with the plugin, and sent to followers.
 
 use super::super::error::PluginRef;
 use super::bindings::cut;
@@ -6,26 +6,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::broadcast;
 
-/// Longest line of a guest's log, in bytes.
+/// The longest line of a guest's log, in bytes.
 const MAX_LOG_BYTES: usize = 2_000;
-/// Lines of one plugin within a minute, in all its calls together. Each call has a limit of its own beside it.
+/// The most lines of one plugin per minute, in all its calls together. Each call has a limit of its own as well.
 const LINES_PER_MINUTE: u32 = 2_000;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A line that a plugin wrote.
+/// A line that a plugin logged.
 #[derive(Debug, Clone)]
 pub struct GuestLine {
-    /// Which plugin.
+    /// The plugin.
     pub plugin: Arc<PluginRef>,
-    /// When.
+    /// When it was logged.
     pub at: SystemTime,
     /// `error`, `warn`, `info` or `debug`.
     pub level: &'static str,
-    /// What: one line of printable characters.
+    /// The message: one line of printable characters.
     pub message: String,
 }
 
-/// What a plugin's calls share of its log.
+/// The log state that all calls of a plugin share.
 #[derive(Debug)]
 pub struct LogGate {
     followers: broadcast::Sender<GuestLine>,
@@ -52,7 +52,7 @@ impl LogGate {
         }
     }
 
-    /// Whether a line may pass now, and how many were dropped in a minute that has ended since.
+    /// Returns whether a line may be logged now, and how many were dropped in a minute that has ended since.
     fn pass(&self, now: Instant) -> (bool, u64) {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dropped = 0;
@@ -74,7 +74,7 @@ impl LogGate {
     }
 }
 
-/// One call's way into the log: so many lines, each so long.
+/// The log of one call, which limits the number and the length of lines.
 #[derive(Debug)]
 pub struct Log {
     plugin: Arc<PluginRef>,
@@ -95,7 +95,7 @@ impl Log {
         }
     }
 
-    /// The last line that it wrote as an error: what it has to say for itself when it gives up.
+    /// Returns the last line that it logged as an error: often the reason why it traps.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
@@ -138,7 +138,7 @@ impl Log {
             }
         };
         if self.gate.followers.receiver_count() > 0 {
-            // That all followers have left meanwhile is no failure.
+            // It is no error if all followers have gone.
             let _ = self.gate.followers.send(GuestLine {
                 plugin: plugin.clone(),
                 at: SystemTime::now(),
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_has_room_for_so_many_lines_and_the_next_one_tells_what_was_dropped() {
+    fn lines_over_the_limit_of_a_minute_are_dropped_and_counted_in_the_next() {
         let gate = LogGate::new(broadcast::Sender::new(1));
         let now = Instant::now();
         assert!((0..LINES_PER_MINUTE).all(|_| gate.pass(now) == (true, 0)));

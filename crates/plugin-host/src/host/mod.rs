@@ -1,7 +1,7 @@
 //! Compiles components and runs their calls in a sandbox.
 //!
-//! `plugin` loads, `call` runs one call on a blocking thread, and one file per kind states what that kind is given and checks what it
-//! gives. Guests reach `imports` and `intake`, nothing else.
+//! `plugin` loads a component, `call` runs one call on a blocking thread, and one file per kind has that kind's input and the checks of its
+//! output. Guests reach `imports` and `intake`, nothing else.
 
 mod analyze;
 mod bindings;
@@ -33,6 +33,6 @@ pub use imports::{Provided, TextEmbedder, TokenCounter};
 pub use intake::{Blob, FileBlob};
 pub use log::GuestLine;
 pub use plugin::{MAX_COMPONENT_BYTES, Plugin, StateChange};
-pub use quarantine::{Change, Quarantine};
+pub use quarantine::{Quarantine, QuarantineChange};
 pub use settings::HostSettings;
 pub use stats::Stats;

@@ -7,7 +7,7 @@ use super::super::store::digest_of;
 use super::bindings::{analyzer, chunker, extractor, formatter};
 use super::engine::Host;
 use super::log::LogGate;
-use super::quarantine::{Breaker, Change, Quarantine};
+use super::quarantine::{Breaker, Quarantine, QuarantineChange};
 use super::state::State;
 use super::stats::{Counters, Stats};
 use std::fmt;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use wasmtime::component::Component;
 
-/// The largest component. Interpreters come with a plugin in JavaScript (12 MB) or Python (18 MB).
+/// The largest component, in bytes. A plugin in JavaScript (12 MB) or Python (18 MB) includes its interpreter.
 pub const MAX_COMPONENT_BYTES: usize = 64 << 20;
 
 /// A component that is compiled and linked, ready to be instantiated for each call.
@@ -34,17 +34,17 @@ pub struct Plugin {
 /// A plugin was quarantined, or has recovered.
 #[derive(Debug, Clone)]
 pub struct StateChange {
-    /// Which one.
+    /// The plugin.
     pub plugin: Arc<PluginRef>,
     /// Its digest, since two plugins may have the same name and version.
     pub digest: String,
-    /// What happened.
-    pub change: Change,
-    /// The state since then.
+    /// The change.
+    pub change: QuarantineChange,
+    /// The quarantine since then, if any.
     pub quarantine: Option<Quarantine>,
 }
 
-/// What is left to do for a call, by kind.
+/// The pre-linked component, by kind.
 #[derive(Clone)]
 pub enum Pre {
     Extractor(extractor::ExtractorPluginPre<State>),
@@ -54,47 +54,47 @@ pub enum Pre {
 }
 
 impl Plugin {
-    /// What the plugin says about itself.
+    /// Returns the plugin's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// What it is for.
+    /// Returns its kind.
     pub fn kind(&self) -> Kind {
         self.manifest.kind
     }
 
-    /// `sha256:` and the hexadecimal digest of the component's bytes.
+    /// Returns `sha256:` and the hexadecimal digest of the component's bytes.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The interfaces that it imports and exports.
+    /// Returns the interfaces that it imports and exports.
     pub fn contract(&self) -> &Contract {
         &self.contract
     }
 
-    /// Size of the component in bytes.
+    /// Returns the size of the component in bytes.
     pub fn size(&self) -> u64 {
         self.bytes
     }
 
-    /// Name, version and kind, as errors and the log carry them.
+    /// Returns name, version and kind, as errors and the log carry them.
     pub fn reference(&self) -> Arc<PluginRef> {
         self.reference.clone()
     }
 
-    /// What it has done since it was loaded.
+    /// Returns the statistics of its calls since it was loaded.
     pub fn stats(&self) -> Stats {
         self.counters.read()
     }
 
-    /// The quarantine that it is under, if it is.
+    /// Returns its quarantine, if it is quarantined.
     pub fn quarantine(&self) -> Option<Quarantine> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).state(Instant::now())
     }
 
-    /// Returns a failure of this plugin.
+    /// Makes an error of this plugin.
     pub fn error(&self, reason: Reason) -> PluginError {
         PluginError {
             plugin: Some(self.reference()),
@@ -122,11 +122,11 @@ fn reference(manifest: &Manifest) -> Arc<PluginRef> {
 }
 
 impl Host {
-    /// Loads a plugin: reads its manifest, checks what it imports and exports, and compiles it or
-    /// takes its code from the cache. Blocks; compiling a large component takes seconds.
+    /// Loads a plugin: reads its manifest, checks its imports and exports, and compiles it or takes its code from the cache. Blocks;
+    /// compiling a large component takes seconds.
     ///
     /// # Errors
-    /// [`Reason::Refused`] with what does not fit.
+    /// [`Reason::Refused`], which says what does not fit.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         let refused = |why: String| PluginError::of_file(Reason::Refused(why));
         if bytes.len() > MAX_COMPONENT_BYTES {

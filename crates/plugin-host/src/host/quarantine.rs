@@ -1,16 +1,15 @@
-//! Keeps calls away from a plugin that fails most of them by its own fault, and lets one through now
-//! and then to see whether it has recovered.
+//! A circuit breaker: stops calls to a plugin that fails most of them by its own fault, and lets one through from time to time to see
+//! whether it has recovered.
 //!
-//! A document that crashes a parser is not reason enough: a plugin is quarantined when within
-//! [`WINDOW`] it has failed [`FAULTS`] calls and at least four of five. Otherwise whoever uploads a
-//! few hostile files could take an extractor from everybody else. Time is passed in, so that tests
-//! need not wait.
+//! A single document that crashes a parser is not reason enough: a plugin is quarantined when within [`WINDOW`] it has failed [`FAULTS`]
+//! calls and at least four of five. Otherwise anyone who uploads a few hostile files could take an extractor from everybody else. The time
+//! is a parameter, so that tests need not wait.
 
 use super::super::error::Reason;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Faults that quarantine a plugin.
+/// The faults that quarantine a plugin.
 const FAULTS: usize = 5;
 /// How long a call is remembered.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -20,39 +19,39 @@ const REMEMBERED: usize = 64;
 const SHORTEST: Duration = Duration::from_secs(5);
 /// The longest quarantine.
 const LONGEST: Duration = Duration::from_secs(600);
-/// How long a plugin must have been well for its next quarantine to be the shortest again.
+/// How long a plugin must have been healthy for its next quarantine to be the shortest again.
 const FORGIVEN: Duration = Duration::from_secs(1_800);
-/// When a trial gives no answer (its caller went away, say), the next one is let through after this.
+/// If a trial call has no result (because its caller has gone), the next one is let through after this.
 const TRIAL: Duration = Duration::from_secs(5);
 
-/// A plugin that is kept from running.
+/// The quarantine of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
-    /// How long it will not be called; zero when the next call is let through as a trial.
+    /// The time until it is called again; zero when the next call is let through as a trial.
     pub remaining: Duration,
-    /// How many times it has been quarantined since it was last well for long.
+    /// How often it was quarantined since it was last healthy for long.
     pub times: u32,
     /// Its last fault, as a sentence's end: `crashed: ...`.
     pub because: String,
 }
 
-/// What a call's end did to a plugin's state.
+/// A change of a plugin's state, caused by the end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum QuarantineChange {
     /// It is quarantined now.
     Quarantined,
     /// It is called again like any other.
     Recovered,
 }
 
-/// The state of one plugin.
+/// The circuit breaker of one plugin.
 #[derive(Debug, Default)]
 pub struct Breaker {
-    /// Ends of calls: when, and whether by a fault.
+    /// The ends of calls: when, and whether by a fault.
     recent: VecDeque<(Instant, bool)>,
-    /// Of the quarantine that holds.
+    /// The present quarantine.
     open: Option<Open>,
-    /// Quarantines in a row, and when the last one ended.
+    /// The number of quarantines in a row, and when the last one ended.
     times: u32,
     recovered: Option<Instant>,
 }
@@ -60,13 +59,13 @@ pub struct Breaker {
 #[derive(Debug)]
 struct Open {
     until: Instant,
-    /// Whether a trial was let through. Until then only calls end that began before, and say nothing new.
+    /// Whether a trial call was let through. Before that, only calls end that began before the quarantine, and they are ignored.
     on_trial: bool,
     because: String,
 }
 
 impl Breaker {
-    /// Whether a call may begin. After a quarantine one is let through, the rest wait for its end.
+    /// Checks whether a call may begin. After a quarantine one call is let through as a trial; the others wait for its end.
     ///
     /// # Errors
     /// [`Reason::Quarantined`].
@@ -83,8 +82,8 @@ impl Breaker {
         Ok(())
     }
 
-    /// Takes note of a call's end.
-    pub fn record(&mut self, now: Instant, fault: Option<&Reason>) -> Option<Change> {
+    /// Records the end of a call.
+    pub fn record(&mut self, now: Instant, fault: Option<&Reason>) -> Option<QuarantineChange> {
         if self.open.as_ref().is_some_and(|open| !open.on_trial) {
             return None;
         }
@@ -93,11 +92,11 @@ impl Breaker {
                 self.open = None;
                 self.recovered = Some(now);
                 self.recent.clear();
-                Some(Change::Recovered)
+                Some(QuarantineChange::Recovered)
             }
             (true, Some(reason)) => {
                 self.quarantine(now, reason);
-                Some(Change::Quarantined)
+                Some(QuarantineChange::Quarantined)
             }
             (false, fault) => {
                 while self.recent.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) || self.recent.len() >= REMEMBERED {
@@ -113,7 +112,7 @@ impl Breaker {
                     self.times = 0;
                 }
                 self.quarantine(now, reason);
-                Some(Change::Quarantined)
+                Some(QuarantineChange::Quarantined)
             }
         }
     }
@@ -128,7 +127,7 @@ impl Breaker {
         });
     }
 
-    /// The quarantine that holds, if one does.
+    /// Returns the present quarantine, if any.
     pub fn state(&self, now: Instant) -> Option<Quarantine> {
         self.open.as_ref().map(|open| Quarantine {
             remaining: open.until.saturating_duration_since(now),
@@ -146,13 +145,13 @@ mod tests {
         Reason::Trap("x".into())
     }
 
-    /// A breaker, and the moment at which it was made.
+    /// Returns a breaker, and the time at which it was made.
     fn quarantined() -> (Breaker, Instant) {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         for n in 1..=FAULTS {
             assert_eq!(breaker.admit(now), Ok(()));
             let change = breaker.record(now, Some(&trap()));
-            assert_eq!(change, (n == FAULTS).then_some(Change::Quarantined));
+            assert_eq!(change, (n == FAULTS).then_some(QuarantineChange::Quarantined));
         }
         (breaker, now)
     }
@@ -176,7 +175,7 @@ mod tests {
         let later = now + SHORTEST;
         assert_eq!(breaker.admit(later), Ok(()));
         assert!(breaker.admit(later).is_err(), "the rest wait for the trial");
-        assert_eq!(breaker.record(later, None), Some(Change::Recovered));
+        assert_eq!(breaker.record(later, None), Some(QuarantineChange::Recovered));
         assert_eq!((breaker.admit(later), breaker.state(later)), (Ok(()), None));
     }
 

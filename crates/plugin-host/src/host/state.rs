@@ -1,4 +1,4 @@
-//! What a store holds: the call's limits, and what the guest may reach through its imports.
+//! The data of a store: the call's limits, and what the guest may use through its imports.
 
 use super::Budget;
 use super::imports::View;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 
-/// Most elements of a guest's table of functions. The shipped plugins have a few thousand at most.
+/// The most elements of a guest's table of functions. The plugins of this project have a few thousand at most.
 pub const MAX_TABLE_ELEMENTS: usize = 50_000;
 
-/// Why the host ends a guest. Travels through the guest's frames as the error of a trap.
+/// Why the host stops a guest. It passes through the guest's frames as the error of a trap.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     #[error("the deadline has passed")]
@@ -35,25 +35,25 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts now.
+    /// Starts the clock.
     pub fn start(allowed: Duration, cancelled: Arc<AtomicBool>) -> Self {
         let now = Instant::now();
-        // A deadline past what the clock can tell is a year away.
+        // A deadline beyond what the clock can represent is a year away.
         let end = now.checked_add(allowed).unwrap_or_else(|| now + Duration::from_secs(365 * 86_400));
         Self { end, cancelled }
     }
 
-    /// Whether nobody waits for the call any more.
+    /// Returns whether the caller of the call has gone.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Gives the call so much more time.
+    /// Extends the deadline.
     pub fn extend(&mut self, by: Duration) {
         self.end = self.end.checked_add(by).unwrap_or(self.end);
     }
 
-    /// Whether the call may go on.
+    /// Checks whether the call may go on.
     pub fn check(&self) -> Result<(), Stop> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Stop::Cancelled);
@@ -65,8 +65,8 @@ impl Clock {
     }
 }
 
-/// Bounds an instance's memory, and remembers that it did: to the guest a denial is a failed
-/// allocation, which it ends with a trap that says nothing of memory.
+/// Limits an instance's memory, and remembers whether it did. The guest only sees a failed allocation, and then traps without mentioning
+/// memory.
 #[derive(Debug)]
 pub struct Memory {
     limit: usize,
@@ -87,12 +87,12 @@ impl Memory {
         }
     }
 
-    /// The limit in bytes, if the guest ran into it.
+    /// Returns the limit in bytes, if the guest exceeded it.
     pub fn denied(&self) -> Option<u64> {
         self.denied.then_some(self.limit as u64)
     }
 
-    /// The most memory the instance had, in bytes.
+    /// Returns the most memory that the instance had, in bytes.
     pub fn peak(&self) -> u64 {
         self.peak as u64
     }
@@ -131,9 +131,9 @@ pub struct State {
     pub offered: Offered,
 }
 
-/// What a kind's imports lead to.
+/// What a kind's imports have access to.
 pub enum Offered {
-    /// Analyzers and formatters have nothing but the log.
+    /// Analyzers and formatters have only the log.
     Nothing,
     /// A chunker reads a document.
     Document(View),
@@ -153,7 +153,7 @@ impl State {
         }
     }
 
-    /// Counts a call of a host function. Every one begins with it.
+    /// Counts a call of a host function. Every host function begins with it.
     pub fn count_host_call(&mut self) -> Result<(), Stop> {
         match self.host_calls_left.checked_sub(1) {
             Some(left) => {
@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    /// The document of a chunker's call.
+    /// Returns the document of a chunker's call.
     pub fn view(&mut self) -> Result<&mut View, Stop> {
         self.count_host_call()?;
         match &mut self.offered {
@@ -176,7 +176,7 @@ impl State {
         }
     }
 
-    /// The upload and draft of an extractor's call.
+    /// Returns the upload and draft of an extractor's call.
     pub fn intake(&mut self) -> Result<&mut Intake, Stop> {
         self.count_host_call()?;
         match &mut self.offered {

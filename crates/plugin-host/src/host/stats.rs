@@ -4,23 +4,23 @@ use super::super::error::Reason;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Buckets of the duration histogram: four for each doubling of a microsecond, up to 70 minutes.
+/// The buckets of the duration histogram: four for each doubling of a microsecond, up to 70 minutes.
 const BUCKETS: usize = 128;
 
-/// What a plugin has done since it was loaded.
+/// The statistics of a plugin's calls since it was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Calls that have ended, whatever their end. Cancelled ones do not count.
+    /// Calls that have ended, in whatever way. Cancelled ones do not count.
     pub calls: u64,
     /// Calls that ended in an error of any kind.
     pub errors: u64,
-    /// Of these, calls in which the plugin was at fault: crashed, passed a limit, broke the contract.
+    /// Errors that were the plugin's fault: it crashed, exceeded a limit, or violated the contract.
     pub faults: u64,
-    /// Time in all calls together.
+    /// The time of all calls together.
     pub total: Duration,
-    /// Half of the calls took no longer; within 20 %. Zero before the first call.
+    /// The median duration, within 20 %. Zero before the first call.
     pub p50: Duration,
-    /// 99 of 100 calls took no longer; within 20 %.
+    /// The 99th percentile, within 20 %.
     pub p99: Duration,
     /// The longest call.
     pub max: Duration,
@@ -69,7 +69,7 @@ impl Counters {
         }
     }
 
-    /// The counters as they are now.
+    /// Returns the present values.
     pub fn read(&self) -> Stats {
         let max = Duration::from_micros(self.max_us.load(Relaxed));
         let counts: Vec<u64> = self.durations.iter().map(|bucket| bucket.load(Relaxed)).collect();
@@ -96,7 +96,7 @@ impl Counters {
     }
 }
 
-/// Four buckets for each power of two; 0 to 3 us have one each.
+/// Returns the bucket of a duration: four for each power of two, and one each for 0 to 3 us.
 fn bucket_of(us: u64) -> usize {
     let bucket = match us.checked_ilog2() {
         Some(power @ 2..) => 4 * (power as usize - 1) + ((us >> (power - 2)) & 3) as usize,
@@ -105,7 +105,7 @@ fn bucket_of(us: u64) -> usize {
     bucket.min(BUCKETS - 1)
 }
 
-/// The longest duration of a bucket, in microseconds.
+/// Returns the longest duration of a bucket, in microseconds.
 fn end_of(bucket: usize) -> u64 {
     match bucket {
         0..4 => bucket as u64,

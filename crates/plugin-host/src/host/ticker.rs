@@ -1,12 +1,12 @@
-//! Advances the engine's epoch while guests run, so that they look at their deadline.
+//! Advances the engine's epoch while guests run, so that they check their deadline.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use wasmtime::Engine;
 
-/// A thread that ticks while at least one guest runs and sleeps otherwise: an idle server should
-/// not wake 500 times a second. Stopped and joined on drop.
+/// A thread that ticks while at least one guest runs and sleeps otherwise, so that an idle server does not wake 500 times a second. Stopped
+/// and joined on drop.
 pub struct Ticker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -30,7 +30,7 @@ impl Shared {
     }
 }
 
-/// Keeps the ticker going for as long as it lives.
+/// Keeps the ticker going as long as it exists.
 pub struct Running(Arc<Shared>);
 
 impl Drop for Running {
@@ -60,7 +60,7 @@ impl Ticker {
         })
     }
 
-    /// Says that a guest is about to run.
+    /// Marks that a guest is about to run.
     pub fn run(&self) -> Running {
         let mut state = self.shared.lock();
         state.running += 1;
@@ -77,7 +77,7 @@ impl Drop for Ticker {
         self.shared.lock().stopped = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // Its only work is the loop above; a panic there has nothing to tell.
+            // Its only work is the loop above, so its result holds nothing.
             let _ = thread.join();
         }
     }

@@ -1,7 +1,7 @@
-//! Reads subtitles: WebVTT (W3C) and SubRip, which differ in the comma of their times and in what surrounds the cues.
+//! Reads subtitles: WebVTT (W3C) and SubRip, which differ in the decimal mark of their times and in what surrounds the cues.
 //!
-//! What is shown on the screen line by line becomes text that reads on: cues that continue a sentence join its paragraph. Where the film
-//! has come to at a paragraph is told as a page, so that a citation leads to the right minute.
+//! Cues, which appear on the screen line by line, become continuous text: cues that continue a sentence join its paragraph. Pages are the
+//! minutes of the film, so that a citation leads to the right minute.
 
 use ibid_plugin::{Draft, Extractor, Failure, Settings, Unit, Upload};
 use serde::Deserialize;
@@ -10,9 +10,9 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Minutes of the film in a page.
+    /// The minutes of the film in a page.
     pub minutes_per_page: u32,
-    /// Whether the name of who speaks is kept.
+    /// Whether to keep the speaker's name.
     pub speakers: bool,
 }
 
@@ -27,7 +27,7 @@ impl Default for Config {
 
 impl Settings for Config {}
 
-/// The extractor: its settings are all that it keeps.
+/// The extractor. It has no state but its settings.
 struct Subtitles(Config);
 
 ibid_plugin::extractor!(Subtitles);
@@ -69,18 +69,18 @@ impl Extractor for Subtitles {
     }
 }
 
-/// What is shown at a time.
+/// A cue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cue {
-    /// When, in milliseconds from the film's start.
+    /// When it appears, in milliseconds from the film's start.
     pub start: u64,
-    /// Who says it, if the file tells.
+    /// The speaker, if the file names one.
     pub speaker: Option<String>,
-    /// What, on one line and without marks.
+    /// The text, on one line and without markup.
     pub text: String,
 }
 
-/// The cues of a file, in its order. What is no cue (notes, styles, numbers) is left out.
+/// Returns the cues of a file, in its order. Skips everything else (notes, styles, numbers).
 pub fn cues(file: &str) -> Vec<Cue> {
     let mut cues = Vec::new();
     let mut lines = file.lines().map(|line| line.trim_matches(['\u{feff}', '\r', ' ', '\t'])).peekable();
@@ -101,7 +101,7 @@ pub fn cues(file: &str) -> Vec<Cue> {
     cues
 }
 
-/// `01:02:03.450`, `02:03.450`, and the same with a comma.
+/// Parses a time: `01:02:03.450`, `02:03.450`, and the same with a comma.
 fn milliseconds(time: &str) -> Option<u64> {
     let (clock, fraction) = time.trim().split_once(['.', ','])?;
     let mut seconds = 0_u64;
@@ -112,7 +112,7 @@ fn milliseconds(time: &str) -> Option<u64> {
     seconds.checked_mul(1000)?.checked_add(fraction)
 }
 
-/// Takes the marks out: `<v Ann>`, `<i>`, `{\an8}`, and entities. A voice span names who speaks.
+/// Removes the markup: `<v Ann>`, `<i>`, `{\an8}`, and entities. Returns the speaker that a voice span names, and the text.
 fn plain(shown: &str) -> (Option<String>, String) {
     let mut text = String::new();
     let mut speaker = None;
@@ -129,7 +129,7 @@ fn plain(shown: &str) -> (Option<String>, String) {
         match rest.find(close) {
             Some(end) if close != ';' => {
                 if let Some(voice) = rest[..end].strip_prefix("<v") {
-                    // Classes stand before the name: `<v.loud Ann>`.
+                    // Classes come before the name: `<v.loud Ann>`.
                     let name = voice.split_once(' ').map(|(_, name)| name.trim()).filter(|name| !name.is_empty());
                     speaker = name.map(str::to_owned).or(speaker);
                 }
@@ -161,7 +161,7 @@ fn entity(name: &str) -> Option<&'static str> {
     })
 }
 
-/// What one person says without a pause.
+/// The words of one speaker without a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paragraph {
     /// When it starts, in milliseconds from the film's start.
@@ -170,10 +170,10 @@ pub struct Paragraph {
     pub text: String,
 }
 
-/// A sentence may go over this many cues; beyond, the file has no full stops.
+/// The most cues of a sentence; a file with longer ones has no full stops.
 const MAX_CUES: usize = 12;
 
-/// Joins cues while one speaker's sentence goes on.
+/// Joins cues as long as one speaker's sentence goes on.
 pub fn paragraphs(cues: &[Cue], config: &Config) -> Vec<Paragraph> {
     let mut paragraphs: Vec<Paragraph> = Vec::new();
     let mut speaker: Option<&String> = None;

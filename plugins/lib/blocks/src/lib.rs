@@ -1,17 +1,17 @@
-//! The document in the making: blocks of text, and the units that they are. Shared by extractors of formats that are made of blocks.
+//! Builds a document from blocks of text and their units. Shared by extractors of formats that consist of blocks.
 
 use std::ops::Range;
 
-/// A structural part of the page.
+/// A structural part of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
-    /// Where it stands in the text, in bytes.
+    /// Its range in the text, in bytes.
     pub at: Range<usize>,
-    /// As the contract names it: `heading`, `paragraph`, `table-row`, ...
+    /// Its kind in the contract: `heading`, `paragraph`, `table-row`, ...
     pub kind: &'static str,
-    /// Depth of a heading or of a list's item, else 0.
+    /// The depth of a heading or of a list item, otherwise 0.
     pub level: u8,
-    /// Of a table or a row: the table's header row.
+    /// For a table or a row, the table's header row.
     pub title: Option<Range<usize>>,
 }
 
@@ -21,21 +21,21 @@ impl From<Unit> for ibid_plugin::Unit {
     }
 }
 
-/// Writes blocks one after the other.
+/// Appends blocks to a document.
 #[derive(Debug, Default)]
 pub struct Writer {
     /// The text so far.
     pub text: String,
     /// Its units, in order.
     pub units: Vec<Unit>,
-    /// The block that is being written, white space in it collapsed.
+    /// The open block, with collapsed white space.
     block: String,
-    /// White space that becomes a space once more text follows.
+    /// Whether white space was seen, which becomes a space when more text follows.
     gap: bool,
 }
 
 impl Writer {
-    /// Adds text to the block. Unless `verbatim`, white space is one space, and none at the block's start.
+    /// Adds text to the block. Unless `verbatim`, white space becomes one space, and is removed at the block's start.
     pub fn push(&mut self, text: &str, verbatim: bool) {
         if verbatim {
             self.block.push_str(text);
@@ -54,7 +54,7 @@ impl Writer {
         }
     }
 
-    /// Length of the block so far, in bytes.
+    /// Returns the length of the block so far, in bytes.
     pub fn block_len(&self) -> usize {
         self.block.len()
     }
@@ -75,8 +75,8 @@ impl Writer {
         self.gap = false;
     }
 
-    /// Ends the block and returns where it stands; `None` if there is nothing in it. Rows and items of a list follow
-    /// each other by lines, other blocks by a blank line.
+    /// Ends the block and returns its offset; `None` if it is empty. Rows and list items are on adjacent lines, other blocks are separated
+    /// by a blank line.
     pub fn end_block(&mut self, kind: &'static str, level: u8) -> Option<usize> {
         self.gap = false;
         let block = std::mem::take(&mut self.block);
@@ -101,12 +101,12 @@ impl Writer {
         Some(self.units.len() - 1)
     }
 
-    /// Makes a table of the rows from unit `first` on. A table of one row is laid out by it, and no table.
+    /// Makes a table of the rows from unit `first` on. A table of one row is only used for layout, and becomes no table.
     pub fn end_table(&mut self, first: usize, has_header: bool) {
         let Some(rows) = self.units.get_mut(first..).filter(|rows| rows.len() > 1) else {
             return;
         };
-        // A caption may stand above the header.
+        // A caption may come before the header.
         let mut rows_of_it = rows.iter_mut().filter(|unit| unit.kind == "table-row");
         let header = rows_of_it.next().filter(|_| has_header).map(|row| row.at.clone());
         for row in rows_of_it {

@@ -1,10 +1,10 @@
-//! The document as these chunkers read it: units by what matters of their kind, and the host's functions as a trait.
+//! The document as chunkers see it: units with the kinds that matter, and the host's functions as a trait.
 
 use ibid_plugin::Piece;
 
 pub use ibid_plugin::Span;
 
-/// What matters of a unit's kind.
+/// The kind of a unit, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A heading of this level.
@@ -13,14 +13,14 @@ pub enum Kind {
     Row,
     /// An item of a list.
     Item,
-    /// Code, where a line is a line.
+    /// Code, in which lines matter.
     Code,
     /// Anything else: paragraphs, tables, lists, quotes, captions.
     Block,
 }
 
 impl Kind {
-    /// What the contract calls `name`.
+    /// Returns the kind for the contract's `name`.
     pub fn of(name: &str, level: u8) -> Self {
         match name {
             "heading" => Kind::Heading(level),
@@ -35,20 +35,20 @@ impl Kind {
 /// A structural part of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unit {
-    /// Where it stands.
+    /// Its span.
     pub at: Span,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The text that names it: the header of a table's row.
+    /// Its title: the header of a table's row.
     pub title: Option<Span>,
 }
 
 /// A chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// Its text. Not empty, no white space at its ends.
+    /// Its span. Not empty, without white space at its ends.
     pub at: Span,
-    /// Headings above it, outermost first, and the headers of its tables.
+    /// The headings above it, outermost first, and the headers of its tables.
     pub context: Vec<Span>,
 }
 
@@ -58,35 +58,35 @@ impl From<Chunk> for Piece {
     }
 }
 
-/// What the host offers to a chunker.
+/// The host's functions for a chunker.
 pub trait Document {
-    /// Length of the text in bytes.
+    /// Returns the length of the text in bytes.
     fn len(&self) -> u32;
-    /// Whether there is no text.
+    /// Returns whether there is no text.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The text at `at`; an end inside a character is moved down to its start.
+    /// Returns the text at `at`; an end inside a character is moved down to its start.
     fn text(&self, at: Span) -> String;
-    /// Units that lie wholly or partly in `within`, by start, wider ones first.
+    /// Returns the units that overlap `within`, by start, wider ones first.
     fn units(&self, within: Span) -> Vec<Unit>;
-    /// Pages that lie wholly or partly in `within`, in order.
+    /// Returns the pages that overlap `within`, in order.
     fn pages(&self, within: Span) -> Vec<Span>;
-    /// Tokens of each span.
+    /// Counts the tokens of each span.
     fn count(&self, spans: &[Span]) -> Vec<u32>;
 }
 
-/// White space, and the byte order mark that some files start with.
+/// Returns whether a character is white space, or the byte order mark that some files start with.
 pub fn is_white(character: char) -> bool {
     character.is_whitespace() || character == '\u{feff}'
 }
 
-/// A part of `text`, from `from` up to `to`, without white space at its ends; none if that is all.
-/// Offsets are bytes of `text`, which stands at `base` in the document.
+/// Returns a part of `text`, from `from` up to `to`, without white space at its ends; none if it is only white space. Offsets are bytes of
+/// `text`, which is at `base` in the document.
 #[inline]
 pub fn trimmed(text: &str, from: usize, to: usize, base: u32) -> Option<Span> {
     let part = text.as_bytes().get(from..to)?;
-    // Mostly one blank at the end is all there is to trim.
+    // The usual case: only one space to trim.
     let short = part.strip_suffix(b" ").unwrap_or(part);
     match (short.first(), short.last()) {
         (Some(first), Some(last)) if first.is_ascii_graphic() && last.is_ascii_graphic() => Some(Span {

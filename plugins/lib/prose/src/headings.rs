@@ -3,19 +3,19 @@
 use crate::document::{Document, Kind, Span, is_white, trimmed};
 use std::rc::Rc;
 
-/// A heading in force: level and text.
+/// A heading: level and text.
 pub type Heading = (u8, Span);
 
-/// Headings that are given as context have at most this many bytes together for each token of a
-/// chunk, the outermost being left out first: about a quarter of the chunk.
+/// The most bytes of headings in a chunk's context for each token of the chunk; the outermost are left out first. That is about a quarter
+/// of the chunk.
 const CONTEXT_BYTES: u32 = 1;
 
-/// The headings in force, outermost first.
+/// The headings above a position, outermost first.
 #[derive(Debug, Clone, Default)]
 pub struct Headings(Rc<[Heading]>);
 
 impl Headings {
-    /// Those in force at `start`.
+    /// Returns the headings above `start`.
     pub fn above(document: &impl Document, start: u32) -> Self {
         let mut above: Vec<Heading> = Vec::new();
         if start == 0 {
@@ -35,20 +35,20 @@ impl Headings {
         Self(above.into())
     }
 
-    /// Notes a heading; afterwards it is in force. Returns those above it.
+    /// Adds a heading, and returns those above it.
     pub fn enter(&mut self, level: u8, name: Span) -> Self {
         let above: Rc<[Heading]> = self.0.iter().filter(|(other, _)| *other < level).copied().collect();
         self.0 = above.iter().copied().chain([(level, name)]).collect();
         Self(above)
     }
 
-    /// The level of the innermost.
+    /// Returns the level of the innermost one.
     pub fn level(&self) -> Option<u8> {
         self.0.last().map(|(level, _)| *level)
     }
 
-    /// The context of a chunk of at most `tokens` that stands at `at` below these headings: their names, and those of `headers`, the
-    /// header rows of its tables, that are not in it.
+    /// Returns the context of a chunk of at most `tokens` at `at`: the names of these headings, and `headers`, the header rows of its
+    /// tables, without those inside the chunk.
     pub fn context(&self, at: Span, headers: impl Iterator<Item = Span>, tokens: u32) -> Vec<Span> {
         let mut left = tokens.saturating_mul(CONTEXT_BYTES);
         let mut context: Vec<Span> = Vec::new();
@@ -70,7 +70,7 @@ impl Headings {
     }
 }
 
-/// A heading's text without Markdown's marks around it. `text` stands at `base` in the document.
+/// Returns a heading's text without Markdown's markup. `text` is at `base` in the document.
 pub fn name_of(text: &str, base: u32, at: Span) -> Option<Span> {
     let (from, to) = ((at.start - base) as usize, (at.end - base) as usize);
     let heading = text.get(from..to)?;

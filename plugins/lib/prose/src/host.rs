@@ -1,10 +1,10 @@
-//! The host's document as a [`Document`].
+//! Adapts the host's document to the trait [`Document`].
 
 use crate::document::{Document, Kind, Span, Unit};
 use ibid_plugin::CodedUnit;
 use std::cell::OnceCell;
 
-/// The host's document, and the kinds of its units once they are known.
+/// The host's document, with the kinds of its units once they are known.
 pub struct Host<'a, D> {
     document: &'a D,
     kinds: OnceCell<Vec<String>>,
@@ -34,7 +34,7 @@ impl<D: ibid_plugin::Document> Document for Host<'_, D> {
         let units = self.document.coded_units(within);
         let unit = |unit: CodedUnit| {
             let kind = kinds.get(unit.kind as usize).map_or("", String::as_str);
-            // No cut is made inside a row.
+            // Rows are never divided.
             (kind != "table-cell").then(|| Unit {
                 at: unit.at,
                 kind: Kind::of(kind, unit.level),

@@ -1,4 +1,4 @@
-//! The parts that chunkers share: the document as they read it, where prose can be cut, its sentences, its headings.
+//! The parts that chunkers share: the document, the boundaries of prose, its sentences, and its headings.
 
 pub mod boundary;
 pub mod document;

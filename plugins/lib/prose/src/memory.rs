@@ -13,12 +13,12 @@ pub struct Memory {
     pub units: Vec<Unit>,
     /// Its pages.
     pub pages: Vec<Span>,
-    /// How often tokens were counted.
+    /// The number of calls that counted tokens.
     pub calls: Cell<u32>,
 }
 
 impl Memory {
-    /// One without units.
+    /// Makes a document without units.
     pub fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
@@ -26,7 +26,7 @@ impl Memory {
         }
     }
 
-    /// With the first `part` of its text as a unit.
+    /// Adds the first occurrence of `part` in the text as a unit.
     pub fn unit(mut self, part: &str, kind: Kind) -> Self {
         let start = self.text.find(part).expect("the part stands in the text") as u32;
         self.units.push(Unit {
@@ -41,15 +41,15 @@ impl Memory {
         self
     }
 
-    /// The text at `at`.
+    /// Returns the text at `at`.
     pub fn get(&self, at: Span) -> &str {
         &self.text[at.start as usize..at.end as usize]
     }
 }
 
-/// Counts like a word-piece tokenizer.
+/// Counts tokens like a word-piece tokenizer.
 pub fn tokens(text: &str) -> u32 {
-    // A token for each 4 letters of a word, for each mark and each ideograph.
+    // One token for each 4 letters of a word, for each mark and each ideograph.
     let mut count = 0;
     let mut letters = 0;
     for character in text.chars() {
@@ -92,7 +92,7 @@ impl Document for Memory {
     }
 }
 
-/// Any document: a few words, marks, long words and white space in units of any kind, on pages.
+/// Generates documents: a few words, marks, long words and white space in units of any kind, on pages.
 pub fn document() -> impl Strategy<Value = Memory> {
     let part = "([a-zA-Z]{1,9}|[ .,!?\n。é好]|\n\n| \u{301}|\u{feff}|# |\\| |[a-z]{30,90}|- ){0,12}";
     let kind = prop_oneof![

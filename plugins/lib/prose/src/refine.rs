@@ -1,4 +1,4 @@
-//! Atoms, which chunks are made of: counts their tokens, and cuts up those that are too long for a chunk.
+//! Atoms, which chunks are made of: counts their tokens, and divides those that are too long for a chunk.
 
 use crate::boundary::{Strength, characters, lines, words};
 use crate::document::{Document, Span, trimmed};
@@ -6,7 +6,7 @@ use crate::document::{Document, Span, trimmed};
 /// A part of the text that chunks are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Atom {
-    /// Where it stands, white space at its ends left out. Not empty.
+    /// Its span, without white space at its ends. Not empty.
     pub at: Span,
     /// The boundary before it.
     pub before: Strength,
@@ -18,17 +18,17 @@ pub struct Atom {
     pub tokens: u32,
 }
 
-/// What a chunk may hold.
+/// The size of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// Tokens at most.
+    /// The most tokens.
     pub tokens: u32,
-    /// Bytes at most. An embedder may count a megabyte without a space as one unknown token.
+    /// The most bytes. An embedder may count a megabyte without a space as one unknown token.
     pub bytes: u32,
 }
 
 impl Room {
-    /// Room for so many tokens, and for 32 bytes each: real text has about 4.
+    /// Returns the size for a number of tokens, with 32 bytes each: real text has about 4.
     pub fn for_tokens(tokens: u32) -> Self {
         Self {
             tokens,
@@ -36,13 +36,13 @@ impl Room {
         }
     }
 
-    /// Whether an atom fits.
+    /// Returns whether an atom fits.
     pub fn holds(self, atom: &Atom) -> bool {
         atom.tokens <= self.tokens && atom.at.len() <= self.bytes
     }
 }
 
-/// Ways to cut up an atom, tried one after another until all parts fit.
+/// Ways to divide an atom, tried one after another until all parts fit.
 #[derive(Debug, Clone, Copy)]
 enum Cut {
     Lines,
@@ -54,11 +54,11 @@ enum Cut {
     Characters,
 }
 
-/// A chunk is made of this many phrases or pieces at least, so that hardly any of its room is lost.
+/// The fewest phrases or pieces of a chunk, so that hardly any of its size is lost.
 const GRAIN: u64 = 16;
 
-/// Counts all atoms and cuts up those that do not fit. `text` is the window, at `base` in the
-/// document. Asks the host at most six times, whatever the number of atoms.
+/// Counts the tokens of all atoms, and divides those that do not fit. `text` is the window, at `base` in the document. Calls the host at
+/// most six times, whatever the number of atoms.
 pub fn refine(document: &impl Document, text: &str, base: u32, mut atoms: Vec<Atom>, room: Room) -> Vec<Atom> {
     count(document, &mut atoms);
     for cut in [Cut::Lines, Cut::Phrases, Cut::Words, Cut::Pieces, Cut::Characters] {
@@ -94,7 +94,7 @@ fn count(document: &impl Document, atoms: &mut [Atom]) {
     }
 }
 
-/// The parts of one atom, which together hold all of it but white space.
+/// Returns the parts of one atom, which together contain all of it except white space.
 fn parts(atom: &Atom, text: &str, base: u32, cut: Cut, room: Room) -> Vec<Atom> {
     let start = (atom.at.start - base) as usize;
     let Some(part) = text.get(start..(atom.at.end - base) as usize) else {
@@ -124,7 +124,7 @@ fn parts(atom: &Atom, text: &str, base: u32, cut: Cut, room: Room) -> Vec<Atom> 
         .collect()
 }
 
-/// Leaves of the cuts only so many that the parts are small beside the room, and those at clauses.
+/// Removes most cuts, so that the parts are still small compared to a chunk, but keeps those at clauses.
 fn grouped(cuts: Vec<(usize, Strength)>, atom: &Atom, room: Room) -> Vec<(usize, Strength)> {
     let share = |room: u32, size: u32| u64::from(room) * cuts.len() as u64 / (GRAIN * u64::from(size.max(1)));
     let each = share(room.tokens, atom.tokens).min(share(room.bytes, atom.at.len())).max(1);

@@ -1,32 +1,32 @@
-//! Searches for one of a few bytes, 64 at a time: in a sandbox each turn of a loop looks at the clock as well.
+//! Searches for one of a few bytes, 64 at a time: in a sandbox each iteration of a loop also checks the clock.
 //!
-//! The searches are functions of their own, so that what they loop over stays in registers whatever is around them.
+//! The searches are separate functions, so that their loops keep everything in registers.
 
-/// Bytes that are looked at in one turn.
+/// The bytes of one iteration.
 const STRIDE: usize = 4 * BLOCK;
 
-/// Bytes of a register, and of the turns for what is left.
+/// The bytes of a register, and of the iterations for the rest.
 const BLOCK: usize = 16;
 
-/// The first byte from `from` on that a terminator may begin with.
+/// Returns the first byte from `from` on that may begin a terminator.
 #[inline(never)]
 pub fn next_end(bytes: &[u8], from: usize) -> Option<usize> {
     next(bytes, from, marks::of_ends, may_end)
 }
 
-/// The first line feed.
+/// Returns the offset of the first line feed.
 #[inline(never)]
 pub fn next_line_feed(bytes: &[u8]) -> Option<usize> {
     next(bytes, 0, marks::of_line_feeds, |byte| byte == b'\n')
 }
 
-/// Whether a terminator begins with this byte: of each text of a megabyte most bytes are none of them.
+/// Returns whether this byte may begin a terminator. Most bytes of a text do not.
 fn may_end(byte: u8) -> bool {
-    // Asked first, since it is nearly always the one.
+    // The most frequent one first.
     byte == b'.' || matches!(byte, b'!' | b'?' | 0xd8 | 0xdb | 0xe0..=0xe3 | 0xef)
 }
 
-/// The first byte from `from` on that is wanted; `marks` has a bit for each byte of a block that may be.
+/// Returns the first byte from `from` on that is `wanted`; `marks` returns a bit for each byte of a block that may be.
 #[inline]
 fn next(bytes: &[u8], from: usize, marks: impl Fn(&[u8; BLOCK]) -> u32, wanted: impl Fn(u8) -> bool) -> Option<usize> {
     let first = |bytes: &[u8], mut found: u64| {
@@ -57,13 +57,13 @@ fn next(bytes: &[u8], from: usize, marks: impl Fn(&[u8; BLOCK]) -> u32, wanted: 
     let Some(block) = bytes.last_chunk::<BLOCK>() else {
         return Some(at + bytes.get(at..)?.iter().position(|byte| wanted(*byte))?);
     };
-    // What is left is the end of a whole block, whose beginning was looked at.
+    // The rest is the end of a whole block, whose beginning was searched before.
     let start = bytes.len() - BLOCK;
     let seen = at.saturating_sub(start).min(BLOCK);
     first(block, u64::from(marks(block) >> seen << seen)).map(|within| start + within)
 }
 
-/// A bit for each byte of a block, the first one lowest.
+/// Returns a bit for each byte of a block, the first one lowest: WebAssembly's SIMD.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod marks {
     use super::BLOCK;
@@ -74,7 +74,7 @@ mod marks {
         unsafe { v128_load(block.as_ptr().cast()) }
     }
 
-    /// What is no ASCII, or `.`, `!` or `?`.
+    /// Marks bytes that are not ASCII, or `.`, `!` or `?`.
     pub fn of_ends(block: &[u8; BLOCK]) -> u32 {
         let bytes = load(block);
         let is = |byte| u8x16_eq(bytes, u8x16_splat(byte));
@@ -86,7 +86,7 @@ mod marks {
     }
 }
 
-/// The same where every processor has SSE2.
+/// The same with SSE2, which every processor of this architecture has.
 #[cfg(target_arch = "x86_64")]
 mod marks {
     use super::BLOCK;
@@ -107,7 +107,7 @@ mod marks {
         unsafe { _mm_movemask_epi8(lanes).cast_unsigned() }
     }
 
-    /// What is no ASCII, or `.`, `!` or `?`.
+    /// Marks bytes that are not ASCII, or `.`, `!` or `?`.
     pub fn of_ends(block: &[u8; BLOCK]) -> u32 {
         let bytes = load(block);
         // SAFETY: as above.
@@ -120,7 +120,7 @@ mod marks {
     }
 }
 
-/// The same anywhere.
+/// The same for any processor.
 #[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
 mod marks {
     use super::BLOCK;
@@ -129,7 +129,7 @@ mod marks {
         block.iter().rev().fold(0, |bits, byte| bits << 1 | u32::from(is(*byte)))
     }
 
-    /// What is no ASCII, or `.`, `!` or `?`.
+    /// Marks bytes that are not ASCII, or `.`, `!` or `?`.
     pub fn of_ends(block: &[u8; BLOCK]) -> u32 {
         bits(block, |byte| !byte.is_ascii() || matches!(byte, b'.' | b'!' | b'?'))
     }

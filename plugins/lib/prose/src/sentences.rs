@@ -1,14 +1,14 @@
-//! The sentences of a document, and of a line that stands for itself (a heading, a table's row) the line.
+//! The sentences of a document; a line that stands alone (a heading, a table's row) counts as a sentence.
 
 use crate::boundary;
 use crate::document::{Document, Span, trimmed};
 
-/// Bytes of text that are read at once.
+/// The bytes of text that are read at once.
 const WINDOW: u32 = 128 << 10;
-/// A sentence that is longer than this is cut between words: it is a list without line breaks, or no prose. In bytes.
+/// The longest sentence, in bytes. A longer one is a list without line breaks, or not prose, and is cut between words.
 const LONGEST: usize = 2_000;
 
-/// The sentences of the text in `within`, in order. They hold all of it but white space.
+/// Returns the sentences of the text in `within`, in order. They contain all of it except white space.
 pub fn sentences(document: &impl Document, within: Span) -> Vec<Span> {
     let end = within.end.min(document.len());
     let mut start = within.start;
@@ -27,7 +27,7 @@ pub fn sentences(document: &impl Document, within: Span) -> Vec<Span> {
             .map(|(at, _)| at)
             .filter(|at| *at > 0)
             .collect();
-        // What comes last may go on in the next window: it is read again, whole.
+        // The last sentence may continue in the next window: it is read again as a whole.
         let read = match cuts.last() {
             Some(last) if !is_last => *last,
             _ => text.len(),

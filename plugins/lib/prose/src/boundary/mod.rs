@@ -1,10 +1,16 @@
-//! Where a text can be cut, and how well: lines, sentences, words, characters.
+//! Finds the boundaries at which a text can be divided, and their strength: lines, sentences, words, characters.
 //!
-//! All offsets are bytes of the text that is given.
+//! All offsets are bytes of the given text.
+
+mod abbreviation;
+mod characters;
+
+use abbreviation::follows_abbreviation;
+use characters::{extends, is_closing, is_terminator, is_wide_terminator};
 
 use crate::scan::{next_end, next_line_feed};
 
-/// How strong a boundary is. Chunks end at the strongest within reach.
+/// The strength of a boundary. Chunks end at the strongest one within reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strength {
     /// Between two characters of a word.
@@ -15,7 +21,7 @@ pub enum Strength {
     Clause,
     /// The end of a line within a sentence.
     Line,
-    /// The end of a sentence, of a line that stands for itself, of a list item or table row.
+    /// The end of a sentence, of a line that stands alone, of a list item or table row.
     Sentence,
     /// Between paragraphs, around tables, lists, code.
     Paragraph,
@@ -25,71 +31,18 @@ pub enum Strength {
     Page,
 }
 
-/// Lines shorter than this are not wrapped: a line of a letter, a verse, a table. In bytes.
+/// Shorter lines are not wrapped prose but lines of a letter, a verse or a table. In bytes.
 const WRAPPED: usize = 40;
 
-/// Words that a full stop follows without ending a sentence, in lower case.
-const ABBREVIATIONS: [u64; 48] = packed_and_sorted([
-    "al", "approx", "art", "aug", "bzw", "ca", "cf", "ch", "co", "corp", "dec", "dept", "dr", "ed", "eq", "est", "etc", "feb", "fig",
-    "figs", "gen", "hr", "inc", "jan", "jr", "ltd", "max", "min", "mr", "mrs", "ms", "no", "nos", "nov", "nr", "oct", "pp", "prof", "sec",
-    "sect", "sep", "sept", "sr", "st", "tel", "usw", "vol", "vs",
-]);
-
-/// For most words that are no abbreviation it says so: a bit for each of the values that `slot` has of one.
-const MAY_ABBREVIATE: [u64; 16] = {
-    let mut slots = [0; 16];
-    let mut count = 0;
-    while count < ABBREVIATIONS.len() {
-        let (word, bit) = slot(ABBREVIATIONS[count]);
-        slots[word] |= 1 << bit;
-        count += 1;
-    }
-    slots
-};
-
-/// One of 1,024 bits for a packed word, spread by a multiplication (Fibonacci hashing).
-const fn slot(packed: u64) -> (usize, u32) {
-    let hash = packed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
-    ((hash / 64) as usize, (hash % 64) as u32)
-}
-
-/// Whether a word of letters in lower case is one of those that a full stop follows.
-fn is_listed(packed: u64) -> bool {
-    let (word, bit) = slot(packed);
-    MAY_ABBREVIATE.get(word).is_some_and(|bits| bits >> bit & 1 == 1) && ABBREVIATIONS.binary_search(&packed).is_ok()
-}
-
-/// Words of up to 8 bytes as numbers, in order: a search for one compares half a dozen of them.
-const fn packed_and_sorted<const N: usize>(words: [&str; N]) -> [u64; N] {
-    let mut packed = [0; N];
-    let mut count = 0;
-    while count < N {
-        let mut value = 0;
-        let mut at = 0;
-        while at < words[count].len() {
-            value = value << 8 | words[count].as_bytes()[at] as u64;
-            at += 1;
-        }
-        let mut place = count;
-        while place > 0 && packed[place - 1] > value {
-            packed[place] = packed[place - 1];
-            place -= 1;
-        }
-        packed[place] = value;
-        count += 1;
-    }
-    packed
-}
-
-/// The places in prose where a sentence or a line that stands for itself starts, and how strong the
-/// boundary before each is. The start of the text is not among them.
+/// Returns the offsets in prose where a sentence or a separate line starts, and the strength of the boundary before each. The start of the
+/// text is not included.
 pub fn sentences(text: &str) -> Vec<(usize, Strength)> {
     let mut found = Vec::new();
     find_sentences(text, &mut found);
     found
 }
 
-/// As [`sentences`], in the place of what was in `found`: for those who cut many texts, and make room for the places once.
+/// As [`sentences`], but replaces the content of `found`, so that callers with many texts allocate only once.
 pub fn find_sentences(text: &str, found: &mut Vec<(usize, Strength)>) {
     found.clear();
     let mut offset = 0;
@@ -114,7 +67,7 @@ pub fn find_sentences(text: &str, found: &mut Vec<(usize, Strength)>) {
     }
 }
 
-/// The places where a line starts that is not blank; for code, where sentences mean nothing.
+/// Returns the offsets where a line starts that is not blank; for code, which has no sentences.
 pub fn lines(text: &str, strength: Strength) -> Vec<(usize, Strength)> {
     let mut found = Vec::new();
     let mut offset = 0;
@@ -130,7 +83,7 @@ pub fn lines(text: &str, strength: Strength) -> Vec<(usize, Strength)> {
     found
 }
 
-/// The places where a word starts, and how strong the boundary before each is.
+/// Returns the offsets where a word starts, and the strength of the boundary before each.
 pub fn words(text: &str) -> Vec<(usize, Strength)> {
     let mut found = Vec::new();
     let mut last = ' ';
@@ -154,8 +107,8 @@ pub fn words(text: &str) -> Vec<(usize, Strength)> {
     found
 }
 
-/// The places where a character starts that can stand alone: accents, vowel signs and joiners stay
-/// with what they belong to, unless that would be a heap of them.
+/// Returns the offsets where a character starts that can stand alone: accents, vowel signs and joiners stay with their base character,
+/// unless there are too many of them.
 pub fn characters(text: &str) -> Vec<(usize, Strength)> {
     let mut found = Vec::new();
     let (mut start, mut joined) = (0, false);
@@ -169,7 +122,7 @@ pub fn characters(text: &str) -> Vec<(usize, Strength)> {
     found
 }
 
-/// Whether a line goes on in the next one, as lines of wrapped prose do.
+/// Returns whether a line continues in the next one, as in wrapped prose.
 fn is_wrapped(line: &str, next: &str) -> bool {
     let Some(first) = next.chars().next() else { return false };
     if line
@@ -200,7 +153,7 @@ fn is_roman(word: &str) -> bool {
     word.bytes().all(|byte| matches!(byte, b'i' | b'v' | b'x'))
 }
 
-/// The lines of a text, each with the line feed that ends it.
+/// The lines of a text, each including its line feed.
 struct Lines<'a>(&'a str);
 
 impl<'a> Iterator for Lines<'a> {
@@ -219,17 +172,14 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// A word before a full stop that is longer is no abbreviation, in bytes.
-const LONGEST_ABBREVIATION: usize = 16;
-
-/// `first_word` is where the line's first word starts.
+/// Finds the sentences within a line. `first_word` is the offset of the line's first word.
 fn within_line(line: &str, first_word: usize, base: usize, found: &mut Vec<(usize, Strength)>) {
     let bytes = line.as_bytes();
     let mut from = 0;
     while let Some(at) = next_end(bytes, from) {
         let rest = bytes.get(at..).unwrap_or_default();
         from = match rest.first_chunk() {
-            // Nearly always one blank stands between a full stop and a word.
+            // The usual case: one space between a full stop and a word.
             Some([b'.', b' ', next]) if next.is_ascii_graphic() => {
                 if !next.is_ascii_lowercase() && !follows_abbreviation(line, at, first_word) {
                     found.push((base + at + 2, Strength::Sentence));
@@ -241,7 +191,7 @@ fn within_line(line: &str, first_word: usize, base: usize, found: &mut Vec<(usiz
     }
 }
 
-/// Looks at what may be a terminator at `at`, and returns where to go on.
+/// Examines a possible terminator at `at`, and returns where to go on.
 #[inline(never)]
 fn at_end(line: &str, at: usize, first_word: usize, base: usize, found: &mut Vec<(usize, Strength)>) -> usize {
     let Some(character) = line.get(at..).and_then(|rest| rest.chars().next()) else {
@@ -252,7 +202,7 @@ fn at_end(line: &str, at: usize, first_word: usize, base: usize, found: &mut Vec
     if !wide && !is_terminator(character) {
         return from;
     }
-    // Whether it is a stop of an abbreviation is asked last: it takes longest, and mostly does not matter.
+    // Check for an abbreviation last: that takes longest, and is rarely necessary.
     let mut is_stop = character != '.';
     while let Some(next) = line.get(from..).and_then(|rest| rest.chars().next())
         && (is_closing(next) || is_terminator(next) || is_wide_terminator(next))
@@ -263,7 +213,7 @@ fn at_end(line: &str, at: usize, first_word: usize, base: usize, found: &mut Vec
     let after = line.get(from..).unwrap_or_default();
     let next = trim_start(after);
     let is_apart = wide || next.len() < after.len();
-    // What starts in lower case goes on with the sentence, except where there is no case.
+    // A word in lower case continues the sentence, except in scripts without case.
     if is_apart
         && next.chars().next().is_some_and(|first| !first.is_lowercase())
         && (is_stop || !follows_abbreviation(line, at, first_word))
@@ -273,7 +223,7 @@ fn at_end(line: &str, at: usize, first_word: usize, base: usize, found: &mut Vec
     from
 }
 
-/// As the standard library's, for what mostly has one space in front, if any.
+/// As the standard library's, but faster for text with at most one leading space.
 fn trim_start(text: &str) -> &str {
     match text.strip_prefix(' ').unwrap_or(text) {
         rest if rest.as_bytes().first().is_some_and(u8::is_ascii_graphic) => rest,
@@ -281,129 +231,13 @@ fn trim_start(text: &str) -> &str {
     }
 }
 
-/// The letters at the end of eight bytes: how many they are, and what they are in lower case, the last one in the lowest byte.
-fn last_letters(bytes: [u8; 8]) -> (usize, u64) {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let word = u64::from_be_bytes(bytes);
-    let small = (word | ONES << 5) & !HIGH;
-    // No byte carries into the next: all are below 128, and what is added is at most 31.
-    let from_a = small + ONES * u64::from(128 - b'a');
-    let past_z = small + ONES * u64::from(127 - b'z');
-    let letters = from_a & !past_z & !word & HIGH;
-    let count = (!letters & HIGH).trailing_zeros() as usize / 8;
-    let kept = if count < 8 { (1 << (8 * count)) - 1 } else { u64::MAX };
-    (count, small & kept)
-}
-
-/// Whether the word that ends at `at` is an abbreviation. `first_word` is where the line's first word starts.
-fn follows_abbreviation(line: &str, at: usize, first_word: usize) -> bool {
-    let before = line.get(..at).unwrap_or_default();
-    // Nearly all words before a full stop are letters that stand behind a blank.
-    if let Some(last) = before.as_bytes().last_chunk::<8>() {
-        let (count, letters) = last_letters(*last);
-        let blank = last.len().checked_sub(count + 1).and_then(|at| last.get(at));
-        match (count, blank) {
-            (7.., _) => return false,
-            (2.., Some(b' ')) => return is_listed(letters),
-            _ => {}
-        }
-    }
-    is_last_word_abbreviation(before, first_word)
-}
-
-/// The same, for words of any length and script.
-#[inline(never)]
-fn is_last_word_abbreviation(before: &str, first_word: usize) -> bool {
-    let at = before.len();
-    // No more of it is looked at than an abbreviation has, so that a line without spaces costs no more than one with.
-    let near = before.len().saturating_sub(LONGEST_ABBREVIATION + 4);
-    let start = match before.as_bytes().get(near..) {
-        Some(bytes) if bytes.is_ascii() => {
-            let blank = bytes.iter().rposition(|byte| char::from(*byte).is_whitespace());
-            near + blank.map_or(0, |blank| blank + 1)
-        }
-        _ => before
-            .char_indices()
-            .rev()
-            .take_while(|(start, character)| !character.is_whitespace() && at - start <= LONGEST_ABBREVIATION + 4)
-            .last()
-            .map_or(at, |(start, _)| start),
-    };
-    before.get(start..).is_some_and(|word| is_abbreviation(word, start == first_word))
-}
-
-/// Whether the full stop after `word` belongs to it.
-fn is_abbreviation(word: &str, at_line_start: bool) -> bool {
-    if word.len() > LONGEST_ABBREVIATION {
-        return false;
-    }
-    let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let mut characters = word.chars();
-    match (characters.next(), characters.next()) {
-        (Some(only), None) if only.is_alphabetic() => return true,
-        _ if word.contains('.') && word.len() <= 6 && !word.contains(|c: char| c.is_ascii_digit()) => return true,
-        _ => {}
-    }
-    if at_line_start && word.len() <= 4 && !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return true;
-    }
-    let packed = |word: &str| {
-        word.bytes()
-            .fold(0, |value, byte| value << 8 | u64::from(byte.to_ascii_lowercase()))
-    };
-    word.len() <= 6 && is_listed(packed(word))
-}
-
-fn is_terminator(character: char) -> bool {
-    matches!(
-        character,
-        '.' | '!' | '?' | '\u{2026}' | '\u{61f}' | '\u{6d4}' | '\u{964}' | '\u{965}' | '\u{104b}' | '\u{1362}' | '\u{17d4}'
-    )
-}
-
-/// Ends of sentences in scripts that write no space after them.
-fn is_wide_terminator(character: char) -> bool {
-    matches!(character, '\u{3002}' | '\u{ff01}' | '\u{ff1f}' | '\u{ff0e}' | '\u{ff61}')
-}
-
-fn is_closing(character: char) -> bool {
-    matches!(
-        character,
-        '"' | '\''
-            | ')'
-            | ']'
-            | '}'
-            | '\u{201d}'
-            | '\u{2019}'
-            | '\u{bb}'
-            | '\u{203a}'
-            | '\u{300d}'
-            | '\u{300f}'
-            | '\u{3011}'
-            | '\u{ff09}'
-            | '\u{300b}'
-    )
-}
-
-/// Whether a character belongs to the one before it.
-fn extends(character: char) -> bool {
-    matches!(character,
-        '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5bd}' | '\u{64b}'..='\u{65f}' | '\u{670}'
-        | '\u{900}'..='\u{903}' | '\u{93a}'..='\u{94f}' | '\u{981}'..='\u{983}' | '\u{9bc}'..='\u{9cd}'
-        | '\u{b82}' | '\u{bbe}'..='\u{bcd}' | '\u{c00}'..='\u{c04}' | '\u{c3e}'..='\u{c56}' | '\u{d3e}'..='\u{d4d}'
-        | '\u{e31}' | '\u{e33}'..='\u{e3a}' | '\u{e47}'..='\u{e4e}' | '\u{eb1}' | '\u{eb4}'..='\u{ebc}' | '\u{ec8}'..='\u{ece}'
-        | '\u{102b}'..='\u{103e}' | '\u{17b4}'..='\u{17d3}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
-        | '\u{200c}' | '\u{200d}' | '\u{20d0}'..='\u{20f0}' | '\u{302a}'..='\u{302f}' | '\u{3099}' | '\u{309a}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0100}'..='\u{e01ef}')
-}
-
 #[cfg(test)]
 mod tests {
+    use super::abbreviation::{is_abbreviation, last_letters};
     use super::*;
     use proptest::prelude::*;
 
-    /// The same by looking at each character.
+    /// The same, by looking at each character.
     fn within_line_plainly(line: &str, base: usize, found: &mut Vec<(usize, Strength)>) {
         let mut rest = line.char_indices().peekable();
         let mut word_start = 0;
@@ -434,7 +268,7 @@ mod tests {
             let after = line.get(end..).unwrap_or_default();
             let next = after.trim_start();
             let is_apart = wide || next.len() < after.len();
-            // What starts in lower case goes on with the sentence, except where there is no case.
+            // A word in lower case continues the sentence, except in scripts without case.
             if is_stop && is_apart && next.chars().next().is_some_and(|first| !first.is_lowercase()) {
                 found.push((base + line.len() - next.len(), Strength::Sentence));
             }

@@ -1,10 +1,14 @@
-//! What every [`VectorIndex`] has to do. Each function takes an index without collections of its name.
+//! Tests that every [`VectorIndex`] must pass. Each function takes an index without collections of its name.
+
+mod filters;
+
+pub(super) use filters::filters_restrict_by_every_field;
 
 use super::*;
 use ibid_types::ErrorCode;
 use std::sync::Arc;
 
-/// The whole contract as tests; `$with` calls a function of it with an index.
+/// Defines the whole contract as tests; `$with` calls a function of it with an index.
 macro_rules! tests {
     ($with:path) => {
         $crate::contract::tests! { $with:
@@ -43,7 +47,7 @@ pub(super) async fn create(index: &dyn VectorIndex, name: &str) -> CollectionKey
     key
 }
 
-/// A chunk of `document` that looks in the direction `dense` and says `text`.
+/// Returns a chunk of `document` with the dense vector `dense` and the text `text`.
 pub(super) fn chunk(document: &str, chunk_index: u32, dense: [f32; 4], text: &str) -> Point {
     Point {
         document_id: document.to_owned(),
@@ -139,7 +143,7 @@ pub(super) async fn a_rare_word_counts_more_than_a_common_one(index: &dyn Vector
     index.upsert(&key, points).await.unwrap();
     let results = index.search(&key, vec![words("turbine unobtanium")]).await.unwrap();
     assert_eq!(names(&results[0])[0], "rare/0");
-    // BM25: idf = ln(1 + (N - n + 0.5) / (n + 0.5)); every chunk holds "turbine", one holds "unobtanium".
+    // BM25: idf = ln(1 + (N - n + 0.5) / (n + 0.5)); every chunk contains "turbine", one contains "unobtanium".
     let idf = |n: f32| (1.0 + (41.0 - n + 0.5) / (n + 0.5)).ln();
     let bm25 = Bm25::new("english").unwrap();
     let rare = bm25.document("the turbine uses an unobtanium bearing and other parts of little interest");
@@ -172,166 +176,6 @@ pub(super) async fn equal_hits_come_in_order_of_document_and_chunk(index: &dyn V
         .await,
         first
     );
-}
-
-pub(super) async fn filters_restrict_by_every_field(index: &dyn VectorIndex) {
-    let key = create(index, "filters").await;
-    let with = |document: &str, payload: Payload| Point {
-        payload,
-        ..chunk(document, 0, EAST, "x")
-    };
-    let metadata = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let points = vec![
-        with(
-            "a",
-            Payload {
-                source: "a.pdf".into(),
-                document_type: "application/pdf".into(),
-                authors: vec!["Ada".into(), "Grace".into()],
-                created: Some(1_000),
-                metadata: metadata(&[("team", "red"), ("odd.key[0]\"", "dotted")]),
-            },
-        ),
-        with(
-            "b",
-            Payload {
-                source: "b.md".into(),
-                document_type: "text/markdown".into(),
-                authors: vec!["Grace".into()],
-                created: Some(2_000),
-                metadata: metadata(&[("team", "blue"), ("stage", "red")]),
-            },
-        ),
-        with("c", Payload::default()),
-    ];
-    index.upsert(&key, points).await.unwrap();
-    let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
-    let pairs = |values: &[(&str, &str)]| {
-        values
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect::<Vec<_>>()
-    };
-    let dates = |start, end| Filter {
-        created: DateRange { start, end },
-        ..Filter::default()
-    };
-    let cases = [
-        (Filter::default(), "abc"),
-        (
-            Filter {
-                document_ids: texts(&["a", "c", "none"]),
-                ..Filter::default()
-            },
-            "ac",
-        ),
-        (
-            Filter {
-                sources: texts(&["b.md"]),
-                ..Filter::default()
-            },
-            "b",
-        ),
-        (
-            Filter {
-                document_types: texts(&["text/markdown", "application/pdf"]),
-                ..Filter::default()
-            },
-            "ab",
-        ),
-        (
-            Filter {
-                authors: texts(&["Grace"]),
-                ..Filter::default()
-            },
-            "ab",
-        ),
-        (
-            Filter {
-                authors: texts(&["Ada"]),
-                ..Filter::default()
-            },
-            "a",
-        ),
-        (
-            Filter {
-                authors: texts(&["ada"]),
-                ..Filter::default()
-            },
-            "",
-        ),
-        (dates(Some(1_000), None), "ab"),
-        (dates(Some(1_001), None), "b"),
-        (dates(None, Some(1_000)), "a"),
-        (dates(Some(1_000), Some(2_000)), "ab"),
-        (
-            Filter {
-                metadata: pairs(&[("team", "red")]),
-                ..Filter::default()
-            },
-            "a",
-        ),
-        (
-            Filter {
-                metadata: pairs(&[("stage", "red"), ("team", "blue")]),
-                ..Filter::default()
-            },
-            "b",
-        ),
-        (
-            Filter {
-                metadata: pairs(&[("stage", "red"), ("team", "red")]),
-                ..Filter::default()
-            },
-            "",
-        ),
-        (
-            Filter {
-                metadata: pairs(&[("odd.key[0]\"", "dotted")]),
-                ..Filter::default()
-            },
-            "a",
-        ),
-        (
-            Filter {
-                authors: texts(&["Grace"]),
-                sources: texts(&["a.pdf"]),
-                ..Filter::default()
-            },
-            "a",
-        ),
-        (
-            Filter {
-                exclude_documents: texts(&["a", "none"]),
-                ..Filter::default()
-            },
-            "bc",
-        ),
-        (
-            Filter {
-                authors: texts(&["Grace"]),
-                exclude_documents: texts(&["a"]),
-                ..Filter::default()
-            },
-            "b",
-        ),
-    ];
-    let queries = |query: Query| {
-        cases
-            .iter()
-            .map(|(filter, _)| Query {
-                filter: Arc::new(filter.clone()),
-                ..query.clone()
-            })
-            .collect::<Vec<_>>()
-    };
-    for query in [dense(EAST, 10), words("x")] {
-        let results = index.search(&key, queries(query)).await.unwrap();
-        for ((filter, expected), hits) in cases.iter().zip(&results) {
-            let documents: String = hits.iter().map(|hit| hit.document_id.as_str()).collect();
-            assert_eq!(documents, *expected, "{filter:?}");
-        }
-    }
 }
 
 pub(super) async fn storing_again_replaces(index: &dyn VectorIndex) {

@@ -1,6 +1,6 @@
-//! Runs a plugin once over an input and puts the outcome in words, as `check` and `test` need it.
+//! Runs a plugin once over an input and describes the outcome, for `check` and `test`.
 //!
-//! No model is needed to try a plugin: tokens are counted by a rule, and vectors tell nothing but a text's length.
+//! This needs no model: a simple rule counts tokens, and vectors depend on the text's length alone.
 
 use ibid_plugin_host::Kind;
 use ibid_plugin_host::{Budget, Host, Plugin, Provided, Source, TextEmbedder, TokenCounter};
@@ -9,41 +9,41 @@ use ibid_types::document::{Attrs, Document, Span, Unit};
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// What a plugin is given; which one fits is a matter of its kind.
+/// The input of a plugin; each kind has one of its own.
 pub enum Input {
     /// An extractor's upload.
     Upload(Arc<Vec<u8>>),
     /// A chunker's document.
     Document(Arc<Document>),
-    /// An analyzer's question, and what is known beside it.
+    /// An analyzer's question with its attributes.
     Question {
         /// The question.
         query: String,
-        /// What is known beside it.
+        /// Its attributes.
         attrs: Attrs,
     },
-    /// A formatter's answer: the passages in the order of their numbers, and which of them, by index, each statement rests on.
+    /// A formatter's answer: the passages, and the passages that support each statement.
     Answer {
         /// The passages, in the order of their numbers.
         sources: Vec<Source>,
-        /// Of each statement, the indexes of its passages.
+        /// For each statement, the indices of its passages.
         statements: Vec<Vec<usize>>,
     },
 }
 
-/// What came of it.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// In a few words.
+    /// A short summary.
     pub summary: String,
-    /// All of it, one thing a line.
+    /// The whole outcome, one item a line.
     pub listing: String,
 }
 
-/// Runs `plugin` over `input` with the budget that its kind has by default.
+/// Runs `plugin` over `input` with its kind's default budget.
 ///
 /// # Errors
-/// As the host gives them; [`Reason::Host`] if the input is not for this kind.
+/// The host's errors; [`Reason::Host`] if the input is not for this kind.
 pub async fn run(host: &Host, plugin: &Plugin, config: &str, input: &Input) -> Result<Outcome, PluginError> {
     let budget = Budget::of(plugin.kind());
     match (plugin.kind(), input) {
@@ -157,15 +157,15 @@ fn list_attrs(listing: &mut String, indent: &str, attrs: &Attrs) {
     }
 }
 
-/// A sentence with numbers, a date and a sign, as reports have them.
+/// A sentence with numbers, a date and a sign, as in reports.
 pub const SENTENCE: &str = "The board met on 12 March 2019 and approved net sales of $3.4 million, 12 % more than in 2018. ";
 
-/// A megabyte of it, in paragraphs of five sentences.
+/// Returns a megabyte of that sentence, in paragraphs of five sentences.
 pub fn prose() -> String {
     format!("{}\n\n", SENTENCE.repeat(5)).repeat(2_100)
 }
 
-/// A chunker's document: a text and its paragraphs.
+/// Returns a chunker's document: a text and its paragraphs.
 pub fn document(text: String) -> Input {
     Input::Document(Arc::new(Document {
         units: paragraphs(&text),
@@ -174,7 +174,7 @@ pub fn document(text: String) -> Input {
     }))
 }
 
-/// The paragraphs of a text, as an extractor would tell them.
+/// Returns the paragraphs of a text, as an extractor would.
 pub fn paragraphs(text: &str) -> Vec<Unit> {
     let mut units = Vec::new();
     let mut offset = 0;
@@ -193,7 +193,7 @@ pub fn paragraphs(text: &str) -> Vec<Unit> {
     units
 }
 
-/// About as many tokens as a model's tokenizer counts: one for a word, and one more for every six characters of it.
+/// Counts about as many tokens as a model's tokenizer: one for a word, and one more for every six characters of it.
 struct Words;
 
 impl TokenCounter for Words {
@@ -203,7 +203,7 @@ impl TokenCounter for Words {
     }
 }
 
-/// A vector that depends on the text's length alone.
+/// Makes a vector that depends on the text's length alone.
 struct Lengths;
 
 impl TextEmbedder for Lengths {

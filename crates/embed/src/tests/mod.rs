@@ -1,5 +1,9 @@
 //! The embedder with the model that `make setup` fetches, and its parts without one.
 
+mod queue;
+
+use self::queue::{text, ticket};
+
 use ibid_types::ErrorCode;
 use std::{
     path::{Path, PathBuf},
@@ -15,8 +19,8 @@ use super::{
     batch::{self, Batch, Limits, Padding},
     device,
     engine::Engine,
-    queue::{Lane, Outcome, Queue, Role, Row, Text, Ticket, Work},
-    session::{Graph, Place, SharedSession},
+    queue::{Job, Lane, Outcome, Queue, Role, Row, Text, Ticket},
+    session::{Graph, Processor, SharedSession},
     stats::Counters,
     tokens::Tokens,
     worker::Worker,
@@ -130,7 +134,7 @@ async fn a_vector_does_not_depend_on_its_batch() {
     }
 }
 
-/// The niceness of the process's threads whose names begin like this.
+/// Returns the niceness of the process's threads whose names begin like this.
 #[cfg(target_os = "linux")]
 fn niceness(of: &str) -> Vec<i32> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
@@ -270,7 +274,7 @@ async fn a_request_that_is_dropped_stops() {
 async fn abandoned_texts_are_not_computed() {
     let info = ModelInfo::read(&model_dir()).expect("run `make setup` first");
     let path = model_dir().join("model.onnx");
-    let session = SharedSession::open(&runtime(), &path, &Graph::File(&path), &info, Place::Cpu).expect("a session");
+    let session = SharedSession::open(&runtime(), &path, &Graph::File(&path), &info, Processor::Cpu).expect("a session");
     let queue = Arc::new(Queue::new(64, 256));
     let counters = Arc::new(Counters::default());
     let worker = Worker {
@@ -288,13 +292,13 @@ async fn abandoned_texts_are_not_computed() {
         },
     };
     let (abandoned, outcomes) = mpsc::unbounded_channel();
-    queue.push(Lane::Queries, (0..20).map(|place| text(place, &abandoned)));
+    queue.push(Lane::Queries, (0..20).map(|position| text(position, &abandoned)));
     drop(outcomes);
     let (wanted, mut outcomes) = mpsc::unbounded_channel();
     queue.push(Lane::Queries, [text(0, &wanted)]);
     let thread = std::thread::spawn(move || worker.serve(&[Lane::Queries], Role::Both));
-    let (place, vector) = outcomes.recv().await.expect("an outcome").expect("a vector");
-    assert_eq!((place, vector.len()), (0, 384));
+    let (position, vector) = outcomes.recv().await.expect("an outcome").expect("a vector");
+    assert_eq!((position, vector.len()), (0, 384));
     queue.close();
     thread.join().expect("no panic");
     let stats = counters.read(0, 0);
@@ -306,7 +310,7 @@ async fn abandoned_texts_are_not_computed() {
 async fn readers_and_runners_give_each_text_its_vector() {
     let info = ModelInfo::read(&model_dir()).expect("run `make setup` first");
     let path = model_dir().join("model.onnx");
-    let session = SharedSession::open(&runtime(), &path, &Graph::File(&path), &info, Place::Cpu).expect("a session");
+    let session = SharedSession::open(&runtime(), &path, &Graph::File(&path), &info, Processor::Cpu).expect("a session");
     let queue = Arc::new(Queue::new(64, 8));
     let worker = Arc::new(Worker {
         queue: Arc::clone(&queue),
@@ -331,17 +335,17 @@ async fn readers_and_runners_give_each_text_its_vector() {
         .collect();
     let texts = texts(60);
     let (sender, mut outcomes) = mpsc::unbounded_channel();
-    let queued = texts.iter().enumerate().map(|(place, text)| Text {
+    let queued = texts.iter().enumerate().map(|(position, text)| Text {
         text: text.clone().into(),
-        ticket: ticket(place, &sender),
+        ticket: ticket(position, &sender),
     });
     queue.push(Lane::Documents, queued);
     drop(sender);
     let expected = embedder().embed_texts(texts, |_| {}).await.expect("vectors");
     let mut seen = 0;
     while let Some(outcome) = outcomes.recv().await {
-        let (place, vector) = outcome.expect("a vector");
-        assert!(cosine(&vector, &expected[place]) > 0.999_99, "text {place}");
+        let (position, vector) = outcome.expect("a vector");
+        assert!(cosine(&vector, &expected[position]) > 0.999_99, "text {position}");
         seen += 1;
     }
     assert_eq!(seen, 60);
@@ -403,93 +407,6 @@ fn a_damaged_model_is_refused() {
     check("ibid-model.json");
 }
 
-fn ticket(place: usize, outcomes: &mpsc::UnboundedSender<Outcome>) -> Ticket {
-    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a permit");
-    Ticket {
-        place,
-        outcomes: outcomes.clone(),
-        _permit: permit,
-    }
-}
-
-fn text(place: usize, outcomes: &mpsc::UnboundedSender<Outcome>) -> Text {
-    Text {
-        text: format!("text {place}").into(),
-        ticket: ticket(place, outcomes),
-    }
-}
-
-fn places(work: Option<Work>) -> Vec<usize> {
-    match work {
-        Some(Work::Texts(_, texts)) => texts.iter().map(|text| text.ticket.place).collect(),
-        Some(Work::Run(batch)) => batch.rows.iter().map(|row| row.ticket.place).collect(),
-        Some(Work::Pack(rows)) => rows.iter().map(|row| row.ticket.place).collect(),
-        None => vec![],
-    }
-}
-
-#[test]
-fn queries_come_together_and_before_documents() {
-    let (sender, outcomes) = mpsc::unbounded_channel();
-    let queue = Queue::new(3, 100);
-    let both = [Lane::Queries, Lane::Documents];
-    queue.push(Lane::Documents, [text(10, &sender)]);
-    for place in 0..4 {
-        queue.push(Lane::Queries, [text(place, &sender)]);
-    }
-    queue.push(Lane::Documents, [text(11, &sender)]);
-    assert_eq!(
-        places(queue.next(&both, Role::Both)),
-        [0, 1, 2],
-        "those that wait are taken together, up to the window"
-    );
-    let batch = batch::Batch {
-        length: Some(4),
-        rows: vec![Row {
-            ids: vec![1; 4],
-            second: 4,
-            ticket: ticket(20, &sender),
-        }],
-    };
-    queue.push_batches(Lane::Queries, [batch]);
-    assert_eq!(
-        places(queue.next(&[Lane::Queries], Role::Both)),
-        [20],
-        "what was begun is finished first"
-    );
-    assert_eq!(places(queue.next(&both, Role::Both)), [3]);
-    assert_eq!(places(queue.next(&both, Role::Both)), [10, 11]);
-    queue.push(Lane::Documents, [text(12, &sender)]);
-    queue.close();
-    assert!(queue.next(&both, Role::Both).is_none());
-    queue.push(Lane::Documents, [text(13, &sender)]);
-    drop(sender);
-    assert!(outcomes.is_closed(), "nothing waits in a closed queue");
-}
-
-#[test]
-fn rows_are_run_in_pieces_of_a_size_beside_those_who_read() {
-    let (sender, _outcomes) = mpsc::unbounded_channel();
-    let queue = Queue::new(2, 2);
-    let both = [Lane::Queries, Lane::Documents];
-    let row = |place: usize, tokens: usize| Row {
-        ids: vec![1; tokens],
-        second: tokens,
-        ticket: ticket(place, &sender),
-    };
-    queue.push(Lane::Documents, (0..3).map(|place| text(place, &sender)));
-    queue.push_rows(Lane::Documents, [row(10, 4), row(11, 5), row(12, 2), row(13, 30), row(14, 1)]);
-    queue.push_rows(Lane::Queries, [row(20, 1)]);
-    let run = Role::Run { tokens: 10 };
-    assert_eq!(places(queue.next(&both, Role::Read)), [0, 1], "readers take texts alone");
-    assert_eq!(places(queue.next(&both, run)), [20]);
-    assert_eq!(places(queue.next(&both, run)), [10, 11], "as many as fit");
-    assert_eq!(places(queue.next(&both, run)), [12]);
-    assert_eq!(places(queue.next(&both, run)), [13], "one that is too long goes alone");
-    assert_eq!(places(queue.next(&both, run)), [14]);
-    assert_eq!(places(queue.next(&both, Role::Read)), [2]);
-}
-
 #[tokio::test]
 async fn a_gpu_that_must_be_there_is_asked_for_by_name() {
     let settings = |device| EmbedderSettings {
@@ -507,77 +424,6 @@ async fn a_gpu_that_must_be_there_is_asked_for_by_name() {
     assert!(placement.why_not_gpu.is_some());
     embedder.embed_query("It works on the CPU.").await.expect("a vector");
     assert_eq!(open(settings(Device::Auto)).placement().why_not_gpu, None, "nobody asked for one");
-}
-
-#[test]
-fn batches_hold_one_length_and_stay_in_bounds() {
-    let (sender, _outcomes) = mpsc::unbounded_channel();
-    for (tokens, rows, length) in [(64, 4, 30), (1, 1, 30), (1_000_000, 1_000, 30), (100, 0, 31)] {
-        let limits = Limits {
-            padding: Some(Padding {
-                step: batch::STEP,
-                longest: length,
-            }),
-            tokens,
-            rows,
-        };
-        let all: Vec<Row> = (0..200)
-            .map(|place| Row {
-                ids: vec![1; 2 + place * 11 % 29],
-                second: 2 + place * 11 % 29,
-                ticket: ticket(place, &sender),
-            })
-            .collect();
-        let batches = batch::divide(all, limits);
-        let mut seen = Vec::new();
-        for batch in &batches {
-            let padded = batch.length.expect("rows are padded");
-            assert!(padded <= length);
-            assert!(batch.rows.len() == 1 || (batch.rows.len() <= rows && batch.cells() <= tokens));
-            assert_eq!(batch.cells(), batch.rows.len() * padded);
-            for row in &batch.rows {
-                assert_eq!(
-                    padded,
-                    batch::padded(row.ids.len(), batch::STEP, length),
-                    "the length is the row's own"
-                );
-                seen.push(row.ticket.place);
-            }
-            let input = batch.to_rows();
-            assert_eq!(
-                (input.ids.len(), input.mask.len()),
-                (input.rows * input.length, input.rows * input.length)
-            );
-            let real: usize = batch.rows.iter().map(|row| row.ids.len()).sum();
-            assert_eq!(input.mask.iter().sum::<i64>(), i64::try_from(real).expect("small"));
-        }
-        seen.sort_unstable();
-        assert_eq!(seen, (0..200).collect::<Vec<_>>(), "each row once");
-    }
-}
-
-#[test]
-fn batches_of_rows_that_are_not_padded_keep_their_order() {
-    for (tokens, rows) in [(64, 4), (1, 1), (1_000_000, 1_000), (100, 0)] {
-        let limits = Limits {
-            padding: None,
-            tokens,
-            rows,
-        };
-        let all: Vec<Vec<u32>> = (0..200).map(|place| vec![place; 2 + place as usize * 11 % 29]).collect();
-        let batches = batch::divide(all.clone(), limits);
-        for batch in &batches {
-            assert_eq!(batch.length, None);
-            assert!(batch.rows.len() == 1 || (batch.rows.len() <= rows && batch.cells() <= tokens));
-            assert_eq!(batch.cells(), batch.rows.iter().map(Vec::len).sum::<usize>());
-        }
-        // Not one that could have taken the next one's first row.
-        for pair in batches.windows(2) {
-            let room = pair[0].rows.len() < rows && pair[0].cells() + pair[1].rows[0].len() <= tokens;
-            assert!(!room);
-        }
-        assert_eq!(batches.into_iter().flat_map(|batch| batch.rows).collect::<Vec<_>>(), all);
-    }
 }
 
 /// The encoder of our own beside ONNX Runtime's run of the same model, with texts of all lengths.

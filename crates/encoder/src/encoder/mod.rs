@@ -1,9 +1,14 @@
-//! A model: its shape, its weights, and the pass over its layers.
+//! A model: its weights, and the forward pass over its layers.
+
+mod shape;
+mod weights;
+
+pub use shape::{Activation, Head, Output, Pooling, Shape};
+pub use weights::{BuildError, Weights};
 
 use std::sync::{Mutex, PoisonError};
 
 use pulp::Arch;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     attention::{self, Attention},
@@ -11,125 +16,32 @@ use crate::{
     functions::{AddNorm, Norm},
     product::{self, Linear},
 };
+use weights::Reader;
 
-/// What a model is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shape {
-    /// Layers.
-    pub layers: usize,
-    /// Attention heads in each; at least 1.
-    pub heads: usize,
-    /// Components of a token's vector; a multiple of `heads`.
-    pub hidden: usize,
-    /// Components between the two steps of a layer's feed-forward part.
-    pub inner: usize,
-    /// Rows of the table of words.
-    pub vocabulary: usize,
-    /// The longest text, in tokens.
-    pub positions: usize,
-    /// Rows of the table of types, at least 2, if tokens of a second text are told apart by them.
-    pub types: Option<usize>,
-    /// Added to the variance before a normalisation divides by its root.
-    pub epsilon: f32,
-    /// Between the two steps of a layer's feed-forward part.
-    pub activation: Activation,
-    /// Whether attention scores have a bias by distance, as MPNet's do.
-    pub distance_bias: bool,
-    /// What becomes of tokens' vectors.
-    pub output: Output,
-}
-
-/// The function between a layer's two feed-forward steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// The exact Gelu, by the error function.
-    Gelu,
-    /// Gelu by its tanh approximation; only for models that were trained with it.
-    GeluTanh,
-    /// The larger of the number and 0.
-    Relu,
-}
-
-/// What becomes of tokens' vectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// One vector for each text, of length 1 if it is `normalized`.
-    Vector {
-        /// How the vectors of the tokens become one.
-        pooling: Pooling,
-        /// Whether its length is 1.
-        normalized: bool,
-    },
-    /// One score for each text: two layers over the first token's vector.
-    Score(Head),
-}
-
-/// How the vectors of a text's tokens become the text's vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pooling {
-    /// The mean over all tokens, padding aside.
-    Mean,
-    /// The first token's vector.
-    Cls,
-}
-
-/// The function between the two layers of a reranker's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Head {
-    /// The hyperbolic tangent.
-    Tanh,
-    /// The larger of the number and 0.
-    Relu,
-}
-
-/// Where weights come from, by the names that BERT's have. The scale of attention scores is part of the query's.
-pub trait Weights {
-    /// Why there is none.
-    type Error;
-
-    /// A weight of this shape, in row-major order: `name` is such as `encoder.layer.0.output.dense.bias`. The tables are
-    /// `embeddings.word_embeddings.weight`, `embeddings.position_embeddings.weight`, `embeddings.token_type_embeddings.weight` (or, where
-    /// types are not told apart, its one row `embeddings.token_type_embeddings.0`) and `encoder.distance_bias`
-    /// (`[1, heads, positions, positions]`); a score's layers are `head.dense` and `head.score`.
-    ///
-    /// # Errors
-    /// The source's own.
-    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Self::Error>;
-
-    /// The weight of the linear layer `name.weight` as `inputs` rows of `outputs`.
-    ///
-    /// # Errors
-    /// The source's own.
-    fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Vec<f32>, Self::Error>;
-}
-
-/// A text as the model reads it.
+/// A tokenised text.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
     /// Token ids; at least one.
     pub ids: &'a [u32],
-    /// Where the second text of a pair begins among them; their number if there is none.
+    /// The index of the first token of the second text of a pair; the length of `ids` if there is none.
     pub second: usize,
 }
 
-/// Why texts cannot be read.
+/// Why texts cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// There is nothing to attend to.
+    /// A text has no tokens.
     #[error("a text has no tokens")]
     Empty,
-    /// There is no position for its last tokens.
+    /// The text has more tokens than the model has positions.
     #[error("a text has {tokens} tokens, the model reads {positions}")]
     TooLong {
         /// Tokens of the text.
         tokens: usize,
-        /// Tokens that the model reads.
+        /// The most tokens that the model reads.
         positions: usize,
     },
-    /// The table of words has no such row.
+    /// The table of words has no row for the token.
     #[error("a token has the id {id}, the model has {vocabulary} words")]
     UnknownWord {
         /// The id of the token.
@@ -139,31 +51,7 @@ pub enum RunError {
     },
 }
 
-/// Why a model cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError<E> {
-    /// The processor lacks what was asked for.
-    #[error("this processor has no {0:?}")]
-    Level(Level),
-    /// A size is too small, or vectors cannot be divided among the heads.
-    #[error("the model's sizes do not fit one another")]
-    Shape,
-    /// A weight is not as large as it was asked for.
-    #[error("the weight {name} has {found} numbers instead of {expected}")]
-    Size {
-        /// The name of the weight.
-        name: String,
-        /// Numbers that the model's sizes ask for.
-        expected: usize,
-        /// Numbers that it has.
-        found: usize,
-    },
-    /// There is no such weight.
-    #[error(transparent)]
-    Weights(E),
-}
-
-/// A model that is ready to be run, by any number of threads at once.
+/// A model that is ready to run, shared by any number of threads.
 #[derive(Debug)]
 pub struct Encoder {
     shape: Shape,
@@ -175,13 +63,13 @@ pub struct Encoder {
     layers: Vec<Layer>,
     distance_bias: Option<Vec<f32>>,
     head: Option<(Linear, Linear)>,
-    /// Memory of runs that have ended; as many as ever ran at a time, and none that is large.
+    /// Buffers of earlier runs, to be reused: as many as ever ran at a time, and none that is large.
     scratch: Mutex<Vec<Scratch>>,
 }
 
 #[derive(Debug)]
 struct Layer {
-    /// To queries, keys and values.
+    /// Maps to queries, keys and values.
     projection: Linear,
     attended: Linear,
     attended_norm: Norm,
@@ -190,7 +78,7 @@ struct Layer {
     output_norm: Norm,
 }
 
-/// What a run writes to.
+/// The buffers that a run writes to.
 #[derive(Debug, Default)]
 struct Scratch {
     hidden: Floats,
@@ -201,7 +89,7 @@ struct Scratch {
     attention: attention::Scratch,
 }
 
-/// Floats of a scratch that is kept, at most: 64 MiB.
+/// The most floats of a buffer that is kept: 64 MiB.
 const KEPT: usize = 1 << 24;
 
 impl Scratch {
@@ -226,7 +114,7 @@ impl Encoder {
         Reader { level, shape, weights }.read(arch)
     }
 
-    /// Components of what becomes of a text.
+    /// Returns the number of components of a text's output.
     #[must_use]
     pub fn dimension(&self) -> usize {
         match self.shape.output {
@@ -235,10 +123,10 @@ impl Encoder {
         }
     }
 
-    /// One vector, or one score, for each text, one after the other.
+    /// Computes one vector, or one score, for each text, one after the other.
     ///
     /// # Errors
-    /// [`RunError`] for a text that the model cannot read; nothing is computed then.
+    /// [`RunError`] if the model cannot read one of the texts; then nothing is computed.
     pub fn run(&self, texts: &[Text]) -> Result<Vec<f32>, RunError> {
         let Shape { positions, vocabulary, .. } = self.shape;
         for text in texts {
@@ -270,7 +158,7 @@ impl Encoder {
         scratch.inner.grow(block * inner);
         scratch.added.grow(block * width);
         self.embed(texts, scratch.hidden.first_mut(tokens * width));
-        // Of the last layer only the first tokens' vectors are needed where the others are not looked at.
+        // Where only the first tokens' vectors are used, the last layer computes no others.
         let firsts_only = !matches!(
             self.shape.output,
             Output::Vector {
@@ -289,7 +177,7 @@ impl Encoder {
         self.finish(texts, scratch.hidden.first(rows * width))
     }
 
-    /// Words, places and types, summed and normalised.
+    /// Sums the embeddings of words, positions and types, and normalises the sums.
     fn embed(&self, texts: &[Text], hidden: &mut [f32]) {
         let width = self.shape.hidden;
         let mut rows = hidden.chunks_exact_mut(width);
@@ -365,7 +253,7 @@ impl Encoder {
         rows
     }
 
-    /// From tokens' vectors, or of each text the first token's, to what was asked for.
+    /// Computes the output from the tokens' vectors, or from those of each text's first token.
     fn finish(&self, texts: &[Text], hidden: &[f32]) -> Vec<f32> {
         let width = self.shape.hidden;
         match self.shape.output {
@@ -407,13 +295,13 @@ pub fn mean<'a>(rows: impl Iterator<Item = &'a [f32]>, sum: &mut [f32]) {
     sum.iter_mut().for_each(|sum| *sum /= count.max(1) as f32);
 }
 
-/// Gives a vector the length 1, unless it is 0.
+/// Scales a vector to length 1, unless it is 0.
 pub fn normalize(vector: &mut [f32]) {
     let length = vector.iter().map(|component| component * component).sum::<f32>().sqrt().max(1e-12);
     vector.iter_mut().for_each(|component| *component /= length);
 }
 
-/// Moves the row of each text's first token to the front, and returns how many they are.
+/// Moves the row of each text's first token to the front, and returns the number of texts.
 fn firsts_of(texts: &[Text], width: usize, hidden: &mut [f32]) -> usize {
     let mut from = 0;
     for (index, text) in texts.iter().enumerate() {
@@ -421,108 +309,4 @@ fn firsts_of(texts: &[Text], width: usize, hidden: &mut [f32]) -> usize {
         from += text.ids.len();
     }
     texts.len()
-}
-
-struct Reader<'a, W> {
-    level: Level,
-    shape: Shape,
-    weights: &'a W,
-}
-
-impl<W: Weights> Reader<'_, W> {
-    fn read(&self, arch: Arch) -> Result<Encoder, BuildError<W::Error>> {
-        let Shape {
-            hidden,
-            vocabulary,
-            positions,
-            heads,
-            ..
-        } = self.shape;
-        let types = match self.shape.types {
-            Some(types) => self.vector("embeddings.token_type_embeddings.weight", &[types, hidden])?,
-            None => self.vector("embeddings.token_type_embeddings.0", &[hidden])?,
-        };
-        let head = match self.shape.output {
-            Output::Score(_) => Some((self.linear("head.dense", hidden, hidden)?, self.linear("head.score", hidden, 1)?)),
-            Output::Vector { .. } => None,
-        };
-        let distance_bias = self
-            .shape
-            .distance_bias
-            .then(|| self.vector("encoder.distance_bias", &[1, heads, positions, positions]))
-            .transpose()?;
-        Ok(Encoder {
-            arch,
-            words: self.vector("embeddings.word_embeddings.weight", &[vocabulary, hidden])?,
-            positions: self.vector("embeddings.position_embeddings.weight", &[positions, hidden])?,
-            types,
-            norm: self.norm("embeddings.LayerNorm")?,
-            layers: (0..self.shape.layers).map(|index| self.layer(index)).collect::<Result<_, _>>()?,
-            distance_bias,
-            head,
-            scratch: Mutex::default(),
-            shape: self.shape,
-        })
-    }
-
-    fn layer(&self, index: usize) -> Result<Layer, BuildError<W::Error>> {
-        let Shape { hidden, inner, .. } = self.shape;
-        let at = |part: &str| format!("encoder.layer.{index}.{part}");
-        // One matrix of three: each input's weights for queries, keys and values, one after the other.
-        let (mut matrices, mut bias) = (Vec::with_capacity(3), Vec::with_capacity(3 * hidden));
-        for part in ["query", "key", "value"] {
-            let name = at(&format!("attention.self.{part}"));
-            matrices.push(self.matrix(&name, hidden, hidden)?);
-            bias.extend(self.vector(&format!("{name}.bias"), &[hidden])?);
-        }
-        let mut joined = Vec::with_capacity(3 * hidden * hidden);
-        for row in 0..hidden {
-            for matrix in &matrices {
-                joined.extend_from_slice(&matrix[row * hidden..][..hidden]);
-            }
-        }
-        Ok(Layer {
-            projection: Linear::new(self.level, &joined, &bias, hidden, 3 * hidden),
-            attended: self.linear(&at("attention.output.dense"), hidden, hidden)?,
-            attended_norm: self.norm(&at("attention.output.LayerNorm"))?,
-            inner: self.linear(&at("intermediate.dense"), hidden, inner)?,
-            output: self.linear(&at("output.dense"), inner, hidden)?,
-            output_norm: self.norm(&at("output.LayerNorm"))?,
-        })
-    }
-
-    fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, BuildError<W::Error>> {
-        let weights = self.matrix(name, inputs, outputs)?;
-        let bias = self.vector(&format!("{name}.bias"), &[outputs])?;
-        Ok(Linear::new(self.level, &weights, &bias, inputs, outputs))
-    }
-
-    fn norm(&self, name: &str) -> Result<Norm, BuildError<W::Error>> {
-        let vector = |part: &str| self.vector(&format!("{name}.{part}"), &[self.shape.hidden]);
-        Ok(Norm {
-            scale: vector("weight")?,
-            offset: vector("bias")?,
-            epsilon: self.shape.epsilon,
-        })
-    }
-
-    fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, BuildError<W::Error>> {
-        sized(name, self.weights.vector(name, shape), shape.iter().product())
-    }
-
-    fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Vec<f32>, BuildError<W::Error>> {
-        sized(name, self.weights.matrix(name, inputs, outputs), inputs * outputs)
-    }
-}
-
-fn sized<E>(name: &str, read: Result<Vec<f32>, E>, expected: usize) -> Result<Vec<f32>, BuildError<E>> {
-    let floats = read.map_err(BuildError::Weights)?;
-    if floats.len() == expected {
-        return Ok(floats);
-    }
-    Err(BuildError::Size {
-        name: name.to_owned(),
-        expected,
-        found: floats.len(),
-    })
 }

@@ -1,4 +1,4 @@
-//! The model alone in ONNX Runtime, without queue and tokenizer: what the embedder is measured against.
+//! Runs a model in ONNX Runtime without the embedder's queue and tokenizer, as the baseline of benchmarks.
 
 use std::{
     path::Path,
@@ -13,12 +13,12 @@ use super::{
     embedder::GPU_IN_FLIGHT,
     engine::Engine,
     model::{TOKENIZER_FILE, verify},
-    session::Place,
+    session::Processor,
     tokens::Tokens,
 };
 
-/// A model whose batches are made beforehand, and run in a loop that does nothing else.
-pub struct Bare {
+/// A model that runs batches that were prepared before, in a loop that does nothing else.
+pub struct Baseline {
     info: ModelInfo,
     placement: Placement,
     tokens: Tokens,
@@ -26,10 +26,10 @@ pub struct Bare {
     limits: Limits,
 }
 
-/// A batch that is ready to be run.
+/// A batch that is ready to run.
 pub struct Prepared(Batch<Vec<u32>>);
 
-impl Bare {
+impl Baseline {
     /// Opens a model as [`super::Embedder::open`] does. Blocks.
     ///
     /// # Errors
@@ -51,25 +51,25 @@ impl Bare {
         })
     }
 
-    /// Where and in which numbers the model runs.
+    /// Returns the device and the precision that the model runs with.
     #[must_use]
     pub fn placement(&self) -> &Placement {
         &self.placement
     }
 
-    /// Tokens that are read of a text, special ones included.
+    /// Returns how many tokens of a text the model reads, special tokens included.
     #[must_use]
     pub fn max_tokens(&self) -> usize {
         self.info.max_tokens
     }
 
-    /// As [`super::Embedder::count_tokens`].
+    /// Counts tokens as [`super::Embedder::count_tokens`] does.
     #[must_use]
     pub fn count_tokens(&self, text: &str) -> usize {
         self.tokens.count(text)
     }
 
-    /// Tokenises texts, and divides them into the batches that the embedder would make of them.
+    /// Tokenises texts, and divides them into the batches that the embedder would make.
     ///
     /// # Errors
     /// [`EmbedError::Compute`] for a text that the tokenizer cannot read.
@@ -78,14 +78,14 @@ impl Bare {
         Ok(divide(ids, self.limits).into_iter().map(Prepared).collect())
     }
 
-    /// Runs batches: on the CPU one after the other on this thread, on GPUs as many at a time as the embedder does.
+    /// Runs batches: on the CPU one after the other on this thread, on GPUs as many at a time as the embedder runs.
     ///
     /// # Errors
     /// [`EmbedError::Compute`].
     pub fn run(&self, batches: &[Prepared]) -> Result<(), EmbedError> {
         let run = |engine: &Engine, batch: &Prepared| engine.run(&batch.0).map(drop);
         if let [engine] = self.engines.as_slice()
-            && engine.place() == Place::Cpu
+            && engine.processor() == Processor::Cpu
         {
             return batches.iter().try_for_each(|batch| run(engine, batch));
         }

@@ -1,11 +1,11 @@
-//! One index over all places: it knows where each collection is kept.
+//! Routes calls to the index that has the collection.
 //!
-//! While a collection moves, its writes go where it is; the switch waits for them and holds new ones back for the moment that it
-//! takes (see [`PlacedIndex::hold`]). Searches are never held back.
+//! While a collection moves, its writes go to its present index. The switch waits for them, and blocks new ones for a moment (see
+//! [`RoutedIndex::hold`]). Searches are never blocked.
 
+use super::VectorIndex;
 use super::error::{IndexError, Outage};
 use super::types::{CollectionKey, Hit, Point, Query, Schema};
-use super::{EmbeddedIndex, RemoteIndex, VectorIndex};
 use ibid_types::IndexBackend;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -13,45 +13,46 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Writes of a collection at a time; more wait. Far more than documents are processed at a time.
+/// The most concurrent writes of a collection; more wait. Far more than documents are processed at a time.
 const WRITES: u32 = 1024;
 
-/// Where a collection is, and the door that its writes go through.
+/// The index that has a collection, and the semaphore that its writes pass.
 #[derive(Debug, Clone)]
 struct Placement {
     place: IndexBackend,
     writes: Arc<Semaphore>,
 }
 
-/// The indexes of all places as one.
-pub struct PlacedIndex {
-    embedded: EmbeddedIndex,
-    remote: Option<RemoteIndex>,
-    /// By the collection's identifier: all of its generations are in one place.
+/// Several indexes, used as one.
+pub struct RoutedIndex {
+    embedded: Box<dyn VectorIndex>,
+    remote: Option<Box<dyn VectorIndex>>,
+    /// By the collection's identifier: all of its generations are in one index.
     placements: RwLock<HashMap<String, Placement>>,
-    /// Where a collection is that nothing was said of.
+    /// The index of collections that were never [`put`](Self::put).
     unknown: IndexBackend,
     away: watch::Sender<bool>,
 }
 
-/// Keeps writes of a collection back until it is dropped.
+/// Blocks writes of a collection until it is dropped.
 #[derive(Debug)]
-pub struct Held(#[allow(dead_code, reason = "it is held, not looked at")] OwnedSemaphorePermit);
+pub struct Held(#[allow(dead_code, reason = "it is held, never read")] OwnedSemaphorePermit);
 
-impl PlacedIndex {
-    /// The embedded index, and the remote one if there is one: which counts as away until [`set_away`](Self::set_away) says other.
-    pub fn new(embedded: EmbeddedIndex, remote: Option<RemoteIndex>) -> Self {
+impl RoutedIndex {
+    /// Combines the embedded index and the remote one, if there is one. The remote one counts as unavailable until
+    /// [`set_away`](Self::set_away) says otherwise.
+    pub fn new(embedded: impl VectorIndex, remote: Option<impl VectorIndex>) -> Self {
         let away = watch::Sender::new(remote.is_some());
         Self {
-            embedded,
-            remote,
+            embedded: Box::new(embedded),
+            remote: remote.map(|remote| Box::new(remote) as Box<dyn VectorIndex>),
             placements: RwLock::default(),
             unknown: IndexBackend::Embedded,
             away,
         }
     }
 
-    /// Takes collections of which nothing is said to be in the Qdrant server: other servers make collections too, and there.
+    /// Makes unknown collections be in the Qdrant server, since other servers create collections there too.
     pub fn with_others(self) -> Self {
         Self {
             unknown: IndexBackend::Qdrant,
@@ -59,8 +60,8 @@ impl PlacedIndex {
         }
     }
 
-    /// Says where a collection is, in all of its generations. What is never said of is taken to be embedded, unless there are
-    /// [other servers](Self::with_others).
+    /// Records the index of a collection, for all of its generations. Collections that were never recorded are in the embedded index,
+    /// unless there are [other servers](Self::with_others).
     pub fn put(&self, collection: &CollectionKey, place: IndexBackend) {
         let mut placements = self.placements.write().unwrap_or_else(PoisonError::into_inner);
         let (collection, _) = collection.parts();
@@ -73,7 +74,7 @@ impl PlacedIndex {
         }
     }
 
-    /// Forgets a collection that is gone.
+    /// Forgets a collection that was removed.
     pub fn forget(&self, collection: &CollectionKey) {
         self.placements
             .write()
@@ -81,7 +82,7 @@ impl PlacedIndex {
             .remove(collection.parts().0);
     }
 
-    /// Where a collection is.
+    /// Returns which index has a collection.
     pub fn place(&self, collection: &CollectionKey) -> IndexBackend {
         let placements = self.placements.read().unwrap_or_else(PoisonError::into_inner);
         placements
@@ -89,36 +90,36 @@ impl PlacedIndex {
             .map_or(self.unknown, |placement| placement.place)
     }
 
-    /// The index of a place.
+    /// Returns an index.
     ///
     /// # Errors
-    /// [`Outage::NotConfigured`] if there is none.
+    /// [`Outage::NotConfigured`] if it is not configured.
     pub fn at(&self, place: IndexBackend) -> Result<&dyn VectorIndex, IndexError> {
         match (place, &self.remote) {
-            (IndexBackend::Embedded, _) => Ok(&self.embedded),
-            (IndexBackend::Qdrant, Some(remote)) => Ok(remote),
+            (IndexBackend::Embedded, _) => Ok(self.embedded.as_ref()),
+            (IndexBackend::Qdrant, Some(remote)) => Ok(remote.as_ref()),
             (IndexBackend::Qdrant, None) => Err(IndexError::unavailable(Outage::NotConfigured, "no server is configured")),
         }
     }
 
-    /// Whether there is a Qdrant server in the settings.
+    /// Returns whether a Qdrant server is configured.
     pub fn has_remote(&self) -> bool {
         self.remote.is_some()
     }
 
-    /// Waits for all writes of a collection that are in flight, and keeps later ones back.
+    /// Waits for all writes of a collection that are in flight, and blocks later ones.
     pub async fn hold(&self, collection: &CollectionKey) -> Result<Held, IndexError> {
         let writes = self.writes(collection);
         let all = writes.acquire_many_owned(WRITES).await.map_err(|_| IndexError::Closed)?;
         Ok(Held(all))
     }
 
-    /// Whether the remote index was found to be away, and when that changes.
+    /// Returns whether the remote index is unavailable, as a channel that notifies of changes.
     pub fn away(&self) -> watch::Receiver<bool> {
         self.away.subscribe()
     }
 
-    /// Notes whether the remote index is away.
+    /// Records whether the remote index is unavailable.
     pub fn set_away(&self, away: bool) {
         self.away.send_if_modified(|was| std::mem::replace(was, away) != away);
     }
@@ -137,12 +138,12 @@ impl PlacedIndex {
         self.at(self.place(collection))
     }
 
-    /// Goes through the collection's door for writes.
+    /// Takes a permit to write to the collection.
     async fn enter(&self, collection: &CollectionKey) -> Result<OwnedSemaphorePermit, IndexError> {
         self.writes(collection).acquire_owned().await.map_err(|_| IndexError::Closed)
     }
 
-    /// Notes an outage that a call met.
+    /// Records the outage if a call failed because of one.
     fn noted<T>(&self, result: Result<T, IndexError>) -> Result<T, IndexError> {
         if let Err(error) = &result
             && error.is_outage()
@@ -155,7 +156,7 @@ impl PlacedIndex {
 }
 
 #[async_trait::async_trait]
-impl VectorIndex for PlacedIndex {
+impl VectorIndex for RoutedIndex {
     async fn create_collection(&self, collection: &CollectionKey, schema: &Schema) -> Result<(), IndexError> {
         let _entered = self.enter(collection).await?;
         self.noted(self.of(collection)?.create_collection(collection, schema).await)
@@ -187,7 +188,7 @@ impl VectorIndex for PlacedIndex {
     async fn search(&self, collection: &CollectionKey, queries: Vec<Query>) -> Result<Vec<Vec<Hit>>, IndexError> {
         let place = self.place(collection);
         let result = self.at(place)?.search(collection, queries.clone()).await;
-        // It moved between the two lines above, and the old copy is gone: the new one answers.
+        // It moved between the two lines above, and the old copy is gone: ask the new one.
         let moved = matches!(result, Err(IndexError::CollectionNotFound { .. })) && self.place(collection) != place;
         if moved {
             return self.noted(self.of(collection)?.search(collection, queries).await);
@@ -225,7 +226,7 @@ impl VectorIndex for PlacedIndex {
         self.noted(self.of(collection)?.flush(collection).await)
     }
 
-    /// Of every place that there is.
+    /// Checks every index.
     async fn health(&self) -> Result<Duration, IndexError> {
         let start = Instant::now();
         self.embedded.health().await?;
