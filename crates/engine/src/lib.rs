@@ -41,6 +41,7 @@ pub use manage::collections::CollectionSubscription;
 pub use manage::documents::{DocumentFile, DocumentQuery};
 pub use manage::plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
+pub use session::{Admin, Config, Delete, Granted, Read, ScopeType, Session, Write};
 pub use settings::EngineSettings;
 pub use spec::reindex_scope::ReindexScope;
 pub use spec::schema::schema as pipeline_schema;

@@ -7,6 +7,7 @@ use crate::context::{Place, Shared};
 use hyper::Request;
 use hyper::body::Incoming;
 use ibid_auth::{Denial, Grant, Scope, Subject};
+use ibid_engine::{Granted, ScopeType, Session};
 use ibid_protocol::{ApiError, ErrorCode};
 use ibid_telemetry::trace::TraceParent;
 use serde::de::DeserializeOwned;
@@ -88,6 +89,19 @@ impl Call {
             true => Ok(grant),
             false => Err(Denial::InsufficientScope(scope)),
         }
+    }
+
+    /// The engine as the subject may use it.
+    pub fn session(&self) -> Session {
+        self.shared.engine.session(self.subject.clone())
+    }
+
+    /// What the scope `S` allows the subject.
+    ///
+    /// # Errors
+    /// `INSUFFICIENT_SCOPE`.
+    pub fn with<S: ScopeType>(&self) -> Result<Granted<S>, ApiError> {
+        self.session().with()
     }
 
     /// The parameters in the URL's query.

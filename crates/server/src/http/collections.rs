@@ -5,8 +5,8 @@ use super::call::Call;
 use super::documents::to_the_end;
 use super::respond::{Failure, Reply, json};
 use hyper::StatusCode;
-use ibid_auth::Scope;
 use ibid_engine::ReindexScope;
+use ibid_engine::{Admin, Config, Delete, Read, Write};
 use ibid_protocol::{ApiError, CreateCollection, MoveCollection};
 use ibid_types::IndexBackend;
 use serde::Deserialize;
@@ -15,29 +15,25 @@ use utoipa::IntoParams;
 
 /// `GET /collections`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
-    Ok(json(StatusCode::OK, &call.shared.engine.collections(&call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.collections().await?))
 }
 
 /// `POST /collections`.
 pub(super) async fn create(call: &mut Call) -> Result<Reply, Failure> {
     let new: CreateCollection = body::json(call).await?;
-    let (engine, subject) = (call.shared.engine.clone(), call.subject.clone());
-    let created = to_the_end(async move { engine.create_collection(new, &subject).await }).await?;
+    let granted = call.with::<Write>()?;
+    let created = to_the_end(async move { granted.create_collection(new).await }).await?;
     Ok(json(StatusCode::CREATED, &created))
 }
 
 /// `GET /collections/{name}/info`, and `GET /collections/{name}`.
 pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
-    Ok(json(StatusCode::OK, &call.shared.engine.collection(name, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.collection(name).await?))
 }
 
 /// `GET /collections/{name}/pipeline`.
 pub(super) async fn pipeline(call: &Call, name: &str) -> Result<Reply, Failure> {
-    call.subject.require_in(Scope::Read, name)?;
-    Ok(json(
-        StatusCode::OK,
-        &call.shared.engine.collection_pipeline(name, &call.subject).await?,
-    ))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.collection_pipeline(name).await?))
 }
 
 /// Parameters of `PUT /collections/{name}/pipeline`.
@@ -50,10 +46,9 @@ pub(super) struct PipelineParams {
 /// `PUT /collections/{name}/pipeline?dry_run=`: all of it is checked before anything changes.
 pub(super) async fn set_pipeline(call: &mut Call, name: String) -> Result<Reply, Failure> {
     let PipelineParams { dry_run } = call.params()?;
-    call.subject.require_in(Scope::Config, &name)?;
     let pipeline: Value = body::json(call).await?;
-    let engine = call.shared.engine.clone();
-    let work = async move { engine.set_pipeline(&name, pipeline, dry_run.unwrap_or(false)).await };
+    let granted = call.with::<Config>()?;
+    let work = async move { granted.set_pipeline(&name, pipeline, dry_run.unwrap_or(false)).await };
     let answer = to_the_end(work).await?;
     let status = match answer.reindex {
         Some(_) => StatusCode::ACCEPTED,
@@ -75,9 +70,8 @@ pub(super) struct ReindexParams {
 /// `POST /collections/{name}/reindex?redo=&dry_run=`.
 pub(super) async fn reindex(call: &Call, name: String) -> Result<Reply, Failure> {
     let ReindexParams { dry_run, redo } = call.params()?;
-    call.subject.require_in(Scope::Config, &name)?;
-    let engine = call.shared.engine.clone();
-    let work = async move { engine.reindex(&name, redo.unwrap_or_default(), dry_run.unwrap_or(false)).await };
+    let granted = call.with::<Config>()?;
+    let work = async move { granted.reindex(&name, redo.unwrap_or_default(), dry_run.unwrap_or(false)).await };
     let answer = to_the_end(work).await?;
     let status = match answer.reindex {
         Some(_) => StatusCode::ACCEPTED,
@@ -88,9 +82,8 @@ pub(super) async fn reindex(call: &Call, name: String) -> Result<Reply, Failure>
 
 /// `DELETE /collections/{name}/reindex`.
 pub(super) async fn cancel_reindex(call: &Call, name: String) -> Result<Reply, Failure> {
-    call.subject.require_in(Scope::Config, &name)?;
-    let engine = call.shared.engine.clone();
-    let stopped = to_the_end(async move { engine.cancel_reindex(&name).await }).await?;
+    let granted = call.with::<Config>()?;
+    let stopped = to_the_end(async move { granted.cancel_reindex(&name).await }).await?;
     Ok(json(StatusCode::OK, &stopped))
 }
 
@@ -102,24 +95,20 @@ pub(super) fn pipeline_schema() -> Reply {
 /// `POST /pipelines/validate`: whether a collection could be made with it.
 pub(super) async fn validate_pipeline(call: &mut Call) -> Result<Reply, Failure> {
     let pipeline: Value = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.validate_pipeline(pipeline)?))
+    Ok(json(StatusCode::OK, &call.with::<Write>()?.validate_pipeline(pipeline)?))
 }
 
 /// `GET /collections/{name}/index`.
 pub(super) async fn place(call: &Call, name: &str) -> Result<Reply, Failure> {
-    Ok(json(
-        StatusCode::OK,
-        &call.shared.engine.collection_place(name, &call.subject).await?,
-    ))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.collection_place(name).await?))
 }
 
 /// `PUT /collections/{name}/index`: the move goes on after the answer.
 pub(super) async fn move_to(call: &mut Call, name: String) -> Result<Reply, Failure> {
-    call.subject.require_in(Scope::Admin, &name)?;
     let MoveCollection { index } = body::json(call).await?;
     let to = IndexBackend::parse(&index).ok_or_else(|| ApiError::validation("index", "must be `embedded` or `qdrant`"))?;
-    let (engine, subject) = (call.shared.engine.clone(), call.subject.clone());
-    let place = to_the_end(async move { engine.move_collection(&name, to, &subject).await }).await?;
+    let granted = call.with::<Admin>()?;
+    let place = to_the_end(async move { granted.move_collection(&name, to).await }).await?;
     let status = match place.index == index {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
@@ -140,7 +129,7 @@ pub(super) async fn delete(call: &Call, name: String) -> Result<Reply, Failure> 
     if confirm != Some(true) {
         return Err(ApiError::validation("confirm", "must be `true`: this deletes the collection with all its documents").into());
     }
-    let (engine, subject) = (call.shared.engine.clone(), call.subject.clone());
-    let deleted = to_the_end(async move { engine.delete_collection(&name, &subject).await }).await?;
+    let granted = call.with::<Delete>()?;
+    let deleted = to_the_end(async move { granted.delete_collection(&name).await }).await?;
     Ok(json(StatusCode::OK, &deleted))
 }

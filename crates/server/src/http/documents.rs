@@ -4,6 +4,7 @@ use super::call::Call;
 use super::respond::{self, Failure, Reply, json};
 use hyper::StatusCode;
 use ibid_engine::DocumentQuery;
+use ibid_engine::{Delete, Read};
 use ibid_protocol::{ApiError, ErrorCode};
 use serde::Deserialize;
 use tracing::Instrument;
@@ -12,18 +13,18 @@ use utoipa::IntoParams;
 /// `GET /documents`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
     let wanted: DocumentQuery = call.params()?;
-    Ok(json(StatusCode::OK, &call.shared.engine.documents(wanted, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.documents(wanted).await?))
 }
 
 /// `GET /documents/{id}`.
 pub(super) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
-    Ok(json(StatusCode::OK, &call.shared.engine.document(id, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.document(id).await?))
 }
 
 /// `DELETE /documents/{id}`. Goes on if the client leaves: half a deletion helps nobody.
 pub(super) async fn delete(call: &Call, id: String) -> Result<Reply, Failure> {
-    let (engine, subject) = (call.shared.engine.clone(), call.subject.clone());
-    let deleted = to_the_end(async move { engine.delete_document(&id, &subject).await }).await?;
+    let granted = call.with::<Delete>()?;
+    let deleted = to_the_end(async move { granted.delete_document(&id).await }).await?;
     Ok(json(StatusCode::OK, &deleted))
 }
 
@@ -57,8 +58,8 @@ pub(super) async fn chunks(call: &Call, id: &str) -> Result<Reply, Failure> {
         offset,
         include_embeddings,
     } = call.params()?;
-    let engine = &call.shared.engine;
-    let chunks = engine.document_chunks(id, limit, offset, include_embeddings, &call.subject).await?;
+    let granted = call.with::<Read>()?;
+    let chunks = granted.document_chunks(id, limit, offset, include_embeddings).await?;
     Ok(json(StatusCode::OK, &chunks))
 }
 
@@ -74,9 +75,7 @@ pub(super) struct TextParams {
 /// `GET /documents/{id}/text`, from `start` to `end` in Unicode code points.
 pub(super) async fn text(call: &Call, id: &str) -> Result<Reply, Failure> {
     let TextParams { start, end } = call.params()?;
-    Ok(respond::text(
-        call.shared.engine.document_text(id, start, end, &call.subject).await?,
-    ))
+    Ok(respond::text(call.with::<Read>()?.document_text(id, start, end).await?))
 }
 
 /// Runs `work` on a task of its own, so that it ends even if the client does not wait for it.

@@ -12,6 +12,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Response, StatusCode};
 use ibid_engine::DocumentFile;
+use ibid_engine::Read;
 use ibid_protocol::{ApiError, ErrorCode};
 use serde::Deserialize;
 use std::io::{self, SeekFrom};
@@ -35,7 +36,7 @@ pub(super) struct FileParams {
 /// `GET /documents/{id}/file`; with `?download=true` browsers save it instead of showing it.
 pub(super) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
     let FileParams { download } = call.params()?;
-    let file = call.shared.engine.document_file(id, &call.subject).await?;
+    let file = call.with::<Read>()?.document_file(id).await?;
     let etag = format!("\"{}\"", file.sha256);
     let described = describe(&file, &etag, download == Some(true));
     let asked = call.request.headers();

@@ -35,7 +35,7 @@ pub(super) async fn message(call: &mut Call) -> Result<Reply, Failure> {
     request
         .headers_mut()
         .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
-    let tools = Tools::new(call.shared.engine.clone(), call.subject.clone());
+    let tools = Tools::new(call.session());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)

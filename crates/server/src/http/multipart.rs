@@ -13,15 +13,13 @@ use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::header::CONTENT_TYPE;
-use ibid_auth::{Scope, Subject};
-use ibid_engine::{Engine, NewUpload, PendingIngest, Upload};
+use ibid_engine::{Granted, NewUpload, PendingIngest, Upload, Write};
 use ibid_protocol::{ApiError, ErrorCode, FailedDocument};
 use ibid_telemetry::catalogue::{self, limit};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use outcome::{Filed, Outcome};
 use serde::Deserialize;
 use size::FormSize;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
 use utoipa::IntoParams;
@@ -55,8 +53,7 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     let size = FormSize::new(call.request.body().size_hint().exact(), &boundary);
     let mut reception = Reception {
         size: size.clone(),
-        engine: call.shared.engine.clone(),
-        subject: call.subject.clone(),
+        granted: call.with::<Write>()?,
         pause: settings.body_timeout,
         max_file_bytes: settings.max_upload_bytes,
         max_files: settings.max_files_per_upload,
@@ -83,8 +80,7 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
 
 /// The files and fields of one request, as they arrive.
 struct Reception {
-    engine: Arc<Engine>,
-    subject: Arc<Subject>,
+    granted: Granted<Write>,
     /// How long the body may pause.
     pause: Duration,
     max_file_bytes: u64,
@@ -150,8 +146,7 @@ impl Reception {
         if self.held.len() >= HELD_FILES {
             self.release().await;
         }
-        let collection = self.engine.collection_or_default(self.fields.collection_name.as_deref());
-        self.subject.require_in(Scope::Write, collection)?;
+        self.granted.require_collection(self.fields.collection_name.as_deref())?;
         let new = NewUpload {
             filename: filename.clone(),
             collection_name: self.fields.collection_name.clone(),
@@ -162,7 +157,7 @@ impl Reception {
             chunk_overlap: self.fields.chunk_overlap,
             ..NewUpload::default()
         };
-        let upload = match self.engine.begin_upload(new).await {
+        let upload = match self.granted.begin_upload(new).await {
             Ok(upload) => upload,
             // It is about this file alone: the others may do.
             Err(error)

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
 use hyper::body::Frame;
 use ibid_auth::Subject;
+use ibid_engine::Config;
 use ibid_engine::{MAX_PLUGIN_BYTES, PluginLogEvent};
 use ibid_protocol::{ApiError, ErrorCode, PluginList, TryPlugin};
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use utoipa::IntoParams;
 
 /// `GET /plugins`.
 pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
-    let plugins = call.shared.engine.plugins().await?;
+    let plugins = call.with::<Config>()?.plugins().await?;
     Ok(json(StatusCode::OK, &shown(plugins, &call.subject)))
 }
 
@@ -38,7 +39,7 @@ fn shown(mut list: PluginList, subject: &Subject) -> PluginList {
 
 /// `GET /plugins/{name}`.
 pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
-    let versions = call.shared.engine.plugin(name).await?;
+    let versions = call.with::<Config>()?.plugin(name).await?;
     Ok(json(StatusCode::OK, &shown(versions, &call.subject)))
 }
 
@@ -53,13 +54,13 @@ pub(super) struct InstallParams {
 pub(super) async fn install(call: &mut Call) -> Result<Reply, Failure> {
     call.require_all_collections()?;
     let InstallParams { replace } = call.params()?;
-    let engine = call.shared.engine.clone();
-    let change = engine.plugin_change().await?;
+    let granted = call.with::<Config>()?;
+    let change = granted.plugin_change().await?;
     let bytes = body::bytes(call, MAX_PLUGIN_BYTES).await?;
     if bytes.is_empty() {
         return Err(ApiError::new(ErrorCode::InvalidMessage, "The body is empty: send the component's bytes.").into());
     }
-    let work = async move { engine.install_plugin(change, bytes, replace.unwrap_or(false)).await };
+    let work = async move { granted.install_plugin(change, bytes, replace.unwrap_or(false)).await };
     match to_the_end(work).await {
         Ok((installed, new)) => Ok(json(if new { StatusCode::CREATED } else { StatusCode::OK }, &installed)),
         // What is wrong is the component, not the server.
@@ -81,10 +82,10 @@ pub(super) struct RemoveParams {
 pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> {
     call.require_all_collections()?;
     let RemoveParams { version, force } = call.params()?;
-    let engine = call.shared.engine.clone();
-    let change = engine.plugin_change().await?;
+    let granted = call.with::<Config>()?;
+    let change = granted.plugin_change().await?;
     let work = async move {
-        engine
+        granted
             .remove_plugin(change, &name, version.as_deref(), force.unwrap_or(false))
             .await
     };
@@ -94,7 +95,7 @@ pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> 
 /// `POST /plugins/{name}/try`: what the plugin makes of a text. Nothing is stored.
 pub(super) async fn try_out(call: &mut Call, name: &str) -> Result<Reply, Failure> {
     let request: TryPlugin = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.try_plugin(name, request).await?))
+    Ok(json(StatusCode::OK, &call.with::<Config>()?.try_plugin(name, request).await?))
 }
 
 /// `GET /plugins/{name}/log`: what the plugin writes to the server's log from now on, as server-sent events: `line`, and `dropped`
@@ -102,7 +103,7 @@ pub(super) async fn try_out(call: &mut Call, name: &str) -> Result<Reply, Failur
 pub(super) async fn log(call: &Call, name: &str) -> Result<Reply, Failure> {
     call.require_all_collections()?;
     let grant = call.known()?.clone();
-    let log = call.shared.engine.plugin_log(name)?;
+    let log = call.with::<Config>()?.plugin_log(name)?;
     let stopping = call.shared.stopping.clone();
     // The head of the answer is sent with the first bytes of its body.
     let begin = stream::once(async { Bytes::from_static(b": following\n\n") });

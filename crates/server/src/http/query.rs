@@ -8,44 +8,41 @@ use bytes::Bytes;
 use futures_util::stream;
 use hyper::StatusCode;
 use hyper::body::Frame;
-use ibid_auth::Scope;
 use ibid_engine::QueryHandle;
+use ibid_engine::Read;
 use ibid_protocol::{AnalyzeRequest, ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest, SimilarRequest};
 use ibid_telemetry::catalogue;
 
 /// `POST /query`. A client that leaves cancels it.
 pub(super) async fn answer(call: &mut Call) -> Result<Reply, Failure> {
     let options: QueryOptions = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.answer(options, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.answer(options).await?))
 }
 
 /// `POST /search`.
 pub(super) async fn search(call: &mut Call) -> Result<Reply, Failure> {
     let request: SearchRequest = body::json(call).await?;
     request.validate()?;
-    Ok(json(StatusCode::OK, &call.shared.engine.search(request, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.search(request).await?))
 }
 
 /// `POST /search/similar`.
 pub(super) async fn similar(call: &mut Call) -> Result<Reply, Failure> {
     let request: SimilarRequest = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.similar(request, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.similar(request).await?))
 }
 
 /// `POST /analyze`.
 pub(super) async fn analyze(call: &mut Call) -> Result<Reply, Failure> {
     let request: AnalyzeRequest = body::json(call).await?;
-    let engine = &call.shared.engine;
-    let collection = request.collection_name.as_deref().unwrap_or(engine.default_collection());
-    call.subject.require_in(Scope::Read, collection)?;
-    Ok(json(StatusCode::OK, &engine.analyze_question(request).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.analyze_question(request).await?))
 }
 
 /// `POST /query/stream`. A client that reads slowly holds the generator; one that leaves, or whose
 /// credentials end, cancels it.
 pub(super) async fn stream(call: &mut Call) -> Result<Reply, Failure> {
     let options: QueryOptions = body::json(call).await?;
-    let handle = call.shared.engine.query(options, &call.subject)?;
+    let handle = call.with::<Read>()?.query(options)?;
     let grant = call.known()?.clone();
     let frames = stream::unfold(Some((handle, grant)), |state| async {
         let (handle, grant) = state?;

@@ -3,14 +3,14 @@
 use super::call::Call;
 use super::respond::{Failure, Reply, json, now};
 use hyper::StatusCode;
-use ibid_engine::Health;
+use ibid_engine::{Health, Read};
 use ibid_protocol::{ApiError, ErrorCode, LoadAverage, MachineStatus, ProcessStatus, ServerStatus, Totals};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
 /// `GET /status`. Totals are of the collections that the subject sees.
 pub(super) async fn get(call: &Call) -> Result<Reply, Failure> {
-    let engine = &call.shared.engine;
-    let (health, collections) = tokio::join!(engine.health(), engine.collections(&call.subject));
+    let (engine, collections) = (&call.shared.engine, call.with::<Read>()?);
+    let (health, collections) = tokio::join!(engine.health(), collections.collections());
     let Health {
         status, version, services, ..
     } = health;

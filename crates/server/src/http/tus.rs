@@ -14,6 +14,7 @@ use hyper::body::Body as _;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Method, StatusCode};
 use ibid_auth::Scope;
+use ibid_engine::Write;
 use ibid_engine::{NewUpload, Upload};
 use ibid_protocol::{ApiError, ErrorCode, UploadInfo};
 use metadata::Metadata;
@@ -87,7 +88,7 @@ async fn by_method(call: &mut Call, id: Option<&str>) -> Result<Reply, Failure> 
         (Method::PATCH, Some(id)) => append(call, id).await,
         (Method::DELETE, Some(id)) => {
             known(call, id).await?;
-            call.shared.engine.cancel_upload(id).await?;
+            call.with::<Write>()?.cancel_upload(id).await?;
             Ok(empty(StatusCode::NO_CONTENT))
         }
         _ => {
@@ -110,7 +111,7 @@ fn method(call: &Call) -> Result<Method, ApiError> {
 
 /// An upload that the caller may know of.
 async fn known(call: &Call, id: &str) -> Result<UploadInfo, ApiError> {
-    call.shared.engine.upload_of(id, &call.subject).await
+    call.with::<Write>()?.upload_of(id).await
 }
 
 /// The same if its bytes are of any use.
@@ -130,16 +131,15 @@ async fn create(call: &mut Call) -> Result<Reply, Failure> {
     let params: CreateParams = from_str(call.request.uri().query().unwrap_or_default())?;
     let raw = text(call, &UPLOAD_METADATA)?.map(str::to_owned);
     let given = Metadata::read(raw.as_deref().unwrap_or_default())?;
-    let engine = call.shared.engine.clone();
     let collection_name = given.collection_name.or(params.collection_name);
-    let collection = engine.collection_or_default(collection_name.as_deref());
-    call.subject.require_in(Scope::Write, collection)?;
+    let granted = call.with::<Write>()?;
+    granted.require_collection(collection_name.as_deref())?;
     let with_bytes = match call.request.headers().get(CONTENT_TYPE) {
         Some(kind) if kind == BYTES => true,
         _ if call.request.body().size_hint().lower() == 0 => false,
         _ => return Err(wrong_type()),
     };
-    let mut upload = engine
+    let mut upload = granted
         .begin_upload(NewUpload {
             filename: given.filename,
             collection_name,
@@ -216,7 +216,7 @@ async fn append(call: &mut Call, id: &str) -> Result<Reply, Failure> {
         reply.headers_mut().insert(UPLOAD_OFFSET, info.bytes_uploaded.into());
         return Ok(reply);
     }
-    let mut upload = call.shared.engine.resume_upload(id).await?;
+    let mut upload = call.with::<Write>()?.resume_upload(id).await?;
     check_offset(at, upload.received())?;
     let received = receive(call, &mut upload).await?;
     settle(upload).await?;

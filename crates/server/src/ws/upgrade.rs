@@ -91,10 +91,10 @@ pub(crate) async fn upgrade(call: &mut Call, socket: Socket) -> Result<Reply, Fa
     let opening = match socket {
         _ if admitted.is_err() => Opening::Nothing,
         Socket::Query => Opening::Query(client),
-        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, client, &call.shared.engine)),
+        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, client, &call.with()?)),
         Socket::Monitor => Opening::Monitor(MonitorEvents::subscribe(call.params()?, &call.shared.monitor)?),
         Socket::Collections => {
-            Opening::Collections(CollectionEvents::subscribe(call.params()?, call.subject.clone(), &call.shared.engine).await?)
+            Opening::Collections(CollectionEvents::subscribe(call.params()?, call.subject.clone(), &call.with()?).await?)
         }
     };
     let (answer, upgraded) = fastwebsockets::upgrade::upgrade(&mut call.request)

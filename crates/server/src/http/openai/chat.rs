@@ -13,14 +13,14 @@ use hyper::StatusCode;
 use hyper::body::Frame;
 use hyper::header::{HOST, HeaderName};
 use ibid_auth::Scope;
-use ibid_engine::{Engine, QueryHandle};
+use ibid_engine::QueryHandle;
+use ibid_engine::{Granted, Read};
 use ibid_protocol::{
     Annotation, ApiError, ChatAnswer, ChatChoice, ChatChunk, ChatCompletion, ChatDelta, ChatRequest, ChatUsage, ChunkChoice, Citation,
     Complete, CompletionStatus, ErrorCode, QueryEvent, QueryOptions, RestError, RestErrorBody, Source, UrlCitation,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// What need not be escaped in a segment of a path.
@@ -37,15 +37,15 @@ pub(in crate::http) async fn complete(call: &mut Call) -> Result<Reply, Failure>
     call.subject
         .require_in(Scope::Read, &request.model)
         .map_err(|error| named(error, &request.model))?;
-    let engine = call.shared.engine.clone();
-    let prompt_tokens = engine.count_tokens(request.texts()).await?;
+    let granted = call.with::<Read>()?;
+    let prompt_tokens = granted.count_tokens(request.texts()).await?;
     let streams = request.stream == Some(true);
     let options = QueryOptions {
         // The tokens are wanted in both cases: the answer is what they make.
         stream: Some(true),
         ..options
     };
-    let handle = engine.query(options, &call.subject).map_err(|error| named(error, &request.model))?;
+    let handle = granted.query(options).map_err(|error| named(error, &request.model))?;
     let chat = Chat {
         id: format!("chatcmpl-{}", handle.query_id),
         created: OffsetDateTime::now_utc().unix_timestamp(),
@@ -58,7 +58,7 @@ pub(in crate::http) async fn complete(call: &mut Call) -> Result<Reply, Failure>
         sources: Vec::new(),
         stops: Stops::new(stops),
         room,
-        engine,
+        granted,
     };
     if streams {
         let usage = request.stream_options.unwrap_or_default().include_usage;
@@ -85,7 +85,7 @@ struct Chat {
     stops: Stops,
     /// Tokens that the answer may have still; `None` is as many as it takes.
     room: Option<u64>,
-    engine: Arc<Engine>,
+    granted: Granted<Read>,
 }
 
 /// What goes out for an event.
@@ -163,7 +163,7 @@ impl Chat {
     async fn write(&mut self, mut text: String) -> Result<Out, ApiError> {
         let mut end = None;
         if let Some(room) = self.room {
-            let (bytes, tokens) = self.engine.fit_tokens(text.clone(), room).await?;
+            let (bytes, tokens) = self.granted.fit_tokens(text.clone(), room).await?;
             self.room = Some(room.saturating_sub(tokens));
             if bytes < text.len() {
                 text.truncate(bytes);
@@ -221,7 +221,7 @@ impl Chat {
         let complete = match end {
             End::Whole(complete) => complete,
             End::Cut(reason) => {
-                let tokens = self.engine.count_tokens(vec![self.answer.clone()]).await?;
+                let tokens = self.granted.count_tokens(vec![self.answer.clone()]).await?;
                 return Ok((reason.name().to_owned(), ChatUsage::of(self.prompt_tokens, tokens)));
             }
         };
@@ -236,7 +236,7 @@ impl Chat {
         let generator = complete.generator.clone().unwrap_or_default();
         let completion_tokens = match generator.completion_tokens {
             Some(tokens) => tokens,
-            None => self.engine.count_tokens(vec![self.answer.clone()]).await?,
+            None => self.granted.count_tokens(vec![self.answer.clone()]).await?,
         };
         let finish_reason = match generator.finish_reason.as_deref() {
             Some("length") => "length",

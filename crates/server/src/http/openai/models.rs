@@ -4,15 +4,16 @@ use crate::http::call::Call;
 use crate::http::respond::{Failure, Reply, json};
 use hyper::StatusCode;
 use ibid_embed::{InstalledModel, ModelKind};
+use ibid_engine::Read;
 use ibid_protocol::{ApiError, CollectionInfo, ErrorCode, ModelInfo, ModelList};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// `GET /v1/models`: what the subject may name.
 pub(in crate::http) async fn list(call: &Call) -> Result<Reply, Failure> {
-    let engine = &call.shared.engine;
-    let collections = engine.collections(&call.subject).await?.collections;
-    let models = engine.models().await?;
+    let granted = call.with::<Read>()?;
+    let collections = granted.collections().await?.collections;
+    let models = granted.models().await?;
     let models = models.into_iter().map(|model| installed(call, model));
     let data = collections.iter().map(collection).chain(models).collect();
     Ok(json(StatusCode::OK, &ModelList { object: "list", data }))
@@ -20,11 +21,11 @@ pub(in crate::http) async fn list(call: &Call) -> Result<Reply, Failure> {
 
 /// `GET /v1/models/{id}`.
 pub(in crate::http) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
-    let models = call.shared.engine.models().await?;
+    let models = call.with::<Read>()?.models().await?;
     if let Some(model) = models.into_iter().find(|model| model.info.name == id) {
         return Ok(json(StatusCode::OK, &installed(call, model)));
     }
-    let found = call.shared.engine.collection(id, &call.subject).await;
+    let found = call.with::<Read>()?.collection(id).await;
     let found = found.map_err(|error| {
         if error.code == ErrorCode::CollectionNotFound {
             no_model(id)
