@@ -6,15 +6,20 @@ mod size;
 
 use super::body::{broken_off, too_slow};
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::params::from_str;
 use super::respond::{Failure, Reply};
+use crate::limits::Budget;
 use form::Fields;
 use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::header::CONTENT_TYPE;
+use ibid_auth::Scope;
 use ibid_engine::{Granted, NewUpload, PendingIngest, Upload, Write};
 use ibid_protocol::{ApiError, ErrorCode, FailedDocument};
+use ibid_protocol::{UploadAccepted, UploadResponse};
 use ibid_telemetry::catalogue::{self, limit};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use outcome::{Filed, Outcome};
@@ -24,10 +29,28 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
 use utoipa::IntoParams;
 
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Post,
+    path: "/documents/upload",
+    scope: Some(Scope::Write),
+    budget: Some(Budget::Upload),
+    handler: |call| Box::pin(upload(call)),
+    operation: |op| {
+        op.about(Tag::Documents, "Upload files")
+            .description("Waits until the files can be found, and answers 201; with `wait=false` it answers 202 at once. Fields that say where the files belong must stand before them in the form.")
+            .query::<UploadParams>()
+            .body(form::request_body())
+            .gives::<UploadResponse>(201, "What became of each file; at least one can be found.")
+            .gives::<UploadAccepted>(202, "The files are on disk and will be processed.")
+            .errors(&[404, 408, 409, 413, 415, 422, 504])
+    },
+}];
+
 /// Files that are received but held back while their collection is not known: it may still follow.
 const HELD_FILES: usize = 16;
 
-/// How long a file whose size nobody says may take to arrive before it is told of: with the most that it can have, then.
+/// How long a file of unknown size may take to arrive before it is announced; it is then announced with the largest size allowed.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Parameters that may stand in the URL instead of the form.
@@ -41,7 +64,7 @@ pub(super) struct UploadParams {
 }
 
 /// `POST /documents/upload`.
-pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
+async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     let begun = Instant::now();
     let params: UploadParams = from_str(call.request.uri().query().unwrap_or_default())?;
     let boundary = boundary(call)?;
@@ -51,7 +74,7 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
         return Err(request_too_large(limit));
     }
     let size = FormSize::new(call.request.body().size_hint().exact(), &boundary);
-    let mut reception = Reception {
+    let mut upload_form = UploadForm {
         size: size.clone(),
         granted: call.with::<Write>()?,
         pause: settings.body_timeout,
@@ -70,16 +93,16 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     });
     let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
     let form = Multipart::with_constraints(body, boundary, constraints);
-    if let Err(failure) = reception.receive(form, limit).await {
-        reception.give_up(&failure).await;
+    if let Err(failure) = upload_form.receive(form, limit).await {
+        upload_form.give_up(&failure).await;
         return Err(failure);
     }
-    let wait = reception.fields.wait;
-    outcome::report(reception.filed, wait, begun).await
+    let wait = upload_form.fields.wait;
+    outcome::report(upload_form.filed, wait, begun).await
 }
 
 /// The files and fields of one request, as they arrive.
-struct Reception {
+struct UploadForm {
     granted: Granted<Write>,
     /// How long the body may pause.
     pause: Duration,
@@ -100,7 +123,7 @@ struct Held {
     bytes: u64,
 }
 
-impl Reception {
+impl UploadForm {
     /// Takes the form apart until its end.
     async fn receive(&mut self, mut form: Multipart<'_>, limit: u64) -> Result<(), Failure> {
         let mut files = 0;
@@ -179,13 +202,13 @@ impl Reception {
         if let Some(size) = upload.size() {
             upload.announce(size, true);
         }
-        let mut told = upload.size().is_some();
+        let mut announced = upload.size().is_some();
         let quiet = tokio::time::Instant::now() + QUIET;
         let error = loop {
             let next = tokio::select! {
                 next = timeout(self.pause, field.chunk()) => next,
-                () = sleep_until(quiet), if !told => {
-                    told = true;
+                () = sleep_until(quiet), if !announced => {
+                    announced = true;
                     upload.announce(self.size.at_most(self.parts).unwrap_or(bytes), false);
                     continue;
                 }

@@ -131,7 +131,7 @@ impl ServerHandler for Tools {
     }
 }
 
-/// What agents are told of each tool.
+/// The descriptions of the tools, which agents read.
 fn tools() -> &'static [Tool] {
     static TOOLS: OnceLock<Vec<Tool>> = OnceLock::new();
     TOOLS.get_or_init(|| {
@@ -217,7 +217,7 @@ fn result(structured: &impl Serialize, text: String) -> CallToolResult {
     result
 }
 
-/// What the agent is told of an error, so that it can do better.
+/// Returns the text of an error for the agent, so that it can correct its call.
 fn failed(error: &ApiError) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(format!("{}: {}", error.code, error.message))])
 }

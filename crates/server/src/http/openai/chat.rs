@@ -5,8 +5,11 @@ use super::models::no_model;
 use crate::http::body;
 use crate::http::broke_off;
 use crate::http::call::Call;
+use crate::http::endpoint::{Endpoint, Verb};
+use crate::http::openapi::Tag;
 use crate::http::respond::{About, BodyError, Failure, Reply, json, now};
 use crate::http::sse;
+use crate::limits::Budget;
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::StatusCode;
@@ -23,6 +26,23 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::VecDeque;
 use time::OffsetDateTime;
 
+/// The endpoints of this module.
+pub(in crate::http) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Post,
+    path: "/v1/chat/completions",
+    scope: Some(Scope::Read),
+    budget: Some(Budget::Query),
+    handler: |call| Box::pin(complete(call)),
+    operation: |op| {
+        op.about(Tag::OpenAi, "Ask the collection that is named as the model")
+            .description("The last message of the user is the question. Citations are the answer's `annotations`, in full in `sources`.")
+            .takes::<ChatRequest>()
+            .gives::<ChatCompletion>(200, "The answer; with `stream` in pieces, as server-sent events.")
+            .streams::<ChatChunk>("")
+            .errors(&[404, 502, 504])
+    },
+}];
+
 /// What need not be escaped in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -30,7 +50,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// `POST /v1/chat/completions`. A client that leaves cancels the query.
-pub(in crate::http) async fn complete(call: &mut Call) -> Result<Reply, Failure> {
+async fn complete(call: &mut Call) -> Result<Reply, Failure> {
     let request: ChatRequest = body::json(call).await?;
     let options = request.options()?;
     let (stops, room) = (request.stops()?, request.token_limit());

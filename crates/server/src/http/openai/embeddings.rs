@@ -2,15 +2,34 @@
 
 use crate::http::body;
 use crate::http::call::Call;
+use crate::http::endpoint::{Endpoint, Verb};
+use crate::http::openapi::Tag;
 use crate::http::respond::{Failure, Reply, json};
+use crate::limits::Budget;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
+use ibid_auth::Scope;
 use ibid_engine::Read;
 use ibid_protocol::{ApiError, Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector, EncodingFormat, InputType};
 
+/// The endpoints of this module.
+pub(in crate::http) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Post,
+    path: "/v1/embeddings",
+    scope: Some(Scope::Read),
+    budget: Some(Budget::Query),
+    handler: |call| Box::pin(embed(call)),
+    operation: |op| {
+        op.about(Tag::OpenAi, "Embed texts")
+            .takes::<EmbeddingRequest>()
+            .gives::<EmbeddingResponse>(200, "A vector for each text.")
+            .errors(&[404, 504])
+    },
+}];
+
 /// `POST /v1/embeddings`. A client that leaves gives up what was not computed yet.
-pub(in crate::http) async fn embed(call: &mut Call) -> Result<Reply, Failure> {
+async fn embed(call: &mut Call) -> Result<Reply, Failure> {
     let request: EmbeddingRequest = body::json(call).await?;
     let granted = call.with::<Read>()?;
     // The empty name would be the default's in a pipeline; here it is none.
