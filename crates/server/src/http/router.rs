@@ -73,7 +73,8 @@ impl Routes {
         // A client may escape any character, so a fixed segment is compared decoded. An escaped slash stays part of its segment.
         let mut normalized = String::with_capacity(path.len() + 1);
         for (index, segment) in path.split('/').enumerate() {
-            if index == MAX_SEGMENTS {
+            // No path has an empty segment, and `matchit` would match one with a parameter.
+            if index == MAX_SEGMENTS || segment.is_empty() {
                 return Ok(None);
             }
             let decoded = percent_decode_str(segment)
