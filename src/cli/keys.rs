@@ -22,7 +22,7 @@ enum Keys {
 impl Keys {
     async fn open(args: &SettingsArgs) -> Result<Self, CliError> {
         let settings = tools::settings(args)?.settings;
-        let shared = match serve::catalog_options(&settings)? {
+        let shared = match serve::with_secrets(&settings.engine.catalog)? {
             Some(options) => SqlCatalog::postgres(&options).await?.shared(),
             None => None,
         };

@@ -71,7 +71,7 @@ async fn pull(args: PullArgs) -> Result<(), CliError> {
         return install(directory.to_owned(), target, options, args.force, args.json).await;
     }
     let token = std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
-    let hub = Hub::new(&settings.embedder.hub_url, token.as_ref(), &args.source, &args.revision)?;
+    let hub = Hub::new(&settings.hub_url, token.as_ref(), &args.source, &args.revision)?;
     // Of its own for each model and revision, so that what broke off is gone on with.
     let revision = args.revision.replace('/', "-");
     let downloads = settings.share_dir.join("downloads");
@@ -157,7 +157,7 @@ async fn list(client: &Client, settings: &SettingsArgs, json: bool) -> Result<()
                 "precisions": precisions,
                 "sha256": model.info.model_sha256,
                 "bytes": model.bytes,
-                "default": model.info.name == settings.embedder.model,
+                "default": model.info.name == settings.engine.model,
                 "loaded": loaded(server.as_ref(), model),
             })
         })

@@ -7,6 +7,7 @@
 
 mod error;
 mod generation;
+mod settings;
 mod shared;
 mod sql;
 mod types;
@@ -17,8 +18,9 @@ mod tests;
 
 pub use error::CatalogError;
 pub use generation::{NewReindex, Reindex, ReindexCounts, ReindexStatus, Remade, RemadeState, Swap};
+pub use settings::PostgresOptions;
 pub use shared::{BEAT, Claimed, Ear, Heard, LEASE, Shared};
-pub use sql::{PostgresOptions, SqlCatalog, SqliteOptions};
+pub use sql::{SqlCatalog, SqliteOptions};
 pub use types::{
     Chunk, Collection, CollectionState, CollectionStats, Creation, DeletionReceipt, DocumentError, DocumentQuery, DocumentRecord,
     DocumentSort, DocumentState, Event, Extracted, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Upload, UploadResult,

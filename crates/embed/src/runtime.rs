@@ -7,6 +7,7 @@ use std::{
 
 use ort::{environment::Environment, logging::LogLevel};
 
+use super::settings::RuntimeChoice;
 use super::{Device, EmbedError};
 
 /// The library's name, without its version.
@@ -31,17 +32,6 @@ const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 const LIBRARY_DEPTH: usize = 4;
 /// More GPUs are not looked for.
 const MAX_GPUS: usize = 64;
-
-/// Which library [`Runtime::find`] takes.
-#[derive(Clone, Debug, Default)]
-pub struct RuntimeChoice {
-    /// The processor that is wanted.
-    pub device: Device,
-    /// A library, or a directory with one, instead of the share directory's.
-    pub library: Option<PathBuf>,
-    /// Directories in which CUDA's libraries lie, besides those where the system looks.
-    pub cuda_libraries: Vec<PathBuf>,
-}
 
 impl Runtime {
     /// Loads the library, such as `lib/libonnxruntime.so` of the share directory. Blocks. Loading the same file

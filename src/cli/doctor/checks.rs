@@ -25,8 +25,8 @@ const SETUP: &str = "make setup   (in Ibid's source directory; or point --share-
 pub fn share(settings: &Settings) -> Vec<Check> {
     let share = &settings.share_dir;
     vec![
-        runtime(share, &settings.embedder.runtime_choice()),
-        model(share, &settings.embedder.model),
+        runtime(share, &settings.engine.runtime),
+        model(share, &settings.engine.model),
         plugins(share, &settings.data_dir),
     ]
 }
@@ -223,12 +223,12 @@ pub async fn shared_catalog(options: &PostgresOptions) -> Check {
 
 /// The language model's server, if the settings name one.
 pub async fn llm(settings: &Settings) -> Option<Check> {
-    let url = Some(settings.llm.base_url.as_str()).filter(|url| !url.is_empty())?;
+    let url = settings.engine.llm.base_url.as_ref()?;
     let remedy = format!(
         "change section llm of the settings; `{} config` shows what holds",
         console::program()
     );
-    let llm = match serve::llm_settings(settings).map(Llm::new) {
+    let llm = match serve::with_secrets(&settings.engine.llm).map(Llm::new) {
         Ok(Ok(llm)) => llm,
         Ok(Err(refusal)) => {
             return Some(Check::broken(
@@ -240,7 +240,7 @@ pub async fn llm(settings: &Settings) -> Option<Check> {
         Err(error) => return Some(Check::broken("llm", error.to_string(), remedy)),
     };
     let health = llm.health().await?;
-    let model = &settings.llm.model;
+    let model = settings.engine.llm.model.as_deref().unwrap_or_default();
     Some(match health.answered {
         Ok(_) if model.is_empty() => Check::note("llm", format!("{url} answers; llm.model names no model"), remedy),
         Ok(time) if health.lists_model => Check::ok("llm", format!("{url} answers in {} ms and has `{model}`", time.as_millis())),
@@ -269,7 +269,7 @@ pub async fn objects(options: &StoreOptions) -> Option<Check> {
 /// The Qdrant server, if the settings name one.
 pub async fn qdrant(settings: &Settings) -> Option<Check> {
     let remedy = "start it, or change section qdrant of the settings";
-    let options = match serve::qdrant_options(settings) {
+    let options = match serve::with_secrets(&settings.engine.qdrant) {
         Ok(options) => options?,
         Err(error) => return Some(Check::broken("qdrant", error.to_string(), remedy)),
     };

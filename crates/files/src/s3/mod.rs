@@ -11,69 +11,23 @@ mod parts;
 mod staging;
 
 use super::spool::Writers;
-use super::{Exclusion, FileError, FileHold, FileStore, Result, StageOptions, StagedFile, Staging, blocking, texts};
+use super::{Exclusion, FileError, FileHold, FileStore, Result, S3Options, StageOptions, StagedFile, Staging, blocking, texts};
 use async_trait::async_trait;
 use bucket::{Bucket, Read};
 use bytes::Bytes;
 use cache::{Cache, LocalCopy};
 use ibid_types::document::{Document, Span};
-use ibid_types::secret::Secret;
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Where the objects are and how they are reached.
-#[derive(Debug, Clone)]
-pub struct S3Options {
-    /// The bucket, which must be there.
-    pub bucket: String,
-    /// What the names of all objects begin with, without the `/` after it; empty for nothing.
-    pub prefix: String,
-    /// `http://` or `https://`, and the server; `None` for AWS in `region`.
-    pub endpoint: Option<String>,
-    /// As signatures name it.
-    pub region: String,
-    /// Together with the next: `None` to have AWS's variables and roles asked.
-    pub access_key_id: Option<String>,
-    /// Empty for none.
-    pub secret_access_key: Secret,
-    /// `HOST/BUCKET/...` rather than `BUCKET.HOST/...`.
-    pub path_style: bool,
-    /// PEM certificates that https servers may be signed by, beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// For how long a failed request is sent again: longer than a failover or a restart takes, and whoever waits for it is told then.
-    pub patience: Duration,
-    /// Bytes of local copies that are kept; more are there only while they are used.
-    pub cache_bytes: u64,
-    /// How old the parts of an upload must be for [`FileStore::sweep`]: younger ones may be of another server's upload, begun since
-    /// the catalog was asked.
-    pub sweep_after: Duration,
-}
-
 impl S3Options {
-    /// Defaults for a bucket.
-    pub fn new(bucket: impl Into<String>) -> Self {
-        Self {
-            bucket: bucket.into(),
-            prefix: String::new(),
-            endpoint: None,
-            region: "us-east-1".to_owned(),
-            access_key_id: None,
-            secret_access_key: Secret::default(),
-            path_style: true,
-            ca_file: None,
-            patience: Duration::from_secs(20),
-            cache_bytes: 1024 * 1_000_000,
-            sweep_after: Duration::from_secs(3600),
-        }
-    }
-
     /// The server, for people.
     fn server(&self) -> String {
         match &self.endpoint {

@@ -11,72 +11,21 @@ mod markers;
 mod openai;
 mod prompt;
 mod quote;
+mod settings;
 mod thinking;
 
 pub use error::{LlmError, LlmReason};
 pub use openai::OpenAi;
 pub use prompt::{DEFAULT_PROMPT, DEFAULT_SYSTEM};
+pub use settings::LlmSettings;
 
 use client::Upstream;
 use ibid_embed::Model;
-use ibid_types::secret::Secret;
 use prompt::Template;
 use reqwest::{Certificate, Client, Url};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// What the operator set.
-#[derive(Debug, Clone)]
-pub struct LlmSettings {
-    /// The server that is asked where a pipeline names none.
-    pub base_url: Option<String>,
-    /// The model that is asked where a pipeline names none.
-    pub model: Option<String>,
-    /// Key for `base_url`, sent there only.
-    pub api_key: Option<Secret>,
-    /// PEM file of certificates beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Further servers that pipelines may name.
-    pub allowed_base_urls: Vec<String>,
-    /// The only models, beside `model`, that pipelines may name; empty for all.
-    pub allowed_models: Vec<String>,
-    /// Longest answer, in tokens.
-    pub max_answer_tokens: u32,
-    /// Characters of passages in a prompt.
-    pub context_chars: usize,
-    /// Longest time to connect.
-    pub connect_timeout: Duration,
-    /// Longest time until the first token, retries included.
-    pub first_token_timeout: Duration,
-    /// Longest time between two tokens.
-    pub idle_timeout: Duration,
-    /// Longest time that the server may take for a whole answer.
-    pub answer_timeout: Duration,
-    /// Times that a request is sent again.
-    pub retries: u32,
-}
-
-impl Default for LlmSettings {
-    fn default() -> Self {
-        Self {
-            base_url: None,
-            model: None,
-            api_key: None,
-            ca_file: None,
-            allowed_base_urls: Vec::new(),
-            allowed_models: Vec::new(),
-            max_answer_tokens: 1_024,
-            context_chars: 12_000,
-            connect_timeout: Duration::from_secs(5),
-            first_token_timeout: Duration::from_secs(40),
-            idle_timeout: Duration::from_secs(20),
-            answer_timeout: Duration::from_secs(300),
-            retries: 2,
-        }
-    }
-}
 
 /// What a pipeline wants of a language model; `None` takes the operator's.
 #[derive(Debug, Clone, Default)]
@@ -347,6 +296,7 @@ fn address(text: &str, key: &'static str) -> Result<Url, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibid_types::secret::Secret;
 
     fn llm() -> Llm {
         Llm::new(LlmSettings {

@@ -7,13 +7,15 @@
 mod call;
 mod convert;
 mod schema;
+mod settings;
 
 use super::error::{IndexError, Outage};
 use super::fields::{DENSE, DOCUMENT_ID, TIE_LIMIT, TIE_MARGIN};
 use super::types::{CollectionKey, Hit, MAX_LIMIT, Point, Query, QueryVector, Schema, check_batch};
 use super::{Filter, VectorIndex};
+pub use settings::RemoteOptions;
+
 use call::Reply;
-use ibid_types::secret::Secret;
 use qdrant_client::Qdrant;
 use qdrant_client::qdrant::{
     self, CountPoints, DeletePoints, FacetCounts, GetPoints, PointsSelector, QueryBatchPoints, QueryPoints, ScrollPoints, UpsertPoints,
@@ -41,61 +43,6 @@ pub enum Quantization {
     Binary,
     /// Sixteen numbers in a byte or so: the smallest and the slowest.
     Product,
-}
-
-/// Where the server is, and how it is to keep collections.
-#[derive(Debug, Clone)]
-pub struct RemoteOptions {
-    /// Address of its gRPC interface: `http://HOST:6334`, or `https://` for TLS with the system's authorities.
-    pub url: String,
-    /// Sent with every request.
-    pub api_key: Option<Secret>,
-    /// Begins the names of all collections, so that others may use the server as well: letters, digits, `-` and `_`.
-    pub prefix: String,
-    /// Time for a request.
-    pub timeout: Duration,
-    /// Time to connect.
-    pub connect_timeout: Duration,
-    /// Times that a request is sent again that failed for a reason which may pass, with growing pauses.
-    pub retries: u32,
-    /// Bytes of points in a request, about.
-    pub request_bytes: usize,
-    /// Parts of a new collection; `None` leaves it to the server, which takes one for each node.
-    pub shards: Option<u32>,
-    /// Nodes that have each part.
-    pub replicas: u32,
-    /// Nodes that must have stored a point before it counts as stored.
-    pub write_consistency: u32,
-    /// How vectors are compressed.
-    pub quantization: Quantization,
-    /// Whether vectors stay on disk, cached as they are used, rather than in memory.
-    pub vectors_on_disk: bool,
-    /// The same for the graph.
-    pub graph_on_disk: bool,
-    /// The same for payloads.
-    pub payload_on_disk: bool,
-}
-
-impl RemoteOptions {
-    /// Defaults for a server.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            api_key: None,
-            prefix: "ibid_".to_owned(),
-            timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(5),
-            retries: 4,
-            request_bytes: 4 << 20,
-            shards: None,
-            replicas: 1,
-            write_consistency: 1,
-            quantization: Quantization::None,
-            vectors_on_disk: true,
-            graph_on_disk: false,
-            payload_on_disk: true,
-        }
-    }
 }
 
 /// The index in a Qdrant server.
