@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_told_with_a_way_out() {
+    fn the_error_of_a_taken_port_names_a_way_out() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = taken.local_addr().expect("an address");
         let message = check_port(address).expect_err("taken").to_string();

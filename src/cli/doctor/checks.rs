@@ -284,7 +284,7 @@ pub async fn qdrant(settings: &Settings) -> Option<Check> {
     })
 }
 
-/// Whether a server answers and is well; where none does, whether one could start.
+/// Checks whether a server answers and is healthy; where none does, whether one could start.
 pub async fn server(settings: &Settings, named: Option<Client>) -> Check {
     let start = format!("{} serve", console::program());
     let (client, address) = match named {
@@ -374,7 +374,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn health_is_told() {
+    fn health_is_reported() {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             healthy("http://x", 200, &json!({"status": "healthy", "version": version})).state,
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_without_a_server_is_told_from_a_foreign_one() {
+    async fn a_port_without_a_server_is_distinguished_from_a_foreign_one() {
         let mut settings = crate::config::Effective::load(&Default::default()).expect("valid").settings;
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         settings.server.listen = taken.local_addr().expect("an address").to_string();

@@ -203,7 +203,7 @@ note    server   nothing listens
     }
 
     #[tokio::test]
-    async fn an_empty_machine_is_told_what_it_lacks() {
+    async fn the_checks_find_what_an_empty_machine_lacks() {
         let directory = tempfile::tempdir().expect("a directory");
         let sources = crate::config::Sources {
             directory: directory.path().to_owned(),
