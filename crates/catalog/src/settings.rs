@@ -9,8 +9,8 @@ settings! {
     /// Settings of the catalog in PostgreSQL: section `catalog`.
     pub struct PostgresOptions {
         keys {
-            /// PostgreSQL database that servers share as their catalog, such as "postgres://ibid:password@db.example/ibid?sslmode=verify-
-            /// full"; never shown. Needs qdrant.url and files.store = "s3". Better in IBID_CATALOG_URL or catalog.url_file than here.
+            /// PostgreSQL database that servers share as their catalog, such as "postgres://ibid:password@db.example/ibid?sslmode=verify-full";
+            /// never shown. Needs qdrant.url and files.store = "s3". Better in IBID_CATALOG_URL or catalog.url_file than here.
             /// Empty: a file in the data directory, for this server alone.
             "catalog.url" => url: Secret = Secret::default(),
             /// A file whose content is the address, in place of catalog.url.
