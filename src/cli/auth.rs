@@ -1,95 +1,13 @@
-//! Authentication as the settings have it, and the command that makes tokens.
+//! The credentials of client commands, and the command that makes tokens.
 
 use super::args::{GrantArgs, TokenAction};
 use super::{CliError, console, tools};
-use crate::config::Settings;
-use ibid_auth::{AuthSettings, KeyFile, MintError, Minted, Role, Scope, Scopes, SetupError, TokenKeys, TokenSettings, mint};
+use ibid_auth::{AuthOptions, MintError, Minted, Role, Scope, Scopes, mint};
 use ibid_types::secret::Secret;
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use jsonwebtoken::AlgorithmFamily;
 use serde_json::json;
 use std::path::Path;
-use std::time::Duration;
 use time::OffsetDateTime;
-
-/// What the server takes of the settings; `None` where authentication is off.
-///
-/// # Errors
-/// If they contradict one another.
-pub fn settings(settings: &Settings) -> Result<Option<AuthSettings>, CliError> {
-    let auth = &settings.auth;
-    if !auth.enabled {
-        return Ok(None);
-    }
-    let keys = token_keys(settings).map_err(|error| CliError::Usage(error.to_string()))?;
-    let tokens = match keys {
-        Some(keys) => Some(TokenSettings {
-            algorithm: algorithm(&auth.algorithm)?,
-            keys,
-            issuers: auth.issuers.clone(),
-            audiences: auth.audiences.clone(),
-            leeway: Duration::from_secs(auth.leeway_seconds),
-        }),
-        None => None,
-    };
-    Ok(Some(AuthSettings {
-        key_file: KeyFile::in_data_dir(&settings.data_dir).path().to_owned(),
-        tokens,
-    }))
-}
-
-/// The one place where the keys are; `None` if none is set.
-fn token_keys(settings: &Settings) -> Result<Option<TokenKeys>, SetupError> {
-    let auth = &settings.auth;
-    let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.to_owned());
-    let secret = (!auth.secret.is_empty()).then(|| TokenKeys::Secret(auth.secret.clone()));
-    let url = (!auth.jwks_url.is_empty()).then(|| TokenKeys::JwksUrl {
-        url: auth.jwks_url.clone(),
-        ca_file: path(&auth.jwks_ca_file),
-        refresh: Duration::from_secs(auth.jwks_refresh_seconds),
-    });
-    let given: Vec<(&str, TokenKeys)> = [
-        ("auth.secret", secret),
-        ("auth.secret_file", path(&auth.secret_file).map(TokenKeys::SecretFile)),
-        ("auth.public_key_file", path(&auth.public_key_file).map(TokenKeys::PublicKeyFile)),
-        ("auth.jwks_file", path(&auth.jwks_file).map(TokenKeys::JwksFile)),
-        ("auth.jwks_url", url),
-    ]
-    .into_iter()
-    .filter_map(|(name, keys)| Some((name, keys?)))
-    .collect();
-    let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
-    let names = names.join(" and ");
-    let mut given = given.into_iter();
-    let (Some((name, keys)), None) = (given.next(), given.next()) else {
-        return match names.is_empty() {
-            true => Ok(None),
-            false => Err(SetupError::Settings(format!(
-                "{names} are both set: say by one of them where the key for tokens is"
-            ))),
-        };
-    };
-    let hmac = auth.algorithm.starts_with("HS");
-    let shared = matches!(keys, TokenKeys::Secret(_) | TokenKeys::SecretFile(_));
-    if hmac != shared {
-        let issue = match hmac {
-            true => format!(
-                "{name} holds public keys, but auth.algorithm is {}: name the algorithm that they are for, such as RS256",
-                auth.algorithm
-            ),
-            false => format!(
-                "auth.algorithm is {}, which has a public key: give it by auth.public_key_file, auth.jwks_file or auth.jwks_url in place of {name}",
-                auth.algorithm
-            ),
-        };
-        return Err(SetupError::Settings(issue));
-    }
-    Ok(Some(keys))
-}
-
-fn algorithm(name: &str) -> Result<Algorithm, CliError> {
-    name.parse()
-        .map_err(|_| CliError::Usage(format!("auth.algorithm: there is no algorithm `{name}`")))
-}
 
 /// The token or API key of a client command: that of the file, if one is named.
 ///
@@ -115,8 +33,7 @@ pub fn token(action: TokenAction) -> Result<(), CliError> {
     } = action;
     let settings = tools::settings(&settings)?.settings;
     let auth = &settings.auth;
-    let algorithm = algorithm(&auth.algorithm)?;
-    let (setting, key) = signing_key(&settings, algorithm)?;
+    let (setting, key) = signing_key(auth)?;
     let scopes = scopes(&grant)?;
     let now = OffsetDateTime::now_utc();
     let claims = Minted {
@@ -129,27 +46,26 @@ pub fn token(action: TokenAction) -> Result<(), CliError> {
         iat: now.unix_timestamp(),
         exp: now.unix_timestamp().saturating_add(lifetime(&expires)?.whole_seconds()),
     };
-    let token = mint(algorithm, key.expose().as_bytes(), setting, kid, &claims)?;
+    let token = mint(auth.algorithm, key.expose().as_bytes(), setting, kid, &claims)?;
     if json {
         return console::json(&json!({ "token": token, "claims": claims }));
     }
     console::line(&token)
 }
 
-/// What tokens are signed with, and the setting that says so.
-fn signing_key(settings: &Settings, algorithm: Algorithm) -> Result<(&'static str, Secret), CliError> {
-    let auth = &settings.auth;
-    let set = |path: &Path| !path.as_os_str().is_empty();
-    if algorithm.family() != AlgorithmFamily::Hmac {
-        return match set(&auth.private_key_file) {
-            true => Ok(("auth.private_key_file", Secret::new(read(&auth.private_key_file)?))),
-            false => Err(CliError::Usage(format!(
-                "auth.algorithm is {algorithm:?}, and no private key is set: name its file by auth.private_key_file"
+/// Returns the key that tokens are signed with, and the setting that names it.
+fn signing_key(auth: &AuthOptions) -> Result<(&'static str, Secret), CliError> {
+    if auth.algorithm.family() != AlgorithmFamily::Hmac {
+        return match &auth.private_key_file {
+            Some(file) => Ok(("auth.private_key_file", Secret::new(read(file)?))),
+            None => Err(CliError::Usage(format!(
+                "auth.algorithm is {:?}, and no private key is set: name its file by auth.private_key_file",
+                auth.algorithm
             ))),
         };
     }
-    if set(&auth.secret_file) {
-        return Ok(("auth.secret_file", Secret::new(read(&auth.secret_file)?.trim())));
+    if let Some(file) = &auth.secret_file {
+        return Ok(("auth.secret_file", Secret::new(read(file)?.trim())));
     }
     if auth.secret.is_empty() {
         return Err(CliError::Usage(
@@ -230,40 +146,6 @@ impl From<MintError> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Effective, Sources};
-
-    fn loaded(flags: &[(&str, &str)]) -> Settings {
-        let flag = |(key, value): &(&str, &str)| crate::config::Flag {
-            name: "--set".to_owned(),
-            key: (*key).to_owned(),
-            value: (*value).to_owned(),
-        };
-        let sources = Sources {
-            flags: flags.iter().map(flag).collect(),
-            ..Sources::default()
-        };
-        Effective::load(&sources).expect("valid").settings
-    }
-
-    #[test]
-    fn settings_that_contradict_one_another_are_told() {
-        let on = ("auth.enabled", "true");
-        assert!(settings(&loaded(&[])).expect("off").is_none());
-        assert!(settings(&loaded(&[on])).expect("keys only").expect("on").tokens.is_none());
-        let secret = ("auth.secret", "x");
-        assert!(settings(&loaded(&[on, secret])).expect("a secret").expect("on").tokens.is_some());
-        for (flags, wanted) in [
-            (
-                vec![on, secret, ("auth.jwks_file", "f")],
-                "auth.secret and auth.jwks_file are both set",
-            ),
-            (vec![on, secret, ("auth.algorithm", "RS256")], "which has a public key"),
-            (vec![on, ("auth.public_key_file", "f")], "auth.algorithm is HS256"),
-        ] {
-            let error = settings(&loaded(&flags)).expect_err(wanted).to_string();
-            assert!(error.contains(wanted), "{error}");
-        }
-    }
 
     #[test]
     fn lifetimes_are_understood_or_explained() {

@@ -100,7 +100,7 @@ pub async fn make(client: &Client, args: BackupArgs) -> Result<(), CliError> {
 /// `ibid restore`.
 pub async fn put_back(args: RestoreArgs) -> Result<(), CliError> {
     let settings = tools::settings(&args.settings)?.settings;
-    let files = serve::store_options(&settings)?;
+    let files = serve::with_secrets(&settings.engine.files)?;
     let data = settings.data_dir;
     let manifest = restore(&args.dir, &data, &files).await.map_err(failed)?;
     if args.json {

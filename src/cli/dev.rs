@@ -21,7 +21,7 @@ const MADE: [&str; 5] = ["target", "dist", ".git", "node_modules", "__pycache__"
 /// Runs until it is interrupted.
 ///
 /// # Errors
-/// If the directory is no project or cannot be watched. A build that fails, and a server that is away, are told and waited for.
+/// If the directory is no project or cannot be watched. A build that fails, and a server that is away, are reported and waited for.
 pub async fn run(client: Client, dir: PathBuf, target_dir: Option<PathBuf>) -> Result<(), CliError> {
     let mut name = author::read_manifest(&dir)?.name;
     let (_watcher, mut changes) = watch(&dir)?;

@@ -74,7 +74,7 @@ pub enum CliError {
         /// What the system said.
         source: io::Error,
     },
-    /// Part of the work failed, and has been told of.
+    /// Part of the work failed, and has been reported.
     #[error("{0}")]
     Incomplete(String),
     /// A tool or the server failed; the text has the remedy.
@@ -180,7 +180,7 @@ fn next_step(code: &str) -> String {
 }
 
 impl CliError {
-    /// What is told to the user; `None` where there is nobody left to tell.
+    /// Returns the message for the user; `None` where nobody is left to read it.
     pub fn report(&self) -> Option<String> {
         match self {
             // `ibid search ... | head`: the reader has seen enough.
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_missing_is_said_to_be_missing_from_where_one_is() {
+    fn the_error_of_a_missing_file_names_where_one_is() {
         let missing = |path: &str| CliError::File {
             path: path.into(),
             source: io::ErrorKind::NotFound.into(),

@@ -15,7 +15,7 @@ const CANCEL: Duration = Duration::from_secs(2);
 /// is doing meanwhile on a line of the terminal. `request_id` is of no other query in flight on this connection.
 ///
 /// # Errors
-/// [`CliError::Interrupted`] when `interrupts` tells of a signal: the server has been told to stop then. [`CliError::Server`] when it ended
+/// [`CliError::Interrupted`] on a signal from `interrupts`: the server was asked to stop then. [`CliError::Server`] when it ended
 /// with an error, and what [`Socket`] fails with. The line that was begun is ended in each case.
 pub async fn ask(
     socket: &mut Socket,
@@ -91,7 +91,7 @@ fn request(question: &str, options: &AskOptions) -> Map<String, Value> {
     all.filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
-/// Tells the server to stop, and hears it out: it confirms within moments.
+/// Asks the server to stop, and reads on until it confirms, which takes moments.
 async fn cancel(socket: &mut Socket, request_id: &str, answer: &mut Answer) {
     let told = async {
         socket

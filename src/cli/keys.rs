@@ -22,7 +22,7 @@ enum Keys {
 impl Keys {
     async fn open(args: &SettingsArgs) -> Result<Self, CliError> {
         let settings = tools::settings(args)?.settings;
-        let shared = match serve::catalog_options(&settings)? {
+        let shared = match serve::with_secrets(&settings.engine.catalog)? {
             Some(options) => Catalog::postgres(&options).await?.shared(),
             None => None,
         };
@@ -92,11 +92,11 @@ pub async fn run(action: KeyAction) -> Result<(), CliError> {
             };
             let (secret, key) = Keys::open(&settings).await?.add(new).await?;
             if json {
-                let mut told = told(&key);
-                if let Some(fields) = told.as_object_mut() {
+                let mut body = key_json(&key);
+                if let Some(fields) = body.as_object_mut() {
                     fields.insert("key".to_owned(), secret.into());
                 }
-                return console::json(&told);
+                return console::json(&body);
             }
             console::note(&format!(
                 "The key `{}` ({}), which ends: {}. It is shown this once; only its hash is kept.",
@@ -109,7 +109,7 @@ pub async fn run(action: KeyAction) -> Result<(), CliError> {
         KeyAction::List { json, settings } => {
             let keys = Keys::open(&settings).await?.list().await?;
             if json {
-                let keys: Vec<Value> = keys.iter().map(told).collect();
+                let keys: Vec<Value> = keys.iter().map(key_json).collect();
                 return console::json(&json!({ "keys": keys }));
             }
             if keys.is_empty() {
@@ -131,7 +131,7 @@ pub async fn run(action: KeyAction) -> Result<(), CliError> {
         KeyAction::Revoke { name, json, settings } => {
             let key = Keys::open(&settings).await?.revoke(&name).await?;
             if json {
-                return console::json(&told(&key));
+                return console::json(&key_json(&key));
             }
             console::note(&format!("The key `{}` is revoked.", console::clean(&key.name)));
             Ok(())
@@ -139,7 +139,7 @@ pub async fn run(action: KeyAction) -> Result<(), CliError> {
     }
 }
 
-fn told(key: &ApiKey) -> Value {
+fn key_json(key: &ApiKey) -> Value {
     serde_json::to_value(key).unwrap_or_default()
 }
 

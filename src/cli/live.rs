@@ -1,7 +1,6 @@
 //! Settings that change while the server runs: what `/config` shows and does.
 
-use super::serve::server_tuning;
-use crate::config::{ConfigError, Effective, Settings};
+use crate::config::{ConfigError, Effective};
 use ibid_engine::{Engine, Tuning};
 use ibid_protocol::ApiError;
 use ibid_server::{Configuration, ServerTuning};
@@ -46,21 +45,20 @@ impl Configuration for LiveSettings {
         let keys: Vec<String> = changes.iter().map(|(key, _)| key.clone()).collect();
         // Held until all is done: of two changes at once, the later one holds everywhere.
         let mut effective = self.effective.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = effective.changed(changes).map_err(told)?;
+        let changed = effective.changed(changes).map_err(to_api_error)?;
         let others = keys
             .into_iter()
             .filter(|key| effective.get(key).map(|(value, _)| value) != changed.get(key).map(|(value, _)| value))
             .collect();
         // What may be refused comes first, so that all is changed or nothing.
-        let server =
-            server_tuning(&changed.settings).map_err(|error| ApiError::validation("limits.exempt_addresses", error.to_string()))?;
+        let server = ServerTuning::from(&changed.settings.server);
         let level = &changed.settings.log.level;
         if *level != effective.settings.log.level {
             self.log
                 .set(level)
                 .map_err(|error| ApiError::validation("log.level", error.to_string()))?;
         }
-        self.engine.tune(tuning(&changed.settings));
+        self.engine.tune(Tuning::from(&changed.settings.engine));
         tune(&server);
         *effective = changed;
         tracing::info!(changed = ?others, "settings changed");
@@ -68,15 +66,7 @@ impl Configuration for LiveSettings {
     }
 }
 
-fn tuning(settings: &Settings) -> Tuning {
-    Tuning {
-        query_timeout: settings.query.timeout(),
-        max_concurrent_queries: settings.query.max_concurrent,
-        plugin_install: settings.plugins.install,
-    }
-}
-
-fn told(error: ConfigError) -> ApiError {
+fn to_api_error(error: ConfigError) -> ApiError {
     match error {
         ConfigError::Invalid { key, issue, .. } => ApiError::validation(&key, issue),
         ConfigError::UnknownKey { key, meant, .. } => {

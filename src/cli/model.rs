@@ -30,11 +30,11 @@ pub async fn run(client: Result<Client, CliError>, action: ModelAction) -> Resul
                 onnx,
             };
             if !force && let Some(info) = up_to_date(&source, &target, &options) {
-                return tell(&info, &target, false, json);
+                return report(&info, &target, false, json);
             }
             console::note(&format!("Converting {} ...", source.display()));
             let info = convert::convert(&source, &target, &options).map_err(|error| CliError::Failed(error.to_string()))?;
-            tell(&info, &target, true, json)
+            report(&info, &target, true, json)
         }
     }
 }
@@ -71,7 +71,7 @@ async fn pull(args: PullArgs) -> Result<(), CliError> {
         return install(directory.to_owned(), target, options, args.force, args.json).await;
     }
     let token = std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
-    let hub = Hub::new(&settings.embedder.hub_url, token.as_ref(), &args.source, &args.revision)?;
+    let hub = Hub::new(&settings.hub_url, token.as_ref(), &args.source, &args.revision)?;
     // Of its own for each model and revision, so that what broke off is gone on with.
     let revision = args.revision.replace('/', "-");
     let downloads = settings.share_dir.join("downloads");
@@ -84,11 +84,11 @@ async fn pull(args: PullArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Converts a directory into an installed model; takes the place of another one only if it is told to.
+/// Converts a directory into an installed model; takes the place of another one only with `--force`.
 async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool, json: bool) -> Result<(), CliError> {
     let work = move || {
         if let Some(info) = up_to_date(&source, &target, &options) {
-            return tell(&info, &target, false, json);
+            return report(&info, &target, false, json);
         }
         if target.exists() && !force {
             return Err(CliError::Failed(format!(
@@ -105,7 +105,7 @@ async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool
         }
         console::note(&format!("Converting {} ...", source.display()));
         let info = convert::convert(&source, &target, &options).map_err(|error| CliError::Failed(error.to_string()))?;
-        tell(&info, &target, true, json)
+        report(&info, &target, true, json)
     };
     tokio::task::spawn_blocking(work)
         .await
@@ -113,7 +113,7 @@ async fn install(source: PathBuf, target: PathBuf, options: Options, force: bool
 }
 
 /// Tells of the model that is in `target` now, and whether it was `made` or had been there.
-fn tell(info: &ModelInfo, target: &Path, made: bool, json: bool) -> Result<(), CliError> {
+fn report(info: &ModelInfo, target: &Path, made: bool, json: bool) -> Result<(), CliError> {
     if json {
         return console::json(&json!({
             "name": info.name, "kind": info.kind, "dimension": info.dimension, "max_tokens": info.max_tokens,
@@ -157,7 +157,7 @@ async fn list(client: &Client, settings: &SettingsArgs, json: bool) -> Result<()
                 "precisions": precisions,
                 "sha256": model.info.model_sha256,
                 "bytes": model.bytes,
-                "default": model.info.name == settings.embedder.model,
+                "default": model.info.name == settings.engine.model,
                 "loaded": loaded(server.as_ref(), model),
             })
         })

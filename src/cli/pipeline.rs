@@ -42,7 +42,7 @@ pub async fn run(client: &Client, args: PipelineArgs) -> Result<(), CliError> {
             if !yes {
                 confirm(&format!("{} Begin?", cost(&tried)))?;
             }
-            let watch = Watch::open(client, &name, wait).await?;
+            let watch = ReindexWatcher::open(client, &name, wait).await?;
             let query: Vec<_> = query.into_iter().filter(|(key, _)| *key == "redo").collect();
             let begun = client.post_with(&path, &query).await?;
             finish(client, &name, begun, watch, as_json).await
@@ -101,7 +101,7 @@ async fn set(client: &Client, name: &str, pipeline: &Value, (yes, wait): (bool, 
     if costs && !yes {
         confirm(&format!("{} Put it in place?", cost(&tried)))?;
     }
-    let watch = Watch::open(client, name, wait && costs).await?;
+    let watch = ReindexWatcher::open(client, name, wait && costs).await?;
     let done = client.put(&path(name), &[], pipeline).await?;
     if done.get("reindex").is_some() {
         return finish(client, name, done, watch, as_json).await;
@@ -116,7 +116,7 @@ async fn set(client: &Client, name: &str, pipeline: &Value, (yes, wait): (bool, 
 }
 
 /// Tells that a re-index has begun, or waits for its end.
-async fn finish(client: &Client, name: &str, mut begun: Value, watch: Option<Watch>, as_json: bool) -> Result<(), CliError> {
+async fn finish(client: &Client, name: &str, mut begun: Value, watch: Option<ReindexWatcher>, as_json: bool) -> Result<(), CliError> {
     let Some(watch) = watch else {
         if as_json {
             return console::json(&begun);
@@ -159,12 +159,12 @@ fn status(reindex: &Value) -> String {
 }
 
 /// The events of a collection, from before its re-index began.
-struct Watch {
+struct ReindexWatcher {
     socket: Socket,
     bar: ProgressBar,
 }
 
-impl Watch {
+impl ReindexWatcher {
     /// Opens it, where it is `wanted`.
     async fn open(client: &Client, name: &str, wanted: bool) -> Result<Option<Self>, CliError> {
         if !wanted {

@@ -1,6 +1,9 @@
 //! Puts the layers on top of one another, and remembers which one each value came from.
 
+use super::keys::find;
 use super::{ConfigError, KEYS, Key, Kind, Settings, nearest};
+use ibid_settings::{LayerSettings, SettingValue};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -104,7 +107,7 @@ impl Effective {
         apply_variables(sources, &mut values)?;
         for flag in &sources.flags {
             let origin = Origin::Flag(flag.name.clone());
-            let key = Key::find(&flag.key).ok_or_else(|| unknown(&flag.key, &origin, KEYS.iter().map(|key| key.path)))?;
+            let key = find(&flag.key).ok_or_else(|| unknown(&flag.key, &origin, KEYS.iter().map(|key| key.path)))?;
             let value = parse(key, &flag.value).and_then(|value| check(key, value, &sources.directory, sources));
             values.insert(key.path, (value.map_err(|issue| invalid(key, &origin, issue))?, origin));
         }
@@ -120,7 +123,7 @@ impl Effective {
         let mut values = self.values.clone();
         for (path, value) in changes {
             let origin = Origin::Running;
-            let key = Key::find(&path).ok_or_else(|| unknown(&path, &origin, KEYS.iter().map(|key| key.path)))?;
+            let key = find(&path).ok_or_else(|| unknown(&path, &origin, KEYS.iter().map(|key| key.path)))?;
             if !key.is_live() {
                 let issue =
                     "cannot change while the server runs: set it in the settings file, a variable or a flag, and restart".to_owned();
@@ -163,12 +166,12 @@ fn apply_file(path: &Path, sources: &Sources, values: &mut BTreeMap<&'static str
     })?;
     let table: Table = content.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
         path: path.to_owned(),
-        message: told(&error, &content),
+        message: syntax_message(&error, &content),
     })?;
     let origin = Origin::File(path.to_owned());
     let directory = path.parent().unwrap_or(Path::new(""));
     for (path, value) in flatten(table) {
-        let Some(key) = Key::find(&path) else {
+        let Some(key) = find(&path) else {
             // A section that is known names its keys; else whole sections are what may have been meant.
             return Err(unknown(&path, &origin, KEYS.iter().map(|key| key.path).chain(sections())));
         };
@@ -178,8 +181,8 @@ fn apply_file(path: &Path, sources: &Sources, values: &mut BTreeMap<&'static str
     Ok(())
 }
 
-/// What is wrong with a settings file. The parser shows the line; one that may hold a secret is only counted.
-fn told(error: &toml::de::Error, content: &str) -> String {
+/// Describes what is wrong with a settings file. The parser shows the line; one that may hold a secret is only counted.
+fn syntax_message(error: &toml::de::Error, content: &str) -> String {
     let before = error.span().and_then(|span| content.get(..span.start)).unwrap_or_default();
     let number = before.matches('\n').count();
     let line = content.lines().nth(number).unwrap_or_default();
@@ -264,7 +267,7 @@ fn parse_as(kind: Kind, text: &str) -> Result<Value, String> {
             "false" | "0" | "no" | "off" => Ok(Value::Boolean(false)),
             _ => Err(format!("must be `true` or `false`, not `{text}`")),
         },
-        Kind::Texts => {
+        Kind::Texts | Kind::Networks => {
             let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
             Ok(Value::Array(texts.map(|text| Value::String(text.to_owned())).collect()))
         }
@@ -292,6 +295,11 @@ fn check_as(kind: Kind, value: Value, directory: &Path, sources: &Sources) -> Re
         (Kind::Boolean, value) => Err(wrong_type("`true` or `false`", &value)),
         (Kind::Texts, Value::Array(texts)) if texts.iter().all(|text| text.as_str().is_some_and(|text| !text.trim().is_empty())) => {
             Ok(Value::Array(texts))
+        }
+        (Kind::Networks, value) => {
+            let value = check_as(Kind::Texts, value, directory, sources)?;
+            <Vec<IpNet>>::from_toml(&value)?;
+            Ok(value)
         }
         (Kind::Texts, value) => Err(format!("must be a list of texts, such as [\"a\", \"b\"], not `{value}`")),
         (_, Value::String(text)) if text.trim().is_empty() => Err("must not be empty".to_owned()),
@@ -337,23 +345,13 @@ fn invalid(key: &Key, origin: &Origin, issue: String) -> ConfigError {
     }
 }
 
-/// From the flat map to the typed settings. The table has been checked: what fails here is a slip in it.
+/// Reads the structs of the layers from values that have been checked.
 fn settings(values: &BTreeMap<&'static str, (Value, Origin)>) -> Result<Settings, ConfigError> {
-    let mut table = Table::new();
-    for (path, (value, _)) in values {
-        let mut names: Vec<&str> = path.split('.').collect();
-        let name = names.pop().unwrap_or_default();
-        let section = names.iter().try_fold(&mut table, |table, name| {
-            table.entry(*name).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
-        });
-        if let Some(section) = section {
-            section.insert(name.to_owned(), value.clone());
-        }
-    }
-    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| ConfigError::Invalid {
-        key: error.path().to_string(),
-        origin: "settings".to_owned(),
-        issue: error.inner().to_string(),
+    let flat = values.iter().map(|(key, (value, _))| (*key, value.clone())).collect();
+    Settings::read(&flat).map_err(|invalid| ConfigError::Invalid {
+        key: invalid.key.to_owned(),
+        origin: values.get(invalid.key).map_or_else(String::new, |(_, origin)| origin.to_string()),
+        issue: invalid.issue,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Settings: built-in values, a TOML file, `IBID_*` variables and flags, in rising order.
 //!
-//! One table ([`KEYS`]) says which settings there are, what they may be and what they are by default; reading, checking, printing and the
-//! documentation follow it. `cli` turns [`Settings`] into what the server and the pipeline want.
+//! Each layer declares its settings in a struct of its own ([`ibid_settings::settings!`]). [`Settings`] collects the structs and [`KEYS`] their
+//! keys; reading, checking, printing and the reference page follow the keys.
 
 mod error;
 mod keys;
@@ -11,8 +11,9 @@ mod render;
 mod settings;
 
 pub use error::ConfigError;
-pub use keys::{KEYS, Key, Kind};
+pub use ibid_settings::{Key, Kind};
+pub use keys::KEYS;
 pub use layers::{Effective, Flag, Origin, Sources};
 pub use nearest::nearest;
 pub use render::reference;
-pub use settings::{FileStoreKind, LlmOnFailure, Settings};
+pub use settings::Settings;

@@ -30,13 +30,13 @@ impl Effective {
     /// The settings as JSON: `{key: {value, origin, variable, help, live}}`.
     pub fn to_json(&self) -> serde_json::Value {
         let mut all = Map::new();
-        for key in KEYS {
+        for key in KEYS.iter() {
             if let Some((value, origin)) = self.get(key.path) {
                 let value = match is_hidden(key.kind, value) {
                     true => toml::Value::String(HIDDEN.to_owned()),
                     false => value.clone(),
                 };
-                let entry = json!({ "value": value, "origin": origin.to_string(), "variable": key.variable(), "help": key.help, "live": key.is_live() });
+                let entry = json!({ "value": value, "origin": origin.to_string(), "variable": key.variable(), "help": key.help(), "live": key.is_live() });
                 all.insert(key.path.to_owned(), entry);
             }
         }
@@ -65,7 +65,7 @@ pub fn reference() -> String {
          changed while the server runs, by `PUT /config`; of a number both ends are included. This page is what `ibid config --reference` prints.\n",
     );
     let mut section = None;
-    for key in KEYS {
+    for key in KEYS.iter() {
         let here = key.section().unwrap_or_default();
         if section != Some(here) {
             let title = if here.is_empty() {
@@ -85,7 +85,7 @@ pub fn reference() -> String {
             value => format!("`{value}`"),
         };
         let live = if key.is_live() { " *Live.*" } else { "" };
-        let help = key.help.replace('|', "\\|");
+        let help = key.help().replace('|', "\\|");
         _ = writeln!(
             out,
             "| `{}` | {help}{live} | {} | {default} | `{}` |",
@@ -108,6 +108,7 @@ fn values(kind: Kind) -> String {
         Kind::Integer(least, most) => format!("{least} to {most}"),
         Kind::Boolean => "`true`, `false`".to_owned(),
         Kind::Texts => "texts".to_owned(),
+        Kind::Networks => "addresses and networks".to_owned(),
         Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
     }
 }

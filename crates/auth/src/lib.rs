@@ -11,6 +11,7 @@ mod grant;
 mod keys;
 mod keyset;
 mod mint;
+mod options;
 mod settings;
 mod source;
 mod subject;
@@ -21,6 +22,7 @@ pub use denial::{Denial, DenialCode};
 pub use grant::{Grant, Method};
 pub use keys::{ApiKey, KeyError, KeyFile, NewKey, StoredKey};
 pub use mint::{MintError, Minted, mint};
+pub use options::AuthOptions;
 pub use settings::{AuthSettings, SetupError, TokenKeys, TokenSettings};
 pub use subject::{Role, Scope, Scopes, Subject};
 

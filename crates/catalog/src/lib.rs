@@ -7,6 +7,7 @@
 
 mod error;
 mod generation;
+mod settings;
 mod shared;
 mod sql;
 mod types;
@@ -17,8 +18,9 @@ mod tests;
 
 pub use error::CatalogError;
 pub use generation::{NewReindex, Reindex, ReindexCounts, ReindexStatus, ReindexedDocument, ReindexedState, Swap};
+pub use settings::PostgresOptions;
 pub use shared::{Claimed, HEARTBEAT, LEASE, Notification};
-pub use sql::{Catalog, Listener, PostgresOptions, Shared, SqliteOptions};
+pub use sql::{Catalog, Listener, Shared, SqliteOptions};
 pub use types::{
     Chunk, Collection, CollectionState, CollectionStats, Creation, DeletionReceipt, DocumentError, DocumentQuery, DocumentRecord,
     DocumentSort, DocumentState, Event, Extracted, Listing, LocatedChunk, NewDocument, NewEvent, NewUpload, Replay, Upload, UploadResult,

@@ -25,6 +25,7 @@ mod queue;
 mod reranker;
 mod runtime;
 mod session;
+mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub use self::{
     model::{Activation, Architecture, Head, ModelInfo, ModelKind, Pooling, Ready},
     models::{InstalledModel, Model, Models, ModelsSettings, installed},
     reranker::Reranker,
-    runtime::{Runtime, RuntimeChoice},
+    runtime::Runtime,
+    settings::RuntimeChoice,
     stats::EmbedderStats,
 };

@@ -7,6 +7,7 @@ use std::{
 
 use ort::{environment::Environment, logging::LogLevel};
 
+use super::settings::RuntimeChoice;
 use super::{Device, EmbedError};
 
 /// The library's name, without its version.
@@ -31,17 +32,6 @@ const CUDA_PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 const LIBRARY_DEPTH: usize = 4;
 /// The most GPUs that are counted.
 const MAX_GPUS: usize = 64;
-
-/// Which library [`Runtime::find`] takes.
-#[derive(Clone, Debug, Default)]
-pub struct RuntimeChoice {
-    /// The requested processor.
-    pub device: Device,
-    /// A library, or a directory with one, instead of the share directory's.
-    pub library: Option<PathBuf>,
-    /// Directories to search for CUDA's libraries, besides those of the system.
-    pub cuda_libraries: Vec<PathBuf>,
-}
 
 impl Runtime {
     /// Loads the library, such as `lib/libonnxruntime.so` of the share directory. Blocks. Loading the same file again returns another

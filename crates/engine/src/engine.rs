@@ -292,4 +292,9 @@ impl Engine {
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
+
+    /// Returns the size of the largest file that may be uploaded, in bytes.
+    pub fn max_upload_bytes(&self) -> u64 {
+        self.uploads.limits.max_bytes
+    }
 }

@@ -8,6 +8,7 @@ mod directory;
 mod error;
 mod exclusion;
 mod s3;
+mod settings;
 mod spool;
 mod staging;
 mod texts;
@@ -23,7 +24,8 @@ mod tests;
 pub use directory::DirectoryStore;
 pub use error::{Cause, FileError};
 pub use exclusion::{Exclusion, LocalExclusion};
-pub use s3::{S3Options, S3Store};
+pub use s3::S3Store;
+pub use settings::{S3Options, StoreKind};
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -14,6 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Bytes that an upload request may have in any case, so that several files fit into one.
+const UPLOAD_REQUEST_BYTES: u64 = 1 << 30;
+/// Bytes of an upload request beside its largest file.
+const REQUEST_OVERHEAD: u64 = 1 << 20;
+
 /// What every connection shares.
 pub(super) struct Shared {
     /// As the operator set them.
@@ -46,6 +51,14 @@ pub(super) struct Shared {
     pub monitor: Arc<Monitor>,
     /// Connections and sessions, so that a shutdown can wait for them.
     pub tasks: TaskTracker,
+}
+
+impl Shared {
+    /// Returns the size of the largest upload request, all its files together, in bytes.
+    pub fn max_upload_request_bytes(&self) -> u64 {
+        let one_file = self.engine.max_upload_bytes().saturating_add(REQUEST_OVERHEAD);
+        one_file.max(UPLOAD_REQUEST_BYTES)
+    }
 }
 
 /// One connection's place among the permitted ones. A socket session that outlives its HTTP

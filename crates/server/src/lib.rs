@@ -19,7 +19,7 @@ mod ui;
 mod ws;
 
 pub use configuration::Configuration;
-pub use limits::{Forwarding, LimitSettings, PerMinute, Proxies};
+pub use limits::{Forwarding, LimitSettings, Proxies};
 pub use listen::{ServeError, Server, check};
 pub use monitor::AlertLevels;
 pub use settings::ServerSettings;

@@ -59,6 +59,9 @@ pub enum ServeError {
     /// The certificate cannot be used. Code `TLS`.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// One file of the two that TLS needs is set. Code `INVALID_SETTING`.
+    #[error("server.tls_cert_file and server.tls_key_file must both be set, or neither")]
+    HalfTls,
     /// A setting is out of its range. Code `INVALID_SETTING`.
     #[error("setting {name}: {issue}")]
     InvalidSetting {
@@ -76,7 +79,7 @@ impl ServeError {
             Self::RemoteWithoutAuth(_) => "REMOTE_WITHOUT_AUTH",
             Self::CannotListen { .. } => "CANNOT_LISTEN",
             Self::Tls(_) => "TLS",
-            Self::InvalidSetting { .. } => "INVALID_SETTING",
+            Self::HalfTls | Self::InvalidSetting { .. } => "INVALID_SETTING",
         }
     }
 }
@@ -93,18 +96,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address.
+    /// Takes the address that [`ServerSettings::listen`] names.
     ///
     /// # Errors
     /// If other machines could reach it and that was not allowed, if it cannot be had, or if a setting is zero that must not be.
-    pub async fn bind(settings: ServerSettings, auth: Authenticator, engine: Arc<Engine>) -> Result<Self, ServeError> {
-        check(&settings)?;
-        let address = settings.listen;
+    pub async fn bind(settings: ServerSettings, address: SocketAddr, auth: Authenticator, engine: Arc<Engine>) -> Result<Self, ServeError> {
+        check(&settings, address, auth.is_on())?;
         let listener = listen(address).map_err(|source| ServeError::CannotListen { address, source })?;
         let local = listener
             .local_addr()
             .map_err(|source| ServeError::CannotListen { address, source })?;
-        let tls = match settings.tls.clone() {
+        let tls = match settings.tls()? {
             Some(files) => Some(Tls::open(files).await?),
             None => None,
         };
@@ -264,10 +266,10 @@ async fn finish(shared: &Shared) {
     }
 }
 
-/// Whether a server can run with these settings, as far as that shows without an engine.
-pub fn check(settings: &ServerSettings) -> Result<(), ServeError> {
-    if !settings.listen.ip().is_loopback() && settings.auth.is_none() && !settings.allow_remote_without_auth {
-        return Err(ServeError::RemoteWithoutAuth(settings.listen));
+/// Checks whether a server can run with these settings at this address, as far as that shows without an engine.
+pub fn check(settings: &ServerSettings, address: SocketAddr, has_auth: bool) -> Result<(), ServeError> {
+    if !address.ip().is_loopback() && !has_auth && !settings.allow_remote_without_auth {
+        return Err(ServeError::RemoteWithoutAuth(address));
     }
     let sizes = [
         ("max_connections", settings.max_connections),
@@ -295,8 +297,8 @@ pub fn check(settings: &ServerSettings) -> Result<(), ServeError> {
             issue: "must be longer than zero",
         });
     }
-    if let Some(files) = &settings.tls {
-        tls::check(files)?;
+    if let Some(files) = settings.tls()? {
+        tls::check(&files)?;
     }
     Ok(())
 }

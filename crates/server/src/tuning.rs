@@ -3,9 +3,10 @@
 use super::context::Shared;
 use super::limits::LimitSettings;
 use super::monitor::AlertLevels;
+use super::settings::ServerSettings;
 use std::sync::atomic::Ordering;
 
-/// Settings of the server that can change while it runs; see [`super::ServerSettings`] for each.
+/// Settings of the server that can change while it runs; see [`ServerSettings`] for each.
 #[derive(Debug, Clone)]
 pub struct ServerTuning {
     /// What each client may ask. Of it, `proxies` and `tracked_clients` stay as they were at the start.
@@ -16,6 +17,17 @@ pub struct ServerTuning {
     pub max_queries_per_connection: usize,
     /// Answered requests that are logged in a second; at least 1.
     pub access_lines_per_second: u32,
+}
+
+impl From<&ServerSettings> for ServerTuning {
+    fn from(settings: &ServerSettings) -> Self {
+        Self {
+            limits: settings.limits.clone(),
+            alerts: settings.alerts,
+            max_queries_per_connection: settings.max_queries_per_connection,
+            access_lines_per_second: settings.access_lines_per_second,
+        }
+    }
 }
 
 impl Shared {

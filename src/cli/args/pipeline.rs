@@ -16,7 +16,7 @@ pub struct PipelineArgs {
 
 /// What is made again of a document; each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RedoArg {
+pub enum ReindexScope {
     /// What is indexed of its chunks
     #[value(name = "re-embed")]
     Embed,
@@ -28,7 +28,7 @@ pub enum RedoArg {
     Extract,
 }
 
-impl RedoArg {
+impl ReindexScope {
     /// As the protocol writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ pub enum PipelineAction {
         name: String,
         /// Do this for every document, whatever else it needs
         #[arg(long)]
-        redo: Option<RedoArg>,
+        redo: Option<ReindexScope>,
         /// Only tell what it would take
         #[arg(long)]
         dry_run: bool,

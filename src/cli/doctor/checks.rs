@@ -25,8 +25,8 @@ const SETUP: &str = "make setup   (in Ibid's source directory; or point --share-
 pub fn share(settings: &Settings) -> Vec<Check> {
     let share = &settings.share_dir;
     vec![
-        runtime(share, &settings.embedder.runtime_choice()),
-        model(share, &settings.embedder.model),
+        runtime(share, &settings.engine.runtime),
+        model(share, &settings.engine.model),
         plugins(share, &settings.data_dir),
     ]
 }
@@ -223,12 +223,12 @@ pub async fn shared_catalog(options: &PostgresOptions) -> Check {
 
 /// The language model's server, if the settings name one.
 pub async fn llm(settings: &Settings) -> Option<Check> {
-    let url = Some(settings.llm.base_url.as_str()).filter(|url| !url.is_empty())?;
+    let url = settings.engine.llm.base_url.as_ref()?;
     let remedy = format!(
         "change section llm of the settings; `{} config` shows what holds",
         console::program()
     );
-    let llm = match serve::llm_settings(settings).map(Llm::new) {
+    let llm = match serve::with_secrets(&settings.engine.llm).map(Llm::new) {
         Ok(Ok(llm)) => llm,
         Ok(Err(refusal)) => {
             return Some(Check::broken(
@@ -240,7 +240,7 @@ pub async fn llm(settings: &Settings) -> Option<Check> {
         Err(error) => return Some(Check::broken("llm", error.to_string(), remedy)),
     };
     let health = llm.health().await?;
-    let model = &settings.llm.model;
+    let model = settings.engine.llm.model.as_deref().unwrap_or_default();
     Some(match health.answered {
         Ok(_) if model.is_empty() => Check::note("llm", format!("{url} answers; llm.model names no model"), remedy),
         Ok(time) if health.lists_model => Check::ok("llm", format!("{url} answers in {} ms and has `{model}`", time.as_millis())),
@@ -269,7 +269,7 @@ pub async fn objects(options: &StoreOptions) -> Option<Check> {
 /// The Qdrant server, if the settings name one.
 pub async fn qdrant(settings: &Settings) -> Option<Check> {
     let remedy = "start it, or change section qdrant of the settings";
-    let options = match serve::qdrant_options(settings) {
+    let options = match serve::with_secrets(&settings.engine.qdrant) {
         Ok(options) => options?,
         Err(error) => return Some(Check::broken("qdrant", error.to_string(), remedy)),
     };
@@ -284,7 +284,7 @@ pub async fn qdrant(settings: &Settings) -> Option<Check> {
     })
 }
 
-/// Whether a server answers and is well; where none does, whether one could start.
+/// Checks whether a server answers and is healthy; where none does, whether one could start.
 pub async fn server(settings: &Settings, named: Option<Client>) -> Check {
     let start = format!("{} serve", console::program());
     let (client, address) = match named {
@@ -374,7 +374,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn health_is_told() {
+    fn health_is_reported() {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             healthy("http://x", 200, &json!({"status": "healthy", "version": version})).state,
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_without_a_server_is_told_from_a_foreign_one() {
+    async fn a_port_without_a_server_is_distinguished_from_a_foreign_one() {
         let mut settings = crate::config::Effective::load(&Default::default()).expect("valid").settings;
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         settings.server.listen = taken.local_addr().expect("an address").to_string();

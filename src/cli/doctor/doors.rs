@@ -1,7 +1,7 @@
 //! What lets clients in: authentication and the certificate.
 
 use super::Check;
-use crate::cli::{auth, console, serve};
+use crate::cli::console;
 use crate::config::Settings;
 use ibid_auth::Authenticator;
 use ibid_server as server;
@@ -19,7 +19,8 @@ pub async fn auth(settings: &Settings) -> Check {
         };
     }
     let correct = "correct the settings as it says: docs/authentication.md has examples";
-    let wanted = match auth::settings(settings) {
+    let algorithm = settings.auth.algorithm;
+    let wanted = match settings.auth.settings(&settings.data_dir) {
         Ok(wanted) => wanted,
         Err(error) => return Check::broken("auth", error.to_string(), correct),
     };
@@ -46,19 +47,16 @@ pub async fn auth(settings: &Settings) -> Check {
         None => Check::ok("auth", format!("{keys}; no tokens")),
         Some(true) if others => Check::note(
             "auth",
-            format!(
-                "{keys}, and tokens by {}; those for other services of the same issuer are taken as well",
-                settings.auth.algorithm
-            ),
+            format!("{keys}, and tokens by {algorithm:?}; those for other services of the same issuer are taken as well"),
             "set auth.audiences to the name of this server in the claim `aud`",
         ),
-        Some(true) => Check::ok("auth", format!("{keys}, and tokens by {}", settings.auth.algorithm)),
+        Some(true) => Check::ok("auth", format!("{keys}, and tokens by {algorithm:?}")),
     }
 }
 
 /// Whether the certificate can be used.
 pub fn tls(settings: &Settings) -> Check {
-    let files = match serve::tls_files(settings) {
+    let files = match settings.server.tls() {
         Ok(Some(files)) => files,
         Ok(None) => return Check::ok("tls", "off"),
         Err(error) => return Check::broken("tls", error.to_string(), "set both, or neither"),

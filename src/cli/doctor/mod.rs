@@ -98,8 +98,8 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
     // Loading the library, the model and the plugins blocks, and takes a second or two.
     let local = settings.clone();
     let files = tokio::task::spawn_blocking(move || checks::share(&local));
-    let data = checks::data_dir(&settings.data_dir, settings.ingest.disk_reserve_bytes);
-    let shared = match serve::catalog_options(&settings) {
+    let data = checks::data_dir(&settings.data_dir, settings.engine.disk_reserve_bytes);
+    let shared = match serve::with_secrets(&settings.engine.catalog) {
         Ok(None) => None,
         Ok(Some(options)) => Some(checks::shared_catalog(&options).await),
         Err(error) => Some(Check::broken(
@@ -113,7 +113,7 @@ async fn look(settings: Settings, server: Option<Client>, repair: bool) -> Resul
         Some(check) => check,
         None => checks::catalog(&settings.data_dir).await,
     };
-    let (objects, storage) = match serve::store_options(&settings) {
+    let (objects, storage) = match serve::with_secrets(&settings.engine.files) {
         Ok(options) => (
             checks::objects(&options).await,
             match is_shared {
@@ -203,7 +203,7 @@ note    server   nothing listens
     }
 
     #[tokio::test]
-    async fn an_empty_machine_is_told_what_it_lacks() {
+    async fn the_checks_find_what_an_empty_machine_lacks() {
         let directory = tempfile::tempdir().expect("a directory");
         let sources = crate::config::Sources {
             directory: directory.path().to_owned(),

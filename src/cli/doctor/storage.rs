@@ -8,8 +8,8 @@ use ibid_index::IndexError;
 use ibid_plugin_host::{PluginStore, StoreError};
 use std::path::Path;
 
-/// Findings that are told one by one; the rest is counted.
-const TOLD: usize = 20;
+/// Findings that are listed one by one; the rest is counted.
+const LISTED: usize = 20;
 
 /// Looks at a data directory, and mends it if `repair` says so. No checks where there is nothing yet.
 pub async fn look(data: &Path, files: &StoreOptions, repair: bool) -> Vec<Check> {
@@ -41,7 +41,7 @@ async fn documents(data: &Path, files: &StoreOptions, repair: bool) -> Check {
         Ok::<_, PipelineError>((left, mended))
     };
     match looked.await {
-        Ok((left, mended)) => told(&left, mended),
+        Ok((left, mended)) => storage_check(&left, mended),
         Err(PipelineError::Files(FileError::InUse) | PipelineError::Index(IndexError::Locked)) if repair => {
             Check::broken(NAME, "a server uses it, so nothing was mended", "stop it, then say it again")
         }
@@ -66,7 +66,7 @@ async fn documents(data: &Path, files: &StoreOptions, repair: bool) -> Check {
     }
 }
 
-fn told(left: &[Finding], mended: usize) -> Check {
+fn storage_check(left: &[Finding], mended: usize) -> Check {
     const NAME: &str = "storage";
     let mended_text = match mended {
         0 => String::new(),
@@ -76,8 +76,8 @@ fn told(left: &[Finding], mended: usize) -> Check {
     if left.is_empty() {
         return Check::ok(NAME, format!("{mended_text}catalog, files and index agree"));
     }
-    let mut lines: Vec<String> = left.iter().take(TOLD).map(ToString::to_string).collect();
-    if let Some(more) = left.len().checked_sub(TOLD).filter(|more| *more > 0) {
+    let mut lines: Vec<String> = left.iter().take(LISTED).map(ToString::to_string).collect();
+    if let Some(more) = left.len().checked_sub(LISTED).filter(|more| *more > 0) {
         lines.push(format!("and {more} more"));
     }
     let detail = mended_text + &lines.join("\n");

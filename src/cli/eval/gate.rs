@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_are_kept_or_said() {
+    fn missed_thresholds_are_reported() {
         let found = report("a", &[1.0, 0.0]);
         for (gate, holds) in [
             ("hit@5>=0.5", true),

@@ -2,7 +2,7 @@
 
 use super::metrics::{Found, HITS, METRICS};
 use super::plots::{Bars, Line, colour, escaped, intervals, lines};
-use super::questions::{Place, Question};
+use super::questions::{Position, Question};
 use super::report::{Asked, Report, Run, difference, seconds};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -222,9 +222,9 @@ fn one(out: &mut String, asked: &Asked, question: &Question) {
         .gold
         .iter()
         .map(|gold| match gold.place {
-            Place::Anywhere => gold.document.clone(),
-            Place::Page(page) => format!("{}, page {page}", gold.document),
-            Place::Span(start, end) => format!("{}, characters {start} to {end}", gold.document),
+            Position::Anywhere => gold.document.clone(),
+            Position::Page(page) => format!("{}, page {page}", gold.document),
+            Position::Span(start, end) => format!("{}, characters {start} to {end}", gold.document),
         })
         .collect();
     let _ = write!(out, "<p>Expected: {}", escaped(&places.join("; ")));
@@ -276,7 +276,7 @@ mod tests {
             text: format!("What is {hostile}?"),
             gold: vec![Gold {
                 document: "a.pdf".to_owned(),
-                place: Place::Page(3),
+                place: Position::Page(3),
             }],
             answer: Some("Forty-two".to_owned()),
         };

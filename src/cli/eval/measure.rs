@@ -33,7 +33,7 @@ pub struct Variant {
     pub rerank: Option<bool>,
 }
 
-/// What is asked for beside the search.
+/// The requests that are measured beside the search.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
     /// Whether answers are asked for.

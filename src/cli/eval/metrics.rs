@@ -1,6 +1,6 @@
 //! What is measured of one question: pure functions of what was found and what was to be found. `docs/eval.md` defines each.
 
-use super::questions::{Gold, Place, Question};
+use super::questions::{Gold, Position, Question};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -63,9 +63,9 @@ impl Found {
     pub fn finds(&self, gold: &Gold) -> bool {
         self.is_of(&gold.document)
             && match gold.place {
-                Place::Anywhere => true,
-                Place::Page(page) => self.page == Some(page),
-                Place::Span(start, end) => self.start < end && start < self.end,
+                Position::Anywhere => true,
+                Position::Page(page) => self.page == Some(page),
+                Position::Span(start, end) => self.start < end && start < self.end,
             }
     }
 }
@@ -124,7 +124,7 @@ impl Overlap {
     fn new(gold: &[Gold], found: &[Found]) -> Self {
         let mut wanted: HashMap<&str, Vec<(u64, u64)>> = HashMap::new();
         for gold in gold {
-            if let Place::Span(start, end) = gold.place {
+            if let Position::Span(start, end) = gold.place {
                 wanted.entry(&gold.document).or_default().push((start, end));
             }
         }
@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    fn asks(gold: Vec<(&str, Place)>, answer: Option<&str>) -> Question {
+    fn asks(gold: Vec<(&str, Position)>, answer: Option<&str>) -> Question {
         let gold = gold.into_iter().map(|(document, place)| Gold {
             document: document.to_owned(),
             place,
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn ranks_of_pages_by_hand() {
-        let question = asks(vec![("a.pdf", Place::Page(4)), ("a.pdf", Place::Page(7))], None);
+        let question = asks(vec![("a.pdf", Position::Page(4)), ("a.pdf", Position::Page(7))], None);
         // The page of another document, and another page, are none.
         let found = [
             page("b.pdf", 4),
@@ -321,13 +321,13 @@ mod tests {
         assert!(!values.contains_key("recall@5"));
         near(&of_search(&question, &[]), "mrr@20", 0.0);
         // By its identifier a document is the same.
-        let question = asks(vec![("id-b.pdf", Place::Anywhere)], None);
+        let question = asks(vec![("id-b.pdf", Position::Anywhere)], None);
         near(&of_search(&question, &found), "ndcg@10", 1.0);
     }
 
     #[test]
     fn overlap_of_spans_by_hand() {
-        let question = asks(vec![("a.md", Place::Span(10, 20)), ("a.md", Place::Span(15, 30))], None);
+        let question = asks(vec![("a.md", Position::Span(10, 20)), ("a.md", Position::Span(15, 30))], None);
         // Gold are 20 characters. Found are 15 + 10 + 5 = 30 in length; of the gold 10..25 is found, the overlap of the passages once.
         let found = [span("a.md", 10, 25), span("a.md", 12, 22), span("b.md", 10, 15)];
         let values = of_search(&question, &found);
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn answers_are_compared_with_gold_ones() {
         let cited = [page("a.pdf", 4)];
-        let question = asks(vec![("a.pdf", Place::Page(4))], Some("$1,577.00 million"));
+        let question = asks(vec![("a.pdf", Position::Page(4))], Some("$1,577.00 million"));
         let values = of_answer(&question, "It was $1577 [1].", &cited);
         for name in ["answered", "gold_cited", "answer_number"] {
             near(&values, name, 1.0);
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn gold_answers_that_are_one_number_are_told() {
+    fn gold_answers_that_are_one_number_are_recognised() {
         for (answer, expected) in [
             ("$1577.00", Some("1577")),
             ("1,577", Some("1577")),
@@ -389,7 +389,7 @@ mod tests {
             gold in prop::collection::vec((0u8..3, 0u64..60, 1u64..30), 1..5),
             found in prop::collection::vec((0u8..3, 0u64..60, 1u64..30), 0..25),
         ) {
-            let gold: Vec<(String, Place)> = gold.iter().map(|(d, s, l)| (d.to_string(), Place::Span(*s, s + l))).collect();
+            let gold: Vec<(String, Position)> = gold.iter().map(|(d, s, l)| (d.to_string(), Position::Span(*s, s + l))).collect();
             let question = asks(gold.iter().map(|(d, place)| (d.as_str(), *place)).collect(), None);
             let found: Vec<Found> = found.iter().map(|(d, s, l)| span(&d.to_string(), *s, s + l)).collect();
             let values = of_search(&question, &found);
@@ -397,7 +397,7 @@ mod tests {
             let hits: Vec<f64> = HITS.iter().map(|(_, name)| values[*name]).collect();
             prop_assert!(hits.is_sorted());
             // By characters, one by one, the overlap is the same.
-            let of = |place: Place| match place { Place::Span(s, e) => s..e, _ => 0..0 };
+            let of = |place: Position| match place { Position::Span(s, e) => s..e, _ => 0..0 };
             let wanted: HashSet<(&str, u64)> = question.gold.iter().flat_map(|g| of(g.place).map(|c| (g.document.as_str(), c))).collect();
             let top = &found[..found.len().min(OVERLAP_DEPTH)];
             let got: HashSet<(&str, u64)> = top.iter().flat_map(|f| (f.start..f.end).map(|c| (f.source.as_str(), c))).collect();

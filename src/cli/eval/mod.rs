@@ -104,7 +104,7 @@ fn pipeline(path: &Path) -> Result<(String, Value), CliError> {
     Ok((name, pipeline))
 }
 
-/// Makes what has to be made (told in `made` as it happens, for an interrupt may come in between), and measures everything.
+/// Makes what has to be made (recorded in `made` as it happens, since an interrupt may come in between), and measures everything.
 async fn measured(
     client: &Client,
     args: &EvalArgs,

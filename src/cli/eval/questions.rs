@@ -26,12 +26,12 @@ pub struct Gold {
     /// File name or identifier of the document.
     pub document: String,
     /// Where in it.
-    pub place: Place,
+    pub place: Position,
 }
 
 /// Where in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Position {
     /// Anywhere.
     Anywhere,
     /// On this page, counted from 1.
@@ -43,7 +43,7 @@ pub enum Place {
 impl Question {
     /// Whether spans of text are to be found, so that their overlap can be measured.
     pub fn has_spans(&self) -> bool {
-        self.gold.iter().any(|gold| matches!(gold.place, Place::Span(..)))
+        self.gold.iter().any(|gold| matches!(gold.place, Position::Span(..)))
     }
 }
 
@@ -83,17 +83,17 @@ impl Where {
             return Err("pages are counted from 1".to_owned());
         }
         // Spans say more than pages; a question with both is about the spans.
-        let places: Vec<Place> = match (self.spans.is_empty(), self.pages.is_empty()) {
-            (false, _) => self.spans.iter().map(|[start, end]| Place::Span(*start, *end)).collect(),
+        let places: Vec<Position> = match (self.spans.is_empty(), self.pages.is_empty()) {
+            (false, _) => self.spans.iter().map(|[start, end]| Position::Span(*start, *end)).collect(),
             (true, false) => self
                 .pages
                 .iter()
                 .copied()
                 .collect::<BTreeSet<_>>()
                 .into_iter()
-                .map(Place::Page)
+                .map(Position::Page)
                 .collect(),
-            (true, true) => vec![Place::Anywhere],
+            (true, true) => vec![Position::Anywhere],
         };
         let gold = |place| Gold {
             document: document.clone(),
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn gold(document: &str, place: Place) -> Gold {
+    fn gold(document: &str, place: Position) -> Gold {
         Gold {
             document: document.to_owned(),
             place,
@@ -202,14 +202,17 @@ mod tests {
             {"question": "Who?", "answer": "Somebody"}
         "#;
         let questions = parse(set.as_bytes(), "set").unwrap();
-        assert_eq!(questions[0].gold, [gold("x.pdf", Place::Page(2)), gold("x.pdf", Place::Page(3))]);
+        assert_eq!(
+            questions[0].gold,
+            [gold("x.pdf", Position::Page(2)), gold("x.pdf", Position::Page(3))]
+        );
         assert_eq!((questions[0].id.as_str(), questions[0].text.as_str()), ("a", "How much?"));
         assert_eq!(
             questions[1].gold,
             [
-                gold("y.md", Place::Span(1, 4)),
-                gold("y.md", Place::Span(9, 12)),
-                gold("z.md", Place::Anywhere)
+                gold("y.md", Position::Span(1, 4)),
+                gold("y.md", Position::Span(9, 12)),
+                gold("z.md", Position::Anywhere)
             ]
         );
         assert!(questions[1].has_spans() && !questions[0].has_spans());

@@ -21,7 +21,7 @@ pub struct Board {
 }
 
 /// A file's place on the board.
-pub struct Place(u64);
+pub struct BoardRow(u64);
 
 struct Entry {
     place: u64,
@@ -58,7 +58,7 @@ impl Board {
     }
 
     /// A file sets out.
-    pub fn begin(&self, name: &str, size: u64) -> Place {
+    pub fn begin(&self, name: &str, size: u64) -> BoardRow {
         let bar = match &self.all {
             Some(all) => self.bars.insert_before(all, ProgressBar::new(STEPS as u64)),
             None => self.bars.add(ProgressBar::new(STEPS as u64)),
@@ -78,11 +78,11 @@ impl Board {
             fraction: 0.0,
             bar,
         });
-        Place(place)
+        BoardRow(place)
     }
 
     /// A file has arrived, or failed.
-    pub fn end(&self, place: Place) {
+    pub fn end(&self, place: BoardRow) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = files.iter().position(|entry| entry.place == place.0) {
             let entry = files.remove(at);

@@ -1,6 +1,6 @@
 //! `ibid ingest`: uploads files, a few at a time, and shows how far each one is.
 //!
-//! A file's outcome is the server's answer to its upload; how far it is on the way there is told by
+//! A file's outcome is the server's answer to its upload; its progress until then comes from
 //! `/ws/upload`. Should that socket fail, only the progress is lost.
 
 mod board;

@@ -8,7 +8,7 @@ use super::workspace::{Member, Workspace};
 /// The layers, lowest first. Crates of one layer do not use one another.
 pub const LAYERS: &[&[&str]] = &[
     &["ibid-types"],
-    &["ibid-system", "ibid-encoder"],
+    &["ibid-settings", "ibid-system", "ibid-encoder"],
     &["ibid-protocol", "ibid-telemetry"],
     &[
         "ibid-catalog",

@@ -15,6 +15,7 @@ mod rows;
 mod shared;
 mod uploads;
 
+use super::settings::PostgresOptions;
 use super::{CatalogError, Result};
 use database::{Dialect, Pool, Tx, query};
 pub use shared::{Listener, Shared};
@@ -46,41 +47,6 @@ impl Default for SqliteOptions {
             max_events: 10_000,
             wait: Duration::from_secs(10),
         }
-    }
-}
-
-/// Settings of the catalog in PostgreSQL.
-#[derive(Clone)]
-pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database`, with `?sslmode=` and the other parameters of libpq.
-    pub url: String,
-    /// Most connections of this server; at least 2.
-    pub connections: u32,
-    /// How many numbers back the log of events reaches; at least 1.
-    pub max_events: u64,
-    /// How long a call waits for a connection before it fails.
-    pub wait: Duration,
-}
-
-impl PostgresOptions {
-    /// Defaults for a database.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            // Several servers share what PostgreSQL allows by default, 100.
-            connections: 16,
-            max_events: 10_000,
-            wait: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Without the password.
-impl std::fmt::Debug for PostgresOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresOptions")
-            .field("connections", &self.connections)
-            .finish_non_exhaustive()
     }
 }
 
@@ -138,7 +104,7 @@ impl Catalog {
     /// Opens the catalog in a PostgreSQL database, and brings its schema up to date. Several servers may do so at once.
     pub async fn postgres(options: &PostgresOptions) -> Result<Self> {
         let server = uuid::Uuid::now_v7().simple().to_string();
-        let connect = PgConnectOptions::from_str(&options.url)
+        let connect = PgConnectOptions::from_str(options.url.expose())
             .map_err(|error| CatalogError::Address(error.to_string()))?
             .application_name("ibid")
             .options([("ibid.server", &server)]);

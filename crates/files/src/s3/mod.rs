@@ -11,69 +11,23 @@ mod parts;
 mod staging;
 
 use super::spool::Writers;
-use super::{Exclusion, FileError, FileHold, FileStore, Result, StageOptions, StagedFile, Staging, blocking, texts};
+use super::{Exclusion, FileError, FileHold, FileStore, Result, S3Options, StageOptions, StagedFile, Staging, blocking, texts};
 use async_trait::async_trait;
 use bucket::{Bucket, Read};
 use bytes::Bytes;
 use cache::{Cache, LocalCopy};
 use ibid_types::document::{Document, Span};
-use ibid_types::secret::Secret;
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The settings of an object store.
-#[derive(Debug, Clone)]
-pub struct S3Options {
-    /// The bucket, which must exist.
-    pub bucket: String,
-    /// The prefix of the names of all objects, without the `/` after it; may be empty.
-    pub prefix: String,
-    /// `http://` or `https://` and the server; `None` for AWS in `region`.
-    pub endpoint: Option<String>,
-    /// The region in signatures.
-    pub region: String,
-    /// `None`, together with the secret key, uses AWS's own variables and roles.
-    pub access_key_id: Option<String>,
-    /// The secret key; empty for none.
-    pub secret_access_key: Secret,
-    /// Whether URLs are `HOST/BUCKET/...` rather than `BUCKET.HOST/...`.
-    pub path_style: bool,
-    /// PEM file of certificate authorities to trust, besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// How long a failed request is retried: longer than a failover or a restart takes. After that the caller receives the error.
-    pub patience: Duration,
-    /// The most bytes of local copies that are kept; there are more only while they are in use.
-    pub cache_bytes: u64,
-    /// The least age of an upload's parts for [`FileStore::sweep`]: younger ones may belong to another server's upload that began since the
-    /// catalog was read.
-    pub sweep_after: Duration,
-}
-
 impl S3Options {
-    /// Returns the default settings for a bucket.
-    pub fn new(bucket: impl Into<String>) -> Self {
-        Self {
-            bucket: bucket.into(),
-            prefix: String::new(),
-            endpoint: None,
-            region: "us-east-1".to_owned(),
-            access_key_id: None,
-            secret_access_key: Secret::default(),
-            path_style: true,
-            ca_file: None,
-            patience: Duration::from_secs(20),
-            cache_bytes: 1024 * 1_000_000,
-            sweep_after: Duration::from_secs(3600),
-        }
-    }
-
     /// Returns the server, for people.
     fn server(&self) -> String {
         match &self.endpoint {

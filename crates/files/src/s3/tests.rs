@@ -6,6 +6,7 @@ use super::*;
 use crate::LocalExclusion;
 use futures_util::stream::BoxStream;
 use ibid_types::ErrorCode;
+use ibid_types::secret::Secret;
 use object_store::memory::InMemory;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions, PutPayload, PutResult,

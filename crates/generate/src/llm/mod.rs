@@ -11,72 +11,21 @@ mod markers;
 mod openai;
 mod prompt;
 mod quote;
+mod settings;
 mod thinking;
 
 pub use error::{LlmError, LlmReason};
 pub use openai::OpenAi;
 pub use prompt::{DEFAULT_PROMPT, DEFAULT_SYSTEM};
+pub use settings::LlmSettings;
 
 use client::Upstream;
 use ibid_embed::Model;
-use ibid_types::secret::Secret;
 use prompt::Template;
 use reqwest::{Certificate, Client, Url};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// The operator's settings of language models.
-#[derive(Debug, Clone)]
-pub struct LlmSettings {
-    /// The default server, where a pipeline names none.
-    pub base_url: Option<String>,
-    /// The default model, where a pipeline names none.
-    pub model: Option<String>,
-    /// The key for `base_url`, which is sent to no other server.
-    pub api_key: Option<Secret>,
-    /// A PEM file of certificates to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Further servers that pipelines may name.
-    pub allowed_base_urls: Vec<String>,
-    /// The only models, besides `model`, that pipelines may name; empty for all.
-    pub allowed_models: Vec<String>,
-    /// The longest answer, in tokens.
-    pub max_answer_tokens: u32,
-    /// The most characters of passages in a prompt.
-    pub context_chars: usize,
-    /// The longest time to connect.
-    pub connect_timeout: Duration,
-    /// The longest time until the first token, retries included.
-    pub first_token_timeout: Duration,
-    /// The longest time between two tokens.
-    pub idle_timeout: Duration,
-    /// The longest time of a whole answer.
-    pub answer_timeout: Duration,
-    /// How often a request is retried.
-    pub retries: u32,
-}
-
-impl Default for LlmSettings {
-    fn default() -> Self {
-        Self {
-            base_url: None,
-            model: None,
-            api_key: None,
-            ca_file: None,
-            allowed_base_urls: Vec::new(),
-            allowed_models: Vec::new(),
-            max_answer_tokens: 1_024,
-            context_chars: 12_000,
-            connect_timeout: Duration::from_secs(5),
-            first_token_timeout: Duration::from_secs(40),
-            idle_timeout: Duration::from_secs(20),
-            answer_timeout: Duration::from_secs(300),
-            retries: 2,
-        }
-    }
-}
 
 /// A pipeline's options for its language model; `None` takes the operator's setting.
 #[derive(Debug, Clone, Default)]
@@ -349,6 +298,7 @@ fn address(text: &str, key: &'static str) -> Result<Url, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibid_types::secret::Secret;
 
     fn llm() -> Llm {
         Llm::new(LlmSettings {

@@ -6,15 +6,15 @@
 
 mod call;
 mod convert;
-mod options;
 mod schema;
-
-pub use options::{Quantization, RemoteOptions};
+mod settings;
 
 use super::error::{IndexError, Outage};
 use super::fields::{DENSE, DOCUMENT_ID, TIE_LIMIT, TIE_MARGIN};
 use super::types::{CollectionKey, Hit, MAX_LIMIT, Point, Query, QueryVector, Schema, check_batch};
 use super::{Filter, VectorIndex};
+pub use settings::{Quantization, RemoteOptions};
+
 use call::Reply;
 use qdrant_client::Qdrant;
 use qdrant_client::qdrant::{

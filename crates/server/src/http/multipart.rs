@@ -69,7 +69,7 @@ async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     let params: UploadParams = from_str(call.request.uri().query().unwrap_or_default())?;
     let boundary = boundary(call)?;
     let settings = &call.shared.settings;
-    let limit = settings.max_upload_request_bytes;
+    let limit = call.shared.max_upload_request_bytes();
     if call.request.body().size_hint().lower() > limit {
         return Err(request_too_large(limit));
     }
@@ -78,7 +78,7 @@ async fn upload(call: &mut Call) -> Result<Reply, Failure> {
         size: size.clone(),
         granted: call.with::<Write>()?,
         pause: settings.body_timeout,
-        max_file_bytes: settings.max_upload_bytes,
+        max_file_bytes: call.shared.engine.max_upload_bytes(),
         max_files: settings.max_files_per_upload,
         parts: 0,
         fields: Fields::new(params.collection_name, params.wait),

@@ -180,7 +180,7 @@ async fn by_method(call: &mut Call, id: Option<&str>) -> Result<Reply, Failure> 
         headers.insert(ALLOW, allow);
         headers.insert(TUS_VERSION, VERSION);
         headers.insert(TUS_EXTENSION, EXTENSIONS);
-        headers.insert(TUS_MAX_SIZE, call.shared.settings.max_upload_bytes.into());
+        headers.insert(TUS_MAX_SIZE, call.shared.engine.max_upload_bytes().into());
         return Ok(reply);
     }
     call.subject.require(Scope::Write)?;

@@ -2,6 +2,7 @@
 
 use hyper::HeaderMap;
 use hyper::header::{FORWARDED, HeaderName};
+use ibid_settings::{choice, settings};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,13 +19,20 @@ pub enum Forwarding {
     Forwarded,
 }
 
-/// Reverse proxies that are believed.
-#[derive(Debug, Clone, Default)]
-pub struct Proxies {
-    /// Their addresses.
-    pub trusted: Vec<IpNet>,
-    /// How they name the client.
-    pub forwarding: Forwarding,
+choice!(Forwarding { "x-forwarded-for" => XForwardedFor, "forwarded" => Forwarded });
+
+settings! {
+    /// Reverse proxies that are believed.
+    pub struct Proxies {
+        keys {
+            /// Addresses or networks ("10.0.0.0/8") of reverse proxies, which are believed when they say in a header field whose request
+            /// they pass on.
+            "server.trusted_proxies" => trusted: Vec<IpNet> = Vec::new(),
+            /// The header field in which trusted proxies name the client. Only this one is read: a proxy passes the other on as the
+            /// client wrote it.
+            "server.forwarded_header" => forwarding: Forwarding = Forwarding::XForwardedFor,
+        }
+    }
 }
 
 impl Proxies {

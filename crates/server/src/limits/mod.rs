@@ -13,73 +13,94 @@ pub(super) use rate::Standing;
 use count::Counts;
 use ibid_auth::Subject;
 use ibid_protocol::{ApiError, ErrorCode};
+use ibid_settings::settings;
 use ibid_telemetry::catalogue::{self, limit};
 use ipnet::IpNet;
 use rate::Rate;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// What an operator can set. A rate or a number of 0 is no limit.
-#[derive(Debug, Clone)]
-pub struct LimitSettings {
-    /// Addresses that no limit by address holds for: where the operator's own programs are.
-    pub exempt: Vec<IpNet>,
-    /// Reverse proxies, which are believed when they name the client.
-    pub proxies: Proxies,
-    /// Requests in a minute, queries and uploads not counted.
-    pub requests: PerMinute,
-    /// Queries and searches in a minute.
-    pub queries: PerMinute,
-    /// Uploads in a minute.
-    pub uploads: PerMinute,
-    /// Failed authentications of an address in a minute.
-    pub failed_authentications: u32,
-    /// Queries of one subject at a time; of one address where nobody is asked who they are.
-    pub queries_at_once: usize,
-    /// Connections of one address at a time.
-    pub connections: usize,
-    /// Clients of which each rate is kept; others share.
-    pub tracked_clients: usize,
+settings! {
+    /// What each client may ask: section `limits`. A rate or a number of 0 is no limit.
+    pub struct LimitSettings {
+        keys {
+            /// Addresses or networks that no limit by address holds for. A reverse proxy on this machine belongs into
+            /// server.trusted_proxies, else all that it passes on is exempt.
+            "limits.exempt_addresses" [live()] => exempt: Vec<IpNet> = loopback(),
+            /// Requests of one subject in a minute, beside queries and uploads; what is not used adds up to a minute's worth. 0: no
+            /// limit.
+            "limits.subject_requests_per_minute" [range(0, 1_000_000), live()] => subject_requests: u32 = 12_000,
+            /// The same of one address (of IPv6 the /64 network), whoever asks from there. 0: no limit.
+            "limits.address_requests_per_minute" [range(0, 1_000_000), live()] => address_requests: u32 = 24_000,
+            /// Queries and searches of one subject in a minute. 0: no limit.
+            "limits.subject_queries_per_minute" [range(0, 1_000_000), live()] => subject_queries: u32 = 1_200,
+            /// The same of one address. 0: no limit.
+            "limits.address_queries_per_minute" [range(0, 1_000_000), live()] => address_queries: u32 = 2_400,
+            /// Upload requests of one subject in a minute. 0: no limit.
+            "limits.subject_uploads_per_minute" [range(0, 1_000_000), live()] => subject_uploads: u32 = 3_000,
+            /// The same of one address. 0: no limit.
+            "limits.address_uploads_per_minute" [range(0, 1_000_000), live()] => address_uploads: u32 = 6_000,
+            /// Wrong credentials from one address in a minute, after which none are looked at for a moment. 0: no limit.
+            "limits.address_failed_authentications_per_minute" [range(0, 1_000_000), live()] => failed_authentications: u32 = 60,
+            /// Queries in flight of one subject, or of one address where nobody is asked who they are. Less than query.max_concurrent, so
+            /// that one cannot take every place. 0: no limit.
+            // Less than all places for queries, so that one subject cannot take every one.
+            "limits.queries_at_once" [range(0, 1_000_000), live()] => queries_at_once: usize = 60,
+            /// Connections from one address at a time; one more is answered 503. 0: no limit.
+            "limits.address_connections" [range(0, 1_000_000), live()] => connections: usize = 256,
+            /// Subjects and addresses of which each rate is kept by itself; beyond that, clients share.
+            "limits.tracked_clients" [range(1000, 10_000_000)] => tracked_clients: usize = 100_000,
+        }
+        parts {
+            /// Reverse proxies, which are believed when they name the client.
+            proxies: Proxies,
+        }
+    }
+}
+
+/// The addresses of this machine, where the operator's own programs are.
+fn loopback() -> Vec<IpNet> {
+    [(IpAddr::from([127, 0, 0, 0]), 8), (IpAddr::from(Ipv6Addr::LOCALHOST), 128)]
+        .into_iter()
+        .filter_map(|(address, length)| IpNet::new(address, length).ok())
+        .collect()
+}
+
+impl LimitSettings {
+    /// Returns how many requests count in a minute, queries and uploads not among them.
+    fn requests(&self) -> PerMinute {
+        PerMinute {
+            subject: self.subject_requests,
+            address: self.address_requests,
+        }
+    }
+
+    /// Returns how many queries and searches may begin in a minute.
+    fn queries(&self) -> PerMinute {
+        PerMinute {
+            subject: self.subject_queries,
+            address: self.address_queries,
+        }
+    }
+
+    /// Returns how many uploads may begin in a minute.
+    fn uploads(&self) -> PerMinute {
+        PerMinute {
+            subject: self.subject_uploads,
+            address: self.address_uploads,
+        }
+    }
 }
 
 /// A rate, for a subject and for an address.
 #[derive(Debug, Clone, Copy)]
-pub struct PerMinute {
+struct PerMinute {
     /// Of one subject.
-    pub subject: u32,
+    subject: u32,
     /// Of one address, whoever asks from there.
-    pub address: u32,
-}
-
-impl Default for LimitSettings {
-    fn default() -> Self {
-        Self {
-            exempt: [IpAddr::from([127, 0, 0, 0]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]
-                .into_iter()
-                .filter_map(|address| IpNet::new(address, if address.is_ipv4() { 8 } else { 128 }).ok())
-                .collect(),
-            proxies: Proxies::default(),
-            requests: PerMinute {
-                subject: 12_000,
-                address: 24_000,
-            },
-            queries: PerMinute {
-                subject: 1_200,
-                address: 2_400,
-            },
-            uploads: PerMinute {
-                subject: 3_000,
-                address: 6_000,
-            },
-            failed_authentications: 60,
-            // Less than all places for queries, so that one subject cannot take every one.
-            queries_at_once: 60,
-            connections: 256,
-            tracked_clients: 100_000,
-        }
-    }
+    address: u32,
 }
 
 /// What a request counts as.
@@ -168,9 +189,9 @@ impl Limits {
         Self {
             exempt: RwLock::new(settings.exempt.clone()),
             proxies: settings.proxies.clone(),
-            requests: by_client(settings.requests, limit::SUBJECT_REQUESTS, limit::ADDRESS_REQUESTS),
-            queries: by_client(settings.queries, limit::SUBJECT_QUERIES, limit::ADDRESS_QUERIES),
-            uploads: by_client(settings.uploads, limit::SUBJECT_UPLOADS, limit::ADDRESS_UPLOADS),
+            requests: by_client(settings.requests(), limit::SUBJECT_REQUESTS, limit::ADDRESS_REQUESTS),
+            queries: by_client(settings.queries(), limit::SUBJECT_QUERIES, limit::ADDRESS_QUERIES),
+            uploads: by_client(settings.uploads(), limit::SUBJECT_UPLOADS, limit::ADDRESS_UPLOADS),
             failures: Rate::per_minute(settings.failed_authentications, limit::FAILED_AUTHENTICATIONS, most),
             barred: Mutex::default(),
             at_once: Counts::new(settings.queries_at_once),
@@ -183,9 +204,9 @@ impl Limits {
     pub fn set(&self, settings: &LimitSettings) {
         *self.exempt.write().unwrap_or_else(PoisonError::into_inner) = settings.exempt.clone();
         for (by_client, rate) in [
-            (&self.requests, settings.requests),
-            (&self.queries, settings.queries),
-            (&self.uploads, settings.uploads),
+            (&self.requests, settings.requests()),
+            (&self.queries, settings.queries()),
+            (&self.uploads, settings.uploads()),
         ] {
             by_client.subject.set_per_minute(rate.subject);
             by_client.address.set_per_minute(rate.address);

@@ -11,6 +11,14 @@ fn somebody(id: &str) -> Subject {
     }
 }
 
+fn set_requests(settings: &mut LimitSettings, rate: PerMinute) {
+    (settings.subject_requests, settings.address_requests) = (rate.subject, rate.address);
+}
+
+fn set_queries(settings: &mut LimitSettings, rate: PerMinute) {
+    (settings.subject_queries, settings.address_queries) = (rate.subject, rate.address);
+}
+
 fn limits(change: impl FnOnce(&mut LimitSettings)) -> Limits {
     let mut settings = LimitSettings::default();
     change(&mut settings);
@@ -21,7 +29,7 @@ const FEW: PerMinute = PerMinute { subject: 2, address: 3 };
 
 #[test]
 fn a_budget_is_of_its_subject_and_of_its_address_and_of_no_other() {
-    let limits = limits(|settings| settings.queries = FEW);
+    let limits = limits(|settings| set_queries(settings, FEW));
     let take = |who: &str, from: &str| {
         limits
             .take(Budget::Query, &somebody(who), address(from))
@@ -41,7 +49,7 @@ fn a_budget_is_of_its_subject_and_of_its_address_and_of_no_other() {
 
 #[test]
 fn a_refusal_says_when_to_come_again() {
-    let limits = limits(|settings| settings.requests = FEW);
+    let limits = limits(|settings| set_requests(settings, FEW));
     let take = || limits.take(Budget::Request, &Subject::anyone(), address("192.0.2.1"));
     for _ in 0..3 {
         take().expect("within the budget");
@@ -57,7 +65,7 @@ fn a_refusal_says_when_to_come_again() {
 
 #[test]
 fn a_host_cannot_hide_among_its_own_ipv6_addresses() {
-    let limits = limits(|settings| settings.queries = FEW);
+    let limits = limits(|settings| set_queries(settings, FEW));
     let take = |n: u32, net: &str| limits.take(Budget::Query, &Subject::anyone(), address(&format!("2001:db8:0:{net}::{n:x}")));
     assert_eq!((0..20).filter(|n| take(*n, "1").is_ok()).count(), 3);
     assert!(take(0, "2").is_ok());
@@ -66,7 +74,7 @@ fn a_host_cannot_hide_among_its_own_ipv6_addresses() {
 #[test]
 fn who_is_exempt_has_no_limit_by_address_but_its_own_as_a_subject() {
     let limits = limits(|settings| {
-        settings.queries = FEW;
+        set_queries(settings, FEW);
         settings.queries_at_once = 1;
         settings.connections = 1;
     });
@@ -93,7 +101,7 @@ fn who_is_exempt_has_no_limit_by_address_but_its_own_as_a_subject() {
 
 #[test]
 fn a_rate_of_zero_is_no_limit() {
-    let limits = limits(|settings| settings.queries = PerMinute { subject: 0, address: 0 });
+    let limits = limits(|settings| set_queries(settings, PerMinute { subject: 0, address: 0 }));
     assert!((0..100_000).all(|_| limits.take(Budget::Query, &somebody("ada"), address("192.0.2.1")).is_ok()));
 }
 
@@ -116,7 +124,7 @@ fn places_are_free_again_when_they_are_left() {
 #[test]
 fn clients_beyond_the_table_share_budgets_and_memory_stays_bounded() {
     let limits = limits(|settings| {
-        settings.queries = FEW;
+        set_queries(settings, FEW);
         settings.tracked_clients = 100;
     });
     let mut refused = 0;

@@ -9,6 +9,7 @@ mod machine;
 use alerts::{Crossing, Threshold};
 use ibid_engine::{Engine, ServiceHealth};
 use ibid_protocol::{ErrorAlert, MonitorEvent, MonitorMessage, ServiceStatus, SystemMetrics};
+use ibid_settings::settings;
 use machine::{BETWEEN_LOOKS, Machine};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -29,23 +30,17 @@ const ON_TIME: Duration = Duration::from_secs(2);
 /// How long the CPU must be busy to be worth an alert: ingest makes it busy for seconds.
 const BUSY: Duration = Duration::from_secs(60);
 
-/// From when on something is worth an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AlertLevels {
-    /// Percent of the machine's cores, for a minute.
-    pub cpu_percent: u32,
-    /// Percent of the machine's memory.
-    pub memory_percent: u32,
-    /// Seconds that queries take on average.
-    pub response_seconds: u32,
-}
-
-impl Default for AlertLevels {
-    fn default() -> Self {
-        Self {
-            cpu_percent: 95,
-            memory_percent: 90,
-            response_seconds: 10,
+settings! {
+    /// From when on an alert is sent to `/ws/monitor`: section `monitor`.
+    #[derive(Copy, PartialEq, Eq)]
+    pub struct AlertLevels {
+        keys {
+            /// /ws/monitor tells an alert when the machine's cores have been as busy as this for a minute.
+            "monitor.cpu_alert_percent" [range(1, 100), live()] => cpu_percent: u32 = 95,
+            /// /ws/monitor tells an alert when as much of the machine's memory is in use.
+            "monitor.memory_alert_percent" [range(1, 100), live()] => memory_percent: u32 = 90,
+            /// /ws/monitor tells an alert when queries take as long on average.
+            "monitor.response_alert_seconds" [range(1, 3600), live()] => response_seconds: u32 = 10,
         }
     }
 }
