@@ -99,7 +99,7 @@ impl Engine {
         all.extend(self.catalog.deleting_collections().await?);
         let mut lost = Vec::new();
         for collection in &all {
-            self.index.put(&key(collection)?, collection.place);
+            self.index.route(&key(collection)?, collection.place);
             if touches(collection, IndexBackend::Qdrant) && !self.index.has_remote() {
                 lost.push(collection.name.as_str());
             }
@@ -117,9 +117,9 @@ impl Engine {
     /// Waits until the index that holds a collection can be used. Comes back at once where it may be.
     pub(super) async fn index_is_there(&self, collection_id: &str) -> Result<(), PipelineError> {
         let key = CollectionKey::of_generation(collection_id, 0)?;
-        if self.index.place(&key) == IndexBackend::Qdrant {
+        if self.index.backend_of(&key) == IndexBackend::Qdrant {
             // An error only says that the engine is gone.
-            let _ = self.index.away().wait_for(|away| !away).await;
+            let _ = self.index.unavailable().wait_for(|away| !away).await;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Engine {
     /// Looks after the Qdrant server, for as long as the engine runs: waits while it is away, and when it is back mends what was
     /// left undone, before anyone who waits for it goes on.
     pub(super) async fn watch_remote(self: Arc<Self>) {
-        let mut away = self.index.away();
+        let mut away = self.index.unavailable();
         let (mut told, mut pause) = (false, LOOK);
         loop {
             let back = async {
@@ -156,7 +156,7 @@ impl Engine {
                 Ok(()) => {}
             }
             (told, pause) = (false, LOOK);
-            self.index.set_away(false);
+            self.index.set_unavailable(false);
             tokio::select! {
                 () = self.stopping.cancelled() => return,
                 gone = away.wait_for(|away| *away) => if gone.is_err() { return },
@@ -303,10 +303,10 @@ impl Engine {
                         "a move waits for the Qdrant server"
                     );
                     moving.say(Some(error.to_string()));
-                    self.index.set_away(true);
+                    self.index.set_unavailable(true);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LOOK_AT_MOST);
-                    let _ = self.index.away().wait_for(|away| !away).await;
+                    let _ = self.index.unavailable().wait_for(|away| !away).await;
                 }
                 Err(error) if let Some(trouble) = self.disk.explains(&error).await => {
                     tracing::warn!(collection = collection.name, %error, "a move waits for the disk");
@@ -365,7 +365,7 @@ impl Engine {
             let Some(event) = engine.catalog.finish_move(&collection.id, event).await? else {
                 return Err(ApiError::new(ErrorCode::Conflict, "the collection was deleted, or its move stopped").into());
             };
-            engine.index.put(&key, to);
+            engine.index.route(&key, to);
             drop(held);
             engine.tell(event);
             tracing::info!(collection = collection.name, %from, %to, "moved a collection");

@@ -114,7 +114,7 @@ async fn both_places_are_one_index() {
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
     let index = RoutedIndex::new(embedded, Some(RemoteIndex::new(options(&url)).unwrap()));
     let (here, there) = (key("here"), key("there"));
-    index.put(&there, IndexBackend::Qdrant);
+    index.route(&there, IndexBackend::Qdrant);
     for key in [&here, &there] {
         index.create_collection(key, &Schema { dimension: DIMENSION }).await.unwrap();
         index.upsert(key, points("a", 3)).await.unwrap();
@@ -190,7 +190,7 @@ async fn without_a_server_what_lives_in_one_is_an_outage_and_the_rest_works() {
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
     let index = RoutedIndex::new(embedded, None);
     let (here, there) = (create(&index, "here").await, key("there"));
-    index.put(&there, IndexBackend::Qdrant);
+    index.route(&there, IndexBackend::Qdrant);
     let error = index.count(&there, None).await.unwrap_err();
     assert!(error.is_outage() && error.to_string().contains("`qdrant.url`"), "{error}");
     assert_eq!(index.count(&here, None).await.unwrap(), 0);

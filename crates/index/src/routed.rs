@@ -19,7 +19,7 @@ const WRITES: u32 = 1024;
 /// The index that has a collection, and the semaphore that its writes pass.
 #[derive(Debug, Clone)]
 struct Placement {
-    place: IndexBackend,
+    backend: IndexBackend,
     writes: Arc<Semaphore>,
 }
 
@@ -29,9 +29,9 @@ pub struct RoutedIndex {
     remote: Option<RemoteIndex>,
     /// By the collection's identifier: all of its generations are in one index.
     placements: RwLock<HashMap<String, Placement>>,
-    /// The index of collections that were never [`put`](Self::put).
+    /// The index of collections that were never [routed](Self::route).
     unknown: IndexBackend,
-    away: watch::Sender<bool>,
+    unavailable: watch::Sender<bool>,
 }
 
 /// Blocks writes of a collection until it is dropped.
@@ -40,15 +40,15 @@ pub struct Held(#[allow(dead_code, reason = "it is held, never read")] OwnedSema
 
 impl RoutedIndex {
     /// Combines the embedded index and the remote one, if there is one. The remote one counts as unavailable until
-    /// [`set_away`](Self::set_away) says otherwise.
+    /// [`set_unavailable`](Self::set_unavailable) says otherwise.
     pub fn new(embedded: EmbeddedIndex, remote: Option<RemoteIndex>) -> Self {
-        let away = watch::Sender::new(remote.is_some());
+        let unavailable = watch::Sender::new(remote.is_some());
         Self {
             embedded,
             remote,
             placements: RwLock::default(),
             unknown: IndexBackend::Embedded,
-            away,
+            unavailable,
         }
     }
 
@@ -62,14 +62,14 @@ impl RoutedIndex {
 
     /// Records the index of a collection, for all of its generations. Collections that were never recorded are in the embedded index,
     /// unless there are [other servers](Self::with_others).
-    pub fn put(&self, collection: &CollectionKey, place: IndexBackend) {
+    pub fn route(&self, collection: &CollectionKey, backend: IndexBackend) {
         let mut placements = self.placements.write().unwrap_or_else(PoisonError::into_inner);
         let (collection, _) = collection.parts();
         match placements.get_mut(collection) {
-            Some(placement) => placement.place = place,
+            Some(placement) => placement.backend = backend,
             None => {
                 let writes = Arc::new(Semaphore::new(WRITES as usize));
-                placements.insert(collection.to_owned(), Placement { place, writes });
+                placements.insert(collection.to_owned(), Placement { backend, writes });
             }
         }
     }
@@ -83,19 +83,19 @@ impl RoutedIndex {
     }
 
     /// Returns which index has a collection.
-    pub fn place(&self, collection: &CollectionKey) -> IndexBackend {
+    pub fn backend_of(&self, collection: &CollectionKey) -> IndexBackend {
         let placements = self.placements.read().unwrap_or_else(PoisonError::into_inner);
         placements
             .get(collection.parts().0)
-            .map_or(self.unknown, |placement| placement.place)
+            .map_or(self.unknown, |placement| placement.backend)
     }
 
     /// Returns an index.
     ///
     /// # Errors
     /// [`Outage::NotConfigured`] if it is not configured.
-    pub fn at(&self, place: IndexBackend) -> Result<&dyn VectorIndex, IndexError> {
-        match (place, &self.remote) {
+    pub fn at(&self, backend: IndexBackend) -> Result<&dyn VectorIndex, IndexError> {
+        match (backend, &self.remote) {
             (IndexBackend::Embedded, _) => Ok(&self.embedded),
             (IndexBackend::Qdrant, Some(remote)) => Ok(remote),
             (IndexBackend::Qdrant, None) => Err(IndexError::unavailable(Outage::NotConfigured, "no server is configured")),
@@ -115,13 +115,14 @@ impl RoutedIndex {
     }
 
     /// Returns whether the remote index is unavailable, as a channel that notifies of changes.
-    pub fn away(&self) -> watch::Receiver<bool> {
-        self.away.subscribe()
+    pub fn unavailable(&self) -> watch::Receiver<bool> {
+        self.unavailable.subscribe()
     }
 
     /// Records whether the remote index is unavailable.
-    pub fn set_away(&self, away: bool) {
-        self.away.send_if_modified(|was| std::mem::replace(was, away) != away);
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.unavailable
+            .send_if_modified(|was| std::mem::replace(was, unavailable) != unavailable);
     }
 
     fn writes(&self, collection: &CollectionKey) -> Arc<Semaphore> {
@@ -130,12 +131,12 @@ impl RoutedIndex {
             return placement.writes.clone();
         }
         drop(known);
-        self.put(collection, self.unknown);
+        self.route(collection, self.unknown);
         self.writes(collection)
     }
 
     fn of(&self, collection: &CollectionKey) -> Result<&dyn VectorIndex, IndexError> {
-        self.at(self.place(collection))
+        self.at(self.backend_of(collection))
     }
 
     /// Takes a permit to write to the collection.
@@ -149,7 +150,7 @@ impl RoutedIndex {
             && error.is_outage()
             && self.remote.is_some()
         {
-            self.set_away(true);
+            self.set_unavailable(true);
         }
         result
     }
@@ -186,10 +187,10 @@ impl VectorIndex for RoutedIndex {
     }
 
     async fn search(&self, collection: &CollectionKey, queries: Vec<Query>) -> Result<Vec<Vec<Hit>>, IndexError> {
-        let place = self.place(collection);
-        let result = self.at(place)?.search(collection, queries.clone()).await;
+        let backend = self.backend_of(collection);
+        let result = self.at(backend)?.search(collection, queries.clone()).await;
         // It moved between the two lines above, and the old copy is gone: ask the new one.
-        let moved = matches!(result, Err(IndexError::CollectionNotFound { .. })) && self.place(collection) != place;
+        let moved = matches!(result, Err(IndexError::CollectionNotFound { .. })) && self.backend_of(collection) != backend;
         if moved {
             return self.noted(self.of(collection)?.search(collection, queries).await);
         }
