@@ -5,7 +5,7 @@ use super::auth::{collections, lifetime, scopes, whole_seconds};
 use super::error::with_causes;
 use super::{CliError, console, serve, tools};
 use ibid_auth::{ApiKey, KeyError, KeyFile, NewKey, Scope, Scopes, StoredKey};
-use ibid_catalog::{Catalog, CatalogError, Shared, SqlCatalog};
+use ibid_catalog::{Catalog, CatalogError, Shared};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -16,14 +16,14 @@ enum Keys {
     /// In a data directory.
     File(KeyFile),
     /// In the catalog that servers share. They hear of what changes there.
-    Shared(Arc<dyn Shared>),
+    Shared(Arc<Shared>),
 }
 
 impl Keys {
     async fn open(args: &SettingsArgs) -> Result<Self, CliError> {
         let settings = tools::settings(args)?.settings;
         let shared = match serve::catalog_options(&settings)? {
-            Some(options) => SqlCatalog::postgres(&options).await?.shared(),
+            Some(options) => Catalog::postgres(&options).await?.shared(),
             None => None,
         };
         Ok(shared.map_or_else(|| Self::File(KeyFile::in_data_dir(&settings.data_dir)), Self::Shared))

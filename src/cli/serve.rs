@@ -425,7 +425,8 @@ fn check_port(address: SocketAddr) -> Result<(), CliError> {
 
 /// What is in there already, for people.
 async fn holdings(engine: &Arc<Engine>) -> String {
-    match engine.collections(&Subject::anyone()).await {
+    let collections = async { engine.session(Arc::new(Subject::anyone())).with::<Read>()?.collections().await };
+    match collections.await {
         Ok(list) if list.collections.is_empty() => "nothing yet".to_owned(),
         Ok(list) => {
             let sum = |part: fn(&ibid_protocol::CollectionStats) -> u64| list.collections.iter().map(|c| part(&c.stats)).sum::<u64>();

@@ -14,6 +14,7 @@ use ibid_plugin_host::{
     Blob, Budget, Host, HostSettings, Kind, Manifest, Piece, Plugin, PluginError, Provided, QuarantineChange, Reason, Registry, Source,
     TextEmbedder, TokenCounter,
 };
+use ibid_types::ErrorCode;
 use ibid_types::document::{Document, Page, Span, Unit};
 use std::fs;
 use std::io;
@@ -144,7 +145,7 @@ async fn chunk_then_again(name: &str, budget: &Budget) -> PluginError {
         (stats.calls, stats.errors, stats.faults),
         (2, 1, u64::from(error.reason.is_plugins_fault()))
     );
-    assert_eq!((error.code(), error.stage()), ("PLUGIN_ERROR", Some(Kind::Chunker)));
+    assert_eq!((error.code(), error.stage()), (ErrorCode::PluginError, Some(Kind::Chunker)));
     error
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ERRORS: &str = include_str!("../../crates/protocol/src/error.rs");
+const ERRORS: &str = include_str!("../../crates/types/src/error_code.rs");
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")

@@ -96,7 +96,7 @@ impl Authenticator {
             Ok(Some(credential)) => checks.check(credential.expose()).await,
         };
         if let Err(denial) = &checked {
-            tracing::info!(code = denial.code(), reason = denial.reason(), "credentials were refused");
+            tracing::info!(code = denial.code().name(), reason = denial.reason(), "credentials were refused");
         }
         checked
     }

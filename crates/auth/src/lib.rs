@@ -17,7 +17,7 @@ mod subject;
 mod tokens;
 
 pub use authenticator::Authenticator;
-pub use denial::Denial;
+pub use denial::{Denial, DenialCode};
 pub use grant::{Grant, Method};
 pub use keys::{ApiKey, KeyError, KeyFile, NewKey, StoredKey};
 pub use mint::{MintError, Minted, mint};

@@ -1,6 +1,7 @@
 //! What can go wrong in the catalog, with the code that clients see.
 
 use ibid_system::disk::DiskError;
+use ibid_types::ErrorCode;
 use sqlx::sqlite::SqliteError;
 
 /// A failed catalog operation.
@@ -71,20 +72,20 @@ pub enum CatalogError {
 
 impl CatalogError {
     /// The stable code, as in the API's errors.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::CollectionNotFound(_) => "COLLECTION_NOT_FOUND",
-            Self::NotFound { .. } => "RESOURCE_NOT_FOUND",
-            Self::Conflict(_) | Self::Outdated => "CONFLICT",
-            Self::Validation { .. } => "VALIDATION_ERROR",
-            Self::StorageFull(_) | Self::ReadOnly(_) | Self::DiskFailed(_) | Self::Away(_) => "SERVICE_UNAVAILABLE",
+            Self::CollectionNotFound(_) => ErrorCode::CollectionNotFound,
+            Self::NotFound { .. } => ErrorCode::ResourceNotFound,
+            Self::Conflict(_) | Self::Outdated => ErrorCode::Conflict,
+            Self::Validation { .. } => ErrorCode::ValidationError,
+            Self::StorageFull(_) | Self::ReadOnly(_) | Self::DiskFailed(_) | Self::Away(_) => ErrorCode::ServiceUnavailable,
             Self::Broken(_)
             | Self::Storage(_)
             | Self::Address(_)
             | Self::Unreachable(_)
             | Self::Migration(_)
             | Self::Directory(_)
-            | Self::Damaged(_) => "INTERNAL_ERROR",
+            | Self::Damaged(_) => ErrorCode::InternalError,
         }
     }
 

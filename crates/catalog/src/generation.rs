@@ -23,8 +23,8 @@ words! {
 /// A re-index to begin.
 #[derive(Debug, Clone)]
 pub struct NewReindex {
-    /// What it takes, for people: `re-embed`, `re-chunk`, `re-extract` or `nothing`.
-    pub redo: String,
+    /// From which step it reprocesses documents, for people: `re-embed`, `re-chunk`, `re-extract` or `nothing`.
+    pub scope: String,
     /// The same for every document, whatever else it would need.
     pub at_least: String,
     /// The pipeline that it makes documents with, and puts in place.
@@ -42,9 +42,9 @@ pub struct Reindex {
     pub generation: u32,
     /// How it stands.
     pub status: ReindexStatus,
-    /// What it takes.
-    pub redo: String,
-    /// What it takes for every document at least.
+    /// From which step it reprocesses documents.
+    pub scope: String,
+    /// The same for every document at least.
     pub at_least: String,
     /// The pipeline that it makes documents with.
     pub pipeline: Value,
@@ -75,7 +75,7 @@ pub struct ReindexCounts {
 
 words! {
     /// How far a re-index is with a document.
-    RemadeState {
+    ReindexedState {
         /// Nothing is made yet.
         Begun = "begun",
         /// Its text is extracted anew.
@@ -89,13 +89,13 @@ words! {
 
 /// What a re-index has made of a document.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Remade {
+pub struct ReindexedDocument {
     /// The document.
     pub document_id: String,
     /// The generation that it is made for.
     pub generation: u32,
     /// How far it is.
-    pub state: RemadeState,
+    pub state: ReindexedState,
     /// The generation that its text was extracted for.
     pub text_generation: u32,
     /// As in [`DocumentRecord`].
@@ -118,13 +118,13 @@ pub struct Remade {
     pub lock: Value,
 }
 
-impl Remade {
+impl ReindexedDocument {
     /// Nothing made yet of `document`.
     pub fn begin(document: &DocumentRecord, generation: u32, lock: Value) -> Self {
         Self {
             document_id: document.id.clone(),
             generation,
-            state: RemadeState::Begun,
+            state: ReindexedState::Begun,
             text_generation: document.text_generation,
             metadata: document.metadata.clone(),
             pages: document.pages,

@@ -424,7 +424,7 @@ pub struct UploadResult {
     pub data: Value,
 }
 
-/// Something that happened in a collection, to be told to `/ws/collections`.
+/// Something that happened in a collection, to be published on `/ws/collections`.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// `document_added`, `document_deleted`, `collection_created`, ...

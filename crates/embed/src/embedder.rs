@@ -457,6 +457,7 @@ impl Drop for Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibid_types::ErrorCode;
 
     #[tokio::test]
     async fn a_queue_that_stays_full_turns_texts_away() {
@@ -477,7 +478,7 @@ mod tests {
             .admit(&queue, texts, sender)
             .await
             .expect_err("there are two permits for three texts");
-        assert_eq!((error.code(), error.recoverable()), ("SERVICE_UNAVAILABLE", true));
+        assert_eq!((error.code(), error.recoverable()), (ErrorCode::ServiceUnavailable, true));
         assert_eq!(admission.taken(), 2);
         queue.close();
         assert_eq!(admission.taken(), 0, "what was dropped gives its permits back");

@@ -1,5 +1,6 @@
 //! Errors of the embedder.
 
+use ibid_types::ErrorCode;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -115,7 +116,7 @@ pub enum EmbedError {
 impl EmbedError {
     /// Returns the error's code in the protocol.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
             Self::Busy { .. }
             | Self::Closed
@@ -125,9 +126,9 @@ impl EmbedError {
             | Self::RuntimeLoaded { .. }
             | Self::GpuMissing { .. }
             | Self::TooManyModels { .. }
-            | Self::ModelInvalid { .. } => "SERVICE_UNAVAILABLE",
-            Self::ModelUnknown { .. } | Self::WrongKind { .. } | Self::ModelChanged { .. } => "VALIDATION_ERROR",
-            Self::Compute { .. } => "PROCESSING_ERROR",
+            | Self::ModelInvalid { .. } => ErrorCode::ServiceUnavailable,
+            Self::ModelUnknown { .. } | Self::WrongKind { .. } | Self::ModelChanged { .. } => ErrorCode::ValidationError,
+            Self::Compute { .. } => ErrorCode::ProcessingError,
         }
     }
 

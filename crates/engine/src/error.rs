@@ -61,10 +61,10 @@ impl PipelineError {
             Self::Api(error) => error,
             Self::Plugin(error) => plugin(&error),
             Self::Embed(error @ EmbedError::ModelChanged { .. }) => ApiError::validation("pipeline.embedder.model", error.to_string()),
-            Self::Embed(error) => coded(error.code(), error.to_string()),
+            Self::Embed(error) => ApiError::new(error.code(), error.to_string()),
             Self::Index(error) => {
                 tracing::error!(stage, error = error.detail(), "vector index");
-                coded(error.code(), error.to_string())
+                ApiError::new(error.code(), error.to_string())
             }
             Self::Catalog(error) => match error {
                 CatalogError::CollectionNotFound(name) => ApiError::collection_not_found(&name),
@@ -72,7 +72,7 @@ impl PipelineError {
                 other => storage(stage, &other, other.code()),
             },
             Self::Files(error) => storage(stage, &error, error.code()),
-            Self::Disk(trouble) => coded(trouble.code(), trouble.to_string()),
+            Self::Disk(trouble) => ApiError::new(trouble.code(), trouble.to_string()),
             Self::Generate(GenerateError::Llm(error)) => llm(&error),
             Self::Generate(error) => ApiError::new(error.code(), error.to_string()),
             Self::Abandoned => ApiError::new(ErrorCode::ServiceUnavailable, "the request was given up"),
@@ -132,7 +132,7 @@ impl PipelineError {
         match self {
             Self::Index(error) => !matches!(error, IndexError::Invalid { .. } | IndexError::SchemaMismatch { .. }),
             Self::Files(error) => error.is_outage(),
-            Self::Embed(error) => error.code() == "SERVICE_UNAVAILABLE",
+            Self::Embed(error) => error.code() == ErrorCode::ServiceUnavailable,
             Self::Moved => true,
             Self::Catalog(CatalogError::Storage(_) | CatalogError::DiskFailed(_)) => true,
             Self::Plugin(error) => matches!(error.reason, Reason::Quarantined { .. }),
@@ -170,19 +170,12 @@ fn plugin(error: &PluginError) -> ApiError {
     told.with("plugin", name).with("reason", error.reason.name())
 }
 
-/// The code by its name; what this table does not know is a defect.
-fn coded(code: &str, message: String) -> ApiError {
-    let code = serde_json::from_value(serde_json::Value::String(code.to_owned())).unwrap_or(ErrorCode::InternalError);
-    ApiError::new(code, message)
-}
-
-/// What a client is told of a store; what is not the client's doing is logged with its causes.
-fn storage(stage: &str, error: &(dyn std::error::Error + 'static), code: &str) -> ApiError {
-    let told = coded(code, error.to_string());
-    if matches!(told.code, ErrorCode::InternalError | ErrorCode::ServiceUnavailable) {
+/// Returns the error of a store for the client; what is not the client's doing is logged with its causes.
+fn storage(stage: &str, error: &(dyn std::error::Error + 'static), code: ErrorCode) -> ApiError {
+    if matches!(code, ErrorCode::InternalError | ErrorCode::ServiceUnavailable) {
         log(stage, error);
     }
-    told
+    ApiError::new(code, error.to_string())
 }
 
 fn log(stage: &str, error: &(dyn std::error::Error + 'static)) {

@@ -1,82 +1,59 @@
-//! The two pipelines. Ingest: extract, chunk, embed, index, commit. Query: analyze, embed,
-//! retrieve, rerank, generate, cite.
+//! The services of Ibid: ingest, re-index, query, management and upkeep, over the durable state.
 //!
-//! Knows the order of the stages and nothing of HTTP: the server speaks to [`Engine`] alone.
+//! [`Engine::start`] opens everything and returns when the server can serve. The crate knows nothing of HTTP.
+//!
+//! | Module | Job |
+//! | --- | --- |
+//! | `store` | the durable state: catalog, files, index, and what is known of them in memory |
+//! | `peers` | the other servers over the same catalog |
+//! | `spec` | what a pipeline is, and what runs it |
+//! | `ingest` | uploads, documents from `received` to `live`, re-indexing |
+//! | `query` | questions and searches |
+//! | `manage` | collections, documents, pipelines, plugins, moves between indexes |
+//! | `upkeep` | repair at start, events, disk, backups, audit, health |
 
-mod analyze;
-mod announce;
-mod audit;
-mod backup;
-mod change;
-mod chunker_imports;
-mod cluster;
-mod collections;
-mod disk;
-mod documents;
-mod embedding;
+mod clock;
 mod engine;
 mod error;
-mod events;
-mod filters;
-mod fusion;
-mod generation;
-mod generator;
-mod health;
+#[cfg(test)]
+mod fakes;
 mod ingest;
-mod observe;
-mod passages;
-mod placement;
-mod plugins;
-mod policy;
-mod profile;
-mod profiles;
+mod lifecycle;
+mod manage;
+mod opening;
+mod peers;
 mod query;
-mod reading;
-mod reception;
-mod reconcile;
-mod redo;
-mod reindex;
-mod reporter;
-mod rerank;
-mod resolve;
-mod restore;
-mod retrieve;
-mod schema;
+mod retry;
+mod session;
 mod settings;
-mod similar;
 mod spec;
 mod start_error;
-mod stream;
+mod store;
 mod timestamp;
-mod timings;
-mod trial;
 mod tuning;
-mod upload;
-mod visibility;
-mod watch;
-mod work;
+mod upkeep;
 
-pub use audit::{Audit, Finding};
-pub use backup::{Entry as BackupEntry, MANIFEST as BACKUP_MANIFEST, Manifest as BackupManifest, copy_hashed};
-pub use collections::CollectionSubscription;
-pub use documents::{DocumentFile, DocumentQuery};
 pub use engine::Engine;
 pub use error::PipelineError;
-pub use health::{Health, ServiceHealth, Services};
-pub use plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
+pub use ingest::reports::{NewUpload, PendingIngest};
+pub use ingest::uploads::Upload;
+pub use manage::collections::CollectionSubscription;
+pub use manage::documents::{DocumentFile, DocumentQuery};
+pub use manage::plugins::{MAX_PLUGIN_BYTES, PluginChange, PluginLog, PluginLogEvent};
 pub use query::QueryHandle;
-pub use reception::Upload;
-pub use redo::Redo;
-pub use restore::{RestoreError, inside as inside_backup, manifest as read_backup_manifest, restore};
-pub use schema::schema as pipeline_schema;
+pub use session::{Admin, Config, Delete, Granted, Read, ScopeType, Session, Write};
 pub use settings::EngineSettings;
+pub use spec::reindex_scope::ReindexScope;
+pub use spec::schema::schema as pipeline_schema;
 pub use spec::{
     EmbedderChoice, ExtractorChoice, GeneratorChoice, GeneratorKind, Limits, Lock, LockedGenerator, LockedModel, LockedPlugin, OnFailure,
     Pipeline, PluginChoice, Retrieval,
 };
 pub use start_error::StartError;
+pub use store::events::{UploadNotice, UploadSubscription};
 pub use tuning::Tuning;
-pub use upload::{NewUpload, PendingIngest};
-pub use watch::{Load, PluginChanges, Quarantined};
-
-pub use crate::events::{UploadNotice, UploadSubscription};
+pub use upkeep::audit::{Audit, Finding};
+pub use upkeep::backup::{Entry as BackupEntry, MANIFEST as BACKUP_MANIFEST, Manifest as BackupManifest, copy_hashed};
+pub use upkeep::health::{Health, ServiceHealth, Services};
+pub use upkeep::load::{Load, PluginChanges, Quarantined};
+pub use upkeep::restore::{RestoreError, inside as inside_backup, manifest as read_backup_manifest, restore};

@@ -1,6 +1,6 @@
 //! The engine's settings and their defaults.
 
-use super::spec::OnFailure;
+use crate::spec::OnFailure;
 use ibid_catalog::PostgresOptions;
 use ibid_embed::{Precision, RuntimeChoice};
 use ibid_files::StoreOptions;

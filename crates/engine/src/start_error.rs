@@ -20,12 +20,12 @@ pub enum StartError {
     #[error("the setting `llm.{}` {}", .0.key, .0.issue)]
     Llm(Refusal),
     /// The disk of the data directory.
-    #[error("the data directory {directory} cannot be written: {trouble}. Or choose another one with --data-dir DIR")]
+    #[error("the data directory {directory} cannot be written: {error}. Or choose another one with --data-dir DIR")]
     Disk {
         /// Where it is.
         directory: String,
         /// What is the matter.
-        trouble: DiskError,
+        error: DiskError,
     },
     /// The catalog.
     #[error("the catalog in {directory} cannot be opened: {cause}")]

@@ -4,6 +4,7 @@ use super::moto::Moto;
 use super::{Committed, DirectoryStore, FileError, FileStore, LocalExclusion, Result, S3Options, S3Store, StageOptions};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use ibid_types::ErrorCode;
 use ibid_types::document::{Document, Page, Span, Unit};
 use ibid_types::secret::Secret;
 use object_store::ObjectStore;
@@ -210,12 +211,12 @@ async fn an_upload_is_stored_by_its_content(home: &Home) {
     assert!(store.remove(&hold).await.unwrap());
     assert!(!store.remove(&hold).await.unwrap());
     assert_eq!(store.size(&digest).await.unwrap(), None);
-    assert_eq!(store.open(&digest).await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
-    assert_eq!(store.read(&digest, 0, 1).await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
+    assert_eq!(store.open(&digest).await.unwrap_err().code(), ErrorCode::ResourceNotFound);
+    assert_eq!(store.read(&digest, 0, 1).await.unwrap_err().code(), ErrorCode::ResourceNotFound);
     assert!(home.left().await.is_empty());
     for bad in ["", "..", "../../etc/passwd", &digest.to_uppercase(), &digest[1..]] {
-        assert_eq!(store.open(bad).await.unwrap_err().code(), "VALIDATION_ERROR");
-        assert_eq!(store.hold(bad).await.unwrap_err().code(), "VALIDATION_ERROR");
+        assert_eq!(store.open(bad).await.unwrap_err().code(), ErrorCode::ValidationError);
+        assert_eq!(store.hold(bad).await.unwrap_err().code(), ErrorCode::ValidationError);
     }
     drop(hold);
     let empty = stored(&*store, "upload_3", b"").await.unwrap();
@@ -255,7 +256,7 @@ async fn more_bytes_than_allowed_are_refused_and_none_is_taken(home: &Home) {
     staging.append(Bytes::from_static(b"12345678")).await.unwrap();
     let error = staging.append(Bytes::from_static(b"9ab")).await.unwrap_err();
     assert!(matches!(error, FileError::TooLarge { limit: 10 }));
-    assert_eq!(error.code(), "PAYLOAD_TOO_LARGE");
+    assert_eq!(error.code(), ErrorCode::PayloadTooLarge);
     assert_eq!(staging.written(), 8);
     staging.append(Bytes::from_static(b"9a")).await.unwrap();
     assert_eq!(staging.commit().await.unwrap().sha256, sha256(b"123456789a"));
@@ -265,7 +266,7 @@ async fn more_bytes_than_allowed_are_refused_and_none_is_taken(home: &Home) {
     staging.sync().await.unwrap();
     drop(staging);
     let error = store.stage("v", StageOptions { limit: 99, ..RESUMED }).await.err().unwrap();
-    assert_eq!(error.code(), "PAYLOAD_TOO_LARGE");
+    assert_eq!(error.code(), ErrorCode::PayloadTooLarge);
     store.stage("v", RESUMED).await.unwrap().discard().await.unwrap();
     assert_eq!(home.left().await.len(), 1);
 }
@@ -277,14 +278,14 @@ async fn a_suspended_upload_goes_on_after_a_restart(home: &Home) {
     assert_eq!(staging.sync().await.unwrap(), 8);
     staging.append(Bytes::from_static(b"lost")).await.unwrap();
     assert_eq!(staging.sync().await.unwrap(), 12);
-    assert_eq!(first.stage("upload_1", RESUMED).await.err().unwrap().code(), "CONFLICT");
-    assert_eq!(first.discard_staged("upload_1").await.unwrap_err().code(), "CONFLICT");
+    assert_eq!(first.stage("upload_1", RESUMED).await.err().unwrap().code(), ErrorCode::Conflict);
+    assert_eq!(first.discard_staged("upload_1").await.unwrap_err().code(), ErrorCode::Conflict);
     let gone = first.stage("gone", RESUMED).await.unwrap();
     gone.append(Bytes::from_static(b"x")).await.unwrap();
     gone.sync().await.unwrap();
     if let Home::Directory(directory) = home {
         let second = DirectoryStore::open(&directory.path().join("data")).await;
-        assert_eq!(second.err().unwrap().code(), "CONFLICT");
+        assert_eq!(second.err().unwrap().code(), ErrorCode::Conflict);
     }
     drop((gone, staging, first, machine));
 
@@ -372,14 +373,14 @@ async fn identifiers_cannot_leave_the_store(home: &Home) {
     let (store, _machine) = home.open().await;
     let long = "x".repeat(129);
     for bad in ["", ".", "..", "../x", "a/b", "a\0b", "ä", &long] {
-        assert_eq!(store.stage(bad, FRESH).await.err().unwrap().code(), "VALIDATION_ERROR");
-        assert_eq!(store.discard_staged(bad).await.unwrap_err().code(), "VALIDATION_ERROR");
-        assert_eq!(store.read_document(bad).await.unwrap_err().code(), "VALIDATION_ERROR");
+        assert_eq!(store.stage(bad, FRESH).await.err().unwrap().code(), ErrorCode::ValidationError);
+        assert_eq!(store.discard_staged(bad).await.unwrap_err().code(), ErrorCode::ValidationError);
+        assert_eq!(store.read_document(bad).await.unwrap_err().code(), ErrorCode::ValidationError);
         assert_eq!(
             store.write_document(bad, written("x")).await.unwrap_err().code(),
-            "VALIDATION_ERROR"
+            ErrorCode::ValidationError
         );
-        assert_eq!(store.remove_document(bad).await.unwrap_err().code(), "VALIDATION_ERROR");
+        assert_eq!(store.remove_document(bad).await.unwrap_err().code(), ErrorCode::ValidationError);
     }
 }
 
@@ -450,15 +451,15 @@ async fn a_document_comes_back_as_it_was(home: &Home) {
     let wrong = [(0, 1), (1, 2), (4, 3), (0, length + 1), (u32::MAX, u32::MAX)];
     for (start, end) in wrong {
         let error = store.read_text("doc_1", Span::new(start, end)).await.unwrap_err();
-        assert_eq!(error.code(), "VALIDATION_ERROR", "{start}..{end}");
+        assert_eq!(error.code(), ErrorCode::ValidationError, "{start}..{end}");
     }
     assert_eq!(
         store.read_text("doc_2", Span::new(0, 0)).await.unwrap_err().code(),
-        "RESOURCE_NOT_FOUND"
+        ErrorCode::ResourceNotFound
     );
     assert!(store.remove_document("doc_1").await.unwrap());
     assert!(!store.remove_document("doc_1").await.unwrap());
-    assert_eq!(store.read_document("doc_1").await.unwrap_err().code(), "RESOURCE_NOT_FOUND");
+    assert_eq!(store.read_document("doc_1").await.unwrap_err().code(), ErrorCode::ResourceNotFound);
     assert!(home.left().await.is_empty());
     assert!(store.documents().await.unwrap().is_empty());
 }

@@ -1,6 +1,7 @@
 //! Errors of the file store, with the codes that clients see.
 
 use ibid_system::disk::DiskError;
+use ibid_types::ErrorCode;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -84,14 +85,16 @@ pub struct Cause {
 
 impl FileError {
     /// Returns the stable error code of the API.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound { .. } => "RESOURCE_NOT_FOUND",
-            Self::TooLarge { .. } => "PAYLOAD_TOO_LARGE",
-            Self::Busy(_) | Self::InUse | Self::Broken => "CONFLICT",
-            Self::InvalidId(_) | Self::InvalidSpan { .. } => "VALIDATION_ERROR",
-            Self::StorageFull(_) | Self::ReadOnly(_) | Self::Interrupted | Self::Away(_) | Self::Refused(_) => "SERVICE_UNAVAILABLE",
-            Self::Denied(_) | Self::Damaged(_) | Self::Io(_) | Self::Unusable(_) => "INTERNAL_ERROR",
+            Self::NotFound { .. } => ErrorCode::ResourceNotFound,
+            Self::TooLarge { .. } => ErrorCode::PayloadTooLarge,
+            Self::Busy(_) | Self::InUse | Self::Broken => ErrorCode::Conflict,
+            Self::InvalidId(_) | Self::InvalidSpan { .. } => ErrorCode::ValidationError,
+            Self::StorageFull(_) | Self::ReadOnly(_) | Self::Interrupted | Self::Away(_) | Self::Refused(_) => {
+                ErrorCode::ServiceUnavailable
+            }
+            Self::Denied(_) | Self::Damaged(_) | Self::Io(_) | Self::Unusable(_) => ErrorCode::InternalError,
         }
     }
 

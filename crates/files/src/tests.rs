@@ -3,6 +3,7 @@
 use super::contract::{FRESH, files_under, sha256, stored, written};
 use super::{DirectoryStore, FileError, FileStore};
 use bytes::Bytes;
+use ibid_types::ErrorCode;
 use proptest::prelude::*;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -55,7 +56,7 @@ async fn errors_tell_clients_no_paths() {
     let (store, directory) = store().await;
     std::fs::remove_dir_all(directory.path().join("data/incoming")).unwrap();
     let error = store.stage("upload_1", FRESH).await.err().unwrap();
-    assert_eq!((error.code(), error.to_string().contains('/')), ("INTERNAL_ERROR", false));
+    assert_eq!((error.code(), error.to_string().contains('/')), (ErrorCode::InternalError, false));
     assert!(format!("{error:?}").contains("incoming/upload_1"), "the log knows where");
 }
 
@@ -63,8 +64,8 @@ async fn errors_tell_clients_no_paths() {
 fn a_full_disk_and_a_closed_one_have_their_own_errors() {
     use std::io::{Error, ErrorKind};
     let io = |kind: ErrorKind| FileError::io(Path::new("/secret/place"))(Error::from(kind));
-    assert_eq!(io(ErrorKind::StorageFull).code(), "SERVICE_UNAVAILABLE");
-    assert_eq!(io(ErrorKind::QuotaExceeded).code(), "SERVICE_UNAVAILABLE");
+    assert_eq!(io(ErrorKind::StorageFull).code(), ErrorCode::ServiceUnavailable);
+    assert_eq!(io(ErrorKind::QuotaExceeded).code(), ErrorCode::ServiceUnavailable);
     assert!(matches!(io(ErrorKind::PermissionDenied), FileError::Denied(_)));
     assert!(!io(ErrorKind::StorageFull).to_string().contains("secret"));
 }

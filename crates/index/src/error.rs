@@ -2,6 +2,7 @@
 
 use super::types::CollectionKey;
 use ibid_system::disk::DiskError;
+use ibid_types::ErrorCode;
 use std::error::Error as StdError;
 
 /// A failed call to the index.
@@ -105,11 +106,11 @@ pub enum Outage {
 
 impl IndexError {
     /// Returns the error's code in the protocol.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::CollectionNotFound { .. } => "COLLECTION_NOT_FOUND",
+            Self::CollectionNotFound { .. } => ErrorCode::CollectionNotFound,
             Self::Disk { disk, .. } => disk.code(),
-            _ => "VECTOR_STORE_ERROR",
+            _ => ErrorCode::VectorStoreError,
         }
     }
 

@@ -7,6 +7,7 @@ mod qdrant_double;
 
 use super::contract::{self, DIMENSION, chunk, create, dense, found, key};
 use super::*;
+use ibid_types::ErrorCode;
 use ibid_types::IndexBackend;
 use ibid_types::secret::Secret;
 use qdrant_double::AnyQdrant;
@@ -114,7 +115,7 @@ async fn both_places_are_one_index() {
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
     let index = RoutedIndex::new(embedded, Some(RemoteIndex::new(options(&url)).unwrap()));
     let (here, there) = (key("here"), key("there"));
-    index.route(&there, IndexBackend::Qdrant);
+    index.put(&there, IndexBackend::Qdrant);
     for key in [&here, &there] {
         index.create_collection(key, &Schema { dimension: DIMENSION }).await.unwrap();
         index.upsert(key, points("a", 3)).await.unwrap();
@@ -166,7 +167,7 @@ async fn a_server_that_is_not_there_is_an_outage_with_a_remedy() {
             ),
             "{error:?}"
         );
-        assert_eq!(error.code(), "VECTOR_STORE_ERROR");
+        assert_eq!(error.code(), ErrorCode::VectorStoreError);
         assert!(error.is_transient() && error.to_string().contains("`qdrant.url`"), "{error}");
     }
 }
@@ -188,9 +189,9 @@ async fn a_server_that_is_silent_is_an_outage() {
 async fn without_a_server_what_lives_in_one_is_an_outage_and_the_rest_works() {
     let directory = tempfile::tempdir().unwrap();
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
-    let index = RoutedIndex::new(embedded, None);
+    let index = RoutedIndex::new(embedded, None::<RemoteIndex>);
     let (here, there) = (create(&index, "here").await, key("there"));
-    index.route(&there, IndexBackend::Qdrant);
+    index.put(&there, IndexBackend::Qdrant);
     let error = index.count(&there, None).await.unwrap_err();
     assert!(error.is_outage() && error.to_string().contains("`qdrant.url`"), "{error}");
     assert_eq!(index.count(&here, None).await.unwrap(), 0);
@@ -202,7 +203,7 @@ async fn without_a_server_what_lives_in_one_is_an_outage_and_the_rest_works() {
 async fn a_held_collection_keeps_writes_back_and_answers() {
     let directory = tempfile::tempdir().unwrap();
     let embedded = EmbeddedIndex::open(directory.path(), EmbeddedOptions::default()).unwrap();
-    let index = RoutedIndex::new(embedded, None);
+    let index = RoutedIndex::new(embedded, None::<RemoteIndex>);
     let key = create(&index, "held").await;
     index.upsert(&key, points("a", 2)).await.unwrap();
     let held = index.hold(&key).await.unwrap();

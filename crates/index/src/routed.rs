@@ -3,9 +3,9 @@
 //! While a collection moves, its writes go to its present index. The switch waits for them, and blocks new ones for a moment (see
 //! [`RoutedIndex::hold`]). Searches are never blocked.
 
+use super::VectorIndex;
 use super::error::{IndexError, Outage};
 use super::types::{CollectionKey, Hit, Point, Query, Schema};
-use super::{EmbeddedIndex, RemoteIndex, VectorIndex};
 use ibid_types::IndexBackend;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -19,19 +19,19 @@ const WRITES: u32 = 1024;
 /// The index that has a collection, and the semaphore that its writes pass.
 #[derive(Debug, Clone)]
 struct Placement {
-    backend: IndexBackend,
+    place: IndexBackend,
     writes: Arc<Semaphore>,
 }
 
 /// Several indexes, used as one.
 pub struct RoutedIndex {
-    embedded: EmbeddedIndex,
-    remote: Option<RemoteIndex>,
+    embedded: Box<dyn VectorIndex>,
+    remote: Option<Box<dyn VectorIndex>>,
     /// By the collection's identifier: all of its generations are in one index.
     placements: RwLock<HashMap<String, Placement>>,
-    /// The index of collections that were never [routed](Self::route).
+    /// The index of collections that were never [`put`](Self::put).
     unknown: IndexBackend,
-    unavailable: watch::Sender<bool>,
+    away: watch::Sender<bool>,
 }
 
 /// Blocks writes of a collection until it is dropped.
@@ -40,15 +40,15 @@ pub struct Held(#[allow(dead_code, reason = "it is held, never read")] OwnedSema
 
 impl RoutedIndex {
     /// Combines the embedded index and the remote one, if there is one. The remote one counts as unavailable until
-    /// [`set_unavailable`](Self::set_unavailable) says otherwise.
-    pub fn new(embedded: EmbeddedIndex, remote: Option<RemoteIndex>) -> Self {
-        let unavailable = watch::Sender::new(remote.is_some());
+    /// [`set_away`](Self::set_away) says otherwise.
+    pub fn new(embedded: impl VectorIndex, remote: Option<impl VectorIndex>) -> Self {
+        let away = watch::Sender::new(remote.is_some());
         Self {
-            embedded,
-            remote,
+            embedded: Box::new(embedded),
+            remote: remote.map(|remote| Box::new(remote) as Box<dyn VectorIndex>),
             placements: RwLock::default(),
             unknown: IndexBackend::Embedded,
-            unavailable,
+            away,
         }
     }
 
@@ -62,14 +62,14 @@ impl RoutedIndex {
 
     /// Records the index of a collection, for all of its generations. Collections that were never recorded are in the embedded index,
     /// unless there are [other servers](Self::with_others).
-    pub fn route(&self, collection: &CollectionKey, backend: IndexBackend) {
+    pub fn put(&self, collection: &CollectionKey, place: IndexBackend) {
         let mut placements = self.placements.write().unwrap_or_else(PoisonError::into_inner);
         let (collection, _) = collection.parts();
         match placements.get_mut(collection) {
-            Some(placement) => placement.backend = backend,
+            Some(placement) => placement.place = place,
             None => {
                 let writes = Arc::new(Semaphore::new(WRITES as usize));
-                placements.insert(collection.to_owned(), Placement { backend, writes });
+                placements.insert(collection.to_owned(), Placement { place, writes });
             }
         }
     }
@@ -83,21 +83,21 @@ impl RoutedIndex {
     }
 
     /// Returns which index has a collection.
-    pub fn backend_of(&self, collection: &CollectionKey) -> IndexBackend {
+    pub fn place(&self, collection: &CollectionKey) -> IndexBackend {
         let placements = self.placements.read().unwrap_or_else(PoisonError::into_inner);
         placements
             .get(collection.parts().0)
-            .map_or(self.unknown, |placement| placement.backend)
+            .map_or(self.unknown, |placement| placement.place)
     }
 
     /// Returns an index.
     ///
     /// # Errors
     /// [`Outage::NotConfigured`] if it is not configured.
-    pub fn at(&self, backend: IndexBackend) -> Result<&dyn VectorIndex, IndexError> {
-        match (backend, &self.remote) {
-            (IndexBackend::Embedded, _) => Ok(&self.embedded),
-            (IndexBackend::Qdrant, Some(remote)) => Ok(remote),
+    pub fn at(&self, place: IndexBackend) -> Result<&dyn VectorIndex, IndexError> {
+        match (place, &self.remote) {
+            (IndexBackend::Embedded, _) => Ok(self.embedded.as_ref()),
+            (IndexBackend::Qdrant, Some(remote)) => Ok(remote.as_ref()),
             (IndexBackend::Qdrant, None) => Err(IndexError::unavailable(Outage::NotConfigured, "no server is configured")),
         }
     }
@@ -115,14 +115,13 @@ impl RoutedIndex {
     }
 
     /// Returns whether the remote index is unavailable, as a channel that notifies of changes.
-    pub fn unavailable(&self) -> watch::Receiver<bool> {
-        self.unavailable.subscribe()
+    pub fn away(&self) -> watch::Receiver<bool> {
+        self.away.subscribe()
     }
 
     /// Records whether the remote index is unavailable.
-    pub fn set_unavailable(&self, unavailable: bool) {
-        self.unavailable
-            .send_if_modified(|was| std::mem::replace(was, unavailable) != unavailable);
+    pub fn set_away(&self, away: bool) {
+        self.away.send_if_modified(|was| std::mem::replace(was, away) != away);
     }
 
     fn writes(&self, collection: &CollectionKey) -> Arc<Semaphore> {
@@ -131,12 +130,12 @@ impl RoutedIndex {
             return placement.writes.clone();
         }
         drop(known);
-        self.route(collection, self.unknown);
+        self.put(collection, self.unknown);
         self.writes(collection)
     }
 
     fn of(&self, collection: &CollectionKey) -> Result<&dyn VectorIndex, IndexError> {
-        self.at(self.backend_of(collection))
+        self.at(self.place(collection))
     }
 
     /// Takes a permit to write to the collection.
@@ -150,7 +149,7 @@ impl RoutedIndex {
             && error.is_outage()
             && self.remote.is_some()
         {
-            self.set_unavailable(true);
+            self.set_away(true);
         }
         result
     }
@@ -187,10 +186,10 @@ impl VectorIndex for RoutedIndex {
     }
 
     async fn search(&self, collection: &CollectionKey, queries: Vec<Query>) -> Result<Vec<Vec<Hit>>, IndexError> {
-        let backend = self.backend_of(collection);
-        let result = self.at(backend)?.search(collection, queries.clone()).await;
+        let place = self.place(collection);
+        let result = self.at(place)?.search(collection, queries.clone()).await;
         // It moved between the two lines above, and the old copy is gone: ask the new one.
-        let moved = matches!(result, Err(IndexError::CollectionNotFound { .. })) && self.backend_of(collection) != backend;
+        let moved = matches!(result, Err(IndexError::CollectionNotFound { .. })) && self.place(collection) != place;
         if moved {
             return self.noted(self.of(collection)?.search(collection, queries).await);
         }

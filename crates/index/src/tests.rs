@@ -2,6 +2,7 @@
 
 use super::contract::{self, DIMENSION, chunk, create, dense, found, key};
 use super::*;
+use ibid_types::ErrorCode;
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -245,7 +246,7 @@ fn bm25_reduces_words_to_their_stems() {
     let german = Bm25::new("German").unwrap();
     assert_eq!(german.query("Häuser"), german.query("Hauses"));
     let error = Bm25::new("klingon").unwrap_err();
-    assert_eq!(error.code(), "VECTOR_STORE_ERROR");
+    assert_eq!(error.code(), ErrorCode::VectorStoreError);
 }
 
 #[test]

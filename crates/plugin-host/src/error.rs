@@ -3,6 +3,7 @@
 //! Guests' backtraces go to the log, never into an error.
 
 use super::manifest::Kind;
+use ibid_types::ErrorCode;
 use ibid_types::document::Span;
 use semver::Version;
 use std::fmt;
@@ -138,8 +139,8 @@ pub struct PluginError {
 impl PluginError {
     /// Returns the API's error code: always `PLUGIN_ERROR`. [`Reason::name`] has the details, and [`PluginError::failure_code`] the code of
     /// a plugin's own failure.
-    pub fn code(&self) -> &'static str {
-        "PLUGIN_ERROR"
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::PluginError
     }
 
     /// Returns the code of a failure that the plugin reported, such as `ENCRYPTED`.
@@ -213,7 +214,7 @@ mod tests {
                 reason,
             };
             assert_eq!(error.to_string(), expected);
-            assert_eq!(error.code(), "PLUGIN_ERROR");
+            assert_eq!(error.code(), ErrorCode::PluginError);
         };
         check(
             Reason::Deadline(Duration::from_secs(30)),

@@ -1,5 +1,6 @@
 //! Bodies of `/documents`.
 
+use super::error::ApiError;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -66,7 +67,7 @@ pub struct FailedDocument {
     pub filename: String,
     /// `{code, message, details}`.
     #[schema(value_type = Object)]
-    pub error: Value,
+    pub error: Box<ApiError>,
 }
 
 /// Sums over an upload.

@@ -29,7 +29,8 @@ pub use documents::{
     ChunkInfo, ChunkList, ChunkMetadata, DeletedDocument, DocumentDetail, DocumentList, DocumentSummary, FailedDocument, FileInfo,
     Pagination, ProcessingInfo, UploadAccepted, UploadResponse, UploadStatistics, UploadedDocument,
 };
-pub use error::{ApiError, ErrorCode, ErrorData, RequestInfo, RestError, RestErrorBody};
+pub use error::{ApiError, ErrorData, RequestInfo, RestError, RestErrorBody};
+pub use ibid_types::ErrorCode;
 pub use monitor::{ErrorAlert, MonitorEvent, MonitorMessage, MonitorType, ServiceStatus, SystemMetrics};
 pub use openai::{
     Annotation, ChatAnswer, ChatChoice, ChatChunk, ChatCompletion, ChatContent, ChatDelta, ChatFormat, ChatMessage, ChatPart, ChatRequest,

@@ -4,6 +4,7 @@
 //! grow asks first whether a reserve would stay free. What is left of the reserve is for deletions, which make room.
 //! Looking at a disk blocks, for microseconds on a local one.
 
+use ibid_types::ErrorCode;
 use rustix::fs::StatVfsMountFlags;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -34,8 +35,8 @@ impl DiskError {
     }
 
     /// The protocol's code for it.
-    pub fn code(self) -> &'static str {
-        "SERVICE_UNAVAILABLE"
+    pub fn code(self) -> ErrorCode {
+        ErrorCode::ServiceUnavailable
     }
 
     /// What an error of the file system says of the disk, if it says anything.

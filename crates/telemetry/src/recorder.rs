@@ -3,6 +3,7 @@
 use super::catalogue::{self, ALL, BUILD, ERRORS, STAGE_SECONDS, UPLOADS};
 use super::metric::MetricKind;
 use super::stage::{Pipeline, Stage};
+use ibid_types::ErrorCode;
 use metrics::with_recorder;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -83,7 +84,7 @@ fn begin_at_zero() {
     let _ = catalogue::FIRST_TOKEN_SECONDS.only();
     let _ = catalogue::UPLOAD_SECONDS.only();
     for surface in ["http", "socket", "stream", "upload"] {
-        ERRORS.with([surface, "INTERNAL_ERROR"]).increment(0);
+        ERRORS.with([surface, ErrorCode::InternalError.name()]).increment(0);
     }
     for limit in catalogue::limit::ALL {
         catalogue::REFUSALS.with([*limit]).increment(0);

@@ -5,7 +5,7 @@ use super::super::error::with_causes;
 use super::super::{CliError, console, serve, tools};
 use super::Check;
 use crate::config::Settings;
-use ibid_catalog::{Catalog, PostgresOptions, SqlCatalog, SqliteOptions};
+use ibid_catalog::{Catalog, PostgresOptions, SqliteOptions};
 use ibid_embed::{ModelInfo, Runtime, RuntimeChoice};
 use ibid_engine::Pipeline;
 use ibid_files::{S3Store, StoreOptions};
@@ -185,7 +185,7 @@ pub async fn catalog(data: &Path) -> Check {
         );
         Check::broken("catalog", format!("{}: {}", path.display(), with_causes(error)), remedy)
     };
-    let catalog = match SqlCatalog::sqlite(&path, SqliteOptions::default()).await {
+    let catalog = match Catalog::sqlite(&path, SqliteOptions::default()).await {
         Ok(catalog) => catalog,
         Err(error) => return broken(&error),
     };
@@ -203,7 +203,7 @@ pub async fn catalog(data: &Path) -> Check {
 /// Whether the catalog that servers share can be reached.
 pub async fn shared_catalog(options: &PostgresOptions) -> Check {
     let looked = async {
-        let catalog = SqlCatalog::postgres(options).await?;
+        let catalog = Catalog::postgres(options).await?;
         let listed = catalog.collections().await;
         catalog.close().await;
         listed

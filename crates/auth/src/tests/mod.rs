@@ -140,11 +140,11 @@ async fn open(directory: &Path, tokens: TokenSettings) -> Result<Authenticator, 
     Authenticator::open(Some(settings)).await
 }
 
-async fn identify(auth: &Authenticator, token: &str) -> Result<Grant, &'static str> {
+async fn identify(auth: &Authenticator, token: &str) -> Result<Grant, DenialCode> {
     auth.identify(Ok(Some(Secret::new(token)))).await.map_err(Denial::code)
 }
 
-async fn code(auth: &Authenticator, token: &str) -> &'static str {
+async fn code(auth: &Authenticator, token: &str) -> DenialCode {
     match identify(auth, token).await {
         Ok(grant) => panic!("let in as {:?}", grant.subject),
         Err(code) => code,
@@ -189,21 +189,25 @@ async fn every_algorithm_lets_in_whom_it_signs_for_and_no_other_key_does() {
         let grant = identify(&auth, &token).await.expect("let in");
         assert_eq!((grant.subject.id.as_str(), grant.method), ("ada", Method::Token), "{algorithm:?}");
         if algorithm.family() != AlgorithmFamily::Hmac {
-            assert_eq!(code(&auth, &stranger.token(&good())).await, "INVALID_TOKEN", "{algorithm:?}");
+            assert_eq!(
+                code(&auth, &stranger.token(&good())).await,
+                DenialCode::InvalidToken,
+                "{algorithm:?}"
+            );
         }
         // Any other byte anywhere makes it another token.
         let (head, signature) = token.rsplit_once('.').expect("three parts");
         let mut bytes = signature.to_owned().into_bytes();
         bytes[4] = if bytes[4] == b'A' { b'B' } else { b'A' };
         let forged = format!("{head}.{}", String::from_utf8_lossy(&bytes));
-        assert_eq!(code(&auth, &forged).await, "INVALID_TOKEN", "{algorithm:?}");
+        assert_eq!(code(&auth, &forged).await, DenialCode::InvalidToken, "{algorithm:?}");
         let (header, _) = head.split_once('.').expect("three parts");
         let more = with(json!({ "scope": "admin" }));
         let other = issuer.token(&more);
         let claims = other.split('.').nth(1).expect("three parts");
         assert_eq!(
             code(&auth, &format!("{header}.{claims}.{signature}")).await,
-            "INVALID_TOKEN",
+            DenialCode::InvalidToken,
             "{algorithm:?}"
         );
         // What `ibid token mint` makes is right here.
@@ -242,22 +246,28 @@ async fn the_algorithm_is_the_servers_whatever_a_token_says() {
     for none in ["none", "None", "NONE", "nOnE", ""] {
         for signature in ["", "AAAA"] {
             let token = format!("{}.{}.{signature}", part(&header(none)), part(&claims));
-            assert_eq!(code(&auth, &token).await, "INVALID_TOKEN", "{none}");
+            assert_eq!(code(&auth, &token).await, DenialCode::InvalidToken, "{none}");
         }
     }
     // HS/RS confusion: the public key, which everybody has, as a secret.
     for form in [issuer.public.as_bytes(), issuer.public.trim().as_bytes()] {
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
             let forged = jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(form)).expect("a token");
-            assert_eq!(code(&auth, &forged).await, "INVALID_TOKEN");
+            assert_eq!(code(&auth, &forged).await, DenialCode::InvalidToken);
             // And with the header of the right algorithm.
             let (_, rest) = forged.split_once('.').expect("three parts");
-            assert_eq!(code(&auth, &format!("{}.{rest}", part(&header("RS256")))).await, "INVALID_TOKEN");
+            assert_eq!(
+                code(&auth, &format!("{}.{rest}", part(&header("RS256")))).await,
+                DenialCode::InvalidToken
+            );
         }
     }
     // The same key by another algorithm of its family.
     for algorithm in [Algorithm::RS384, Algorithm::RS512, Algorithm::PS256] {
-        assert_eq!(code(&auth, &issuer.sign(Header::new(algorithm), &good())).await, "INVALID_TOKEN");
+        assert_eq!(
+            code(&auth, &issuer.sign(Header::new(algorithm), &good())).await,
+            DenialCode::InvalidToken
+        );
     }
     // A key that the token brings along, or says where to find.
     let stranger = Issuer::new(Algorithm::RS256);
@@ -265,11 +275,11 @@ async fn the_algorithm_is_the_servers_whatever_a_token_says() {
     header.jwk = serde_json::from_value(stranger.jwk("mine")).ok();
     header.jku = Some("http://127.0.0.1:1/jwks".to_owned());
     assert!(header.jwk.is_some());
-    assert_eq!(code(&auth, &stranger.sign(header, &claims)).await, "INVALID_TOKEN");
+    assert_eq!(code(&auth, &stranger.sign(header, &claims)).await, DenialCode::InvalidToken);
     // Critical extensions must be understood.
     let mut header = Header::new(Algorithm::RS256);
     header.crit = Some(vec!["b64".to_owned()]);
-    assert_eq!(code(&auth, &issuer.sign(header, &good())).await, "INVALID_TOKEN");
+    assert_eq!(code(&auth, &issuer.sign(header, &good())).await, DenialCode::InvalidToken);
     assert!(
         identify(&auth, &issuer.token(&good())).await.is_ok(),
         "the right one is still right"
@@ -306,31 +316,34 @@ async fn claims_are_checked() {
         assert!(identify(&auth, &issuer.token(&ours(right.clone()))).await.is_ok(), "{right}");
     }
     for (wrong, expected) in [
-        (json!({ "exp": now() - 10 }), "TOKEN_EXPIRED"),
-        (json!({ "exp": 0 }), "TOKEN_EXPIRED"),
-        (json!({ "nbf": now() + 60 }), "INVALID_TOKEN"),
-        (json!({ "nbf": "tomorrow" }), "INVALID_TOKEN"),
-        (json!({ "exp": "tomorrow" }), "INVALID_TOKEN"),
-        (json!({ "exp": null }), "INVALID_TOKEN"),
-        (json!({ "exp": -5 }), "INVALID_TOKEN"),
-        (json!({ "exp": [now() + 60] }), "INVALID_TOKEN"),
-        (json!({ "iss": "https://login.example.com" }), "INVALID_TOKEN"),
-        (json!({ "iss": null }), "INVALID_TOKEN"),
-        (json!({ "iss": 7 }), "INVALID_TOKEN"),
-        (json!({ "aud": "ibid2" }), "INVALID_TOKEN"),
-        (json!({ "aud": ["x"] }), "INVALID_TOKEN"),
-        (json!({ "aud": [] }), "INVALID_TOKEN"),
-        (json!({ "aud": null }), "INVALID_TOKEN"),
-        (json!({ "aud": { "ibid": true } }), "INVALID_TOKEN"),
-        (json!({ "sub": 7 }), "INVALID_TOKEN"),
-        (json!({ "scope": 7 }), "INVALID_TOKEN"),
-        (json!({ "scope": [["read"]] }), "INVALID_TOKEN"),
-        (json!({ "collections": null }), "INVALID_TOKEN"),
-        (json!({ "collections": [7] }), "INVALID_TOKEN"),
+        (json!({ "exp": now() - 10 }), DenialCode::TokenExpired),
+        (json!({ "exp": 0 }), DenialCode::TokenExpired),
+        (json!({ "nbf": now() + 60 }), DenialCode::InvalidToken),
+        (json!({ "nbf": "tomorrow" }), DenialCode::InvalidToken),
+        (json!({ "exp": "tomorrow" }), DenialCode::InvalidToken),
+        (json!({ "exp": null }), DenialCode::InvalidToken),
+        (json!({ "exp": -5 }), DenialCode::InvalidToken),
+        (json!({ "exp": [now() + 60] }), DenialCode::InvalidToken),
+        (json!({ "iss": "https://login.example.com" }), DenialCode::InvalidToken),
+        (json!({ "iss": null }), DenialCode::InvalidToken),
+        (json!({ "iss": 7 }), DenialCode::InvalidToken),
+        (json!({ "aud": "ibid2" }), DenialCode::InvalidToken),
+        (json!({ "aud": ["x"] }), DenialCode::InvalidToken),
+        (json!({ "aud": [] }), DenialCode::InvalidToken),
+        (json!({ "aud": null }), DenialCode::InvalidToken),
+        (json!({ "aud": { "ibid": true } }), DenialCode::InvalidToken),
+        (json!({ "sub": 7 }), DenialCode::InvalidToken),
+        (json!({ "scope": 7 }), DenialCode::InvalidToken),
+        (json!({ "scope": [["read"]] }), DenialCode::InvalidToken),
+        (json!({ "collections": null }), DenialCode::InvalidToken),
+        (json!({ "collections": [7] }), DenialCode::InvalidToken),
     ] {
         assert_eq!(code(&auth, &issuer.token(&ours(wrong.clone()))).await, expected, "{wrong}");
     }
-    assert_eq!(code(&auth, &issuer.token(&with(json!({ "exp": null })))).await, "INVALID_TOKEN");
+    assert_eq!(
+        code(&auth, &issuer.token(&with(json!({ "exp": null })))).await,
+        DenialCode::InvalidToken
+    );
     // Where none is configured, none is checked.
     let auth = open(directory.path(), tokens(Algorithm::HS256, secret())).await.expect("a secret");
     let token = issuer.token(&with(json!({ "aud": "anybody", "iss": "anybody" })));
@@ -367,12 +380,15 @@ async fn what_is_no_token_is_refused_in_no_time() {
     ] {
         assert_eq!(
             code(&auth, malformed).await,
-            "INVALID_TOKEN",
+            DenialCode::InvalidToken,
             "{}",
             &malformed[..malformed.len().min(60)]
         );
     }
-    assert_eq!(auth.identify(Ok(None)).await.map_err(Denial::code).err(), Some("MISSING_TOKEN"));
+    assert_eq!(
+        auth.identify(Ok(None)).await.map_err(Denial::code).err(),
+        Some(DenialCode::MissingToken)
+    );
     assert!(identify(&auth, &token).await.is_ok());
 }
 
@@ -406,13 +422,13 @@ async fn a_grant_ends_with_its_credentials() {
     assert_eq!(short.ended().await, Denial::TokenExpired);
     assert!(tokio::time::timeout(Duration::from_millis(100), of_key.ended()).await.is_err());
     file.revoke("bot").expect("revoked");
-    assert_eq!(of_key.ended().await.code(), "INVALID_TOKEN");
-    assert_eq!(code(&auth, &key).await, "INVALID_TOKEN");
+    assert_eq!(of_key.ended().await.code(), DenialCode::InvalidToken);
+    assert_eq!(code(&auth, &key).await, DenialCode::InvalidToken);
     assert!(tokio::time::timeout(Duration::from_millis(100), long.ended()).await.is_err());
     let expired = NewKey {
         expires: Some(time::OffsetDateTime::now_utc() - time::Duration::seconds(1)),
         ..new
     };
     let (key, _) = file.add(expired).expect("made");
-    until(async || identify(&auth, &key).await.err() == Some("TOKEN_EXPIRED")).await;
+    until(async || identify(&auth, &key).await.err() == Some(DenialCode::TokenExpired)).await;
 }

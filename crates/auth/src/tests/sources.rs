@@ -56,9 +56,9 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
         .await
         .expect("a set");
     assert!(identify(&auth, &old.named("old", &good())).await.is_ok());
-    assert_eq!(code(&auth, &new.named("new", &good())).await, "INVALID_TOKEN");
+    assert_eq!(code(&auth, &new.named("new", &good())).await, DenialCode::InvalidToken);
     // The right name is not the right key.
-    assert_eq!(code(&auth, &new.named("old", &good())).await, "INVALID_TOKEN");
+    assert_eq!(code(&auth, &new.named("old", &good())).await, DenialCode::InvalidToken);
     file(directory.path(), "jwks.json", set(&[old.jwk("old"), new.jwk("new")]));
     until(async || identify(&auth, &new.named("new", &good())).await.is_ok()).await;
     assert!(identify(&auth, &old.named("old", &good())).await.is_ok());
@@ -142,7 +142,10 @@ async fn a_key_set_behind_an_address_is_fetched_again_for_a_new_key_but_not_for_
     assert_eq!(asked.load(Ordering::SeqCst), 2, "once for the new key");
     // A flood of made-up names asks once in five seconds at most.
     for n in 0..200 {
-        assert_eq!(code(&auth, &new.named(&format!("made up {n}"), &good())).await, "INVALID_TOKEN");
+        assert_eq!(
+            code(&auth, &new.named(&format!("made up {n}"), &good())).await,
+            DenialCode::InvalidToken
+        );
     }
     assert!(asked.load(Ordering::SeqCst) <= 3);
     // Whatever it answers now, the keys that there are stay.

@@ -1,6 +1,6 @@
 //! Chunks: written with the step that makes them, read by range and by reference.
 
-use super::SqlCatalog;
+use super::Catalog;
 use super::database::{Tx, Value, query};
 use super::rows::{self, to_db};
 use crate::{Chunk, LocatedChunk, Result, validate};
@@ -67,42 +67,49 @@ pub(super) async fn delete_others(tx: &mut Tx, document_id: &str, generation: u3
     Ok(())
 }
 
-pub(super) async fn range(catalog: &SqlCatalog, document_id: &str, generation: u32, from: u32, limit: u32) -> Result<Vec<Chunk>> {
-    validate::limit(limit, 10_000)?;
-    let found = query("SELECT * FROM chunks WHERE document_id = ? AND generation = ? AND chunk_index >= ? ORDER BY chunk_index LIMIT ?")
-        .bind(document_id)
-        .bind(i64::from(generation))
-        .bind(i64::from(from))
-        .bind(i64::from(limit))
-        .fetch_all(&catalog.reader)
-        .await?;
-    found.iter().map(rows::chunk).collect()
-}
+impl Catalog {
+    /// Returns the chunks `from..from + limit` of a document in any state, of a generation, in order. `limit` out of 1..=10000:
+    /// `VALIDATION_ERROR`.
+    pub async fn chunks(&self, document_id: &str, generation: u32, from: u32, limit: u32) -> Result<Vec<Chunk>> {
+        validate::limit(limit, 10_000)?;
+        let found =
+            query("SELECT * FROM chunks WHERE document_id = ? AND generation = ? AND chunk_index >= ? ORDER BY chunk_index LIMIT ?")
+                .bind(document_id)
+                .bind(i64::from(generation))
+                .bind(i64::from(from))
+                .bind(i64::from(limit))
+                .fetch_all(&self.reader)
+                .await?;
+        found.iter().map(rows::chunk).collect()
+    }
 
-pub(super) async fn by_refs(catalog: &SqlCatalog, generation: u32, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>> {
-    let found = query(catalog.dialect().pick(
-        // CROSS JOIN keeps SQLite to this order: the list first, then one look-up by key for each.
-        "SELECT c.* FROM json_each(?) AS r
-         CROSS JOIN chunks c ON c.document_id = (r.value ->> 0) AND c.generation = ? AND c.chunk_index = (r.value ->> 1)
-         CROSS JOIN documents d ON d.id = c.document_id AND d.state = 'live'
-         ORDER BY r.key",
-        "SELECT c.* FROM json_each(?) AS r
-         JOIN chunks c ON c.document_id = (r.value::jsonb ->> 0) AND c.generation = ? AND c.chunk_index = (r.value::jsonb ->> 1)::bigint
-         JOIN documents d ON d.id = c.document_id AND d.state = 'live'
-         ORDER BY r.key",
-    ))
-    .bind(rows::json(refs)?)
-    .bind(i64::from(generation))
-    .fetch_all(&catalog.reader)
-    .await?;
-    found
-        .iter()
-        .map(|row| {
-            Ok(LocatedChunk {
-                document_id: row.try_get("document_id")?,
-                text_generation: rows::count(row, "text_generation")?,
-                chunk: rows::chunk(row)?,
+    /// Returns chunks of a generation by document and index, in the order of `refs`. Those of documents that are not live are left out:
+    /// with this a query sees a document wholly or not at all, whatever the index holds.
+    pub async fn chunks_by_refs(&self, generation: u32, refs: &[(String, u32)]) -> Result<Vec<LocatedChunk>> {
+        let found = query(self.dialect().pick(
+            // CROSS JOIN keeps SQLite to this order: the list first, then one look-up by key for each.
+            "SELECT c.* FROM json_each(?) AS r
+             CROSS JOIN chunks c ON c.document_id = (r.value ->> 0) AND c.generation = ? AND c.chunk_index = (r.value ->> 1)
+             CROSS JOIN documents d ON d.id = c.document_id AND d.state = 'live'
+             ORDER BY r.key",
+            "SELECT c.* FROM json_each(?) AS r
+             JOIN chunks c ON c.document_id = (r.value::jsonb ->> 0) AND c.generation = ? AND c.chunk_index = (r.value::jsonb ->> 1)::bigint
+             JOIN documents d ON d.id = c.document_id AND d.state = 'live'
+             ORDER BY r.key",
+        ))
+        .bind(rows::json(refs)?)
+        .bind(i64::from(generation))
+        .fetch_all(&self.reader)
+        .await?;
+        found
+            .iter()
+            .map(|row| {
+                Ok(LocatedChunk {
+                    document_id: row.try_get("document_id")?,
+                    text_generation: rows::count(row, "text_generation")?,
+                    chunk: rows::chunk(row)?,
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
 }

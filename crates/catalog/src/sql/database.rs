@@ -9,8 +9,13 @@ use sqlx::query::Query as SqlxQuery;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, ColumnIndex, Decode, PgPool, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, SqlitePool, Transaction, Type};
 use std::borrow::Cow;
+use std::pin::Pin;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// What the database works on. On the heap: the futures of two drivers in every method would make those of the layers above large, and
+/// their types deeper than the compiler goes.
+type Running<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Held by whoever writes several rows at once, until its transaction ends. As in SQLite there is one such writer at a time, so
 /// that what a transaction has read stays true until it has written; a write is a few milliseconds, most of them the commit.
@@ -49,30 +54,34 @@ impl Pool {
     }
 
     /// Begins a transaction that may write, and that no other one of these runs beside.
-    pub async fn write(&self) -> Result<Tx> {
-        match self {
-            // It takes SQLite's lock at once, so it cannot fail half-way for want of it.
-            Self::Sqlite(pool) => Ok(Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)),
-            Self::Postgres(pool) => {
-                let mut tx = pool.begin().await?;
-                sqlx::query("SELECT pg_advisory_xact_lock($1)")
-                    .bind(WRITER)
-                    .execute(&mut *tx)
-                    .await?;
-                Ok(Tx::Postgres(tx))
+    pub fn write(&self) -> Running<'_, Tx> {
+        Box::pin(async move {
+            match self {
+                // It takes SQLite's lock at once, so it cannot fail half-way for want of it.
+                Self::Sqlite(pool) => Ok(Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)),
+                Self::Postgres(pool) => {
+                    let mut tx = pool.begin().await?;
+                    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                        .bind(WRITER)
+                        .execute(&mut *tx)
+                        .await?;
+                    Ok(Tx::Postgres(tx))
+                }
             }
-        }
+        })
     }
 
     /// Begins a transaction that sees one moment.
-    pub async fn read(&self) -> Result<Tx> {
-        match self {
-            Self::Sqlite(pool) => Ok(Tx::Sqlite(pool.begin().await?)),
-            Self::Postgres(pool) => {
-                let moment = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Ok(Tx::Postgres(pool.begin_with(moment).await?))
+    pub fn read(&self) -> Running<'_, Tx> {
+        Box::pin(async move {
+            match self {
+                Self::Sqlite(pool) => Ok(Tx::Sqlite(pool.begin().await?)),
+                Self::Postgres(pool) => {
+                    let moment = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                    Ok(Tx::Postgres(pool.begin_with(moment).await?))
+                }
             }
-        }
+        })
     }
 
     pub async fn close(&self) {
@@ -97,11 +106,13 @@ impl Tx {
         }
     }
 
-    pub async fn commit(self) -> Result<()> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
-        }
+    pub fn commit(self) -> Running<'static, ()> {
+        Box::pin(async move {
+            match self {
+                Self::Sqlite(tx) => tx.commit().await,
+                Self::Postgres(tx) => tx.commit().await,
+            }
+        })
     }
 }
 
@@ -193,7 +204,7 @@ pub(super) fn query(sql: impl Into<Cow<'static, str>>) -> Query {
 /// Runs a statement on whatever database `on` is, and makes one value of what comes.
 macro_rules! run {
     ($query:expr, $on:expr, |$ready:ident, $executor:ident, $row:ident| $run:expr) => {
-        match $on.into() {
+        match $on {
             On::Pool(Pool::Sqlite(pool)) => {
                 let ($ready, $executor, $row) = ($query.sqlite(), pool, Row::Sqlite);
                 $run
@@ -255,13 +266,15 @@ impl Query {
     }
 
     /// Runs it; returns how many rows it changed.
-    pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64> {
-        run!(self, on, |ready, executor, _row| Ok(ready.execute(executor).await?.rows_affected()))
+    pub fn execute<'a>(self, on: impl Into<On<'a>>) -> Running<'a, u64> {
+        let on = on.into();
+        Box::pin(async move { run!(self, on, |ready, executor, _row| Ok(ready.execute(executor).await?.rows_affected())) })
     }
 
     /// Its one row, or none.
-    pub async fn fetch_optional(self, on: impl Into<On<'_>>) -> Result<Option<Row>> {
-        run!(self, on, |ready, executor, row| Ok(ready.fetch_optional(executor).await?.map(row)))
+    pub fn fetch_optional<'a>(self, on: impl Into<On<'a>>) -> Running<'a, Option<Row>> {
+        let on = on.into();
+        Box::pin(async move { run!(self, on, |ready, executor, row| Ok(ready.fetch_optional(executor).await?.map(row))) })
     }
 
     /// Its one row.
@@ -270,13 +283,16 @@ impl Query {
     }
 
     /// Its rows.
-    pub async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<Row>> {
-        run!(self, on, |ready, executor, row| Ok(ready
-            .fetch_all(executor)
-            .await?
-            .into_iter()
-            .map(row)
-            .collect()))
+    pub fn fetch_all<'a>(self, on: impl Into<On<'a>>) -> Running<'a, Vec<Row>> {
+        let on = on.into();
+        Box::pin(async move {
+            run!(self, on, |ready, executor, row| Ok(ready
+                .fetch_all(executor)
+                .await?
+                .into_iter()
+                .map(row)
+                .collect()))
+        })
     }
 
     fn sqlite(self) -> SqlxQuery<'static, Sqlite, SqliteArguments> {

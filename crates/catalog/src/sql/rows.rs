@@ -2,7 +2,7 @@
 
 use super::super::{
     CatalogError, Chunk, Collection, CollectionState, DocumentError, DocumentRecord, DocumentState, Event, Reindex, ReindexCounts,
-    ReindexStatus, Remade, RemadeState, Result, Upload, UploadStatus,
+    ReindexStatus, ReindexedDocument, ReindexedState, Result, Upload, UploadStatus,
 };
 use super::database::Row;
 use ibid_types::IndexBackend;
@@ -97,7 +97,7 @@ pub(super) fn reindex(row: &Row) -> Result<Reindex> {
         collection_id: row.try_get("collection_id")?,
         generation: count(row, "generation")?,
         status: word(row, "status", ReindexStatus::parse)?,
-        redo: row.try_get("redo")?,
+        scope: row.try_get("redo")?,
         at_least: row.try_get("at_least")?,
         pipeline: parsed(row, "pipeline")?,
         lock: parsed(row, "pipeline_lock")?,
@@ -117,11 +117,11 @@ pub(super) fn reindex_counts(row: &Row) -> Result<ReindexCounts> {
     })
 }
 
-pub(super) fn remade(row: &Row) -> Result<Remade> {
-    Ok(Remade {
+pub(super) fn reindexed_document(row: &Row) -> Result<ReindexedDocument> {
+    Ok(ReindexedDocument {
         document_id: row.try_get("document_id")?,
         generation: count(row, "generation")?,
-        state: word(row, "state", RemadeState::parse)?,
+        state: word(row, "state", ReindexedState::parse)?,
         text_generation: count(row, "text_generation")?,
         metadata: parsed(row, "metadata")?,
         pages: count(row, "pages")?,
@@ -135,8 +135,8 @@ pub(super) fn remade(row: &Row) -> Result<Remade> {
     })
 }
 
-pub(super) fn remade_count(row: &Row) -> Result<(String, RemadeState, u32)> {
-    let state = word(row, "state", RemadeState::parse)?;
+pub(super) fn reindexed_count(row: &Row) -> Result<(String, ReindexedState, u32)> {
+    let state = word(row, "state", ReindexedState::parse)?;
     Ok((row.try_get("document_id")?, state, count(row, "chunks_indexed")?))
 }
 

@@ -3,16 +3,14 @@
 use super::database::{Pool, query};
 use super::rows;
 use super::uploads::select_upload;
-use crate::shared::{Claimed, Ear, Heard, LEASE, Shared};
-use crate::{Collection, DocumentRecord, DocumentState, Reindex, Result, Upload};
-use async_trait::async_trait;
+use crate::{Claimed, Collection, DocumentRecord, DocumentState, LEASE, Notification, Reindex, Result, Upload};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use std::time::Duration;
 
-/// What servers say to each other.
-const SAID: &str = "ibid_said";
+/// The messages between servers.
+const MESSAGES: &str = "ibid_said";
 /// The numbers of events.
 const EVENTS: &str = "ibid_events";
 /// That API keys were made or revoked.
@@ -24,17 +22,17 @@ const LOCKS: u32 = 8;
 /// How long a lock is waited for: another server's upload to an object store may be long.
 const LOCK_WAIT: Duration = Duration::from_secs(120);
 
-/// The server's part in what is shared.
-pub(super) struct PostgresShared {
+/// This server's part in what the servers over one catalog share.
+pub struct Shared {
     pool: PgPool,
     catalog: Pool,
     locks: PgPool,
     server: String,
 }
 
-impl PostgresShared {
-    /// The part of a server whose connections are `pool`. It is not alive before its first beat.
-    pub fn new(pool: PgPool, connect: PgConnectOptions, server: String) -> Self {
+impl Shared {
+    /// Makes the part of a server whose connections are `pool`. It is not alive before its first heartbeat.
+    pub(super) fn new(pool: PgPool, connect: PgConnectOptions, server: String) -> Self {
         let locks = PgPoolOptions::new()
             .max_connections(LOCKS)
             .acquire_timeout(LOCK_WAIT)
@@ -47,7 +45,7 @@ impl PostgresShared {
         }
     }
 
-    pub async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.locks.close().await;
     }
 }
@@ -59,13 +57,15 @@ macro_rules! unowned {
     };
 }
 
-#[async_trait]
-impl Shared for PostgresShared {
-    fn server(&self) -> &str {
+impl Shared {
+    /// Returns this server's identifier: another one at each start.
+    pub fn server(&self) -> &str {
         &self.server
     }
 
-    async fn beat(&self) -> Result<bool> {
+    /// Records that this server is alive, as it is from the first time on. `false`: its heartbeats were missing for so long that others may
+    /// have taken its work, or it is the first time.
+    pub async fn heartbeat(&self) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
         let alive: Option<bool> =
             sqlx::query_scalar("SELECT seen_at > now() - make_interval(secs => $1) FROM servers WHERE id = $2 FOR UPDATE")
@@ -86,7 +86,8 @@ impl Shared for PostgresShared {
         Ok(alive == Some(true))
     }
 
-    async fn others(&self) -> Result<Vec<String>> {
+    /// Returns the servers that are alive beside this one, by identifier.
+    pub async fn others(&self) -> Result<Vec<String>> {
         let alive = sqlx::query_scalar("SELECT id FROM servers WHERE id <> $1 AND seen_at > now() - make_interval(secs => $2) ORDER BY id")
             .bind(&self.server)
             .bind(LEASE.as_secs_f64())
@@ -95,7 +96,8 @@ impl Shared for PostgresShared {
         Ok(alive)
     }
 
-    async fn bury(&self, server: &str) -> Result<()> {
+    /// Declares a server dead: what it did can be claimed at once.
+    pub async fn deregister(&self, server: &str) -> Result<()> {
         sqlx::query("DELETE FROM servers WHERE id = $1")
             .bind(server)
             .execute(&self.pool)
@@ -103,9 +105,11 @@ impl Shared for PostgresShared {
         Ok(())
     }
 
-    async fn claim(&self, silent: bool) -> Result<Claimed> {
-        // Whoever is in the table at all has been heard of within a day.
-        let lease = if silent { LEASE.as_secs_f64() } else { 2.0 * 86_400.0 };
+    /// Takes work that nobody does: of servers that ended or were deregistered, and, if `expired` is set, of those without a heartbeat for
+    /// [`LEASE`].
+    pub async fn claim(&self, expired: bool) -> Result<Claimed> {
+        // Whoever is in the table at all had a heartbeat within a day.
+        let lease = if expired { LEASE.as_secs_f64() } else { 2.0 * 86_400.0 };
         let mut claimed = Claimed::default();
         let mut tx = self.catalog.write().await?;
         // Rows that another server looks at are its to claim.
@@ -164,7 +168,8 @@ impl Shared for PostgresShared {
         Ok(claimed)
     }
 
-    async fn take_upload(&self, id: &str) -> Result<Option<Upload>> {
+    /// Takes an upload whose bytes are to come here from now on; `None` if they are not coming any more.
+    pub async fn take_upload(&self, id: &str) -> Result<Option<Upload>> {
         let taken = query("UPDATE uploads SET owner = ? WHERE id = ? AND status = 'receiving'")
             .bind(&self.server)
             .bind(id)
@@ -180,22 +185,25 @@ impl Shared for PostgresShared {
         row.as_ref().map(rows::upload).transpose()
     }
 
-    async fn say(&self, message: &str) -> Result<()> {
+    /// Sends a message to all other servers; at most some 7,000 bytes.
+    pub async fn send(&self, message: &str) -> Result<()> {
         sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(SAID)
+            .bind(MESSAGES)
             .bind(message)
             .execute(&self.pool)
             .await?;
         Ok(())
     }
 
-    async fn listen(&self) -> Result<Box<dyn Ear>> {
+    /// Listens from now on.
+    pub async fn listen(&self) -> Result<Listener> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen_all([SAID, EVENTS, API_KEYS]).await?;
-        Ok(Box::new(Listener(listener)))
+        listener.listen_all([MESSAGES, EVENTS, API_KEYS]).await?;
+        Ok(Listener(listener))
     }
 
-    async fn exclusive(&self, name: &str) -> Result<Box<dyn Send + Sync>> {
+    /// Waits until no other server holds what `name` stands for, and holds it until the guard is dropped, or this server is dead.
+    pub async fn exclusive(&self, name: &str) -> Result<Box<dyn Send + Sync>> {
         let mut key = [0; 8];
         let digest = Sha256::digest(name.as_bytes());
         key.iter_mut().zip(digest).for_each(|(byte, of)| *byte = of);
@@ -208,14 +216,16 @@ impl Shared for PostgresShared {
         Ok(Box::new(tx))
     }
 
-    async fn api_keys(&self) -> Result<Vec<String>> {
+    /// Returns the API keys, in the order in which they were made, as they were [added](Self::add_api_key).
+    pub async fn api_keys(&self) -> Result<Vec<String>> {
         let all = sqlx::query_scalar("SELECT key FROM api_keys ORDER BY made_at, id")
             .fetch_all(&self.pool)
             .await?;
         Ok(all)
     }
 
-    async fn add_api_key(&self, id: &str, name: &str, key: &str) -> Result<bool> {
+    /// Keeps an API key for all servers, and notifies them: a text that `auth` understands. `false` if there is another one of that name.
+    pub async fn add_api_key(&self, id: &str, name: &str, key: &str) -> Result<bool> {
         let added = sqlx::query("INSERT INTO api_keys (id, name, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
             .bind(id)
             .bind(name)
@@ -229,7 +239,8 @@ impl Shared for PostgresShared {
         Ok(there.bind(id).fetch_one(&self.pool).await?)
     }
 
-    async fn remove_api_key(&self, id: &str) -> Result<bool> {
+    /// Forgets an API key, and notifies all servers; `false` if it was not there.
+    pub async fn remove_api_key(&self, id: &str) -> Result<bool> {
         let gone = sqlx::query("DELETE FROM api_keys WHERE id = $1")
             .bind(id)
             .execute(&self.pool)
@@ -237,7 +248,8 @@ impl Shared for PostgresShared {
         Ok(gone.rows_affected() > 0)
     }
 
-    async fn add_component(&self, digest: &str, component: &[u8]) -> Result<()> {
+    /// Keeps a plugin's component for all servers; nothing happens if it is there.
+    pub async fn add_component(&self, digest: &str, component: &[u8]) -> Result<()> {
         sqlx::query("INSERT INTO components (digest, component) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
             .bind(digest)
             .bind(component)
@@ -246,7 +258,8 @@ impl Shared for PostgresShared {
         Ok(())
     }
 
-    async fn remove_component(&self, digest: &str) -> Result<bool> {
+    /// Forgets a component; `false` if it was not there.
+    pub async fn remove_component(&self, digest: &str) -> Result<bool> {
         let gone = sqlx::query("DELETE FROM components WHERE digest = $1")
             .bind(digest)
             .execute(&self.pool)
@@ -254,14 +267,16 @@ impl Shared for PostgresShared {
         Ok(gone.rows_affected() > 0)
     }
 
-    async fn components(&self) -> Result<Vec<String>> {
+    /// Returns the digests of the components that servers share.
+    pub async fn components(&self) -> Result<Vec<String>> {
         let all = sqlx::query_scalar("SELECT digest FROM components ORDER BY digest")
             .fetch_all(&self.pool)
             .await?;
         Ok(all)
     }
 
-    async fn component(&self, digest: &str) -> Result<Option<Vec<u8>>> {
+    /// Returns a component.
+    pub async fn component(&self, digest: &str) -> Result<Option<Vec<u8>>> {
         let component = sqlx::query_scalar("SELECT component FROM components WHERE digest = $1")
             .bind(digest)
             .fetch_optional(&self.pool)
@@ -269,28 +284,29 @@ impl Shared for PostgresShared {
         Ok(component)
     }
 
-    async fn leave(&self) -> Result<()> {
-        self.bury(&self.server).await
+    /// Ends this server's life: its work is for others from now on.
+    pub async fn leave(&self) -> Result<()> {
+        self.deregister(&self.server).await
     }
 }
 
-/// Hears what PostgreSQL notifies of.
-struct Listener(PgListener);
+/// A connection that receives what PostgreSQL notifies of.
+pub struct Listener(PgListener);
 
-#[async_trait]
-impl Ear for Listener {
-    async fn hear(&mut self) -> Result<Heard> {
+impl Listener {
+    /// Returns the next notification; waits for the database where it is away.
+    pub async fn recv(&mut self) -> Result<Notification> {
         loop {
             // `None`: the connection was lost, and is there again.
-            let Some(heard) = self.0.try_recv().await? else {
-                return Ok(Heard::Missed);
+            let Some(received) = self.0.try_recv().await? else {
+                return Ok(Notification::Missed);
             };
-            match heard.channel() {
-                SAID => return Ok(Heard::Said(heard.payload().to_owned())),
-                API_KEYS => return Ok(Heard::ApiKeys),
+            match received.channel() {
+                MESSAGES => return Ok(Notification::Message(received.payload().to_owned())),
+                API_KEYS => return Ok(Notification::ApiKeys),
                 _ => {
-                    if let Ok(seq) = heard.payload().parse() {
-                        return Ok(Heard::Event(seq));
+                    if let Ok(seq) = received.payload().parse() {
+                        return Ok(Notification::Event(seq));
                     }
                 }
             }

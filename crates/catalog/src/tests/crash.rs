@@ -1,28 +1,28 @@
 //! What was acknowledged outlives the process: dropped without closing, and killed.
 
-use super::{Address, Place, chunks, collection, digest, event, found, live, received};
+use super::{Address, TestCatalog, chunks, collection, digest, event, found, live, received};
 use crate::DocumentState;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 #[tokio::test]
 async fn work_is_taken_up_where_it_stopped_oldest_first() {
-    let place = Place::new().await;
-    let papers = collection(&place, "papers").await;
-    live(&place, &papers, 1, 2).await;
+    let catalog = TestCatalog::new().await;
+    let papers = collection(&catalog, "papers").await;
+    live(&catalog, &papers, 1, 2).await;
     let (second, third, fourth) = (
-        received(&place, &papers, 2).await.id,
-        received(&place, &papers, 3).await.id,
-        received(&place, &papers, 4).await.id,
+        received(&catalog, &papers, 2).await.id,
+        received(&catalog, &papers, 3).await.id,
+        received(&catalog, &papers, 4).await.id,
     );
-    place.begin_attempt(&second).await.unwrap();
-    place.set_extracted(&second, &found()).await.unwrap();
-    place.set_chunked(&second, &chunks(50)).await.unwrap();
-    place.set_progress(&second, 32).await.unwrap();
-    place.fail(&third, "X", "x").await.unwrap();
+    catalog.begin_attempt(&second).await.unwrap();
+    catalog.set_extracted(&second, &found()).await.unwrap();
+    catalog.set_chunked(&second, &chunks(50)).await.unwrap();
+    catalog.set_progress(&second, 32).await.unwrap();
+    catalog.fail(&third, "X", "x").await.unwrap();
 
-    let place = place.reopened().await;
-    let unfinished = place.unfinished().await.unwrap();
+    let catalog = catalog.reopened().await;
+    let unfinished = catalog.unfinished().await.unwrap();
     let seen: Vec<_> = unfinished
         .iter()
         .map(|d| (d.id.as_str(), d.state, d.chunks_indexed, d.attempts))
@@ -34,8 +34,8 @@ async fn work_is_taken_up_where_it_stopped_oldest_first() {
             (fourth.as_str(), DocumentState::Received, 0, 0)
         ]
     );
-    assert_eq!(place.chunks(&second, 0, 32, 100).await.unwrap(), chunks(50)[32..]);
-    assert_eq!(place.begin_attempt(&second).await.unwrap(), Some(2));
+    assert_eq!(catalog.chunks(&second, 0, 32, 100).await.unwrap(), chunks(50)[32..]);
+    assert_eq!(catalog.begin_attempt(&second).await.unwrap(), Some(2));
 }
 
 const CHILD: &str = "IBID_TEST_CATALOG_TO_WRITE";
@@ -58,9 +58,9 @@ async fn writes_until_killed() {
 
 #[tokio::test]
 async fn a_killed_writer_loses_nothing_it_acknowledged() {
-    let place = Place::new().await;
-    let papers = collection(&place, "papers").await;
-    let address = match &place.address {
+    let catalog = TestCatalog::new().await;
+    let papers = collection(&catalog, "papers").await;
+    let address = match &catalog.address {
         Address::File(path) => path.clone().into_os_string(),
         Address::Database(url) => url.into(),
     };
@@ -84,22 +84,22 @@ async fn a_killed_writer_loses_nothing_it_acknowledged() {
     child.wait().unwrap();
     assert_eq!(acknowledged.len(), 20);
 
-    let place = place.reopened().await;
+    let catalog = catalog.reopened().await;
     for (n, id) in &acknowledged {
-        let document = place.document(id).await.unwrap();
+        let document = catalog.document(id).await.unwrap();
         assert_eq!((document.state, document.sha256), (DocumentState::Live, digest(*n)));
-        assert_eq!(place.chunks(id, 0, 0, 10).await.unwrap(), chunks(5));
+        assert_eq!(catalog.chunks(id, 0, 0, 10).await.unwrap(), chunks(5));
     }
     // What was under way is whole as well: a document has its chunks exactly from `chunked` on.
-    for document in place.unfinished().await.unwrap() {
+    for document in catalog.unfinished().await.unwrap() {
         let expected = if document.chunks_total == 0 { Vec::new() } else { chunks(5) };
-        assert_eq!(place.chunks(&document.id, 0, 0, 10).await.unwrap(), expected);
+        assert_eq!(catalog.chunks(&document.id, 0, 0, 10).await.unwrap(), expected);
     }
-    let told = place.events_since(0, None, 1000).await.unwrap().events;
-    let stats = place.stats(&papers.id).await.unwrap();
-    assert_eq!(told.iter().filter(|e| e.kind == "document_added").count() as u64, stats.documents);
+    let events = catalog.events_since(0, None, 1000).await.unwrap().events;
+    let stats = catalog.stats(&papers.id).await.unwrap();
+    assert_eq!(events.iter().filter(|e| e.kind == "document_added").count() as u64, stats.documents);
     assert_eq!(stats.chunks, stats.documents * 5);
-    let id = received(&place, &papers, 1_000_000).await.id;
-    assert!(place.fail(&id, "X", "x").await.unwrap());
-    place.append_event(&papers.id, event("tick")).await.unwrap();
+    let id = received(&catalog, &papers, 1_000_000).await.id;
+    assert!(catalog.fail(&id, "X", "x").await.unwrap());
+    catalog.append_event(&papers.id, event("tick")).await.unwrap();
 }

@@ -1,7 +1,8 @@
 //! Lists agree with a model, whatever is asked; pages join without gap or overlap.
 
-use super::{Place, collection, file, live};
+use super::{TestCatalog, collection, file, live};
 use crate::{Creation, DocumentQuery, DocumentRecord, DocumentSort, DocumentState};
+use ibid_types::ErrorCode;
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -30,21 +31,21 @@ fn sort(documents: &mut [DocumentRecord], query: &DocumentQuery) {
 }
 
 async fn agrees(all: Vec<Made>, query: DocumentQuery, failed_only: bool, second_only: bool) {
-    let place = Place::new().await;
-    let collections = [collection(&place, "first").await, collection(&place, "second").await];
+    let catalog = TestCatalog::new().await;
+    let collections = [collection(&catalog, "first").await, collection(&catalog, "second").await];
     let mut model = Vec::new();
     for (n, one) in (0_u64..).zip(&all) {
         let of = &collections[usize::from(one.second)];
         let mut new = file(of, n);
         new.filename = one.name.clone();
         new.file_size = one.size;
-        let Creation::Created(document) = place.create_document(new).await.unwrap() else {
+        let Creation::Created(document) = catalog.create_document(new).await.unwrap() else {
             panic!()
         };
         if one.fails {
-            place.fail(&document.id, "X", "x").await.unwrap();
+            catalog.fail(&document.id, "X", "x").await.unwrap();
         }
-        model.push(place.document(&document.id).await.unwrap());
+        model.push(catalog.document(&document.id).await.unwrap());
     }
     let mut query = query;
     if failed_only {
@@ -60,7 +61,7 @@ async fn agrees(all: Vec<Made>, query: DocumentQuery, failed_only: bool, second_
     let mut joined = Vec::new();
     query.offset = 0;
     loop {
-        let page = place.list_documents(&query).await.unwrap();
+        let page = catalog.list_documents(&query).await.unwrap();
         assert_eq!(page.total, model.len() as u64);
         assert!(page.items.len() <= query.limit as usize);
         if page.items.is_empty() {
@@ -91,25 +92,25 @@ proptest! {
 
 #[tokio::test]
 async fn limits_are_checked_and_far_offsets_are_empty() {
-    let place = Place::new().await;
-    let papers = collection(&place, "papers").await;
-    live(&place, &papers, 1, 1).await;
+    let catalog = TestCatalog::new().await;
+    let papers = collection(&catalog, "papers").await;
+    live(&catalog, &papers, 1, 1).await;
     for limit in [0, 1001, u32::MAX] {
         let query = DocumentQuery {
             limit,
             ..DocumentQuery::default()
         };
-        assert_eq!(place.list_documents(&query).await.unwrap_err().code(), "VALIDATION_ERROR");
+        assert_eq!(catalog.list_documents(&query).await.unwrap_err().code(), ErrorCode::ValidationError);
     }
     let query = DocumentQuery {
         offset: u64::MAX,
         ..DocumentQuery::default()
     };
-    let page = place.list_documents(&query).await.unwrap();
+    let page = catalog.list_documents(&query).await.unwrap();
     assert_eq!((page.items.len(), page.total), (0, 1));
     let none = DocumentQuery {
         collection_ids: Some(Vec::new()),
         ..DocumentQuery::default()
     };
-    assert_eq!(place.list_documents(&none).await.unwrap().total, 0);
+    assert_eq!(catalog.list_documents(&none).await.unwrap().total, 0);
 }

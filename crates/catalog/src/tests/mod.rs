@@ -10,9 +10,7 @@ mod postgres;
 mod shared;
 mod uploads;
 
-use super::{
-    Catalog, Chunk, Collection, Creation, DocumentRecord, Extracted, NewDocument, NewEvent, PostgresOptions, SqlCatalog, SqliteOptions,
-};
+use super::{Catalog, Chunk, Collection, Creation, DocumentRecord, Extracted, NewDocument, NewEvent, PostgresOptions, SqliteOptions};
 use ibid_types::IndexBackend;
 use ibid_types::document::Span;
 use serde_json::json;
@@ -28,36 +26,36 @@ enum Address {
 }
 
 impl Address {
-    async fn open(&self, max_events: u64) -> Arc<dyn Catalog> {
+    async fn open(&self, max_events: u64) -> Arc<Catalog> {
         let catalog = match self {
             Self::File(path) => {
                 let options = SqliteOptions {
                     max_events,
                     ..SqliteOptions::default()
                 };
-                SqlCatalog::sqlite(path, options).await
+                Catalog::sqlite(path, options).await
             }
             Self::Database(url) => {
                 let options = PostgresOptions {
                     max_events,
                     ..PostgresOptions::new(url.as_str())
                 };
-                SqlCatalog::postgres(&options).await
+                Catalog::postgres(&options).await
             }
         };
         Arc::new(catalog.unwrap())
     }
 }
 
-/// A catalog in a directory that goes with it, or in a database.
-struct Place {
-    catalog: Arc<dyn Catalog>,
+/// A catalog of a test, in a directory that goes with it, or in a database.
+struct TestCatalog {
+    catalog: Arc<Catalog>,
     address: Address,
     /// Kept as long as the catalog.
     _directory: TempDir,
 }
 
-impl Place {
+impl TestCatalog {
     async fn new() -> Self {
         Self::with_events(10_000).await
     }
@@ -85,9 +83,9 @@ impl Place {
     }
 }
 
-impl std::ops::Deref for Place {
-    type Target = Arc<dyn Catalog>;
-    fn deref(&self) -> &Arc<dyn Catalog> {
+impl std::ops::Deref for TestCatalog {
+    type Target = Arc<Catalog>;
+    fn deref(&self) -> &Arc<Catalog> {
         &self.catalog
     }
 }
@@ -96,7 +94,7 @@ fn event(kind: &str) -> NewEvent {
     NewEvent::new(kind, json!({"of": kind}))
 }
 
-async fn collection(catalog: &Arc<dyn Catalog>, name: &str) -> Collection {
+async fn collection(catalog: &Arc<Catalog>, name: &str) -> Collection {
     let pipeline = json!({"chunker": {"plugin": "recursive@^1"}});
     catalog
         .create_collection(
@@ -130,7 +128,7 @@ fn file(collection: &Collection, n: u64) -> NewDocument {
     }
 }
 
-async fn received(catalog: &Arc<dyn Catalog>, collection: &Collection, n: u64) -> DocumentRecord {
+async fn received(catalog: &Arc<Catalog>, collection: &Collection, n: u64) -> DocumentRecord {
     match catalog.create_document(file(collection, n)).await.unwrap() {
         Creation::Created(document) => *document,
         Creation::Duplicate(other) => panic!("{} is there already", other.id),
@@ -164,7 +162,7 @@ fn found() -> Extracted {
 }
 
 /// A document that went all the way, with `n` chunks.
-async fn live(catalog: &Arc<dyn Catalog>, collection: &Collection, n: u64, chunk_count: u32) -> DocumentRecord {
+async fn live(catalog: &Arc<Catalog>, collection: &Collection, n: u64, chunk_count: u32) -> DocumentRecord {
     let id = received(catalog, collection, n).await.id;
     assert!(catalog.set_extracted(&id, &found()).await.unwrap());
     assert!(catalog.set_chunked(&id, &chunks(chunk_count)).await.unwrap());

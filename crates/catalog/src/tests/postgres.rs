@@ -32,11 +32,11 @@ async fn all_of_it_holds_in_postgresql() {
         .env(SERVER, postgres.url())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
-    let passed = told
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    let passed = stdout
         .lines()
         .filter(|line| line.starts_with("test tests::") && line.ends_with("ok"))
         .count();
-    assert!(passed >= 25, "{passed} tests ran: {told}");
+    assert!(passed >= 25, "{passed} tests ran: {stdout}");
 }

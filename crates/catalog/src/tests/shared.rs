@@ -2,21 +2,20 @@
 
 use super::postgres::Postgres;
 use super::{chunks, collection, event, file, found, live, received};
-use crate::{Catalog, CatalogError, Creation, DocumentState, Heard, NewReindex, NewUpload, PostgresOptions, Shared, SqlCatalog};
+use crate::{Catalog, CatalogError, Creation, DocumentState, NewReindex, NewUpload, Notification, PostgresOptions, Shared};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::json;
 use std::sync::Arc;
 
 struct Server {
-    catalog: Arc<dyn Catalog>,
-    shared: Arc<dyn Shared>,
+    catalog: Arc<Catalog>,
+    shared: Arc<Shared>,
 }
 
 async fn server(url: &str) -> Server {
-    let catalog = SqlCatalog::postgres(&PostgresOptions::new(url)).await.unwrap();
-    let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+    let catalog = Arc::new(Catalog::postgres(&PostgresOptions::new(url)).await.unwrap());
     let shared = catalog.shared().unwrap();
-    assert!(!shared.beat().await.unwrap(), "it was not alive before");
+    assert!(!shared.heartbeat().await.unwrap(), "it was not alive before");
     Server { catalog, shared }
 }
 
@@ -43,7 +42,7 @@ async fn work_is_for_one_server_and_for_another_once_that_is_gone() {
     received(&one.catalog, &going, 4).await;
     one.catalog.begin_delete_collection("going").await.unwrap();
     let new = NewReindex {
-        redo: "embed".to_owned(),
+        scope: "embed".to_owned(),
         at_least: "nothing".to_owned(),
         pipeline: json!({}),
         lock: json!({}),
@@ -101,7 +100,7 @@ async fn work_is_for_one_server_and_for_another_once_that_is_gone() {
         .unwrap()
         .unwrap();
     two.shared.leave().await.unwrap();
-    assert!(!one.shared.beat().await.unwrap(), "it was taken for dead");
+    assert!(!one.shared.heartbeat().await.unwrap(), "it was taken for dead");
     let claimed = one.shared.claim(true).await.unwrap();
     assert_eq!(
         claimed.documents.iter().map(|document| &document.id).collect::<Vec<_>>(),
@@ -140,14 +139,14 @@ async fn an_upload_goes_on_at_another_server() {
 }
 
 #[tokio::test]
-async fn events_and_words_are_heard_by_all() {
+async fn events_and_messages_are_received_by_all() {
     let Some((_postgres, one, two)) = two().await else { return };
-    let mut ear = two.shared.listen().await.unwrap();
+    let mut listener = two.shared.listen().await.unwrap();
     let papers = collection(&one.catalog, "papers").await;
     let (_, number) = (papers.id.clone(), one.catalog.events_since(0, None, 10).await.unwrap().last_seq);
-    assert_eq!(ear.hear().await.unwrap(), Heard::Event(number));
-    one.shared.say("hello").await.unwrap();
-    assert_eq!(ear.hear().await.unwrap(), Heard::Said("hello".to_owned()));
+    assert_eq!(listener.recv().await.unwrap(), Notification::Event(number));
+    one.shared.send("hello").await.unwrap();
+    assert_eq!(listener.recv().await.unwrap(), Notification::Message("hello".to_owned()));
 
     // Many at once: numbers are heard in the order of their commits, so that none comes after a higher one.
     let mut writers = tokio::task::JoinSet::new();
@@ -157,12 +156,12 @@ async fn events_and_words_are_heard_by_all() {
         writers.spawn(async move { catalog.append_event(&id, event("tick")).await.unwrap() });
     }
     for expected in 1..=40 {
-        assert_eq!(ear.hear().await.unwrap(), Heard::Event(number + expected));
+        assert_eq!(listener.recv().await.unwrap(), Notification::Event(number + expected));
         let known = one.catalog.events_since(number, None, 1000).await.unwrap().events;
         assert!(known.len() as u64 >= expected, "what is heard of is there");
     }
     writers.join_all().await;
-    drop(ear);
+    drop(listener);
     one.catalog.close().await;
     two.catalog.close().await;
 }
@@ -203,11 +202,11 @@ async fn components_of_plugins_are_shared() {
 }
 
 #[tokio::test]
-async fn api_keys_are_shared_and_heard_of() {
+async fn api_keys_are_shared_and_all_servers_are_notified() {
     let Some((_postgres, one, two)) = two().await else { return };
-    let mut ear = two.shared.listen().await.unwrap();
+    let mut listener = two.shared.listen().await.unwrap();
     assert!(one.shared.add_api_key("b", "first", "{\"n\": 1}").await.unwrap());
-    assert_eq!(ear.hear().await.unwrap(), Heard::ApiKeys);
+    assert_eq!(listener.recv().await.unwrap(), Notification::ApiKeys);
     assert!(two.shared.add_api_key("a", "second", "{}").await.unwrap());
     assert!(two.shared.add_api_key("a", "second", "{}").await.unwrap(), "it is there already");
     assert!(!two.shared.add_api_key("c", "first", "{}").await.unwrap(), "the name is another's");
@@ -216,9 +215,13 @@ async fn api_keys_are_shared_and_heard_of() {
     assert!(!two.shared.remove_api_key("b").await.unwrap());
     assert_eq!(two.shared.api_keys().await.unwrap(), ["{}"]);
     for _ in 0..2 {
-        assert_eq!(ear.hear().await.unwrap(), Heard::ApiKeys, "of the second, and of what went");
+        assert_eq!(
+            listener.recv().await.unwrap(),
+            Notification::ApiKeys,
+            "of the second, and of what went"
+        );
     }
-    drop(ear);
+    drop(listener);
     one.catalog.close().await;
     two.catalog.close().await;
 }
@@ -247,7 +250,7 @@ async fn a_database_is_reached_by_tls_and_only_with_the_certificate_that_it_shou
         std::fs::write(&path, issuer).unwrap();
         format!("{plain}?sslmode=verify-full&sslrootcert={}", path.display())
     };
-    let open = async |url: &str| match SqlCatalog::postgres(&PostgresOptions::new(url)).await {
+    let open = async |url: &str| match Catalog::postgres(&PostgresOptions::new(url)).await {
         Ok(catalog) => {
             let checked = catalog.check().await;
             catalog.close().await;

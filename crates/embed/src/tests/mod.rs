@@ -4,6 +4,7 @@ mod queue;
 
 use self::queue::{text, ticket};
 
+use ibid_types::ErrorCode;
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -365,7 +366,7 @@ async fn a_closed_embedder_refuses() {
     embedder.close().await;
     assert!(matches!(waiting.await.expect("no panic"), Err(EmbedError::Closed)));
     let error = embedder.embed_query("second").await.expect_err("it is closed");
-    assert_eq!(error.code(), "SERVICE_UNAVAILABLE");
+    assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
 }
 
 #[test]

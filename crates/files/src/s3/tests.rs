@@ -5,6 +5,7 @@ use super::super::moto::Moto;
 use super::*;
 use crate::LocalExclusion;
 use futures_util::stream::BoxStream;
+use ibid_types::ErrorCode;
 use object_store::memory::InMemory;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions, PutPayload, PutResult,
@@ -154,7 +155,7 @@ async fn what_another_server_rewrote_is_never_quoted_from_an_old_copy() {
     assert!(first.remove_document("doc_1").await.unwrap());
     assert_eq!(
         second.read_text("doc_1", Span::new(0, 1)).await.unwrap_err().code(),
-        "RESOURCE_NOT_FOUND"
+        ErrorCode::ResourceNotFound
     );
 }
 
@@ -206,7 +207,7 @@ async fn while_the_object_store_is_away_nothing_is_lost() {
     ];
     for error in errors {
         assert!(error.is_outage() && error.is_recoverable(), "{error:?}");
-        assert_eq!(error.code(), "SERVICE_UNAVAILABLE");
+        assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
         assert!(!error.to_string().contains("s3://"), "clients are told no places");
         assert!(format!("{error:?}").contains("nobody answers"));
     }

@@ -5,6 +5,7 @@ mod filters;
 pub(super) use filters::filters_restrict_by_every_field;
 
 use super::*;
+use ibid_types::ErrorCode;
 use std::sync::Arc;
 
 /// Defines the whole contract as tests; `$with` calls a function of it with an index.
@@ -290,7 +291,7 @@ pub(super) async fn collections_come_and_go(index: &dyn VectorIndex) {
     index.drop_collection(&key).await.unwrap();
     assert!(!index.collections().await.unwrap().contains(&key));
     let missing = index.count(&key, None).await.unwrap_err();
-    assert_eq!(missing.code(), "COLLECTION_NOT_FOUND");
+    assert_eq!(missing.code(), ErrorCode::CollectionNotFound);
     index.create_collection(&key, &Schema { dimension: 5 }).await.unwrap();
     assert_eq!(index.count(&key, None).await.unwrap(), 0);
 }
@@ -308,7 +309,7 @@ pub(super) async fn an_unknown_collection_is_an_error_of_its_own(index: &dyn Vec
         index.storage_bytes(&key).await.unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.code(), "COLLECTION_NOT_FOUND");
+        assert_eq!(error.code(), ErrorCode::CollectionNotFound);
         assert!(error.to_string().contains("unknown"), "{error}");
     }
     index.drop_collection(&key).await.unwrap();
@@ -348,7 +349,7 @@ pub(super) async fn what_is_invalid_is_refused_whole(index: &dyn VectorIndex) {
     for point in bad {
         let error = index.upsert(&key, vec![good.clone(), point]).await.unwrap_err();
         assert!(matches!(error, IndexError::Invalid { .. }), "{error:?}");
-        assert_eq!(error.code(), "VECTOR_STORE_ERROR");
+        assert_eq!(error.code(), ErrorCode::VectorStoreError);
     }
     assert_eq!(index.count(&key, None).await.unwrap(), 0);
     let short = Query {

@@ -52,16 +52,17 @@ impl Admitted {
                     None => reply,
                 })
             }
-            Err(failure) => Err(told(failure, standing)),
+            Err(failure) => Err(with_standing(failure, standing)),
         }
     }
 }
 
 fn refusal(refused: Refused) -> Failure {
-    told((*refused.error).into(), refused.standing)
+    with_standing((*refused.error).into(), refused.standing)
 }
 
-fn told(failure: Failure, standing: Option<Standing>) -> Failure {
+/// Adds the `RateLimit-*` fields to a failure.
+fn with_standing(failure: Failure, standing: Option<Standing>) -> Failure {
     standing
         .into_iter()
         .flat_map(fields)

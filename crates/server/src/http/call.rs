@@ -7,6 +7,7 @@ use crate::context::{Place, Shared};
 use hyper::Request;
 use hyper::body::Incoming;
 use ibid_auth::{Denial, Grant, Scope, Subject};
+use ibid_engine::{Granted, ScopeType, Session};
 use ibid_protocol::{ApiError, ErrorCode};
 use ibid_telemetry::trace::TraceParent;
 use serde::de::DeserializeOwned;
@@ -25,7 +26,7 @@ pub(crate) struct Call {
     pub proxied: bool,
     /// The trace that the request belongs to.
     pub trace: TraceParent,
-    /// Who asks: nobody, who may do nothing, until the credentials are checked.
+    /// The subject of the request. Until the credentials are checked it is nobody, who may do nothing.
     pub subject: Arc<Subject>,
     /// The subject's credentials, or why there is none.
     pub grant: Result<Grant, Denial>,
@@ -33,13 +34,15 @@ pub(crate) struct Call {
     pub about: About,
     /// The request. Its body is read by `body`.
     pub request: Request<Incoming>,
+    /// The decoded value of the parameter in the endpoint's path; empty if the path has none.
+    pub path_parameter: String,
     /// Whether a byte of the body was asked for: only then may the rest be read away after an error, since a client that
-    /// waits for `100 Continue` would otherwise be told to send it.
+    /// waits for `100 Continue` would otherwise be asked to send it.
     pub body_was_read: bool,
 }
 
 impl Call {
-    /// Finds out who asks.
+    /// Sets the subject from the credentials.
     ///
     /// # Errors
     /// `RATE_LIMIT_EXCEEDED`, where too many wrong credentials came from the address.
@@ -58,7 +61,7 @@ impl Call {
         Ok(())
     }
 
-    /// The credentials of who asks.
+    /// Returns the credentials of the subject.
     ///
     /// # Errors
     /// 401 where there are none that hold.
@@ -66,7 +69,7 @@ impl Call {
         self.grant.as_ref().map_err(|denial| me::refused(*denial))
     }
 
-    /// Refuses a subject that is for some collections only, where what is changed or told is of all.
+    /// Refuses a subject that is limited to some collections. For requests that change or show something of all of them.
     ///
     /// # Errors
     /// `AUTHORIZATION_FAILED`.
@@ -90,7 +93,25 @@ impl Call {
         }
     }
 
-    /// The parameters in the URL's query.
+    /// Returns the value of the parameter in the path, such as the name of a collection.
+    pub fn path_parameter(&self) -> &str {
+        &self.path_parameter
+    }
+
+    /// Returns the engine as the subject may use it.
+    pub fn session(&self) -> Session {
+        self.shared.engine.session(self.subject.clone())
+    }
+
+    /// Returns what the scope `S` allows the subject.
+    ///
+    /// # Errors
+    /// `INSUFFICIENT_SCOPE`.
+    pub fn with<S: ScopeType>(&self) -> Result<Granted<S>, ApiError> {
+        self.session().with()
+    }
+
+    /// Parses the parameters in the URL's query.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         Params::of(self.request.uri().query().unwrap_or_default())?.parse()
     }

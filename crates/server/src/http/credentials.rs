@@ -100,8 +100,9 @@ fn secret(text: &str) -> Result<Secret, Denial> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibid_auth::DenialCode;
 
-    fn found(method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<Option<String>, &'static str> {
+    fn found(method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<Option<String>, DenialCode> {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in fields {
             request = request.header(*name, *value);
@@ -155,7 +156,7 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(found("GET", uri, &fields), Err("INVALID_TOKEN"), "{uri} {fields:?}");
+            assert_eq!(found("GET", uri, &fields), Err(DenialCode::InvalidToken), "{uri} {fields:?}");
         }
     }
 }

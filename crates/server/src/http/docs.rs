@@ -2,11 +2,40 @@
 //! a policy that lets inline scripts and styles run. All of it is in the program.
 
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::{Tag, string};
 use super::respond::{self, Failure, Reply};
+use crate::limits::Budget;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY};
 use ibid_protocol::{ApiError, ErrorCode};
+
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Verb::Get,
+        path: "/docs",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(async move { page(call) }),
+        operation: |op| {
+            op.about(Tag::Operations, "A page to read this document")
+                .answers(200, "HTML.", "text/html; charset=utf-8", Some(string()))
+        },
+    },
+    Endpoint {
+        method: Verb::Get,
+        path: "/docs/{name}",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(async move { part(call) }),
+        operation: |op| {
+            op.about(Tag::Operations, "A part of that page")
+                .answers(200, "A script or a style sheet.", "*/*", None)
+        },
+    },
+];
 
 /// Only what this server sends is run and asked.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -17,12 +46,13 @@ const SCRIPT: &str = include_str!("docs/docs.js");
 const STYLE: &str = include_str!("docs/docs.css");
 
 /// `GET /docs`.
-pub(super) fn page(_call: &Call) -> Result<Reply, Failure> {
+fn page(_call: &Call) -> Result<Reply, Failure> {
     Ok(send("text/html; charset=utf-8", PAGE))
 }
 
 /// `GET /docs/{name}`.
-pub(super) fn part(_call: &Call, name: &str) -> Result<Reply, Failure> {
+fn part(call: &Call) -> Result<Reply, Failure> {
+    let name = call.path_parameter();
     match name {
         "docs.js" => Ok(send("text/javascript; charset=utf-8", SCRIPT)),
         "docs.css" => Ok(send("text/css; charset=utf-8", STYLE)),

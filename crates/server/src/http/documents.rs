@@ -1,29 +1,106 @@
 //! `/documents`: lists, details, chunks and text, and deleting.
 
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::{Tag, string};
 use super::respond::{self, Failure, Reply, json};
+use crate::limits::Budget;
 use hyper::StatusCode;
+use ibid_auth::Scope;
 use ibid_engine::DocumentQuery;
+use ibid_engine::{Delete, Read};
 use ibid_protocol::{ApiError, ErrorCode};
+use ibid_protocol::{ChunkList, DeletedDocument, DocumentDetail, DocumentList};
 use serde::Deserialize;
 use tracing::Instrument;
 use utoipa::IntoParams;
 
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Verb::Get,
+        path: "/documents",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(list(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "List documents")
+                .query::<DocumentQuery>()
+                .gives::<DocumentList>(200, "A page of documents.")
+                .errors(&[404])
+        },
+    },
+    Endpoint {
+        method: Verb::Get,
+        path: "/documents/{id}",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(get(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "Get the details of a document")
+                .gives::<DocumentDetail>(200, "The document.")
+        },
+    },
+    Endpoint {
+        method: Verb::Delete,
+        path: "/documents/{id}",
+        scope: Some(Scope::Delete),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(delete(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "Delete a document and everything derived from it")
+                .gives::<DeletedDocument>(200, "What was removed.")
+        },
+    },
+    Endpoint {
+        method: Verb::Get,
+        path: "/documents/{id}/chunks",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(chunks(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "The chunks of a document")
+                .query::<ChunkParams>()
+                .gives::<ChunkList>(200, "A page of chunks.")
+        },
+    },
+    Endpoint {
+        method: Verb::Get,
+        path: "/documents/{id}/text",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(text(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "The extracted text, which citations quote")
+                .query::<TextParams>()
+                .answers(
+                    200,
+                    "The text, or the requested part of it.",
+                    "text/plain; charset=utf-8",
+                    Some(string()),
+                )
+                .errors(&[409])
+        },
+    },
+];
+
 /// `GET /documents`.
-pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
+async fn list(call: &Call) -> Result<Reply, Failure> {
     let wanted: DocumentQuery = call.params()?;
-    Ok(json(StatusCode::OK, &call.shared.engine.documents(wanted, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.documents(wanted).await?))
 }
 
 /// `GET /documents/{id}`.
-pub(super) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
-    Ok(json(StatusCode::OK, &call.shared.engine.document(id, &call.subject).await?))
+async fn get(call: &Call) -> Result<Reply, Failure> {
+    let id = call.path_parameter();
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.document(id).await?))
 }
 
 /// `DELETE /documents/{id}`. Goes on if the client leaves: half a deletion helps nobody.
-pub(super) async fn delete(call: &Call, id: String) -> Result<Reply, Failure> {
-    let (engine, subject) = (call.shared.engine.clone(), call.subject.clone());
-    let deleted = to_the_end(async move { engine.delete_document(&id, &subject).await }).await?;
+async fn delete(call: &Call) -> Result<Reply, Failure> {
+    let id = call.path_parameter().to_owned();
+    let granted = call.with::<Delete>()?;
+    let deleted = to_the_end(async move { granted.delete_document(&id).await }).await?;
     Ok(json(StatusCode::OK, &deleted))
 }
 
@@ -51,14 +128,15 @@ impl Default for ChunkParams {
 }
 
 /// `GET /documents/{id}/chunks`.
-pub(super) async fn chunks(call: &Call, id: &str) -> Result<Reply, Failure> {
+async fn chunks(call: &Call) -> Result<Reply, Failure> {
+    let id = call.path_parameter();
     let ChunkParams {
         limit,
         offset,
         include_embeddings,
     } = call.params()?;
-    let engine = &call.shared.engine;
-    let chunks = engine.document_chunks(id, limit, offset, include_embeddings, &call.subject).await?;
+    let granted = call.with::<Read>()?;
+    let chunks = granted.document_chunks(id, limit, offset, include_embeddings).await?;
     Ok(json(StatusCode::OK, &chunks))
 }
 
@@ -72,11 +150,10 @@ pub(super) struct TextParams {
 }
 
 /// `GET /documents/{id}/text`, from `start` to `end` in Unicode code points.
-pub(super) async fn text(call: &Call, id: &str) -> Result<Reply, Failure> {
+async fn text(call: &Call) -> Result<Reply, Failure> {
+    let id = call.path_parameter();
     let TextParams { start, end } = call.params()?;
-    Ok(respond::text(
-        call.shared.engine.document_text(id, start, end, &call.subject).await?,
-    ))
+    Ok(respond::text(call.with::<Read>()?.document_text(id, start, end).await?))
 }
 
 /// Runs `work` on a task of its own, so that it ends even if the client does not wait for it.

@@ -43,7 +43,7 @@ pub(crate) async fn respond(shared: Arc<Shared>, place: Result<Place, Refusal>, 
     // Of the lowest level, so that every line of a request has its name, whatever is logged.
     let span = tracing::error_span!("request", request_id = %about.request_id, method, path = %about.path, client = %address, subject = field::Empty);
     let head = request.method() == Method::HEAD;
-    let told = trace.clone();
+    let request_trace = trace.clone();
     async move {
         let begun = Instant::now();
         let watch = shared.clone();
@@ -60,6 +60,7 @@ pub(crate) async fn respond(shared: Arc<Shared>, place: Result<Place, Refusal>, 
                     grant: Err(Denial::MissingToken),
                     about,
                     request,
+                    path_parameter: String::new(),
                     body_was_read: false,
                 })
                 .await
@@ -76,7 +77,7 @@ pub(crate) async fn respond(shared: Arc<Shared>, place: Result<Place, Refusal>, 
             *reply.body_mut() = nothing();
         }
         answered(&watch, method, route, reply.status(), begun.elapsed());
-        trace::answered(&told, reply.status().as_u16());
+        trace::answered(&request_trace, reply.status().as_u16());
         reply
     }
     .instrument(span)
@@ -84,14 +85,14 @@ pub(crate) async fn respond(shared: Arc<Shared>, place: Result<Place, Refusal>, 
     .await
 }
 
-/// Counts a request, and logs it at `info`: looks of monitors and orchestrators at `debug`, and of a flood only some.
+/// Counts a request, and logs it at `info`: polls of monitors and orchestrators at `debug`, and of a flood only some.
 fn answered(shared: &Shared, method: &'static str, route: &'static str, status: StatusCode, time: Duration) {
     catalogue::HTTP_REQUESTS
         .with([method.to_owned(), route.to_owned(), status.as_str().to_owned()])
         .increment(1);
     catalogue::HTTP_SECONDS.with([method, route]).record(time.as_secs_f64());
     let (status, milliseconds) = (status.as_u16(), time.as_millis() as u64);
-    if router::is_look(route) {
+    if router::is_polled(route) {
         tracing::debug!(method, route, status, milliseconds, "answered");
     } else if let Some(unlogged) = shared.access_log.pass() {
         tracing::info!(method, route, status, milliseconds, unlogged, "answered");
@@ -140,11 +141,9 @@ async fn answer_or_refuse(call: &mut Call) -> Reply {
         Ok(reply) => reply,
         Err(failure) => {
             tracing::debug!(code = ?failure.error().code, "refused");
-            catalogue::ERRORS
-                .with(["http".to_owned(), failure.error().code.name()])
-                .increment(1);
+            catalogue::ERRORS.with(["http", failure.error().code.name()]).increment(1);
             body::drain(call).await;
-            me::told(failure).into_reply(&call.about)
+            me::to_challenge(failure).into_reply(&call.about)
         }
     }
 }
@@ -207,12 +206,12 @@ fn share(headers: &mut HeaderMap, origin: HeaderValue) {
     }
 }
 
-/// The refusal when there is no place for a connection. Liveness is still told: a full server is alive.
+/// The refusal when there is no place for a connection. A question for liveness is still answered: a full server is alive.
 fn full(about: &About, error: ApiError) -> Reply {
     let mut reply = if router::is_liveness(&about.method, &about.path) {
         super::health::live()
     } else {
-        catalogue::ERRORS.with(["http".to_owned(), error.code.name()]).increment(1);
+        catalogue::ERRORS.with(["http", error.code.name()]).increment(1);
         Failure::from(error).into_reply(about)
     };
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

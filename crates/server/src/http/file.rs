@@ -1,8 +1,11 @@
 //! `GET /documents/{id}/file`: the original bytes, whole or in part, and harmless.
 
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::range::{ByteRange, content_disposition, names_etag};
 use super::respond::{Body, BodyError, Failure, Reply, empty};
+use crate::limits::Budget;
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -11,13 +14,33 @@ use hyper::header::{
     HeaderName, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use hyper::{HeaderMap, Response, StatusCode};
+use ibid_auth::Scope;
 use ibid_engine::DocumentFile;
+use ibid_engine::Read;
 use ibid_protocol::{ApiError, ErrorCode};
 use serde::Deserialize;
 use std::io::{self, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use utoipa::IntoParams;
+
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Get,
+    path: "/documents/{id}/file",
+    scope: Some(Scope::Read),
+    budget: Some(Budget::Request),
+    handler: |call| Box::pin(get(call)),
+    operation: |op| {
+        op.about(Tag::Documents, "The file as it was uploaded")
+            .query::<FileParams>()
+            .header("Range", "One range of bytes (RFC 9110, 14).")
+            .answers(200, "The bytes, with the media type of the file.", "*/*", None)
+            .answers(206, "The requested bytes.", "*/*", None)
+            .empty(304, "The client already has the file.")
+            .errors(&[416])
+    },
+}];
 
 /// Bytes read from the disk at a time.
 const PIECE: usize = 64 << 10;
@@ -33,9 +56,10 @@ pub(super) struct FileParams {
 }
 
 /// `GET /documents/{id}/file`; with `?download=true` browsers save it instead of showing it.
-pub(super) async fn get(call: &Call, id: &str) -> Result<Reply, Failure> {
+async fn get(call: &Call) -> Result<Reply, Failure> {
+    let id = call.path_parameter();
     let FileParams { download } = call.params()?;
-    let file = call.shared.engine.document_file(id, &call.subject).await?;
+    let file = call.with::<Read>()?.document_file(id).await?;
     let etag = format!("\"{}\"", file.sha256);
     let described = describe(&file, &etag, download == Some(true));
     let asked = call.request.headers();

@@ -7,16 +7,38 @@ mod tools;
 
 use super::body;
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::{Tag, object, string};
 use super::respond::{BodyError, Failure, Reply};
+use crate::limits::Budget;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
+use ibid_auth::Scope;
 use ibid_protocol::{ApiError, ErrorCode};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use std::sync::Arc;
 use tools::Tools;
+
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Post,
+    path: "/mcp",
+    scope: Some(Scope::Read),
+    budget: Some(Budget::Query),
+    handler: |call| Box::pin(message(call)),
+    operation: |op| {
+        op.about(Tag::Mcp, "One message of the Model Context Protocol")
+            .description("Streamable HTTP without sessions. Tools: `search`, `ask` and `list_collections`.")
+            .takes_json(object())
+            .answers(200, "The answer to a request.", "application/json", Some(object()))
+            .answers(200, "", "text/event-stream", Some(string()))
+            .empty(202, "The notification was accepted.")
+            .errors(&[404, 406])
+    },
+}];
 
 /// `POST /mcp`. A client that leaves cancels what it asked for.
 pub(super) async fn message(call: &mut Call) -> Result<Reply, Failure> {
@@ -35,7 +57,7 @@ pub(super) async fn message(call: &mut Call) -> Result<Reply, Failure> {
     request
         .headers_mut()
         .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
-    let tools = Tools::new(call.shared.engine.clone(), call.subject.clone());
+    let tools = Tools::new(call.session());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)

@@ -1,7 +1,10 @@
-//! `GET /auth/me`: who the credentials say that one is, and the answers to those that are refused.
+//! `GET /auth/me`: the subject of the credentials; and the responses to credentials that are refused.
 
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::respond::{Failure, Reply, json};
+use crate::limits::Budget;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use ibid_auth::{Denial, Grant};
@@ -9,8 +12,22 @@ use ibid_protocol::{ApiError, ErrorCode, Me};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Get,
+    path: "/auth/me",
+    scope: None,
+    budget: Some(Budget::Request),
+    handler: |call| Box::pin(async move { get(call) }),
+    operation: |op| {
+        op.about(Tag::Operations, "The subject of the credentials, and its permissions")
+            .gives::<Me>(200, "The subject.")
+            .errors(&[401])
+    },
+}];
+
 /// `GET /auth/me`.
-pub(super) fn get(call: &Call) -> Result<Reply, Failure> {
+fn get(call: &Call) -> Result<Reply, Failure> {
     let Grant { subject, method, .. } = call.known()?;
     let expires = subject.expires.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
     let me = Me {
@@ -38,7 +55,7 @@ pub(super) fn refused(denial: Denial) -> Failure {
             r#"Bearer realm="ibid", error="invalid_token", error_description="it has expired""#,
         ),
     };
-    let mut error = ApiError::new(code, denial.to_string()).with("reason", denial.code());
+    let mut error = ApiError::new(code, denial.to_string()).with("reason", denial.code().name());
     if let Denial::InsufficientScope(scope) = denial {
         error = error.with("scope", scope.name());
     }
@@ -47,11 +64,11 @@ pub(super) fn refused(denial: Denial) -> Failure {
 
 /// The error of a stream whose credentials ended.
 pub(super) fn ended(denial: Denial) -> ApiError {
-    ApiError::new(ErrorCode::AuthenticationRequired, denial.to_string()).with("reason", denial.code())
+    ApiError::new(ErrorCode::AuthenticationRequired, denial.to_string()).with("reason", denial.code().name())
 }
 
-/// A missing scope, as requests are told of it; anything else as it is.
-pub(super) fn told(failure: Failure) -> Failure {
+/// Adds the challenge of RFC 6750 to a failure whose cause is a missing scope; returns any other failure unchanged.
+pub(super) fn to_challenge(failure: Failure) -> Failure {
     if failure.error().code != ErrorCode::InsufficientScope {
         return failure;
     }

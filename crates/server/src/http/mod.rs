@@ -9,6 +9,7 @@ mod config;
 mod credentials;
 mod docs;
 mod documents;
+mod endpoint;
 mod exchange;
 mod file;
 mod health;
@@ -30,6 +31,8 @@ mod status;
 mod tus;
 
 pub(super) use call::Call;
+pub(super) use endpoint::{Endpoint, Verb};
 pub(super) use exchange::respond;
+pub(super) use openapi::{Op, Tag};
 pub(super) use query::broke_off;
 pub(super) use respond::{Failure, Reply, empty, now};

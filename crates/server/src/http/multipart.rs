@@ -6,30 +6,51 @@ mod size;
 
 use super::body::{broken_off, too_slow};
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::params::from_str;
 use super::respond::{Failure, Reply};
+use crate::limits::Budget;
 use form::Fields;
 use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::header::CONTENT_TYPE;
-use ibid_auth::{Scope, Subject};
-use ibid_engine::{Engine, NewUpload, PendingIngest, Upload};
+use ibid_auth::Scope;
+use ibid_engine::{Granted, NewUpload, PendingIngest, Upload, Write};
 use ibid_protocol::{ApiError, ErrorCode, FailedDocument};
+use ibid_protocol::{UploadAccepted, UploadResponse};
 use ibid_telemetry::catalogue::{self, limit};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use outcome::{Filed, Outcome};
 use serde::Deserialize;
 use size::FormSize;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
 use utoipa::IntoParams;
 
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Post,
+    path: "/documents/upload",
+    scope: Some(Scope::Write),
+    budget: Some(Budget::Upload),
+    handler: |call| Box::pin(upload(call)),
+    operation: |op| {
+        op.about(Tag::Documents, "Upload files")
+            .description("Waits until the files can be found, and answers 201; with `wait=false` it answers 202 at once. Fields that say where the files belong must stand before them in the form.")
+            .query::<UploadParams>()
+            .body(form::request_body())
+            .gives::<UploadResponse>(201, "What became of each file; at least one can be found.")
+            .gives::<UploadAccepted>(202, "The files are on disk and will be processed.")
+            .errors(&[404, 408, 409, 413, 415, 422, 504])
+    },
+}];
+
 /// Files that are received but held back while their collection is not known: it may still follow.
 const HELD_FILES: usize = 16;
 
-/// How long a file whose size nobody says may take to arrive before it is told of: with the most that it can have, then.
+/// How long a file of unknown size may take to arrive before it is announced; it is then announced with the largest size allowed.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Parameters that may stand in the URL instead of the form.
@@ -43,7 +64,7 @@ pub(super) struct UploadParams {
 }
 
 /// `POST /documents/upload`.
-pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
+async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     let begun = Instant::now();
     let params: UploadParams = from_str(call.request.uri().query().unwrap_or_default())?;
     let boundary = boundary(call)?;
@@ -53,10 +74,9 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
         return Err(request_too_large(limit));
     }
     let size = FormSize::new(call.request.body().size_hint().exact(), &boundary);
-    let mut reception = Reception {
+    let mut upload_form = UploadForm {
         size: size.clone(),
-        engine: call.shared.engine.clone(),
-        subject: call.subject.clone(),
+        granted: call.with::<Write>()?,
         pause: settings.body_timeout,
         max_file_bytes: settings.max_upload_bytes,
         max_files: settings.max_files_per_upload,
@@ -73,18 +93,17 @@ pub(super) async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     });
     let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
     let form = Multipart::with_constraints(body, boundary, constraints);
-    if let Err(failure) = reception.receive(form, limit).await {
-        reception.give_up(&failure).await;
+    if let Err(failure) = upload_form.receive(form, limit).await {
+        upload_form.give_up(&failure).await;
         return Err(failure);
     }
-    let wait = reception.fields.wait;
-    outcome::report(reception.filed, wait, begun).await
+    let wait = upload_form.fields.wait;
+    outcome::report(upload_form.filed, wait, begun).await
 }
 
 /// The files and fields of one request, as they arrive.
-struct Reception {
-    engine: Arc<Engine>,
-    subject: Arc<Subject>,
+struct UploadForm {
+    granted: Granted<Write>,
     /// How long the body may pause.
     pause: Duration,
     max_file_bytes: u64,
@@ -104,7 +123,7 @@ struct Held {
     bytes: u64,
 }
 
-impl Reception {
+impl UploadForm {
     /// Takes the form apart until its end.
     async fn receive(&mut self, mut form: Multipart<'_>, limit: u64) -> Result<(), Failure> {
         let mut files = 0;
@@ -150,8 +169,7 @@ impl Reception {
         if self.held.len() >= HELD_FILES {
             self.release().await;
         }
-        let collection = self.engine.collection_or_default(self.fields.collection_name.as_deref());
-        self.subject.require_in(Scope::Write, collection)?;
+        self.granted.require_collection(self.fields.collection_name.as_deref())?;
         let new = NewUpload {
             filename: filename.clone(),
             collection_name: self.fields.collection_name.clone(),
@@ -162,7 +180,7 @@ impl Reception {
             chunk_overlap: self.fields.chunk_overlap,
             ..NewUpload::default()
         };
-        let upload = match self.engine.begin_upload(new).await {
+        let upload = match self.granted.begin_upload(new).await {
             Ok(upload) => upload,
             // It is about this file alone: the others may do.
             Err(error)
@@ -184,13 +202,13 @@ impl Reception {
         if let Some(size) = upload.size() {
             upload.announce(size, true);
         }
-        let mut told = upload.size().is_some();
+        let mut announced = upload.size().is_some();
         let quiet = tokio::time::Instant::now() + QUIET;
         let error = loop {
             let next = tokio::select! {
                 next = timeout(self.pause, field.chunk()) => next,
-                () = sleep_until(quiet), if !told => {
-                    told = true;
+                () = sleep_until(quiet), if !announced => {
+                    announced = true;
                     upload.announce(self.size.at_most(self.parts).unwrap_or(bytes), false);
                     continue;
                 }

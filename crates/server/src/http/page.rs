@@ -1,6 +1,8 @@
 //! `/` and `/ui/...`: the page for people.
 
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::range::names_etag;
 use super::respond::{self, Failure, Reply, empty};
 use crate::ui;
@@ -9,12 +11,27 @@ use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY};
 use ibid_protocol::{ApiError, ErrorCode};
 
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Get,
+    path: "/ui/{name}",
+    scope: None,
+    budget: None,
+    handler: |call| Box::pin(async move { get(call) }),
+    operation: |op| {
+        op.about(Tag::Operations, "A file of the web page, which is at `/`")
+            .answers(200, "HTML, a script, a style sheet or an icon.", "*/*", None)
+            .errors(&[404])
+    },
+}];
+
 /// Only what this server itself sends is run, shown or spoken to; `blob:` shows a file that was fetched with a token, `data:` an icon.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       frame-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// `GET /` is `index.html`; `GET /ui/{name}` the rest.
-pub(super) fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
+fn get(call: &Call) -> Result<Reply, Failure> {
+    let name = call.path_parameter();
     let Some(asset) = ui::asset(name) else {
         return Err(ApiError::new(ErrorCode::ResourceNotFound, "The page has no such part.").into());
     };

@@ -3,21 +3,119 @@
 use super::body;
 use super::call::Call;
 use super::documents::to_the_end;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::{Tag, binary};
 use super::respond::{BodyError, Failure, Reply, json};
 use super::sse;
+use crate::limits::Budget;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
 use hyper::body::Frame;
+use ibid_auth::Scope;
 use ibid_auth::Subject;
+use ibid_engine::Config;
 use ibid_engine::{MAX_PLUGIN_BYTES, PluginLogEvent};
 use ibid_protocol::{ApiError, ErrorCode, PluginList, TryPlugin};
+use ibid_protocol::{PluginInstalled, PluginLogDropped, PluginLogLine, PluginRemoved, TryResult};
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::{Content, Required};
+
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Verb::Get,
+        path: "/plugins",
+        scope: Some(Scope::Config),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(list(call)),
+        operation: |op| {
+            op.about(Tag::Plugins, "List installed plugins")
+                .gives::<PluginList>(200, "By name, then the newest version first.")
+        },
+    },
+    Endpoint {
+        method: Verb::Post,
+        path: "/plugins",
+        scope: Some(Scope::Config),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(install(call)),
+        operation: |op| {
+            op.about(Tag::Plugins, "Install a plugin")
+                .query::<InstallParams>()
+                .body(component())
+                .gives::<PluginInstalled>(201, "It is installed.")
+                .gives::<PluginInstalled>(200, "The same bytes were installed before.")
+                .errors(&[400, 408, 409, 413, 415, 422])
+        },
+    },
+    Endpoint {
+        method: Verb::Get,
+        path: "/plugins/{name}",
+        scope: Some(Scope::Config),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(get(call)),
+        operation: |op| {
+            op.about(Tag::Plugins, "A plugin, in all installed versions")
+                .gives::<PluginList>(200, "The newest version first.")
+        },
+    },
+    Endpoint {
+        method: Verb::Delete,
+        path: "/plugins/{name}",
+        scope: Some(Scope::Config),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(remove(call)),
+        operation: |op| {
+            op.about(Tag::Plugins, "Remove a plugin")
+                .query::<RemoveParams>()
+                .gives::<PluginRemoved>(200, "What was removed, and the collections whose pipelines continue without it.")
+                .errors(&[409])
+        },
+    },
+    Endpoint {
+        method: Verb::Post,
+        path: "/plugins/{name}/try",
+        scope: Some(Scope::Config),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(try_out(call)),
+        operation: |op| {
+            op.about(Tag::Plugins, "Try a plugin on a text")
+            .description("Nothing is stored. A chunker is given the text as a Markdown document, an analyzer as a question, a formatter as an answer whose lines each cite themselves.")
+            .takes::<TryPlugin>()
+            .gives::<TryResult>(200, "The output of the plugin.")
+            .errors(&[404, 500, 503, 504])
+        },
+    },
+    Endpoint {
+        method: Verb::GetWithoutHead,
+        path: "/plugins/{name}/log",
+        scope: Some(Scope::Config),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(log(call)),
+        operation: |op| {
+            op.about(Tag::Plugins, "Follow what a plugin writes to the log")
+                .streams::<PluginLogLine>("Events `line` and `dropped`, until the client leaves.")
+                .streams::<PluginLogDropped>("")
+        },
+    },
+];
+
+/// Describes the body of `POST /plugins`.
+fn component() -> RequestBody {
+    RequestBodyBuilder::new()
+        .required(Some(Required::True))
+        .description(Some("A component."))
+        .content("application/wasm", Content::new(Some(binary())))
+        .content("application/octet-stream", Content::new(Some(binary())))
+        .build()
+}
 
 /// `GET /plugins`.
-pub(super) async fn list(call: &Call) -> Result<Reply, Failure> {
-    let plugins = call.shared.engine.plugins().await?;
+async fn list(call: &Call) -> Result<Reply, Failure> {
+    let plugins = call.with::<Config>()?.plugins().await?;
     Ok(json(StatusCode::OK, &shown(plugins, &call.subject)))
 }
 
@@ -37,8 +135,9 @@ fn shown(mut list: PluginList, subject: &Subject) -> PluginList {
 }
 
 /// `GET /plugins/{name}`.
-pub(super) async fn get(call: &Call, name: &str) -> Result<Reply, Failure> {
-    let versions = call.shared.engine.plugin(name).await?;
+async fn get(call: &Call) -> Result<Reply, Failure> {
+    let name = call.path_parameter();
+    let versions = call.with::<Config>()?.plugin(name).await?;
     Ok(json(StatusCode::OK, &shown(versions, &call.subject)))
 }
 
@@ -50,16 +149,16 @@ pub(super) struct InstallParams {
 }
 
 /// `POST /plugins?replace=`: the body is a component. 201, or 200 where the same bytes are installed.
-pub(super) async fn install(call: &mut Call) -> Result<Reply, Failure> {
+async fn install(call: &mut Call) -> Result<Reply, Failure> {
     call.require_all_collections()?;
     let InstallParams { replace } = call.params()?;
-    let engine = call.shared.engine.clone();
-    let change = engine.plugin_change().await?;
+    let granted = call.with::<Config>()?;
+    let change = granted.plugin_change().await?;
     let bytes = body::bytes(call, MAX_PLUGIN_BYTES).await?;
     if bytes.is_empty() {
         return Err(ApiError::new(ErrorCode::InvalidMessage, "The body is empty: send the component's bytes.").into());
     }
-    let work = async move { engine.install_plugin(change, bytes, replace.unwrap_or(false)).await };
+    let work = async move { granted.install_plugin(change, bytes, replace.unwrap_or(false)).await };
     match to_the_end(work).await {
         Ok((installed, new)) => Ok(json(if new { StatusCode::CREATED } else { StatusCode::OK }, &installed)),
         // What is wrong is the component, not the server.
@@ -78,13 +177,14 @@ pub(super) struct RemoveParams {
 }
 
 /// `DELETE /plugins/{name}?version=&force=`.
-pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> {
+async fn remove(call: &Call) -> Result<Reply, Failure> {
+    let name = call.path_parameter().to_owned();
     call.require_all_collections()?;
     let RemoveParams { version, force } = call.params()?;
-    let engine = call.shared.engine.clone();
-    let change = engine.plugin_change().await?;
+    let granted = call.with::<Config>()?;
+    let change = granted.plugin_change().await?;
     let work = async move {
-        engine
+        granted
             .remove_plugin(change, &name, version.as_deref(), force.unwrap_or(false))
             .await
     };
@@ -92,17 +192,19 @@ pub(super) async fn remove(call: &Call, name: String) -> Result<Reply, Failure> 
 }
 
 /// `POST /plugins/{name}/try`: what the plugin makes of a text. Nothing is stored.
-pub(super) async fn try_out(call: &mut Call, name: &str) -> Result<Reply, Failure> {
+async fn try_out(call: &mut Call) -> Result<Reply, Failure> {
+    let name = call.path_parameter().to_owned();
     let request: TryPlugin = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.try_plugin(name, request).await?))
+    Ok(json(StatusCode::OK, &call.with::<Config>()?.try_plugin(&name, request).await?))
 }
 
 /// `GET /plugins/{name}/log`: what the plugin writes to the server's log from now on, as server-sent events: `line`, and `dropped`
 /// where the client reads too slowly. Ends when the client leaves, its credentials end, or the server stops.
-pub(super) async fn log(call: &Call, name: &str) -> Result<Reply, Failure> {
+async fn log(call: &Call) -> Result<Reply, Failure> {
+    let name = call.path_parameter();
     call.require_all_collections()?;
     let grant = call.known()?.clone();
-    let log = call.shared.engine.plugin_log(name)?;
+    let log = call.with::<Config>()?.plugin_log(name)?;
     let stopping = call.shared.stopping.clone();
     // The head of the answer is sent with the first bytes of its body.
     let begin = stream::once(async { Bytes::from_static(b": following\n\n") });

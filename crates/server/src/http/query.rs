@@ -2,50 +2,126 @@
 
 use super::body;
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::respond::{BodyError, Failure, Reply, json};
 use super::{me, sse};
+use crate::limits::Budget;
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::StatusCode;
 use hyper::body::Frame;
 use ibid_auth::Scope;
 use ibid_engine::QueryHandle;
+use ibid_engine::Read;
 use ibid_protocol::{AnalyzeRequest, ApiError, ErrorCode, ErrorData, QueryEvent, QueryOptions, SearchRequest, SimilarRequest};
+use ibid_protocol::{AnalyzeResponse, Answer, Citation, Complete, SearchResponse, SimilarResponse, Status, Token};
 use ibid_telemetry::catalogue;
 
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Verb::Post,
+        path: "/query",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Query),
+        handler: |call| Box::pin(answer(call)),
+        operation: |op| {
+            op.about(Tag::Asking, "Ask, and get the whole answer with its citations")
+                .takes::<QueryOptions>()
+                .gives::<Answer>(200, "The answer.")
+                .errors(&[404, 502, 504])
+        },
+    },
+    Endpoint {
+        method: Verb::Post,
+        path: "/query/stream",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Query),
+        handler: |call| Box::pin(stream(call)),
+        operation: |op| {
+            op.about(Tag::Asking, "Ask, and get the answer as it is generated")
+                .description("The events `status`, `token`, `citation`, `complete` and `error` of `/ws/query`, as server-sent events.")
+                .takes::<QueryOptions>()
+                .streams::<Status>("Events, the last of them `complete` or `error`.")
+                .streams::<Token>("")
+                .streams::<Citation>("")
+                .streams::<Complete>("")
+                .streams::<ErrorData>("")
+                .errors(&[404, 502, 504])
+        },
+    },
+    Endpoint {
+        method: Verb::Post,
+        path: "/search",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Query),
+        handler: |call| Box::pin(search(call)),
+        operation: |op| {
+            op.about(Tag::Asking, "Find passages, without an answer")
+                .takes::<SearchRequest>()
+                .gives::<SearchResponse>(200, "Passages, most relevant first.")
+                .errors(&[404, 502, 504])
+        },
+    },
+    Endpoint {
+        method: Verb::Post,
+        path: "/search/similar",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Query),
+        handler: |call| Box::pin(similar(call)),
+        operation: |op| {
+            op.about(Tag::Asking, "Find documents like a given one")
+                .takes::<SimilarRequest>()
+                .gives::<SimilarResponse>(200, "Documents, most similar first.")
+                .errors(&[404, 409, 504])
+        },
+    },
+    Endpoint {
+        method: Verb::Post,
+        path: "/analyze",
+        scope: Some(Scope::Read),
+        budget: Some(Budget::Query),
+        handler: |call| Box::pin(analyze(call)),
+        operation: |op| {
+            op.about(Tag::Asking, "Analyze a question, without a search")
+                .takes::<AnalyzeRequest>()
+                .gives::<AnalyzeResponse>(200, "The analysis, and the searches that would be run.")
+                .errors(&[404, 504])
+        },
+    },
+];
+
 /// `POST /query`. A client that leaves cancels it.
-pub(super) async fn answer(call: &mut Call) -> Result<Reply, Failure> {
+async fn answer(call: &mut Call) -> Result<Reply, Failure> {
     let options: QueryOptions = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.answer(options, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.answer(options).await?))
 }
 
 /// `POST /search`.
-pub(super) async fn search(call: &mut Call) -> Result<Reply, Failure> {
+async fn search(call: &mut Call) -> Result<Reply, Failure> {
     let request: SearchRequest = body::json(call).await?;
     request.validate()?;
-    Ok(json(StatusCode::OK, &call.shared.engine.search(request, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.search(request).await?))
 }
 
 /// `POST /search/similar`.
-pub(super) async fn similar(call: &mut Call) -> Result<Reply, Failure> {
+async fn similar(call: &mut Call) -> Result<Reply, Failure> {
     let request: SimilarRequest = body::json(call).await?;
-    Ok(json(StatusCode::OK, &call.shared.engine.similar(request, &call.subject).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.similar(request).await?))
 }
 
 /// `POST /analyze`.
-pub(super) async fn analyze(call: &mut Call) -> Result<Reply, Failure> {
+async fn analyze(call: &mut Call) -> Result<Reply, Failure> {
     let request: AnalyzeRequest = body::json(call).await?;
-    let engine = &call.shared.engine;
-    let collection = request.collection_name.as_deref().unwrap_or(engine.default_collection());
-    call.subject.require_in(Scope::Read, collection)?;
-    Ok(json(StatusCode::OK, &engine.analyze_question(request).await?))
+    Ok(json(StatusCode::OK, &call.with::<Read>()?.analyze_question(request).await?))
 }
 
 /// `POST /query/stream`. A client that reads slowly holds the generator; one that leaves, or whose
 /// credentials end, cancels it.
-pub(super) async fn stream(call: &mut Call) -> Result<Reply, Failure> {
+async fn stream(call: &mut Call) -> Result<Reply, Failure> {
     let options: QueryOptions = body::json(call).await?;
-    let handle = call.shared.engine.query(options, &call.subject)?;
+    let handle = call.with::<Read>()?.query(options)?;
     let grant = call.known()?.clone();
     let frames = stream::unfold(Some((handle, grant)), |state| async {
         let (handle, grant) = state?;
@@ -87,7 +163,7 @@ fn frame(event: &QueryEvent) -> Bytes {
         QueryEvent::Citation(data) => ("citation", serde_json::to_string(data)),
         QueryEvent::Complete(data) => ("complete", serde_json::to_string(data)),
         QueryEvent::Error(data) => {
-            catalogue::ERRORS.with(["stream".to_owned(), data.code.name()]).increment(1);
+            catalogue::ERRORS.with(["stream", data.code.name()]).increment(1);
             ("error", serde_json::to_string(data))
         }
     };

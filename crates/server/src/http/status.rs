@@ -1,16 +1,36 @@
 //! `GET /status`: how the server and its machine are, and what it holds.
 
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::respond::{Failure, Reply, json, now};
+use crate::limits::Budget;
 use hyper::StatusCode;
-use ibid_engine::Health;
+use ibid_auth::Scope;
+use ibid_engine::{Health, Read};
 use ibid_protocol::{ApiError, ErrorCode, LoadAverage, MachineStatus, ProcessStatus, ServerStatus, Totals};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Get,
+    path: "/status",
+    scope: Some(Scope::Read),
+    budget: Some(Budget::Request),
+    handler: |call| Box::pin(get(call)),
+    operation: |op| {
+        op.about(
+            Tag::Operations,
+            "The state of the server and its machine, and totals of what is stored",
+        )
+        .gives::<ServerStatus>(200, "The current state.")
+    },
+}];
+
 /// `GET /status`. Totals are of the collections that the subject sees.
-pub(super) async fn get(call: &Call) -> Result<Reply, Failure> {
-    let engine = &call.shared.engine;
-    let (health, collections) = tokio::join!(engine.health(), engine.collections(&call.subject));
+async fn get(call: &Call) -> Result<Reply, Failure> {
+    let (engine, collections) = (&call.shared.engine, call.with::<Read>()?);
+    let (health, collections) = tokio::join!(engine.health(), collections.collections());
     let Health {
         status, version, services, ..
     } = health;

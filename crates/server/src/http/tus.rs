@@ -7,13 +7,17 @@ mod metadata;
 
 use super::body::{broken_off, too_slow};
 use super::call::Call;
+use super::endpoint::{Endpoint, Verb};
+use super::openapi::Tag;
 use super::params::from_str;
 use super::respond::{Failure, Reply, empty, json};
+use crate::limits::Budget;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Method, StatusCode};
 use ibid_auth::Scope;
+use ibid_engine::Write;
 use ibid_engine::{NewUpload, Upload};
 use ibid_protocol::{ApiError, ErrorCode, UploadInfo};
 use metadata::Metadata;
@@ -22,6 +26,103 @@ use std::str::FromStr;
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 use tokio::time::timeout;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::{Content, Schema};
+
+/// The endpoints of this module.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Verb::Post,
+        path: "/uploads",
+        scope: Some(Scope::Write),
+        budget: Some(Budget::Upload),
+        handler: |call| Box::pin(answer(call, None)),
+        operation: |op| {
+            op.about(Tag::Documents, "Begin a resumable upload")
+            .description("tus 1.0.0 with creation, creation-with-upload, termination and expiration. `Location` has the URL of the upload.")
+            .header("Tus-Resumable", "`1.0.0`; without it the answer is 412.")
+            .header("Upload-Length", "Bytes of the file.")
+            .header("Upload-Metadata", "Pairs of a key and a value in base64: `filename`, and optionally `filetype`, `collection_name`, `chunk_size`, `chunk_overlap`; others are kept with the document.")
+            .body(bytes_body())
+            .empty(201, "The upload waits for its bytes.")
+            .errors(&[404, 408, 409, 412, 413, 415])
+        },
+    },
+    Endpoint {
+        method: Verb::Options,
+        path: "/uploads",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(answer(call, None)),
+        operation: |op| op,
+    },
+    Endpoint {
+        method: Verb::Get,
+        path: "/uploads/{id}",
+        scope: Some(Scope::Write),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(answer_one(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "Get the progress or the result of an upload")
+                .gives::<UploadInfo>(200, "The upload.")
+                .errors(&[404, 409, 410, 412])
+        },
+    },
+    Endpoint {
+        method: Verb::Patch,
+        path: "/uploads/{id}",
+        scope: Some(Scope::Write),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(answer_one(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "Continue an upload")
+                .header("Tus-Resumable", "`1.0.0`; without it the answer is 412.")
+                .header(
+                    "Upload-Offset",
+                    "The offset of the first byte sent: the number of bytes that the server has.",
+                )
+                .body(bytes_body())
+                .empty(204, "The bytes are durable.")
+                .errors(&[404, 408, 409, 410, 412, 413, 415])
+        },
+    },
+    Endpoint {
+        method: Verb::Delete,
+        path: "/uploads/{id}",
+        scope: Some(Scope::Write),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(answer_one(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "Cancel an upload")
+                .header("Tus-Resumable", "`1.0.0`; without it the answer is 412.")
+                .empty(204, "Nothing of it is left.")
+                .errors(&[404, 409, 412])
+        },
+    },
+    Endpoint {
+        method: Verb::Post,
+        path: "/uploads/{id}",
+        scope: Some(Scope::Write),
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(answer_one(call)),
+        operation: |op| {
+            op.about(Tag::Documents, "Send the method that `X-HTTP-Method-Override` names")
+                .header("Tus-Resumable", "`1.0.0`; without it the answer is 412.")
+                .header("X-HTTP-Method-Override", "PATCH or DELETE.")
+                .body(bytes_body())
+                .empty(204, "It is done.")
+                .errors(&[404, 405, 408, 409, 410, 412, 413, 415])
+        },
+    },
+    Endpoint {
+        method: Verb::Options,
+        path: "/uploads/{id}",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(answer_one(call)),
+        operation: |op| op,
+    },
+];
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const EXTENSIONS: HeaderValue = HeaderValue::from_static("creation,creation-with-upload,termination,expiration");
@@ -38,18 +139,29 @@ const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
 /// The methods of `/uploads`, as `Allow` lists them.
-pub(super) const ALL: &str = "POST, OPTIONS";
+const ALL: &str = "POST, OPTIONS";
 /// The methods of `/uploads/{id}`; POST for those who name another one in `X-HTTP-Method-Override`.
-pub(super) const ONE: &str = "GET, HEAD, PATCH, DELETE, POST, OPTIONS";
+const ONE: &str = "GET, HEAD, PATCH, DELETE, POST, OPTIONS";
 
 /// Parameters that may stand in the URL instead of the metadata.
 #[derive(Debug, Default, Deserialize)]
-struct CreateParams {
+pub(super) struct CreateParams {
     collection_name: Option<String>,
 }
 
+/// Describes the body that carries bytes of a file.
+fn bytes_body() -> RequestBody {
+    RequestBodyBuilder::new().content(BYTES, Content::new(None::<Schema>)).build()
+}
+
+/// Answers a request to `/uploads/{id}`.
+async fn answer_one(call: &mut Call) -> Result<Reply, Failure> {
+    let id = call.path_parameter().to_owned();
+    answer(call, Some(&id)).await
+}
+
 /// Answers a request to `/uploads`, or to `/uploads/{id}`.
-pub(super) async fn answer(call: &mut Call, id: Option<&str>) -> Result<Reply, Failure> {
+async fn answer(call: &mut Call, id: Option<&str>) -> Result<Reply, Failure> {
     match by_method(call, id).await {
         Ok(mut reply) => {
             reply.headers_mut().insert(TUS_RESUMABLE, VERSION);
@@ -87,7 +199,7 @@ async fn by_method(call: &mut Call, id: Option<&str>) -> Result<Reply, Failure> 
         (Method::PATCH, Some(id)) => append(call, id).await,
         (Method::DELETE, Some(id)) => {
             known(call, id).await?;
-            call.shared.engine.cancel_upload(id).await?;
+            call.with::<Write>()?.cancel_upload(id).await?;
             Ok(empty(StatusCode::NO_CONTENT))
         }
         _ => {
@@ -110,7 +222,7 @@ fn method(call: &Call) -> Result<Method, ApiError> {
 
 /// An upload that the caller may know of.
 async fn known(call: &Call, id: &str) -> Result<UploadInfo, ApiError> {
-    call.shared.engine.upload_of(id, &call.subject).await
+    call.with::<Write>()?.upload_of(id).await
 }
 
 /// The same if its bytes are of any use.
@@ -130,16 +242,15 @@ async fn create(call: &mut Call) -> Result<Reply, Failure> {
     let params: CreateParams = from_str(call.request.uri().query().unwrap_or_default())?;
     let raw = text(call, &UPLOAD_METADATA)?.map(str::to_owned);
     let given = Metadata::read(raw.as_deref().unwrap_or_default())?;
-    let engine = call.shared.engine.clone();
     let collection_name = given.collection_name.or(params.collection_name);
-    let collection = engine.collection_or_default(collection_name.as_deref());
-    call.subject.require_in(Scope::Write, collection)?;
+    let granted = call.with::<Write>()?;
+    granted.require_collection(collection_name.as_deref())?;
     let with_bytes = match call.request.headers().get(CONTENT_TYPE) {
         Some(kind) if kind == BYTES => true,
         _ if call.request.body().size_hint().lower() == 0 => false,
         _ => return Err(wrong_type()),
     };
-    let mut upload = engine
+    let mut upload = granted
         .begin_upload(NewUpload {
             filename: given.filename,
             collection_name,
@@ -164,7 +275,7 @@ async fn create(call: &mut Call) -> Result<Reply, Failure> {
     let path = call.request.uri().path().trim_end_matches('/');
     let location = HeaderValue::from_str(&format!("{path}/{id}")).map_err(|error| {
         tracing::error!(%error, "a path cannot be a header field");
-        ApiError::new(ErrorCode::InternalError, "The upload's address cannot be told.")
+        ApiError::new(ErrorCode::InternalError, "The server cannot build the URL of the upload.")
     })?;
     reply.headers_mut().insert(LOCATION, location);
     if with_bytes {
@@ -216,7 +327,7 @@ async fn append(call: &mut Call, id: &str) -> Result<Reply, Failure> {
         reply.headers_mut().insert(UPLOAD_OFFSET, info.bytes_uploaded.into());
         return Ok(reply);
     }
-    let mut upload = call.shared.engine.resume_upload(id).await?;
+    let mut upload = call.with::<Write>()?.resume_upload(id).await?;
     check_offset(at, upload.received())?;
     let received = receive(call, &mut upload).await?;
     settle(upload).await?;

@@ -3,7 +3,7 @@
 use super::events::{Feed, Teller, tell, written};
 use super::outbox::Outbox;
 use ibid_auth::Subject;
-use ibid_engine::{CollectionSubscription, Engine};
+use ibid_engine::{CollectionSubscription, Granted, Read};
 use ibid_protocol::{ApiError, CollectionEvent};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -31,13 +31,13 @@ struct Told {
 
 impl CollectionEvents {
     /// From now on nothing is missed; with `after`, what came later than that event is replayed.
-    pub async fn subscribe(filter: CollectionFilter, subject: Arc<Subject>, engine: &Arc<Engine>) -> Result<Self, ApiError> {
+    pub async fn subscribe(filter: CollectionFilter, subject: Arc<Subject>, granted: &Granted<Read>) -> Result<Self, ApiError> {
         let CollectionFilter { collection, after } = filter;
         if after.is_some_and(|seq| seq < 0) {
             return Err(ApiError::validation("after", "must not be negative"));
         }
         let wanted = |name: &str| subject.sees(name) && collection.as_deref().is_none_or(|only| only == name);
-        let subscription = engine.collection_events(after, wanted).await?;
+        let subscription = granted.collection_events(after, wanted).await?;
         let told = Told {
             replayed: subscription.replay.iter().map(|event| event.seq).max(),
             subject,

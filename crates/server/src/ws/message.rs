@@ -88,11 +88,12 @@ pub(super) fn error_frame(request_id: Option<&str>, error: ApiError) -> Vec<u8> 
 /// A server's message as it goes into a text frame.
 pub(super) fn frame(request_id: Option<&str>, event: &QueryEvent) -> Vec<u8> {
     if let QueryEvent::Error(error) = event {
-        catalogue::ERRORS.with(["socket".to_owned(), error.code.name()]).increment(1);
+        catalogue::ERRORS.with(["socket", error.code.name()]).increment(1);
     }
     serde_json::to_vec(&ServerMessage { request_id, event }).unwrap_or_else(|error| {
         tracing::error!(%error, "a message could not be written as JSON");
-        br#"{"type":"error","request_id":null,"data":{"code":"INTERNAL_ERROR","message":"A message could not be written.","details":{},"recoverable":false}}"#.to_vec()
+        let code = ErrorCode::InternalError;
+        format!(r#"{{"type":"error","request_id":null,"data":{{"code":"{code}","message":"A message could not be written.","details":{{}},"recoverable":false}}}}"#).into_bytes()
     })
 }
 

@@ -12,4 +12,4 @@ mod session;
 mod upgrade;
 mod upload;
 
-pub(super) use upgrade::{Socket, upgrade};
+pub(super) use upgrade::ENDPOINTS;

@@ -7,6 +7,7 @@ use super::session::Conversation;
 use crate::context::Shared;
 use crate::limits::Budget;
 use ibid_auth::Subject;
+use ibid_engine::Read;
 use ibid_protocol::{self as protocol, ApiError, ClientMessage, ErrorCode, QueryEvent, QueryOptions, Stage, Status};
 use ibid_telemetry::catalogue::{self, limit};
 use ibid_telemetry::trace::TraceParent;
@@ -85,7 +86,8 @@ impl Queries {
         self.shared.limits.take(Budget::Query, subject, *address)?;
         let place = self.shared.limits.query(subject, *address)?;
         let options = protocol::parse::<QueryOptions>(data)?.or(&self.defaults());
-        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| trace.within(|| self.shared.engine.query(options, subject))));
+        let session = self.shared.engine.session(subject.clone());
+        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| trace.within(|| session.with::<Read>()?.query(options))));
         let handle = begun.map_err(|_| {
             tracing::error!(request_id, "starting a query panicked");
             ApiError::new(ErrorCode::InternalError, "The server failed on this query. Its log has more.")

@@ -131,7 +131,7 @@ async fn finish(mut reader: ReadHalf<impl AsyncRead + AsyncWrite>, outbox: Outbo
 }
 
 fn auth_error(denial: Denial) -> Vec<u8> {
-    serde_json::to_vec(&AuthError::new(denial.code(), denial.to_string())).unwrap_or_else(|error| {
+    serde_json::to_vec(&AuthError::new(denial.code().name(), denial.to_string())).unwrap_or_else(|error| {
         tracing::error!(%error, "a message could not be written as JSON");
         Vec::new()
     })

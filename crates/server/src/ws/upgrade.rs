@@ -5,7 +5,8 @@ use super::monitor::MonitorEvents;
 use super::query::{Client, Queries};
 use super::session::{self, Traffic};
 use super::upload::UploadEvents;
-use crate::http::{Call, Failure, Reply, empty};
+use crate::http::{Call, Endpoint, Failure, Op, Reply, Tag, Verb, empty};
+use crate::limits::Budget;
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
 use hyper::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{HeaderMap, StatusCode, Version};
@@ -14,12 +15,48 @@ use ibid_protocol::{ApiError, ErrorCode};
 use std::time::Duration;
 use tracing::Instrument;
 
+/// The endpoints of this module.
+pub(crate) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: Verb::GetWithoutHead,
+        path: "/ws/query",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(upgrade(call, Socket::Query)),
+        operation: |op| socket(op, "Ask, with many questions in flight at a time"),
+    },
+    Endpoint {
+        method: Verb::GetWithoutHead,
+        path: "/ws/upload",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(upgrade(call, Socket::Upload)),
+        operation: |op| socket(op, "Watch uploads, and upload"),
+    },
+    Endpoint {
+        method: Verb::GetWithoutHead,
+        path: "/ws/collections",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(upgrade(call, Socket::Collections)),
+        operation: |op| socket(op, "Watch collections"),
+    },
+    Endpoint {
+        method: Verb::GetWithoutHead,
+        path: "/ws/monitor",
+        scope: None,
+        budget: Some(Budget::Request),
+        handler: |call| Box::pin(upgrade(call, Socket::Monitor)),
+        operation: |op| socket(op, "Watch the server"),
+    },
+];
+
 /// How long the connection may take to be handed over once the answer is written.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
 /// The sockets that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Socket {
+enum Socket {
     /// `/ws/query`
     Query,
     /// `/ws/upload`
@@ -31,7 +68,7 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// Its path.
+    /// Returns its path.
     pub fn path(self) -> &'static str {
         match self {
             Self::Query => "/ws/query",
@@ -41,24 +78,20 @@ impl Socket {
         }
     }
 
-    /// The socket at `/ws/{name}`.
-    pub fn of(name: &str) -> Option<Self> {
-        match name {
-            "query" => Some(Self::Query),
-            "upload" => Some(Self::Upload),
-            "collections" => Some(Self::Collections),
-            "monitor" => Some(Self::Monitor),
-            _ => None,
-        }
-    }
-
-    /// Without this nobody is let in.
+    /// Returns the scope that the session requires. The session itself refuses a client without it, in a message.
     fn scope(self) -> Scope {
         match self {
             Self::Query | Self::Upload | Self::Collections => Scope::Read,
             Self::Monitor => Scope::Monitor,
         }
     }
+}
+
+/// Describes a socket's handshake.
+fn socket<'a>(op: Op<'a>, summary: &str) -> Op<'a> {
+    op.about(Tag::Sockets, summary)
+        .empty(101, "The WebSocket is open.")
+        .errors(&[400, 426])
 }
 
 /// What a socket has ready when the session begins. Subscriptions are made before the client is answered, so that it
@@ -72,7 +105,7 @@ enum Opening {
 }
 
 /// Answers the handshake, and starts the session.
-pub(crate) async fn upgrade(call: &mut Call, socket: Socket) -> Result<Reply, Failure> {
+async fn upgrade(call: &mut Call, socket: Socket) -> Result<Reply, Failure> {
     check_handshake(call)?;
     if call.shared.stopping.is_cancelled() {
         return Err(ApiError::new(ErrorCode::ServiceUnavailable, "The server is stopping.").into());
@@ -91,10 +124,10 @@ pub(crate) async fn upgrade(call: &mut Call, socket: Socket) -> Result<Reply, Fa
     let opening = match socket {
         _ if admitted.is_err() => Opening::Nothing,
         Socket::Query => Opening::Query(client),
-        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, client, &call.shared.engine)),
+        Socket::Upload => Opening::Upload(UploadEvents::subscribe(call.params()?, client, &call.with()?)),
         Socket::Monitor => Opening::Monitor(MonitorEvents::subscribe(call.params()?, &call.shared.monitor)?),
         Socket::Collections => {
-            Opening::Collections(CollectionEvents::subscribe(call.params()?, call.subject.clone(), &call.shared.engine).await?)
+            Opening::Collections(CollectionEvents::subscribe(call.params()?, call.subject.clone(), &call.with()?).await?)
         }
     };
     let (answer, upgraded) = fastwebsockets::upgrade::upgrade(&mut call.request)
@@ -134,7 +167,7 @@ async fn begin(
     let grant = match &admitted {
         Ok(grant) => grant,
         Err(denial) => {
-            tracing::debug!(code = denial.code(), "not let in");
+            tracing::debug!(code = denial.code().name(), "not let in");
             return session::refuse(stream, shared, *denial, traffic).await;
         }
     };

@@ -12,8 +12,7 @@ use super::query::Client;
 use super::session::Conversation;
 use crate::context::Shared;
 use crate::limits::Budget;
-use ibid_auth::Scope;
-use ibid_engine::{Engine, NewUpload, Upload, UploadNotice, UploadSubscription};
+use ibid_engine::{Granted, NewUpload, Read, Session, Upload, UploadNotice, UploadSubscription, Write};
 use ibid_protocol::{self as protocol, ApiError, ErrorCode, UploadControl, UploadEvent, UploadProgress, UploadRequest, UploadResume};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -91,14 +90,14 @@ impl Feed for Told {
 
 impl UploadEvents {
     /// From now on nothing is missed; uploads in flight are replayed.
-    pub fn subscribe(filter: UploadFilter, client: Client, engine: &Arc<Engine>) -> Self {
+    pub fn subscribe(filter: UploadFilter, client: Client, granted: &Granted<Read>) -> Self {
         Self {
             told: Told {
                 filter,
                 client,
                 own: Own::default(),
             },
-            subscription: engine.upload_events(),
+            subscription: granted.upload_events(),
         }
     }
 
@@ -180,15 +179,18 @@ impl Uploads {
         Ok(())
     }
 
+    fn session(&self) -> Session {
+        self.shared.engine.session(self.client.subject.clone())
+    }
+
     async fn begin(&self, request_id: Option<&str>, data: Value) -> Result<(), ApiError> {
         let request: UploadRequest = protocol::parse(data)?;
         let metadata = request.metadata()?;
         if request.file_size == 0 {
             return Err(ApiError::validation("file_size", "must be at least 1"));
         }
-        let engine = &self.shared.engine;
-        let collection = engine.collection_or_default(request.collection_name.as_deref());
-        self.client.subject.require_in(Scope::Write, collection)?;
+        let granted = self.session().with::<Write>()?;
+        granted.require_collection(request.collection_name.as_deref())?;
         self.check_room()?;
         let Client { address, subject, .. } = &self.client;
         self.shared.limits.take(Budget::Upload, subject, *address)?;
@@ -203,7 +205,7 @@ impl Uploads {
             resumable: true,
             ..NewUpload::default()
         };
-        let upload = engine.begin_upload(new).await?;
+        let upload = granted.begin_upload(new).await?;
         self.own.uploads().insert(upload.id().to_owned(), request_id.map(str::to_owned));
         upload.announce(request.file_size, true);
         self.make_current(upload);
@@ -219,8 +221,8 @@ impl Uploads {
 
     async fn resume(&self, request_id: Option<&str>, data: Value) -> Result<(), ApiError> {
         let UploadResume { upload_id } = protocol::parse(data)?;
-        let engine = &self.shared.engine;
-        let info = engine.upload_of(&upload_id, &self.client.subject).await?;
+        let granted = self.session().with::<Write>()?;
+        let info = granted.upload_of(&upload_id).await?;
         if !info.resumable {
             return self.tell_end(request_id, info).await;
         }
@@ -232,7 +234,7 @@ impl Uploads {
         let here = self.open().uploads.remove(&upload_id);
         let upload = match here {
             Some(upload) => upload,
-            None => engine.resume_upload(&upload_id).await?,
+            None => granted.resume_upload(&upload_id).await?,
         };
         upload.tell_received();
         let whole = upload.size() == Some(upload.received());
@@ -272,11 +274,11 @@ impl Uploads {
         let Some(upload_id) = upload_id.or(current) else {
             return Err(ApiError::validation("upload_id", "is missing, and no upload was named before"));
         };
-        let engine = &self.shared.engine;
-        engine.upload_of(&upload_id, &self.client.subject).await?;
+        let granted = self.session().with::<Write>()?;
+        granted.upload_of(&upload_id).await?;
         // Its end is the answer.
         self.own.uploads().entry(upload_id.clone()).or_default();
-        let cancelled = engine.cancel_upload(&upload_id).await;
+        let cancelled = granted.cancel_upload(&upload_id).await;
         if cancelled.is_err() {
             self.own.uploads().remove(&upload_id);
         }

@@ -195,6 +195,6 @@ fn a_wrong_dimension_shows_when_the_model_opens() {
     info.as_object_mut().expect("an object").remove("architecture");
     fs::write(model.join(ModelInfo::FILE), info.to_string()).expect("written");
     let error = Embedder::open(&runtime(), &model, EmbedderSettings::default()).expect_err("the vectors are shorter");
-    assert_eq!(error.code(), "SERVICE_UNAVAILABLE");
+    assert_eq!(error.code(), ibid_types::ErrorCode::ServiceUnavailable);
     assert!(error.to_string().contains("model.onnx"), "{error}");
 }

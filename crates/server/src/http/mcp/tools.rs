@@ -1,7 +1,6 @@
 //! The tools that agents may call: `search`, `ask` and `list_collections`.
 
-use ibid_auth::{Scope, Subject};
-use ibid_engine::Engine;
+use ibid_engine::{Read, Session};
 use ibid_protocol::{
     self as protocol, Answer, ApiError, CollectionList, Filters, Mode, QueryOptions, SearchRequest, SearchResponse, Source,
 };
@@ -25,8 +24,7 @@ const INSTRUCTIONS: &str = "Documents of this server, as a source that can be qu
 /// The server that one request talks to.
 #[derive(Clone)]
 pub(super) struct Tools {
-    engine: Arc<Engine>,
-    subject: Arc<Subject>,
+    session: Session,
 }
 
 /// Arguments of `ask`.
@@ -59,27 +57,23 @@ struct AskArguments {
 struct NoArguments {}
 
 impl Tools {
-    /// For a subject.
-    pub fn new(engine: Arc<Engine>, subject: Arc<Subject>) -> Self {
-        Self { engine, subject }
-    }
-
-    fn may_read(&self, collection: Option<&str>) -> Result<(), ApiError> {
-        let collection = collection.unwrap_or(self.engine.default_collection());
-        self.subject.require_in(Scope::Read, collection)
+    /// For a subject's session.
+    pub fn new(session: Session) -> Self {
+        Self { session }
     }
 
     async fn call(&self, name: &str, arguments: Value) -> Result<CallToolResult, ApiError> {
+        let granted = self.session.with::<Read>()?;
         match name {
             "search" => {
                 let request: SearchRequest = protocol::parse(arguments)?;
-                self.may_read(request.collection_name.as_deref())?;
-                let found = self.engine.search(request, &self.subject).await?;
+                granted.require_collection(request.collection_name.as_deref())?;
+                let found = granted.search(request).await?;
                 Ok(result(&found, passages(&found)))
             }
             "ask" => {
                 let asked: AskArguments = protocol::parse(arguments)?;
-                self.may_read(asked.collection_name.as_deref())?;
+                granted.require_collection(asked.collection_name.as_deref())?;
                 let options = QueryOptions {
                     query: Some(asked.query),
                     collection_name: asked.collection_name,
@@ -89,12 +83,12 @@ impl Tools {
                     filters: asked.filters,
                     ..QueryOptions::default()
                 };
-                let answer = self.engine.answer(options, &self.subject).await?;
+                let answer = granted.answer(options).await?;
                 Ok(result(&answer, with_sources(&answer)))
             }
             _ => {
                 let NoArguments {} = protocol::parse(arguments)?;
-                let list = self.engine.collections(&self.subject).await?;
+                let list = granted.collections().await?;
                 Ok(result(&list, names(&list)))
             }
         }
@@ -137,7 +131,7 @@ impl ServerHandler for Tools {
     }
 }
 
-/// What agents are told of each tool.
+/// The descriptions of the tools, which agents read.
 fn tools() -> &'static [Tool] {
     static TOOLS: OnceLock<Vec<Tool>> = OnceLock::new();
     TOOLS.get_or_init(|| {
@@ -223,14 +217,9 @@ fn result(structured: &impl Serialize, text: String) -> CallToolResult {
     result
 }
 
-/// What the agent is told of an error, so that it can do better.
+/// Returns the text of an error for the agent, so that it can correct its call.
 fn failed(error: &ApiError) -> CallToolResult {
-    let code = serde_json::to_value(error.code).unwrap_or_default();
-    CallToolResult::error(vec![ContentBlock::text(format!(
-        "{}: {}",
-        code.as_str().unwrap_or_default(),
-        error.message
-    ))])
+    CallToolResult::error(vec![ContentBlock::text(format!("{}: {}", error.code, error.message))])
 }
 
 fn with_sources(answer: &Answer) -> String {

@@ -2,6 +2,7 @@
 
 use super::malformed;
 use crate::http::body::too_slow;
+use crate::http::openapi::binary;
 use crate::http::params::flag;
 use crate::http::respond::Failure;
 use hyper::HeaderMap;
@@ -13,6 +14,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{Content, Required, Schema};
 
 /// Bytes of a field that is not a file.
 const MAX_FIELD_BYTES: usize = 64 << 10;
@@ -173,6 +177,48 @@ fn extended_filename(disposition: &str) -> Option<String> {
         return None;
     }
     percent_decode_str(encoded).decode_utf8().ok().map(|name| name.into_owned())
+}
+
+/// Describes the form in the OpenAPI document.
+pub(super) fn request_body() -> RequestBody {
+    let files = ArrayBuilder::new()
+        .items(binary())
+        .min_items(Some(1))
+        .description(Some("The files."));
+    let number = |what: &str| {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .description(Some(what.to_owned()))
+    };
+    let text = |what: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(what.to_owned()));
+    let form = ObjectBuilder::new()
+        .property(
+            "collection_name",
+            text("The collection of the files; created if it does not exist. The settings have the default."),
+        )
+        .property("metadata", text("A JSON object of texts, numbers and booleans, for every file."))
+        .property(
+            "chunk_size",
+            number("Size of the chunks, in the unit of the collection's chunker; the collection has the default."),
+        )
+        .property("chunk_overlap", number("Overlap of the chunks, in the same unit."))
+        .property(
+            "processing_mode",
+            text("`speed`, `balanced` or `comprehensive`. It has no effect: every document is processed in full."),
+        )
+        .property(
+            "wait",
+            ObjectBuilder::new()
+                .schema_type(Type::Boolean)
+                .description(Some("Whether to wait (default true).")),
+        )
+        .property("files", files)
+        .required("files");
+    RequestBodyBuilder::new()
+        .required(Some(Required::True))
+        .content("multipart/form-data", Content::new(Some(Schema::from(form.build()))))
+        .build()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::http::respond::{Failure, Reply, json};
 use hyper::StatusCode;
 use ibid_engine::PendingIngest;
 use ibid_protocol::{ApiError, ErrorCode, FailedDocument, UploadAccepted, UploadResponse, UploadStatistics};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::time::Instant;
 
 /// A file that was received, or could not be.
@@ -31,7 +31,7 @@ pub(super) fn failed(upload_id: String, filename: String, error: &ApiError) -> F
     FailedDocument {
         upload_id,
         filename,
-        error: json!({ "code": error.code, "message": error.message, "details": error.details }),
+        error: Box::new(error.clone()),
     }
 }
 
@@ -84,12 +84,7 @@ pub(super) async fn report(filed: Vec<Filed>, wait: bool, begun: Instant) -> Res
 
 /// The error when no file could be processed, with the same body beside it.
 fn nothing_done(response: &UploadResponse) -> Failure {
-    let codes: Vec<Option<ErrorCode>> = response
-        .failed_documents
-        .iter()
-        .map(|document| serde_json::from_value(document.error.get("code").cloned().unwrap_or_default()).ok())
-        .collect();
-    let all = |code: ErrorCode| codes.iter().all(|found| *found == Some(code));
+    let all = |code: ErrorCode| response.failed_documents.iter().all(|document| document.error.code == code);
     let shared = [
         ErrorCode::UnsupportedMediaType,
         ErrorCode::PayloadTooLarge,
@@ -101,11 +96,8 @@ fn nothing_done(response: &UploadResponse) -> Failure {
         .and_then(|code| StatusCode::from_u16(code.http_status()).ok())
         .unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
     let first = response.failed_documents.first();
-    let message = first
-        .and_then(|document| document.error.get("message"))
-        .and_then(Value::as_str)
-        .unwrap_or("no reason was given");
-    let code = codes.first().copied().flatten().unwrap_or(ErrorCode::ProcessingError);
+    let message = first.map_or("no reason was given", |document| document.error.message.as_str());
+    let code = first.map_or(ErrorCode::ProcessingError, |document| document.error.code);
     let mut error = ApiError::new(code, format!("No file could be processed. {message}"));
     if let Some(filename) = first.map(|document| document.filename.as_str()) {
         error = error.with("filename", filename);

@@ -5,23 +5,43 @@ use super::models::no_model;
 use crate::http::body;
 use crate::http::broke_off;
 use crate::http::call::Call;
+use crate::http::endpoint::{Endpoint, Verb};
+use crate::http::openapi::Tag;
 use crate::http::respond::{About, BodyError, Failure, Reply, json, now};
 use crate::http::sse;
+use crate::limits::Budget;
 use bytes::Bytes;
 use futures_util::stream;
 use hyper::StatusCode;
 use hyper::body::Frame;
 use hyper::header::{HOST, HeaderName};
 use ibid_auth::Scope;
-use ibid_engine::{Engine, QueryHandle};
+use ibid_engine::QueryHandle;
+use ibid_engine::{Granted, Read};
 use ibid_protocol::{
     Annotation, ApiError, ChatAnswer, ChatChoice, ChatChunk, ChatCompletion, ChatDelta, ChatRequest, ChatUsage, ChunkChoice, Citation,
     Complete, CompletionStatus, ErrorCode, QueryEvent, QueryOptions, RestError, RestErrorBody, Source, UrlCitation,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use time::OffsetDateTime;
+
+/// The endpoints of this module.
+pub(in crate::http) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Post,
+    path: "/v1/chat/completions",
+    scope: Some(Scope::Read),
+    budget: Some(Budget::Query),
+    handler: |call| Box::pin(complete(call)),
+    operation: |op| {
+        op.about(Tag::OpenAi, "Ask the collection that is named as the model")
+            .description("The last message of the user is the question. Citations are the answer's `annotations`, in full in `sources`.")
+            .takes::<ChatRequest>()
+            .gives::<ChatCompletion>(200, "The answer; with `stream` in pieces, as server-sent events.")
+            .streams::<ChatChunk>("")
+            .errors(&[404, 502, 504])
+    },
+}];
 
 /// What need not be escaped in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -30,22 +50,22 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// `POST /v1/chat/completions`. A client that leaves cancels the query.
-pub(in crate::http) async fn complete(call: &mut Call) -> Result<Reply, Failure> {
+async fn complete(call: &mut Call) -> Result<Reply, Failure> {
     let request: ChatRequest = body::json(call).await?;
     let options = request.options()?;
     let (stops, room) = (request.stops()?, request.token_limit());
     call.subject
         .require_in(Scope::Read, &request.model)
         .map_err(|error| named(error, &request.model))?;
-    let engine = call.shared.engine.clone();
-    let prompt_tokens = engine.count_tokens(request.texts()).await?;
+    let granted = call.with::<Read>()?;
+    let prompt_tokens = granted.count_tokens(request.texts()).await?;
     let streams = request.stream == Some(true);
     let options = QueryOptions {
         // The tokens are wanted in both cases: the answer is what they make.
         stream: Some(true),
         ..options
     };
-    let handle = engine.query(options, &call.subject).map_err(|error| named(error, &request.model))?;
+    let handle = granted.query(options).map_err(|error| named(error, &request.model))?;
     let chat = Chat {
         id: format!("chatcmpl-{}", handle.query_id),
         created: OffsetDateTime::now_utc().unix_timestamp(),
@@ -58,7 +78,7 @@ pub(in crate::http) async fn complete(call: &mut Call) -> Result<Reply, Failure>
         sources: Vec::new(),
         stops: Stops::new(stops),
         room,
-        engine,
+        granted,
     };
     if streams {
         let usage = request.stream_options.unwrap_or_default().include_usage;
@@ -85,7 +105,7 @@ struct Chat {
     stops: Stops,
     /// Tokens that the answer may have still; `None` is as many as it takes.
     room: Option<u64>,
-    engine: Arc<Engine>,
+    granted: Granted<Read>,
 }
 
 /// What goes out for an event.
@@ -163,7 +183,7 @@ impl Chat {
     async fn write(&mut self, mut text: String) -> Result<Out, ApiError> {
         let mut end = None;
         if let Some(room) = self.room {
-            let (bytes, tokens) = self.engine.fit_tokens(text.clone(), room).await?;
+            let (bytes, tokens) = self.granted.fit_tokens(text.clone(), room).await?;
             self.room = Some(room.saturating_sub(tokens));
             if bytes < text.len() {
                 text.truncate(bytes);
@@ -221,7 +241,7 @@ impl Chat {
         let complete = match end {
             End::Whole(complete) => complete,
             End::Cut(reason) => {
-                let tokens = self.engine.count_tokens(vec![self.answer.clone()]).await?;
+                let tokens = self.granted.count_tokens(vec![self.answer.clone()]).await?;
                 return Ok((reason.name().to_owned(), ChatUsage::of(self.prompt_tokens, tokens)));
             }
         };
@@ -236,7 +256,7 @@ impl Chat {
         let generator = complete.generator.clone().unwrap_or_default();
         let completion_tokens = match generator.completion_tokens {
             Some(tokens) => tokens,
-            None => self.engine.count_tokens(vec![self.answer.clone()]).await?,
+            None => self.granted.count_tokens(vec![self.answer.clone()]).await?,
         };
         let finish_reason = match generator.finish_reason.as_deref() {
             Some("length") => "length",

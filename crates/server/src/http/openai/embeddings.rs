@@ -2,21 +2,41 @@
 
 use crate::http::body;
 use crate::http::call::Call;
+use crate::http::endpoint::{Endpoint, Verb};
+use crate::http::openapi::Tag;
 use crate::http::respond::{Failure, Reply, json};
+use crate::limits::Budget;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
+use ibid_auth::Scope;
+use ibid_engine::Read;
 use ibid_protocol::{ApiError, Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector, EncodingFormat, InputType};
 
+/// The endpoints of this module.
+pub(in crate::http) static ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: Verb::Post,
+    path: "/v1/embeddings",
+    scope: Some(Scope::Read),
+    budget: Some(Budget::Query),
+    handler: |call| Box::pin(embed(call)),
+    operation: |op| {
+        op.about(Tag::OpenAi, "Embed texts")
+            .takes::<EmbeddingRequest>()
+            .gives::<EmbeddingResponse>(200, "A vector for each text.")
+            .errors(&[404, 504])
+    },
+}];
+
 /// `POST /v1/embeddings`. A client that leaves gives up what was not computed yet.
-pub(in crate::http) async fn embed(call: &mut Call) -> Result<Reply, Failure> {
+async fn embed(call: &mut Call) -> Result<Reply, Failure> {
     let request: EmbeddingRequest = body::json(call).await?;
-    let engine = &call.shared.engine;
+    let granted = call.with::<Read>()?;
     // The empty name would be the default's in a pipeline; here it is none.
     if request.model.is_empty() {
         return Err(ApiError::validation("model", "must not be empty").into());
     }
-    let model = engine.embedding_model(&request.model)?;
+    let model = granted.embedding_model(&request.model)?;
     let dimension = model.info().dimension;
     if let Some(dimensions) = request.dimensions.filter(|dimensions| *dimensions as usize != dimension) {
         let issue = format!("must be {dimension}, which is what the model makes, not {dimensions}");
@@ -25,7 +45,7 @@ pub(in crate::http) async fn embed(call: &mut Call) -> Result<Reply, Failure> {
     let format = request.encoding_format.unwrap_or_default();
     let queries = request.input_type.unwrap_or_default() == InputType::Query;
     let texts = request.texts()?;
-    let (vectors, tokens) = engine.embed(&model, texts, queries).await?;
+    let (vectors, tokens) = granted.embed(&model, texts, queries).await?;
     let data = vectors.into_iter().enumerate().map(|(index, vector)| Embedding {
         object: "embedding",
         index,

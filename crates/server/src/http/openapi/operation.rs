@@ -1,11 +1,13 @@
 //! Builds one operation of the document: a small language over `utoipa`'s builders.
 
+use super::Tag;
+use crate::http::endpoint::{Endpoint, Verb};
 use ibid_auth::Scope;
 use ibid_protocol::RestErrorBody;
 use std::collections::BTreeMap;
-use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, HeaderBuilder, HttpMethod, Ref, RefOr, Required, Response, ResponseBuilder, Schema};
 use utoipa::{IntoParams, ToSchema};
@@ -23,10 +25,8 @@ const ANY: [u16; 5] = [401, 403, 429, 500, 503];
 pub(super) type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// An operation in the making.
-pub(super) struct Op<'a> {
+pub(crate) struct Op<'a> {
     schemas: &'a mut Schemas,
-    pub path: &'static str,
-    pub method: HttpMethod,
     builder: OperationBuilder,
     errors: Vec<u16>,
     responses: BTreeMap<u16, Response>,
@@ -36,20 +36,16 @@ pub(super) struct Op<'a> {
 }
 
 impl<'a> Op<'a> {
-    /// The operation `method path`, which says `summary` of itself.
-    pub fn new(schemas: &'a mut Schemas, method: HttpMethod, path: &'static str, tag: &str, summary: &str) -> Self {
+    /// Begins the operation of an endpoint, with its id, its path parameter and its scope.
+    pub(super) fn new(schemas: &'a mut Schemas, endpoint: &Endpoint) -> Self {
+        let path = endpoint.path;
         let mut op = Self {
             schemas,
-            path,
-            builder: OperationBuilder::new()
-                .tag(tag)
-                .summary(Some(summary))
-                .operation_id(Some(operation_id(&method, path))),
-            method,
+            builder: OperationBuilder::new().operation_id(Some(operation_id(endpoint.method, path))),
             errors: ANY.to_vec(),
             responses: BTreeMap::new(),
             events: Vec::new(),
-            scope: Some(Scope::Read),
+            scope: endpoint.scope,
         };
         for name in path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')) {
             let parameter = ParameterBuilder::new()
@@ -63,15 +59,15 @@ impl<'a> Op<'a> {
         op
     }
 
-    /// More about it, in Markdown.
-    pub fn says(mut self, description: &str) -> Self {
-        self.builder = self.builder.description(Some(description));
+    /// Sets the group and the one-line summary.
+    pub fn about(mut self, tag: Tag, summary: &str) -> Self {
+        self.builder = self.builder.tag(tag.name()).summary(Some(summary));
         self
     }
 
-    /// The scope that it needs; `None` where everybody may ask.
-    pub fn needs(mut self, scope: Option<Scope>) -> Self {
-        self.scope = scope;
+    /// Sets the description, in Markdown.
+    pub fn description(mut self, text: &str) -> Self {
+        self.builder = self.builder.description(Some(text));
         self
     }
 
@@ -83,8 +79,14 @@ impl<'a> Op<'a> {
         self.errors(&[400])
     }
 
-    /// One more parameter.
-    pub fn parameter(mut self, parameter: impl Into<Parameter>) -> Self {
+    /// Adds an optional header field of the request.
+    pub fn header(mut self, name: &str, description: &str) -> Self {
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
         self.builder = self.builder.parameter(parameter);
         self
     }
@@ -165,11 +167,9 @@ impl<'a> Op<'a> {
     }
 
     /// The operation, with what all have in common.
-    pub fn end(mut self) -> (&'static str, HttpMethod, Operation) {
+    pub(super) fn end(mut self) -> Operation {
         let error = self.reference::<RestErrorBody>();
         let Self {
-            path,
-            method,
             mut builder,
             errors,
             mut responses,
@@ -201,28 +201,43 @@ impl<'a> Op<'a> {
         for (status, response) in responses {
             builder = builder.response(status.to_string(), response);
         }
-        (path, method, builder.build())
+        builder.build()
     }
 }
 
-/// `get /documents/{id}/text` is `get_documents_id_text`.
-fn operation_id(method: &HttpMethod, path: &str) -> String {
+/// Returns the id of an operation: that of `GET /documents/{id}/text` is `get_documents_id_text`.
+fn operation_id(verb: Verb, path: &str) -> String {
+    let method = verb.methods().first().copied().unwrap_or_default().to_ascii_lowercase();
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    std::iter::once(name(method)).chain(words).collect::<Vec<_>>().join("_")
+    std::iter::once(method.as_str()).chain(words).collect::<Vec<_>>().join("_")
 }
 
-/// A method as the document names it.
-pub(super) fn name(method: &HttpMethod) -> &'static str {
-    match method {
-        HttpMethod::Get => "get",
-        HttpMethod::Post => "post",
-        HttpMethod::Put => "put",
-        HttpMethod::Delete => "delete",
-        HttpMethod::Patch => "patch",
-        HttpMethod::Head => "head",
-        HttpMethod::Options => "options",
-        _ => "other",
-    }
+/// Returns the method as the document's builder knows it; `None` for OPTIONS, which the document's introduction describes.
+pub(super) fn method(verb: Verb) -> Option<HttpMethod> {
+    Some(match verb {
+        Verb::Get | Verb::GetWithoutHead => HttpMethod::Get,
+        Verb::Post => HttpMethod::Post,
+        Verb::Put => HttpMethod::Put,
+        Verb::Patch => HttpMethod::Patch,
+        Verb::Delete => HttpMethod::Delete,
+        Verb::Options => return None,
+    })
+}
+
+/// Returns the schema of bytes.
+pub(in crate::http) fn binary() -> RefOr<Schema> {
+    let format = SchemaFormat::Custom("binary".to_owned());
+    Schema::from(ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build()).into()
+}
+
+/// Returns the schema of any text.
+pub(in crate::http) fn string() -> RefOr<Schema> {
+    Schema::from(ObjectBuilder::new().schema_type(Type::String).build()).into()
+}
+
+/// Returns the schema of any JSON object.
+pub(in crate::http) fn object() -> RefOr<Schema> {
+    Schema::from(ObjectBuilder::new().schema_type(Type::Object).build()).into()
 }
 
 /// An answer without a body so far.

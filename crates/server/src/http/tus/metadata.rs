@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn malformed_metadata_is_refused_with_a_reason() {
         for wrong in [
             "",
             "filename",

@@ -1,0 +1,6 @@
+//! Stand-ins for what services are given, for unit tests that take milliseconds and need neither a model nor plugins.
+
+pub(crate) mod clock;
+pub(crate) mod faults;
+pub(crate) mod index;
+pub(crate) mod store;
