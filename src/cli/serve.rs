@@ -85,7 +85,7 @@ async fn serve(effective: &Effective, log: LogLevel) -> Result<(), CliError> {
             std::process::exit(130);
         }
     });
-    tokio::spawn(telemetry::keep_up(shutdown.clone()));
+    tokio::spawn(telemetry::aggregate_histograms(shutdown.clone()));
     let served = server.run(shutdown).await;
     engine.shutdown().await;
     watcher.abort();

@@ -10,7 +10,7 @@ use std::path::Path;
 const SOCKETS: [&str; 3] = ["/ws/query", "/ws/upload", "/ws/collections"];
 
 #[tokio::test]
-async fn a_request_without_credentials_is_told_how_to_get_in() {
+async fn a_request_without_credentials_is_refused_with_the_ways_to_authenticate() {
     let api = server().api();
     let reply = api.get("/documents").await;
     let error = reply.error(401, "AUTHENTICATION_REQUIRED");
@@ -76,7 +76,7 @@ async fn credentials_may_be_sent_in_each_of_their_places() {
 }
 
 #[tokio::test]
-async fn one_is_told_who_one_is() {
+async fn the_subject_is_shown_to_itself() {
     let shape: &[(&str, Is)] = &[("subject", Is::Text), ("authentication", Is::Text), ("scopes", Is::Array)];
     let me = |token: String| async move { server().api().with_token(&token).get("/auth/me").await.expect(200) };
     let ada = me(token(

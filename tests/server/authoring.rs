@@ -25,14 +25,14 @@ async fn until(lines: &mut Lines<BufReader<impl tokio::io::AsyncRead + Unpin>>, 
 }
 
 fn make(home: &Path, name: &str) -> std::path::PathBuf {
-    let made = told(program(home).args(["plugin", "new", "--kind", "analyzer", "--json", name]));
+    let made = json_of(program(home).args(["plugin", "new", "--kind", "analyzer", "--json", name]));
     assert_eq!((&made["name"], &made["kind"]), (&json!(name), &json!("analyzer")));
     assert!(made["files"].as_array().is_some_and(|files| files.len() > 3), "{made}");
     home.join(made["dir"].as_str().unwrap())
 }
 
 /// What a command prints as JSON.
-fn told(command: &mut std::process::Command) -> Value {
+fn json_of(command: &mut std::process::Command) -> Value {
     let done = command.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).unwrap()
@@ -47,7 +47,7 @@ fn a_project_is_made_built_and_tested_by_a_program() {
     build
         .args(["plugin", "build", "scripted", "--json", "--out", "out", "--target-dir"])
         .arg(target);
-    let built = &told(&mut build)["plugins"][0];
+    let built = &json_of(&mut build)["plugins"][0];
     assert_eq!((&built["name"], &built["changed"]), (&json!("scripted"), &json!(true)));
     let component = home.path().join(built["file"].as_str().unwrap());
     assert_eq!(fs::metadata(&component).unwrap().len(), built["size"].as_u64().unwrap());
@@ -58,7 +58,7 @@ fn a_project_is_made_built_and_tested_by_a_program() {
             .arg(&component);
         command
     };
-    let fixtures = told(&mut test())["fixtures"].as_array().unwrap().clone();
+    let fixtures = json_of(&mut test())["fixtures"].as_array().unwrap().clone();
     assert!(
         !fixtures.is_empty() && fixtures.iter().all(|fixture| fixture["end"] == "passed"),
         "{fixtures:?}"

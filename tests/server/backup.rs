@@ -18,14 +18,14 @@ async fn run(home: &Path, arguments: &[&str]) -> Output {
     within("a command", command).await.expect("running it")
 }
 
-fn said(output: &Output) -> String {
+fn output_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 pub async fn backup(server: &Server, dir: &Path) -> Value {
     let dir = dir.to_str().expect("UTF-8");
     let output = run(&server.data_dir(), &["--server", server.url(), "backup", dir, "--json"]).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
@@ -60,7 +60,7 @@ async fn serve_restored(name: &'static str, dir: &Path) -> Server {
     server.kill9();
     std::fs::remove_dir_all(server.data_dir()).expect("removing an empty data directory");
     let output = restore(dir, &server.data_dir()).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
     let report = doctor(&server, &[]);
     assert_ne!(check(&report, "storage")["state"], "broken", "{report:#}");
     server.restart();
@@ -96,9 +96,17 @@ async fn a_backup_during_an_ingest_and_deletions_is_whole_and_answers_as_its_ser
     assert_eq!(report["damaged"], json!([]), "{report}");
     // A backup is its owner's alone, and is not written over.
     let again = run(Path::new("/"), &["--server", server.url(), "backup", dir.to_str().expect("UTF-8")]).await;
-    assert!(!again.status.success() && said(&again).contains("not empty"), "{}", said(&again));
+    assert!(
+        !again.status.success() && output_of(&again).contains("not empty"),
+        "{}",
+        output_of(&again)
+    );
     let used = restore(&dir, &server.data_dir()).await;
-    assert!(!used.status.success() && said(&used).contains("not empty"), "{}", said(&used));
+    assert!(
+        !used.status.success() && output_of(&used).contains("not empty"),
+        "{}",
+        output_of(&used)
+    );
 
     let mut restored = serve_restored("restored", &dir).await;
     within("what was on its way to arrive", async {
@@ -163,7 +171,7 @@ async fn vectors_of_a_qdrant_server_that_is_away_are_computed_again_after_a_rest
 
     // Where no Qdrant server is named, it is used from where it is.
     let output = restore(&dir, &other).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
     let restored = Server::start_on("backup-came", &other, &[]);
     let api = restored.api();
     within("the documents to be indexed again", async {
@@ -200,20 +208,24 @@ async fn a_damaged_backup_is_not_put_back() {
     for (damaged, reason) in [(bytes, "SHA-256"), (whole[1..].to_vec(), "size")] {
         std::fs::write(&text, damaged).expect("writing");
         let output = restore(&dir, &data).await;
-        assert!(!output.status.success() && said(&output).contains(reason), "{}", said(&output));
+        assert!(
+            !output.status.success() && output_of(&output).contains(reason),
+            "{}",
+            output_of(&output)
+        );
         assert_eq!(std::fs::read_dir(&data).expect("a directory").count(), 0, "something was put back");
     }
     std::fs::write(&text, whole).expect("writing");
     std::fs::rename(dir.join("manifest.json"), dir.join("x")).expect("renaming");
     let output = restore(&dir, &data).await;
     assert!(
-        !output.status.success() && said(&output).contains("no whole backup"),
+        !output.status.success() && output_of(&output).contains("no whole backup"),
         "{}",
-        said(&output)
+        output_of(&output)
     );
     std::fs::rename(dir.join("x"), dir.join("manifest.json")).expect("renaming");
     let output = restore(&dir, &data).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
 }
 
 #[tokio::test]

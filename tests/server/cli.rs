@@ -164,7 +164,7 @@ async fn a_file_that_fails_does_not_keep_the_others_out() {
 }
 
 #[tokio::test]
-async fn errors_of_the_server_are_told_with_their_code_and_a_way_out() {
+async fn errors_of_the_server_are_shown_with_their_code_and_a_remedy() {
     let home = home();
     let err = ibid(
         home.path(),

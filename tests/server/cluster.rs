@@ -29,7 +29,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// `None`, which is said, where something is not on this machine.
+    /// `None`, with a note on standard error, if this machine lacks something.
     async fn new() -> Option<Self> {
         let postgres = Postgres::start()?;
         let moto = Moto::start(BUCKET)?;

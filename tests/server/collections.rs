@@ -264,7 +264,7 @@ async fn event_sockets_take_no_messages_and_stay_open() {
         let mut socket = server.socket(path).await;
         socket.send(json!({ "type": "query", "request_id": "a", "data": {} })).await;
         socket.error(json!("a"), "INVALID_MESSAGE").await;
-        socket.say("?").await;
+        socket.send_text("?").await;
         socket.error(Value::Null, "INVALID_MESSAGE").await;
         socket.close().await;
     }

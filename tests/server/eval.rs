@@ -153,7 +153,7 @@ async fn pipelines_are_tried_on_documents_and_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_measured_is_said_before_anything_is() {
+async fn what_cannot_be_measured_is_an_error_before_anything_is_measured() {
     let home = home();
     write_documents(home.path());
     write_questions(home.path(), "questions.jsonl", 0);

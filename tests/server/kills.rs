@@ -336,7 +336,7 @@ async fn expect_none_half_visible(api: &Api, collection: &str) {
 }
 
 /// Whether a collection is re-indexed or moves.
-async fn is_remade(api: &Api, collection: &str) -> bool {
+async fn is_reindexed_or_moved(api: &Api, collection: &str) -> bool {
     let info = api.get(&format!("/collections/{collection}/info")).await;
     if info.status == 404 {
         return false;
@@ -364,7 +364,7 @@ async fn settled(server: &Server, clients: &[Client]) {
             }
             let mut remade = 0;
             for client in clients {
-                remade += usize::from(is_remade(&api, &client.collection).await);
+                remade += usize::from(is_reindexed_or_moved(&api, &client.collection).await);
             }
             if remade == 0 {
                 return;

@@ -83,7 +83,7 @@ async fn a_name_in_a_header_counts_only_if_a_trusted_proxy_wrote_it() {
 }
 
 #[tokio::test]
-async fn a_socket_is_told_of_its_rate_and_stays_open() {
+async fn a_socket_over_its_rate_gets_an_error_and_stays_open() {
     let server = Server::start(
         "limits-socket",
         &[PROXY, "server.forwarded_header=forwarded", "limits.address_queries_per_minute=2"],
@@ -228,7 +228,7 @@ async fn connections_and_waiting_queries_and_files_have_their_limits() {
         .await
         .error(413, "PAYLOAD_TOO_LARGE");
     let mut socket = server.socket("/ws/query").await;
-    socket.say(&"x".repeat(3_000)).await;
+    socket.send_text(&"x".repeat(3_000)).await;
     assert_eq!(u16::from(socket.closed().await.code), 1009);
     assert_eq!(refusals(&server, "server.max_message_bytes").await, 2.0);
 

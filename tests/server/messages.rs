@@ -36,7 +36,7 @@ async fn messages_that_cannot_be_read_are_invalid() {
         (json!({ "type": "query", "request_id": "", "data": {} }).to_string(), Value::Null),
         (json!({ "type": "query", "request_id": long, "data": {} }).to_string(), Value::Null),
     ] {
-        socket.say(&message).await;
+        socket.send_text(&message).await;
         let error = socket.error(request_id, "INVALID_MESSAGE").await;
         assert_eq!(error["recoverable"], false);
     }
@@ -91,7 +91,7 @@ async fn the_longest_question_is_taken_and_unknown_fields_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_collection_that_is_not_there_is_told() {
+async fn a_collection_that_does_not_exist_is_an_error() {
     let (_, mut socket) = open("messages-there").await;
     socket
         .query("a", json!({ "query": "?", "collection_name": "messages-not-there" }))

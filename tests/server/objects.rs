@@ -1,5 +1,5 @@
 //! Files and texts in an S3 server (`tests/support/moto.rs`): the life of a document there, uploads that go on after the machine's
-//! disk was lost, an object store that goes away and comes back, backups, and what an operator is told.
+//! disk was lost, an object store that goes away and comes back, backups, and the errors that an operator sees.
 
 use crate::kills::check;
 use crate::support::files::{self, QUESTIONS};
@@ -43,7 +43,7 @@ async fn run(arguments: &[&str], settings: &[String]) -> Output {
     within("a command", command).await.expect("running it")
 }
 
-fn said(output: &Output) -> String {
+fn output_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
@@ -52,7 +52,7 @@ async fn doctor(data: &Path, settings: &[String]) -> Value {
     let (data, share) = (data.to_str().expect("UTF-8"), share.to_str().expect("UTF-8"));
     let arguments = ["doctor", "--json", "--data-dir", data, "--share-dir", share];
     let output = run(&arguments, settings).await;
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", output_of(&output)))
 }
 
 /// The answer to a question, and the text that it quotes first.
@@ -240,7 +240,7 @@ async fn a_backup_goes_back_into_an_object_store_and_doctor_finds_it_whole() {
     let dir = place.path().join("backup");
     let backup = dir.to_str().expect("UTF-8");
     let output = run(&["--server", server.url(), "backup", backup, "--json"], &[]).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
     server.kill9();
     let report = doctor(&server.data_dir(), &first).await;
     for name in ["files", "storage"] {
@@ -265,19 +265,19 @@ async fn a_backup_goes_back_into_an_object_store_and_doctor_finds_it_whole() {
     drop(foreign);
     let output = run(&restore, &elsewhere).await;
     assert!(
-        !output.status.success() && said(&output).contains("`files.s3.prefix`"),
+        !output.status.success() && output_of(&output).contains("`files.s3.prefix`"),
         "{}",
-        said(&output)
+        output_of(&output)
     );
     assert!(!data.join("catalog").exists());
 
     let output = run(&restore, &settings(&moto.url(), "third")).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
     assert_eq!(moto.objects(BUCKET).iter().filter(|name| name.starts_with("third/")).count(), 4);
     // What is there of the backup already is no hindrance.
     std::fs::remove_dir_all(&data).expect("removing the data directory");
     let output = run(&restore, &first).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_of(&output));
     assert_eq!(
         moto.objects(BUCKET).iter().filter(|name| name.starts_with("first/")).count(),
         objects.len()
@@ -311,8 +311,8 @@ async fn a_server_that_cannot_use_its_object_store_says_which_setting_is_wrong()
         ),
     ] {
         let output = run(&serve, &settings).await;
-        let said = said(&output);
-        assert!(!output.status.success() && said.contains(says), "{says}: {said}");
-        assert!(!said.contains("not-to-be-told"), "{said}");
+        let message = output_of(&output);
+        assert!(!output.status.success() && message.contains(says), "{says}: {message}");
+        assert!(!message.contains("not-to-be-told"), "{message}");
     }
 }

@@ -273,7 +273,7 @@ async fn every_setting_that_is_live_changes_what_it_says_and_others_name_the_res
         monitor.receive_until(|message| message["type"] == "system_metrics").await;
     }
     let mut late = server.socket("/ws/monitor?types=error_alert&interval=250").await;
-    late.say("?").await;
+    late.send_text("?").await;
     assert_eq!(late.receive().await["data"]["code"], "INVALID_MESSAGE", "no alert stands");
 
     // The log: silent, and then talkative again.

@@ -192,7 +192,7 @@ async fn several_queries_at_once_on_one_connection_do_not_mix() {
 }
 
 #[tokio::test]
-async fn a_question_that_nothing_answers_is_told_so() {
+async fn a_question_that_nothing_answers_gets_that_answer() {
     let api = Server::shared().api();
     api.post("/collections", json!({ "name": "query-empty" })).await.expect(201);
     for stream in [true, false] {

@@ -148,7 +148,7 @@ async fn what_is_pushed_comes_back_by_tag_and_by_digest() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_artifact_is_said() {
+async fn errors_say_what_is_wrong_with_an_artifact() {
     let registry = Registry::start(false);
     let pushed = component("footnotes");
     let pinned = author::push(pushed.clone(), &registry.reference("x/footnotes:1"), false)

@@ -32,12 +32,12 @@ async fn put(api: &Api, collection: &str, pipeline: Value) -> crate::support::Re
     api.send(request.json(&pipeline)).await
 }
 
-/// `data` of the end of the re-index that is told of next.
+/// Returns the `data` of the next `reindex_complete`.
 async fn end(events: &mut Socket) -> Value {
-    let told = events.receive_until(|event| event["type"] == "reindex_complete").await;
-    let progress: Vec<f64> = told.iter().filter_map(|event| event["data"]["progress"].as_f64()).collect();
+    let received = events.receive_until(|event| event["type"] == "reindex_complete").await;
+    let progress: Vec<f64> = received.iter().filter_map(|event| event["data"]["progress"].as_f64()).collect();
     assert!(progress.is_sorted(), "{progress:?}");
-    told.last().expect("an end")["data"].clone()
+    received.last().expect("an end")["data"].clone()
 }
 
 async fn info(api: &Api, collection: &str) -> Value {

@@ -151,7 +151,7 @@ async fn what_is_no_handshake_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_is_told_at_once() {
+async fn a_certificate_that_cannot_be_used_is_an_error_at_the_start() {
     let directory = tempfile::tempdir().expect("a directory");
     Authority::new().issue(directory.path());
     std::fs::rename(directory.path().join("cert.pem"), directory.path().join("other.pem")).expect("renamed");

@@ -183,7 +183,7 @@ async fn the_version_must_be_one_that_is_spoken() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_creation_is_told() {
+async fn errors_say_what_is_wrong_with_a_creation() {
     let api = Server::shared().api();
     let create = |length: &str, metadata: &str| {
         tus(&api, Method::POST, "/uploads")
@@ -218,7 +218,7 @@ async fn what_is_wrong_with_a_creation_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_piece_is_told() {
+async fn errors_say_what_is_wrong_with_a_piece() {
     let api = Server::shared().api();
     let file = files::volume(54, 5);
     let path = create(&api, &file, "tus-piece").await;

@@ -90,7 +90,7 @@ pub(crate) fn check_upload(events: &[Value]) -> BTreeMap<&str, &Value> {
 }
 
 #[tokio::test]
-async fn an_upload_is_told_from_start_to_end_in_order() {
+async fn the_events_of_an_upload_come_in_order_from_start_to_end() {
     let api = Server::shared().api();
     let report = files::report("report.pdf");
     for (file, size) in [
@@ -143,7 +143,7 @@ async fn an_upload_is_told_from_start_to_end_in_order() {
 }
 
 #[tokio::test]
-async fn scanned_pages_are_told_wherever_the_upload_is() {
+async fn scanned_pages_are_reported_wherever_the_upload_is() {
     let api = Server::shared().api();
     let mut socket = open("uploads-scanned").await;
     let document = api.ingest("uploads-scanned", &files::half_scanned("scan.pdf")).await;
@@ -245,7 +245,7 @@ fn held_back(file: &File, collection: &str) -> (mpsc::UnboundedSender<Vec<u8>>, 
 }
 
 #[tokio::test]
-async fn a_late_subscriber_is_told_of_uploads_in_flight() {
+async fn a_late_subscriber_gets_the_events_of_uploads_in_flight() {
     let file = files::volume(10, 30);
     let (half, rest) = file.bytes.split_at(file.bytes.len() / 2);
     let mut early = open("uploads-late").await;

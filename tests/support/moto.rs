@@ -101,7 +101,7 @@ impl Moto {
         keys.filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned())).collect()
     }
 
-    /// An answer that is well; `None` if there is none.
+    /// Returns a successful answer; `None` if there is none.
     fn ask(&self, method: &str, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
         let host = &self.address;

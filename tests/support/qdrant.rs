@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-fn told(variable: &str, once: &'static Once) -> Option<String> {
+fn variable_or_note(variable: &str, once: &'static Once) -> Option<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         once.call_once(|| {
@@ -37,8 +37,8 @@ fn told(variable: &str, once: &'static Once) -> Option<String> {
 
 /// The program.
 pub fn program() -> Option<PathBuf> {
-    static TOLD: Once = Once::new();
-    told("IBID_TEST_QDRANT_BINARY", &TOLD).map(PathBuf::from)
+    static NOTED: Once = Once::new();
+    variable_or_note("IBID_TEST_QDRANT_BINARY", &NOTED).map(PathBuf::from)
 }
 
 /// A client of the server, which knows nothing of Ibid.

@@ -85,11 +85,11 @@ impl Socket {
 
     /// Sends JSON in a text frame.
     pub async fn send(&mut self, message: Value) {
-        self.say(&message.to_string()).await;
+        self.send_text(&message.to_string()).await;
     }
 
     /// Sends a text frame.
-    pub async fn say(&mut self, text: &str) {
+    pub async fn send_text(&mut self, text: &str) {
         within("sending", self.stream.send(Message::text(text)))
             .await
             .expect("an open socket");

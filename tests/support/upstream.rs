@@ -1,7 +1,7 @@
-//! A server of language models that does as a test tells it: the API of OpenAI, well or badly. It knows nothing of Ibid.
+//! A scripted server of language models: it speaks the API of OpenAI, well or badly. It knows nothing of Ibid.
 //!
-//! All tests share one listener; each has a path of its own (`/NAME/v1`), since a server under test is told at its start
-//! which addresses it may ask.
+//! All tests share one listener; each has a path of its own (`/NAME/v1`), since the settings of a server under test list
+//! the addresses that it may ask.
 
 use super::within;
 use serde_json::{Value, json};

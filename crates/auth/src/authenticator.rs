@@ -37,7 +37,7 @@ impl Authenticator {
             Some(tokens) => Some(Tokens::open(tokens).await?),
             None => None,
         };
-        if settings.tokens.as_ref().is_some_and(|tokens| tokens.may_be_others()) {
+        if settings.tokens.as_ref().is_some_and(|tokens| tokens.accepts_tokens_for_others()) {
             tracing::warn!("auth.audiences is empty: a token that its issuer made for another service is taken here as well");
         }
         let file = KeyFile::new(settings.key_file);

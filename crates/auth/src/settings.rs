@@ -32,7 +32,7 @@ pub struct TokenSettings {
 
 impl TokenSettings {
     /// Returns whether a token that the issuer signed for another service would be accepted here, since no audience is required.
-    pub fn may_be_others(&self) -> bool {
+    pub fn accepts_tokens_for_others(&self) -> bool {
         let shared = matches!(self.keys, TokenKeys::Secret(_) | TokenKeys::SecretFile(_));
         !shared && self.audiences.is_empty()
     }

@@ -97,7 +97,7 @@ impl Keys {
     }
 
     /// Returns whether there are keys at present.
-    pub fn are_there(&self) -> bool {
+    pub fn are_loaded(&self) -> bool {
         self.state.borrow().keys.is_some()
     }
 

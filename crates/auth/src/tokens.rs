@@ -48,7 +48,7 @@ impl Tokens {
 
     /// Returns whether there are keys at present.
     pub fn has_keys(&self) -> bool {
-        self.keys.are_there()
+        self.keys.are_loaded()
     }
 
     /// Returns the subject of a token, and when the token expires, in seconds since 1970 (UTC).

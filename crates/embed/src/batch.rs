@@ -2,8 +2,8 @@
 //!
 //! A text gets the same vector whatever texts it is computed with, so that rankings are reproducible. Matrix products compute a row to the
 //! same bits whatever rows stand beside it, but attention does not if the row is padded to another length. So the padded length is a
-//! function of the text's own length alone, and only rows of equal padded length share a batch. An engine that packs rows without padding needs none of
-//! this: its attention sees one row at a time.
+//! function of the text's own length alone, and only rows of equal padded length share a batch. An engine that packs rows without padding
+//! needs none of this: its attention sees one row at a time.
 
 use super::{queue::Row, session::Rows};
 

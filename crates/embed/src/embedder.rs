@@ -203,7 +203,7 @@ impl Embedder {
             let worker = Arc::clone(worker);
             let serve = move || {
                 if lanes == DOCUMENTS {
-                    priority::give_way();
+                    priority::lower_priority();
                 }
                 worker.serve(lanes, role);
             };

@@ -10,7 +10,7 @@ const NICENESS: libc::c_int = 10;
 /// On Linux, where each thread has its own priority; elsewhere it does nothing.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
-pub fn give_way() {
+pub fn lower_priority() {
     // SAFETY: it takes a number and touches no memory of ours. In Linux's C libraries it applies to the calling thread.
     //
     // A thread may always lower its own priority, except in a sandbox that forbids the call. Then the priority stays, which only costs
@@ -20,4 +20,4 @@ pub fn give_way() {
 
 /// Does nothing: this system has no priorities of threads.
 #[cfg(not(target_os = "linux"))]
-pub fn give_way() {}
+pub fn lower_priority() {}

@@ -45,7 +45,7 @@ pub struct Counters {
 
 impl Counters {
     /// Counts a run of this many texts and tokens, in `cells` tokens with padding.
-    pub fn ran(&self, texts: usize, tokens: usize, cells: usize, time: Duration) {
+    pub fn record_run(&self, texts: usize, tokens: usize, cells: usize, time: Duration) {
         self.texts.fetch_add(texts as u64, Relaxed);
         self.tokens.fetch_add(tokens as u64, Relaxed);
         self.padding.fetch_add(cells.saturating_sub(tokens) as u64, Relaxed);

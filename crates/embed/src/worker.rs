@@ -85,7 +85,7 @@ impl Worker {
         match vectors {
             Ok(vectors) => {
                 let tokens = rows.iter().map(|row| row.ids.len()).sum();
-                self.counters.ran(rows.len(), tokens, cells, started.elapsed());
+                self.counters.record_run(rows.len(), tokens, cells, started.elapsed());
                 let dimension = vectors.len() / rows.len().max(1);
                 for (row, vector) in rows.into_iter().zip(vectors.chunks_exact(dimension.max(1))) {
                     row.ticket.settle(Ok(vector.to_vec()));

@@ -67,7 +67,7 @@ impl std::fmt::Display for StoreOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Directory => f.write_str("the data directory"),
-            Self::S3(options) => write!(f, "{}", options.place()),
+            Self::S3(options) => write!(f, "{}", options.location()),
         }
     }
 }

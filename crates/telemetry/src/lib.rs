@@ -17,7 +17,7 @@ pub use exposition::to_json;
 pub use log::{LogLevel, TelemetryError, init};
 pub use metric::{Counter, Description, Gauge, Held, Histogram, MetricKind};
 pub use process::observe_process;
-pub use recorder::{install, keep_up, render};
+pub use recorder::{aggregate_histograms, install, render};
 pub use settings::{LogFormat, LogSettings, TelemetrySettings};
 pub use stage::{Pipeline, Stage, stage, traced};
 pub use throttle::Throttle;

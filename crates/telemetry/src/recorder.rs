@@ -93,7 +93,7 @@ fn begin_at_zero() {
 }
 
 /// Aggregates histograms' samples periodically, to free their memory, until `stop`.
-pub async fn keep_up(stop: CancellationToken) {
+pub async fn aggregate_histograms(stop: CancellationToken) {
     let mut ticks = tokio::time::interval(ADD_UP_EVERY);
     loop {
         tokio::select! {

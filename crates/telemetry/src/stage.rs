@@ -83,7 +83,7 @@ impl Stage {
     }
 
     /// Records the duration of a stage that did not run in one piece.
-    pub fn took(self, pipeline: Pipeline, time: Duration) {
+    pub fn record(self, pipeline: Pipeline, time: Duration) {
         STAGE_SECONDS.with([pipeline.name(), self.name()]).record(time.as_secs_f64());
     }
 }
@@ -92,7 +92,7 @@ impl Stage {
 pub async fn stage<T>(pipeline: Pipeline, stage: Stage, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let done = traced(stage, work).await;
-    stage.took(pipeline, begun.elapsed());
+    stage.record(pipeline, begun.elapsed());
     done
 }
 

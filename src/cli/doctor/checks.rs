@@ -257,7 +257,7 @@ pub async fn llm(settings: &Settings) -> Option<Check> {
 pub async fn objects(options: &StoreOptions) -> Option<Check> {
     let StoreOptions::S3(s3) = options else { return None };
     let started = Instant::now();
-    Some(match S3Store::look(s3).await {
+    Some(match S3Store::probe(s3).await {
         Ok(()) => {
             let time = started.elapsed().as_millis();
             Check::ok("files", format!("{options} can be listed, read and written, in {time} ms"))

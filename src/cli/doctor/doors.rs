@@ -27,7 +27,7 @@ pub async fn auth(settings: &Settings) -> Check {
     let others = wanted
         .as_ref()
         .and_then(|auth| auth.tokens.as_ref())
-        .is_some_and(ibid_auth::TokenSettings::may_be_others);
+        .is_some_and(ibid_auth::TokenSettings::accepts_tokens_for_others);
     let opened = match Authenticator::open(wanted).await {
         Ok(opened) => opened,
         Err(error) => return Check::broken("auth", error.to_string(), correct),

@@ -238,7 +238,7 @@ async fn the_reference_client_of_tus_uploads_and_resumes() {
 }
 
 #[tokio::test]
-async fn pipeline_changed_is_told_of_the_collections_that_it_concerns() {
+async fn pipeline_changed_names_the_collections_that_it_concerns() {
     let server = Server::start("guide-pipeline", &[]);
     let api = server.api();
     install(&api, "", &GUESTS[0]).await.expect(201);

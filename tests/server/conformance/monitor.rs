@@ -98,7 +98,7 @@ async fn each_reader_has_its_interval() {
         metrics(&mut often).await;
     }
     // One, and no other for a minute: what comes next is the answer to what is said now.
-    seldom.say("?").await;
+    seldom.send_text("?").await;
     seldom.error(Value::Null, "INVALID_MESSAGE").await;
 }
 
@@ -277,7 +277,7 @@ async fn types_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_language_model_that_goes_away_is_told_and_so_is_its_return() {
+async fn a_language_model_that_goes_away_raises_an_alert_and_so_does_its_return() {
     let mut hub = Hub::start(&["monitor"], None);
     let upstream = Upstream::of(&hub, "monitor");
     upstream.lists(200, &["scripted"]);

@@ -20,7 +20,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("conformance::connections", include_str!("connections.rs")),
     ("conformance::guide", include_str!("guide.rs")),
     ("conformance::monitor", include_str!("monitor.rs")),
-    ("conformance::upload", include_str!("upload.rs")),
+    ("conformance::upload", include_str!("upload/mod.rs")),
+    ("conformance::upload::resume", include_str!("upload/resume.rs")),
 ];
 
 /// Each rule, and the tests that would fail without it.
@@ -29,14 +30,14 @@ const CASES: &[(&str, &[&str])] = &[
         "C1",
         &[
             "messages::messages_that_cannot_be_read_are_invalid",
-            "conformance::upload::a_message_that_is_wrong_is_told_what_is_and_the_connection_stays_open",
+            "conformance::upload::an_invalid_message_is_an_error_that_names_the_field_and_the_connection_stays_open",
         ],
     ),
     (
         "C2",
         &[
             "messages::a_wrong_value_is_named_with_what_is_wrong_about_it",
-            "conformance::upload::a_message_that_is_wrong_is_told_what_is_and_the_connection_stays_open",
+            "conformance::upload::an_invalid_message_is_an_error_that_names_the_field_and_the_connection_stays_open",
         ],
     ),
     ("C3", &["messages::the_longest_question_is_taken_and_unknown_fields_are_ignored"]),
@@ -67,7 +68,7 @@ const CASES: &[(&str, &[&str])] = &[
         &[
             "faults::a_stop_closes_idle_sockets_with_1001",
             "faults::a_stop_lets_a_query_in_flight_finish",
-            "conformance::upload::an_upload_is_resumed_after_the_server_was_stopped_or_killed",
+            "conformance::upload::resume::an_upload_is_resumed_after_the_server_was_stopped_or_killed",
         ],
     ),
     (
@@ -130,14 +131,14 @@ const CASES: &[(&str, &[&str])] = &[
     ("Q11", &["control::a_paused_query_is_silent_until_it_is_resumed"]),
     ("Q12", &["control::a_cancelled_query_ends_with_one_complete_and_says_so"]),
     ("Q13", &["control::closing_the_socket_cancels_its_queries"]),
-    ("Q14", &["query::a_question_that_nothing_answers_is_told_so"]),
-    ("Q15", &["messages::a_collection_that_is_not_there_is_told"]),
-    ("Q16", &["messages::a_collection_that_is_not_there_is_told"]),
+    ("Q14", &["query::a_question_that_nothing_answers_gets_that_answer"]),
+    ("Q15", &["messages::a_collection_that_does_not_exist_is_an_error"]),
+    ("Q16", &["messages::a_collection_that_does_not_exist_is_an_error"]),
     (
         "U1",
         &[
-            "uploads::an_upload_is_told_from_start_to_end_in_order",
-            "conformance::upload::a_file_comes_in_binary_frames_and_is_told_like_any_other",
+            "uploads::the_events_of_an_upload_come_in_order_from_start_to_end",
+            "conformance::upload::a_file_comes_in_binary_frames_and_has_the_same_events_as_any_other",
             "tus::a_file_in_pieces_becomes_a_document_with_the_same_events",
         ],
     ),
@@ -145,28 +146,28 @@ const CASES: &[(&str, &[&str])] = &[
         "U2",
         &[
             "uploads::a_failed_upload_says_why_and_a_duplicate_says_of_what",
-            "conformance::upload::control_cancel_ends_an_upload_from_any_connection",
+            "conformance::upload::resume::control_cancel_ends_an_upload_from_any_connection",
         ],
     ),
     (
         "U3",
         &["conformance::upload::file_size_is_true_also_where_no_part_of_the_form_says_it"],
     ),
-    ("U4", &["uploads::a_late_subscriber_is_told_of_uploads_in_flight"]),
+    ("U4", &["uploads::a_late_subscriber_gets_the_events_of_uploads_in_flight"]),
     (
         "U5",
         &[
-            "uploads::a_late_subscriber_is_told_of_uploads_in_flight",
-            "conformance::upload::an_upload_is_resumed_after_the_server_was_stopped_or_killed",
+            "uploads::a_late_subscriber_gets_the_events_of_uploads_in_flight",
+            "conformance::upload::resume::an_upload_is_resumed_after_the_server_was_stopped_or_killed",
         ],
     ),
     (
         "U6",
-        &["conformance::upload::a_file_comes_in_binary_frames_and_is_told_like_any_other"],
+        &["conformance::upload::a_file_comes_in_binary_frames_and_has_the_same_events_as_any_other"],
     ),
     (
         "U7",
-        &["conformance::upload::a_file_comes_in_binary_frames_and_is_told_like_any_other"],
+        &["conformance::upload::a_file_comes_in_binary_frames_and_has_the_same_events_as_any_other"],
     ),
     ("U8", &["conformance::upload::bytes_that_no_upload_is_named_for_are_refused"]),
     (
@@ -180,37 +181,37 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "U11",
         &[
-            "conformance::upload::after_a_dropped_connection_resume_answers_with_bytes_uploaded",
-            "conformance::upload::a_connection_that_is_lost_unnoticed_does_not_keep_the_upload",
-            "conformance::upload::an_upload_is_resumed_after_the_server_was_stopped_or_killed",
+            "conformance::upload::resume::after_a_dropped_connection_resume_answers_with_bytes_uploaded",
+            "conformance::upload::resume::a_connection_that_is_lost_unnoticed_does_not_keep_the_upload",
+            "conformance::upload::resume::an_upload_is_resumed_after_the_server_was_stopped_or_killed",
             "tus::a_piece_that_breaks_off_is_kept_as_far_as_it_came",
         ],
     ),
     (
         "U12",
-        &["conformance::upload::several_uploads_share_a_connection_and_resume_selects_one"],
+        &["conformance::upload::resume::several_uploads_share_a_connection_and_resume_selects_one"],
     ),
     (
         "U13",
         &[
-            "conformance::upload::an_upload_in_one_request_cannot_be_resumed_but_its_end_is_told",
-            "conformance::upload::a_message_that_is_wrong_is_told_what_is_and_the_connection_stays_open",
+            "conformance::upload::an_upload_in_one_request_cannot_be_resumed_but_its_end_is_reported",
+            "conformance::upload::an_invalid_message_is_an_error_that_names_the_field_and_the_connection_stays_open",
         ],
     ),
     (
         "U14",
         &[
-            "conformance::upload::control_cancel_ends_an_upload_from_any_connection",
-            "conformance::upload::control_cancel_ends_an_upload_in_processing_and_nothing_of_it_stays",
+            "conformance::upload::resume::control_cancel_ends_an_upload_from_any_connection",
+            "conformance::upload::resume::control_cancel_ends_an_upload_in_processing_and_nothing_of_it_stays",
         ],
     ),
     (
         "U15",
-        &["conformance::upload::an_upload_that_nobody_resumes_expires_and_leaves_nothing"],
+        &["conformance::upload::resume::an_upload_that_nobody_resumes_expires_and_leaves_nothing"],
     ),
     (
         "U16",
-        &["conformance::upload::a_message_that_is_wrong_is_told_what_is_and_the_connection_stays_open"],
+        &["conformance::upload::an_invalid_message_is_an_error_that_names_the_field_and_the_connection_stays_open"],
     ),
     ("T1", &["tus::options_tells_what_the_server_can"]),
     ("T2", &["tus::the_version_must_be_one_that_is_spoken"]),
@@ -218,7 +219,7 @@ const CASES: &[(&str, &[&str])] = &[
         "T3",
         &[
             "tus::a_file_in_pieces_becomes_a_document_with_the_same_events",
-            "tus::what_is_wrong_with_a_creation_is_told",
+            "tus::errors_say_what_is_wrong_with_a_creation",
             "tus::a_creation_may_bring_the_bytes_along",
         ],
     ),
@@ -227,13 +228,13 @@ const CASES: &[(&str, &[&str])] = &[
         "T5",
         &[
             "tus::a_wrong_offset_is_a_conflict_and_changes_nothing",
-            "tus::what_is_wrong_with_a_piece_is_told",
+            "tus::errors_say_what_is_wrong_with_a_piece",
         ],
     ),
     ("T6", &["tus::a_piece_that_breaks_off_is_kept_as_far_as_it_came"]),
     (
         "T7",
-        &["tus::termination_frees_everything", "tus::what_is_wrong_with_a_creation_is_told"],
+        &["tus::termination_frees_everything", "tus::errors_say_what_is_wrong_with_a_creation"],
     ),
     (
         "T8",
@@ -255,7 +256,7 @@ const CASES: &[(&str, &[&str])] = &[
         "M2",
         &[
             "conformance::monitor::service_status_comes_for_each_service_at_once_and_again_every_15_seconds",
-            "conformance::monitor::a_language_model_that_goes_away_is_told_and_so_is_its_return",
+            "conformance::monitor::a_language_model_that_goes_away_raises_an_alert_and_so_does_its_return",
             "conformance::monitor::a_quarantined_plugin_is_an_alert_and_degrades_the_runtime",
         ],
     ),
@@ -269,7 +270,7 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "M4",
         &[
-            "conformance::monitor::a_language_model_that_goes_away_is_told_and_so_is_its_return",
+            "conformance::monitor::a_language_model_that_goes_away_raises_an_alert_and_so_does_its_return",
             "conformance::monitor::a_quarantined_plugin_is_an_alert_and_degrades_the_runtime",
         ],
     ),

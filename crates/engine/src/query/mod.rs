@@ -583,7 +583,7 @@ fn measure(written: &Written, start: Instant) {
     if let Some(first) = written.first_token {
         let waited = first.duration_since(start);
         catalogue::FIRST_TOKEN_SECONDS.only().record(waited.as_secs_f64());
-        telemetry::Stage::Cite.took(telemetry::Pipeline::Query, written.citing);
+        telemetry::Stage::Cite.record(telemetry::Pipeline::Query, written.citing);
     }
 }
 

@@ -23,7 +23,7 @@ impl Timings {
     pub fn measure(&self) {
         for (timing, seconds) in &self.0 {
             if let Some(stage) = measured(timing) {
-                stage.took(telemetry::Pipeline::Query, std::time::Duration::from_secs_f64(*seconds));
+                stage.record(telemetry::Pipeline::Query, std::time::Duration::from_secs_f64(*seconds));
             }
         }
     }

@@ -101,7 +101,7 @@ pub(super) fn connect(options: &S3Options) -> Result<Arc<dyn ObjectStore>> {
         };
     }
     let store = builder.build().map_err(|error| {
-        let place = options.place();
+        let place = options.location();
         FileError::Unusable(format!("the settings `files.s3` do not make a client of {place}: {error}"))
     })?;
     Ok(Arc::new(store))

@@ -37,7 +37,7 @@ impl S3Options {
     }
 
     /// Returns the bucket and the server, for people.
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         let prefix = self.prefix.trim_matches('/');
         let slash = if prefix.is_empty() { "" } else { "/" };
         format!("s3://{}{slash}{prefix} at {}", self.bucket, self.server())
@@ -255,7 +255,7 @@ impl S3Store {
     ///
     /// # Errors
     /// `Unusable`, with the setting and a remedy.
-    pub async fn look(options: &S3Options) -> Result<()> {
+    pub async fn probe(options: &S3Options) -> Result<()> {
         let settings = options.clone();
         let store = blocking::run(move || bucket::connect(&settings)).await?;
         let tried = Bucket::new(store, options).try_all().await;

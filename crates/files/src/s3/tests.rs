@@ -352,13 +352,13 @@ fn a_secret_is_in_no_debug_text() {
         secret_access_key: Secret::new("hush"),
         ..S3Options::new("documents")
     };
-    assert!(!format!("{options:?} {}", options.place()).contains("hush"));
+    assert!(!format!("{options:?} {}", options.location()).contains("hush"));
     assert_eq!(
         S3Options {
             prefix: "ibid/".to_owned(),
             ..options
         }
-        .place(),
+        .location(),
         "s3://documents/ibid at AWS S3 in us-east-1"
     );
 }
