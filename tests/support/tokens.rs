@@ -33,7 +33,7 @@ pub fn signed(mut claims: Value, secret: &str) -> String {
     let fields = claims.as_object_mut().expect("an object");
     fields.entry("exp").or_insert(json!(now() + 3_600));
     fields.entry("sub").or_insert(json!("somebody"));
-    let key = EncodingKey::from_secret(secret.as_bytes());
+    let key = EncodingKey::from_secret(secret.as_bytes()).expect("a key");
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token")
 }
 

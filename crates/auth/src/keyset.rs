@@ -65,7 +65,9 @@ impl KeySet {
                 secret.len()
             ));
         }
-        Ok(Self::single(DecodingKey::from_secret(secret)))
+        DecodingKey::from_secret(secret)
+            .map(Self::single)
+            .map_err(|error| error.to_string())
     }
 
     /// Makes a set of one public key in PEM.

@@ -57,7 +57,7 @@ pub fn mint(algorithm: Algorithm, key: &[u8], setting: &'static str, kid: Option
     let key = match algorithm.family() {
         AlgorithmFamily::Hmac => {
             super::keyset::KeySet::of_secret(key, algorithm).map_err(|_| unfit(": it is too short"))?;
-            Ok(EncodingKey::from_secret(key))
+            EncodingKey::from_secret(key)
         }
         AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(key),
         AlgorithmFamily::Ec => EncodingKey::from_ec_pem(key),

@@ -47,7 +47,7 @@ impl Issuer {
         if algorithm.family() == AlgorithmFamily::Hmac {
             return Self {
                 algorithm,
-                key: EncodingKey::from_secret(SECRET),
+                key: EncodingKey::from_secret(SECRET).expect("a key"),
                 public: String::new(),
                 private: String::new(),
                 raw: Vec::new(),
@@ -252,7 +252,8 @@ async fn the_algorithm_is_the_servers_whatever_a_token_says() {
     // HS/RS confusion: the public key, which everybody has, as a secret.
     for form in [issuer.public.as_bytes(), issuer.public.trim().as_bytes()] {
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-            let forged = jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(form)).expect("a token");
+            let forged =
+                jsonwebtoken::encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(form).expect("a key")).expect("a token");
             assert_eq!(code(&auth, &forged).await, DenialCode::InvalidToken);
             // And with the header of the right algorithm.
             let (_, rest) = forged.split_once('.').expect("three parts");

@@ -415,7 +415,7 @@ pub(crate) fn check_config(plugin: &Plugin, key: &str, config: &Value) -> Result
     match validator.iter_errors(config).next() {
         None => Ok(()),
         Some(error) => {
-            let path = error.instance_path.to_string().replace('/', ".");
+            let path = error.instance_path().to_string().replace('/', ".");
             Err(ApiError::validation(&format!("{key}{path}"), error.to_string()))
         }
     }
