@@ -158,18 +158,22 @@ fn is_hyphen(c: char) -> bool {
     matches!(c, '-' | '\u{2010}' | SOFT_HYPHEN)
 }
 
-/// Takes marks out of a line that nobody sees: those of possible divisions, but for the one at its end, and those that part letters, but
-/// for scripts whose letters join.
-pub(crate) fn remove_marks(text: &mut String) {
+/// Takes marks that nobody sees out of what follows `start`: those of possible divisions, and those that part letters, but for scripts whose
+/// letters join. A mark at the end stays if a line ends there.
+pub(crate) fn remove_marks(text: &mut String, start: usize, ends_line: bool) {
     const NON_JOINER: char = '\u{200C}';
-    if text.contains([SOFT_HYPHEN, NON_JOINER]) {
-        let ends = text.ends_with(SOFT_HYPHEN);
-        let joins = bidi::may_have_rtl(text);
-        text.retain(|c| c != SOFT_HYPHEN && (joins || c != NON_JOINER));
-        if ends {
-            text.push(SOFT_HYPHEN);
-        }
+    let Some(part) = text
+        .get(start..)
+        .filter(|part| !part.is_ascii() && part.contains([SOFT_HYPHEN, NON_JOINER]))
+    else {
+        return;
+    };
+    let joins = bidi::may_have_rtl(part);
+    let mut plain: String = part.chars().filter(|c| *c != SOFT_HYPHEN && (joins || *c != NON_JOINER)).collect();
+    if ends_line && part.ends_with(SOFT_HYPHEN) {
+        plain.push(SOFT_HYPHEN);
     }
+    text.replace_range(start.., &plain);
 }
 
 /// The hash of a word (FNV-1a), whatever the case of its ASCII letters.
@@ -259,8 +263,11 @@ mod tests {
             ("می\u{200C}کنند", "می\u{200C}کنند"),
         ] {
             let mut text = line.to_owned();
-            remove_marks(&mut text);
+            remove_marks(&mut text, 0, true);
             assert_eq!(text, expected);
         }
+        let mut text = "a\u{AD} b\u{AD}".to_owned();
+        remove_marks(&mut text, 4, false);
+        assert_eq!(text, "a\u{AD} b");
     }
 }

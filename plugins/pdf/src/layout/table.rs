@@ -63,7 +63,7 @@ pub(super) fn line(row: &Row, separator: CellSeparator) -> Line {
 fn place(row: &Row, separator: CellSeparator) -> (Line, Vec<Placed>) {
     let mut text = String::with_capacity(row.cells.iter().map(|cell| cell.text.len() + 1).sum());
     let mut placed: Vec<Placed> = Vec::with_capacity(row.cells.len());
-    for cell in &row.cells {
+    for (index, cell) in row.cells.iter().enumerate() {
         let closes = closes(&text, &cell.text);
         // A currency sign belongs to its amount.
         let amount = text.ends_with(['$', '€', '£', '¥']);
@@ -75,7 +75,7 @@ fn place(row: &Row, separator: CellSeparator) -> (Line, Vec<Placed>) {
         }
         let start = text.len();
         text.push_str(&cell.text);
-        hyphen::remove_marks(&mut text);
+        hyphen::remove_marks(&mut text, start, index + 1 == row.cells.len());
         match placed.last_mut() {
             Some(last) if closes || amount => {
                 last.end = text.len();

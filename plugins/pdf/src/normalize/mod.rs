@@ -7,9 +7,16 @@ use forms::FORMS;
 
 /// Appends a character of a file's text in its plain form. A soft hyphen stays, since it may divide a word at the end of a line, and so does
 /// the mark that parts the letters of Persian words: what they are worth is decided line by line.
+#[inline]
 pub(crate) fn push(out: &mut String, c: char) {
     match c {
         ' '..='~' => out.push(c),
+        c => push_other(out, c),
+    }
+}
+
+fn push_other(out: &mut String, c: char) {
+    match c {
         '\u{FB00}' => out.push_str("ff"),
         '\u{FB01}' => out.push_str("fi"),
         '\u{FB02}' => out.push_str("fl"),
