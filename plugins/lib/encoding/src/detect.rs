@@ -72,6 +72,10 @@ pub fn detect(mut next: impl FnMut(u64) -> Vec<u8>, declared: Declared) -> Resul
     if is_nearly_utf8 && (has_mark || declared == Some(Encoding::UTF_8) || scan.good >= scan.lost) {
         return utf8;
     }
+    // UTF-8 that is damaged beyond use reads without loss in encodings of one byte, as garbage.
+    if scan.good >= CERTAIN && scan.good >= 2 * scan.lost {
+        return accept(Encoding::UTF_8, &mut next);
+    }
     let guessed = if has_mark { Encoding::UTF_8 } else { guess(&mut next) };
     let found = declared_or(accept(guessed, &mut next), &mut next);
     match found {
