@@ -117,8 +117,24 @@ fn clusters(chars: &[char]) -> Vec<Cluster> {
     clusters
 }
 
+/// For each cluster whether the nearest letter to its right is Arabic.
+fn follow_arabic(clusters: &[Cluster]) -> Vec<bool> {
+    let mut follow = vec![false; clusters.len()];
+    let mut is_arabic = false;
+    for (follows, cluster) in follow.iter_mut().zip(clusters).rev() {
+        *follows = is_arabic;
+        match cluster.class {
+            BidiClass::AL => is_arabic = true,
+            BidiClass::R | BidiClass::L => is_arabic = false,
+            _ => {}
+        }
+    }
+    follow
+}
+
 /// Makes what belongs to numbers a part of them: the separators within, the signs beside.
 fn find_numbers(chars: &[char], clusters: &mut [Cluster]) {
+    let follows_arabic = follow_arabic(clusters);
     let mut at = 0;
     while at < clusters.len() {
         if clusters.get(at).is_none_or(|cluster| cluster.kind != Kind::Number) {
@@ -126,11 +142,7 @@ fn find_numbers(chars: &[char], clusters: &mut [Cluster]) {
             continue;
         }
         // Numbers that follow Arabic letters, which stand to their right, hold together less.
-        let after = clusters.get(at..).unwrap_or_default().iter().map(|cluster| cluster.class);
-        let is_arabic = after
-            .clone()
-            .find(|class| matches!(class, BidiClass::R | BidiClass::AL | BidiClass::L))
-            == Some(BidiClass::AL);
+        let is_arabic = follows_arabic.get(at).copied().unwrap_or(false);
         let is_digit = |at: usize| clusters.get(at).is_some_and(|cluster| cluster.kind == Kind::Number);
         let mut end = at + 1;
         loop {
@@ -219,17 +231,21 @@ impl VisualLine<'_> {
         let section = first..last + 1;
         let mut lone = self.lone_brackets(section.clone());
         // A bracket belongs to the letters before it, which stand at the left or at the right.
-        let is_inner = |at: usize| self.clusters.get(at).is_some_and(|cluster| cluster.kind == self.inner());
+        let is_inner = |at: &usize| self.clusters.get(*at).is_some_and(|cluster| cluster.kind == self.inner());
+        let letters = (section.clone().find(is_inner), section.clone().rfind(is_inner));
+        let (Some(first_letter), Some(last_letter)) = letters else {
+            return section;
+        };
         let outer = match self.is_rtl {
             true => {
-                lone.retain(|at| self.char_at(*at).is_some_and(is_opening) && (first..*at).any(is_inner));
+                lone.retain(|at| self.char_at(*at).is_some_and(is_opening) && first_letter < *at);
                 (section.end..stretch.end)
                     .take(lone.len())
                     .take_while(|at| self.char_at(*at).is_some_and(is_closing))
                     .last()
             }
             false => {
-                lone.retain(|at| self.char_at(*at).is_some_and(is_closing) && (*at..=last).any(is_inner));
+                lone.retain(|at| self.char_at(*at).is_some_and(is_closing) && *at < last_letter);
                 let before = (stretch.start..first).rev().take(lone.len());
                 before.take_while(|at| self.char_at(*at).is_some_and(is_opening)).last()
             }

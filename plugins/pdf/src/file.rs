@@ -208,7 +208,11 @@ fn page<'a>(id: Option<ObjectId>, dict: &'a Dictionary, inherited: Inherited<'a>
 pub(crate) fn stream_bytes(doc: &Document, stream: &Stream, budget: &mut Budget) -> Result<Option<Vec<u8>>, Failure> {
     let allowance = budget.stream_allowance();
     let decoded = match with_direct_filters(doc, stream) {
-        Some(direct) => direct.decompressed_content_with_limit(allowance),
+        Some(direct) => {
+            // It is a copy, however little it decompresses to.
+            budget.decompressed(direct.content.len())?;
+            direct.decompressed_content_with_limit(allowance)
+        }
         None => stream.decompressed_content_with_limit(allowance),
     };
     match decoded {
@@ -265,7 +269,7 @@ fn direct(doc: &Document, value: &Object, depth: u32) -> Object {
             .into(),
         Some(Object::Dictionary(dict)) if depth > 0 => {
             let mut found = Dictionary::new();
-            for (key, item) in dict.iter().take(64) {
+            for (key, item) in dict.iter().take(16) {
                 found.set(key.clone(), direct(doc, item, depth - 1));
             }
             found.into()

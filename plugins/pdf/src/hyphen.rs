@@ -23,6 +23,9 @@ const SOLID: [&str; 24] = [
     "down", "data", "work", "week", "hand", "home", "book", "business",
 ];
 
+/// Bytes before a hyphen that are looked at.
+const MAX_WORD: usize = 300;
+
 /// How a word goes on in the next line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Division {
@@ -111,6 +114,8 @@ impl Words {
     pub(crate) fn division(&self, line: &str, next: &str) -> Option<Division> {
         let stem = line.strip_suffix(is_hyphen)?;
         let hyphen = line.len() - stem.len();
+        // More than this is no word.
+        let stem = stem.get(stem.floor_char_boundary(stem.len().saturating_sub(MAX_WORD))..)?;
         let token = stem.rsplit(' ').next().unwrap_or(stem);
         let left = token.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or(token);
         let moved = next.split(' ').next().unwrap_or(next);

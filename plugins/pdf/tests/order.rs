@@ -130,3 +130,27 @@ fn a_blank_that_the_pen_goes_back_over_is_none() {
     pdf.page("BT /F1 10 Tf 72 700 Td [(LIQUIDI) 30 ( ) 312 (TY) 0 ( ) 120 (AREA)] TJ ET");
     assert_eq!(read(&pdf.bytes()).expect("readable").text, "LIQUIDITY AREA\n\n");
 }
+
+#[test]
+fn endless_lines_are_no_trouble() {
+    for part in ["1 ", "1(", "(", "א(", "a(1) ", "%", "1%", "אa"] {
+        let characters = "אa1(%) ";
+        let mut pdf = Pdf::new();
+        pdf.characters(characters);
+        let line = part.repeat(60_000 / part.len());
+        // Narrow, so that all of it is on the page, and a letter that turns the page round.
+        let content = shows_characters(characters, 10.0, 700.0, &format!("{line}א")).replace("/F9 10 Tf", "/F9 10 Tf 0.1 Tz");
+        pdf.page(&content);
+        assert!(read(&pdf.bytes()).expect("readable").text.len() > 10, "{part}");
+    }
+}
+
+#[test]
+fn endless_divisions_are_no_trouble() {
+    let lines: String = (0..20_000)
+        .map(|i| format!("BT /F1 1 Tf 1 0 0 1 72 {} Tm (ab-) Tj ET\n", 790.0 - 0.03 * i as f32))
+        .collect();
+    let mut pdf = Pdf::new();
+    pdf.page(&lines);
+    assert!(read(&pdf.bytes()).is_ok());
+}

@@ -160,7 +160,10 @@ fn refuses_what_no_encoding_fits() {
     let mut damaged = TEXTS[4].2.as_bytes().to_vec();
     damaged.iter_mut().skip(10).step_by(24).for_each(|byte| *byte = 0xff);
     let found = detect(whole(&damaged), |_| None);
-    assert!(matches!(found, Err(Refused::Undecodable { best, .. }) if best == Encoding::UTF_8), "{found:?}");
+    assert!(
+        matches!(found, Err(Refused::Undecodable { best, .. }) if best == Encoding::UTF_8),
+        "{found:?}"
+    );
     // Not UTF-8, though a mark says so.
     let marked = [b"\xef\xbb\xbf".as_slice(), &encode("windows-1251", TEXTS[4].2)].concat();
     let found = detect(whole(&marked), |_| None);
