@@ -341,7 +341,7 @@ async fn a_web_page_is_read_without_its_menus() {
     );
     let detail = api.get(&format!("/documents/{id}")).await.expect(200);
     assert_eq!(detail["metadata"]["title"], "Opening hours");
-    assert_eq!(detail["metadata"]["extractor"], "html@1.0.0");
+    assert_eq!(detail["metadata"]["extractor"], "html@1.1.0");
     let body = json!({ "query": "When does the library open?", "collection_name": "plugins-html" });
     let answer = api.post("/query", body).await.expect(200);
     assert_eq!(answer["sources"][0]["metadata"]["section"], json!(["Opening hours"]), "{answer}");

@@ -1,8 +1,9 @@
 //! The extractor that the host calls.
 
+use crate::charset;
 use crate::config::Config;
 use crate::reader::{Page, Reader};
-use ibid_encoding::read_upload;
+use ibid_encoding::{Decoded, read_upload};
 use ibid_plugin::{Attr, Draft, Extractor, Failure, Settings, Unit, Upload};
 
 ibid_plugin::extractor!(Html);
@@ -16,24 +17,25 @@ impl Extractor for Html {
     }
 
     fn extract(&self, upload: &impl Upload, draft: &mut impl Draft) -> Result<(), Failure> {
-        let mut page = read(upload, draft, &self.0)?;
+        let (mut page, decoded) = read(upload, draft, &self.0)?;
         // A page that is all menu, or has one without an end, is better read whole than lost.
         if page.swallowed || page.writer.text.is_empty() {
-            page = read(upload, draft, &Config { navigation: true })?;
+            (page, _) = read(upload, draft, &Config { navigation: true })?;
         }
         draft.write(&page.writer.text);
         draft.add_units(&page.writer.units.into_iter().map(Unit::from).collect::<Vec<_>>());
         draft.add_attrs(&page.attrs.into_iter().map(Attr::from).collect::<Vec<_>>());
+        draft.add_attrs(&decoded.attrs());
         Ok(())
     }
 }
 
-fn read(upload: &impl Upload, draft: &mut impl Draft, config: &Config) -> Result<Page, Failure> {
+fn read(upload: &impl Upload, draft: &mut impl Draft, config: &Config) -> Result<(Page, Decoded), Failure> {
     let mut reader = Reader::new(config);
-    read_upload(upload, "a web page", |text, done| {
+    let decoded = read_upload(upload, "a web page", charset::declared, |text, done| {
         reader.push(text);
         draft.progress(done);
         true
     })?;
-    Ok(reader.finish())
+    Ok((reader.finish(), decoded))
 }

@@ -1,7 +1,7 @@
 //! The extractor that the host calls.
 
 use crate::{blocks::Block, reader::Reader};
-use ibid_encoding::{Encoding, copy_text};
+use ibid_encoding::copy_text;
 use ibid_plugin::{Attr, Draft, Extractor, Failure, NoSettings, Settings, Unit, Upload};
 
 ibid_plugin::extractor!(Markdown);
@@ -16,15 +16,19 @@ impl Extractor for Markdown {
 
     fn extract(&self, upload: &impl Upload, draft: &mut impl Draft) -> Result<(), Failure> {
         let mut reader = Reader::new();
-        let encoding = copy_text(upload, draft, "Markdown", |draft, text| {
-            draft.add_units(&units(reader.push(text)));
-        })?;
+        let decoded = copy_text(
+            upload,
+            draft,
+            "Markdown",
+            |_| None,
+            |draft, text| {
+                draft.add_units(&units(reader.push(text)));
+            },
+        )?;
         let (last, attrs) = reader.finish();
         draft.add_units(&units(last));
         let mut attrs: Vec<Attr> = attrs.into_iter().map(Attr::from).collect();
-        if encoding != Encoding::Utf8 {
-            attrs.push(Attr::new("encoding", encoding.name()));
-        }
+        attrs.extend(decoded.attrs());
         draft.add_attrs(&attrs);
         Ok(())
     }

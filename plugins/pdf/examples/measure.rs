@@ -3,7 +3,7 @@
 //! Prints, by file: pages, word F1 and word-pair F1 (which also sees reading order within lines)
 //! as means over the pages that have words, the share of pages with F1 of at least .97, and CPU
 //! time per page. `--text FILE` prints what is extracted instead, `--diff FILE PAGE` the words
-//! that differ on a page, `--units FILE` the units. Run it in release mode.
+//! that differ on a page, `--units FILE` the units, `--attrs FILE` the metadata. Run it in release mode.
 
 use std::collections::HashMap;
 use std::process::{Command, ExitCode};
@@ -99,6 +99,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--text", path] => run(path).map(|(collected, _)| print!("{}", collected.text)),
+        ["--attrs", path] => run(path).map(|(collected, _)| println!("{:?}", collected.attrs)),
         ["--units", path] => run(path).map(|(collected, _)| {
             println!("{:?}", collected.attrs);
             for unit in &collected.units {

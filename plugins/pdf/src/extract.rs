@@ -43,6 +43,7 @@ pub fn extract(bytes: &[u8], config: &Config, draft: &mut dyn Draft) -> Result<(
     let mut ahead: VecDeque<Vec<Block>> = VecDeque::with_capacity(LOOK_AHEAD + 1);
     let mut next = 0usize;
     let mut pictured: Vec<u32> = Vec::new();
+    let mut unreadable = Unreadable::default();
     for number in 0..pages.len() {
         while let Some(page) = pages.get(next)
             && next <= number + LOOK_AHEAD
@@ -52,6 +53,7 @@ pub fn extract(bytes: &[u8], config: &Config, draft: &mut dyn Draft) -> Result<(
             body.learn(&blocks);
             ahead.push_back(blocks);
             next += 1;
+            unreadable.add(u32::try_from(next).unwrap_or(u32::MAX), glyphs.unreadable);
             if pictures::is_picture(page, &glyphs) {
                 pictured.push(u32::try_from(next).unwrap_or(u32::MAX));
             }
@@ -68,5 +70,37 @@ pub fn extract(bytes: &[u8], config: &Config, draft: &mut dyn Draft) -> Result<(
     if pictures::need_ocr(&pictured, pages.len()) {
         draft.add_attrs(&[Attr::new("needs-ocr", "true")]);
     }
+    draft.add_attrs(unreadable.warning().as_slice());
     Ok(())
+}
+
+/// Counts the characters of fonts that do not say what they show.
+#[derive(Default)]
+struct Unreadable {
+    characters: u64,
+    pages: Vec<u32>,
+}
+
+impl Unreadable {
+    fn add(&mut self, page: u32, characters: u32) {
+        if characters > 0 {
+            self.characters += u64::from(characters);
+            self.pages.push(page);
+        }
+    }
+
+    fn warning(&self) -> Option<Attr> {
+        let Self { characters, pages } = self;
+        let (what, why) = match characters {
+            0 => return None,
+            1 => ("character", "is not in the text: its font does not say what it shows"),
+            _ => ("characters", "are not in the text: their fonts do not say what they show"),
+        };
+        let pages = match pages.as_slice() {
+            [page] => format!("page {page}"),
+            pages => format!("pages {}", pictures::ranges(pages)),
+        };
+        let message = format!("{characters} {what} on {pages} {why}.");
+        Some(Attr::new("warning.unreadable-characters", message))
+    }
 }

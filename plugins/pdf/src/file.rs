@@ -205,8 +205,17 @@ fn page<'a>(id: Option<ObjectId>, dict: &'a Dictionary, inherited: Inherited<'a>
 }
 
 /// A stream's decoded bytes; `None` where its filter is not one for text or its data is damaged.
-pub(crate) fn stream_bytes(stream: &Stream, budget: &mut Budget) -> Result<Option<Vec<u8>>, Failure> {
-    match stream.decompressed_content_with_limit(budget.stream_allowance()) {
+pub(crate) fn stream_bytes(doc: &Document, stream: &Stream, budget: &mut Budget) -> Result<Option<Vec<u8>>, Failure> {
+    let allowance = budget.stream_allowance();
+    let decoded = match with_direct_filters(doc, stream) {
+        Some(direct) => {
+            // It is a copy, however little it decompresses to.
+            budget.decompressed(direct.content.len())?;
+            direct.decompressed_content_with_limit(allowance)
+        }
+        None => stream.decompressed_content_with_limit(allowance),
+    };
+    match decoded {
         Ok(bytes) => {
             budget.decompressed(bytes.len())?;
             Ok(Some(bytes))
@@ -219,12 +228,63 @@ pub(crate) fn stream_bytes(stream: &Stream, budget: &mut Budget) -> Result<Optio
     }
 }
 
+/// The stream with its filters and their parameters in place of references to them, which lopdf does not follow; `None` where it has no
+/// such reference.
+fn with_direct_filters(doc: &Document, stream: &Stream) -> Option<Stream> {
+    const KEYS: [&[u8]; 2] = [b"Filter", b"DecodeParms"];
+    let is_indirect = KEYS
+        .iter()
+        .any(|key| stream.dict.get(key).is_ok_and(|value| has_reference(value, FILTER_DEPTH)));
+    if !is_indirect {
+        return None;
+    }
+    let mut dict = Dictionary::new();
+    for key in KEYS {
+        if let Some(value) = object::get(doc, &stream.dict, key) {
+            dict.set(key, direct(doc, value, FILTER_DEPTH));
+        }
+    }
+    Some(Stream::new(dict, stream.content.clone()))
+}
+
+/// How deep the values of filters nest: an array of dictionaries of numbers.
+const FILTER_DEPTH: u32 = 3;
+
+fn has_reference(value: &Object, depth: u32) -> bool {
+    match value {
+        Object::Reference(_) => true,
+        Object::Array(items) if depth > 0 => items.iter().any(|item| has_reference(item, depth - 1)),
+        Object::Dictionary(dict) if depth > 0 => dict.iter().any(|(_, item)| has_reference(item, depth - 1)),
+        _ => false,
+    }
+}
+
+fn direct(doc: &Document, value: &Object, depth: u32) -> Object {
+    match object::resolve(doc, value) {
+        Some(Object::Array(items)) if depth > 0 => items
+            .iter()
+            .take(64)
+            .map(|item| direct(doc, item, depth - 1))
+            .collect::<Vec<_>>()
+            .into(),
+        Some(Object::Dictionary(dict)) if depth > 0 => {
+            let mut found = Dictionary::new();
+            for (key, item) in dict.iter().take(16) {
+                found.set(key.clone(), direct(doc, item, depth - 1));
+            }
+            found.into()
+        }
+        Some(plain @ (Object::Name(_) | Object::Integer(_) | Object::Boolean(_) | Object::Real(_))) => plain.clone(),
+        _ => Object::Null,
+    }
+}
+
 /// A page's content: its streams joined, as the standard says, by white space.
 pub(crate) fn page_content(doc: &Document, page: &Page, budget: &mut Budget) -> Result<Vec<u8>, Failure> {
     let mut content = Vec::new();
     let mut append = |object: &Object, budget: &mut Budget| -> Result<(), Failure> {
         if let Some(Object::Stream(stream)) = object::resolve(doc, object)
-            && let Some(bytes) = stream_bytes(stream, budget)?
+            && let Some(bytes) = stream_bytes(doc, stream, budget)?
         {
             if content.is_empty() {
                 content = bytes;

@@ -5,12 +5,14 @@
 //! bounded by [`Limits`], and damage costs what is damaged, never a panic.
 #![deny(missing_docs)]
 
+mod bidi;
 mod config;
 mod extract;
 mod extremes;
 mod failure;
 mod file;
 mod font;
+mod hyphen;
 mod interpret;
 mod layout;
 mod lexer;

@@ -1,6 +1,6 @@
 //! Short ways to look values up in lopdf's objects, references followed.
 
-use lopdf::{Dictionary, Document, Object};
+use lopdf::{Dictionary, Document, Object, Stream};
 
 /// Follows a reference; `None` where it leads nowhere or in a circle.
 pub(crate) fn resolve<'a>(doc: &'a Document, object: &'a Object) -> Option<&'a Object> {
@@ -23,6 +23,13 @@ pub(crate) fn as_dict(object: &Object) -> Option<&Dictionary> {
     match object {
         Object::Dictionary(dict) => Some(dict),
         Object::Stream(stream) => Some(&stream.dict),
+        _ => None,
+    }
+}
+
+pub(crate) fn as_stream(object: &Object) -> Option<&Stream> {
+    match object {
+        Object::Stream(stream) => Some(stream),
         _ => None,
     }
 }

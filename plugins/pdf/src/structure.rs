@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use ibid_plugin::{Draft, Span, Unit};
 
+use crate::hyphen::{SOFT_HYPHEN, Words};
 use crate::layout::{Block, BlockKind, Line};
 use crate::outline::Outline;
 
@@ -22,10 +23,14 @@ pub(crate) struct Body {
     sizes: HashMap<u32, usize>,
     bold: usize,
     all: usize,
+    words: Words,
 }
 
 impl Body {
     pub(crate) fn learn(&mut self, blocks: &[Block]) {
+        for block in blocks {
+            self.words.learn(&block.lines);
+        }
         for line in blocks.iter().flat_map(|block| &block.lines) {
             *self.sizes.entry(tenths(line.size)).or_default() += line.chars;
             self.all += line.chars;
@@ -67,14 +72,13 @@ pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &O
             text.push_str("\n\n");
         }
         let start = offset(&text);
-        let mut starts = Vec::with_capacity(block.lines.len());
-        for line in &block.lines {
-            if offset(&text) > start {
-                text.push('\n');
+        let starts = match block.kind {
+            BlockKind::Text => {
+                push_text(&block.lines, &body.words, &mut text);
+                Vec::new()
             }
-            starts.push(offset(&text));
-            text.push_str(&line.text);
-        }
+            BlockKind::Table { .. } => push_rows(&block.lines, &mut text),
+        };
         let end = offset(&text);
         let whole = Span { start, end };
         match block.kind {
@@ -119,6 +123,45 @@ pub(crate) fn write_page(blocks: &[Block], page: usize, body: &Body, outline: &O
         unit.title = unit.title.map(|title| title.shifted(base));
     }
     draft.add_units(&units);
+}
+
+/// Appends the rows of a table, and returns where each starts.
+fn push_rows(lines: &[Line], text: &mut String) -> Vec<u32> {
+    let mut starts = Vec::with_capacity(lines.len());
+    for (index, line) in lines.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        starts.push(offset(text));
+        text.push_str(&line.text);
+    }
+    starts
+}
+
+/// Appends lines of running text. A word that is divided at the end of a line stands whole there.
+fn push_text(lines: &[Line], words: &Words, text: &mut String) {
+    let start = text.len();
+    let mut moved = 0;
+    for (index, line) in lines.iter().enumerate() {
+        let rest = line.text.get(moved..).unwrap_or_default().trim_start_matches(' ');
+        moved = 0;
+        if !rest.is_empty() {
+            if text.len() > start {
+                text.push('\n');
+            }
+            text.push_str(rest);
+        }
+        let next = lines.get(index + 1).map_or("", |next| &next.text);
+        let division = words.division(text.get(start..).unwrap_or_default(), next);
+        if let Some(division) = division {
+            text.truncate(text.len() - division.dropped);
+            text.push_str(next.get(..division.moved).unwrap_or_default());
+            moved = division.moved;
+        }
+        if text.ends_with(SOFT_HYPHEN) && division.is_none() {
+            text.pop();
+        }
+    }
 }
 
 /// Length of a page's text; the limits keep it far below 4 GiB.

@@ -5,7 +5,7 @@ mod support;
 use ibid_plugin_pdf::{Collected, Config, extract};
 use lopdf::{Dictionary, Object, Stream, dictionary};
 use proptest::prelude::*;
-use support::{Pdf, check, encrypt, read, save, shows};
+use support::{Encryption, Pdf, check, encrypt, encrypt_by, read, save, shows};
 
 fn code(bytes: &[u8]) -> &'static str {
     read(bytes).map_or_else(|failure| failure.code(), |_| "none")
@@ -30,6 +30,34 @@ fn a_password_is_asked_for() {
     let mut doc = pdf.finish(Dictionary::new());
     encrypt(&mut doc, "tell nobody");
     assert_eq!(code(&save(&mut doc)), "ENCRYPTED");
+}
+
+#[test]
+fn a_password_is_asked_for_in_every_kind_of_encryption() {
+    let kinds = [
+        Encryption::Rc4 { bits: 40 },
+        Encryption::Rc4 { bits: 128 },
+        Encryption::Aes128,
+        Encryption::Aes256,
+    ];
+    for kind in kinds {
+        let encrypted = |password: &str| {
+            let mut pdf = Pdf::new();
+            pdf.page(&shows(&[("F1", 10.0, 72.0, 700.0, "protected")]));
+            let mut doc = pdf.finish(Dictionary::new());
+            encrypt_by(&mut doc, password, kind);
+            save(&mut doc)
+        };
+        let locked = encrypted("a secret");
+        assert_eq!(code(&locked), "ENCRYPTED", "{kind:?}");
+        let open = read(&encrypted("")).expect("readable");
+        assert_eq!(open.text, "protected\n\n", "{kind:?}");
+        // As after a transfer that spoiled the end of the file.
+        let text = String::from_utf8_lossy(&locked);
+        let end = text.rfind("startxref").map_or(0, |at| text.len() - at);
+        let spoiled = [&locked[..locked.len() - end], b"startxref\n7\n%%EOF"].concat();
+        assert_eq!(code(&spoiled), "ENCRYPTED", "{kind:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The extractor that the host calls.
 
 use crate::paragraphs::Paragraphs;
-use ibid_encoding::{Encoding, copy_text};
-use ibid_plugin::{Attr, Draft, Extractor, Failure, NoSettings, Settings, Unit, Upload};
+use ibid_encoding::{copy_text, xml_declaration};
+use ibid_plugin::{Draft, Extractor, Failure, NoSettings, Settings, Unit, Upload};
 use std::ops::Range;
 
 ibid_plugin::extractor!(Text);
@@ -17,13 +17,11 @@ impl Extractor for Text {
 
     fn extract(&self, upload: &impl Upload, draft: &mut impl Draft) -> Result<(), Failure> {
         let mut paragraphs = Paragraphs::new();
-        let encoding = copy_text(upload, draft, "text", |draft, text| {
+        let decoded = copy_text(upload, draft, "text", xml_declaration, |draft, text| {
             draft.add_units(&units(paragraphs.push(text)));
         })?;
         draft.add_units(&units(paragraphs.finish()));
-        if encoding != Encoding::Utf8 {
-            draft.add_attrs(&[Attr::new("encoding", encoding.name())]);
-        }
+        draft.add_attrs(&decoded.attrs());
         Ok(())
     }
 }

@@ -1,124 +1,142 @@
 //! Decoding piece by piece.
 
 use crate::Encoding;
+use encoding_rs::DecoderResult;
 
-/// The bytes are not UTF-8. The other encodings never fail: what they cannot read becomes U+FFFD.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed;
+/// Stands for what could not be decoded.
+const REPLACEMENT: &str = "\u{fffd}";
 
-/// Decodes a file that comes in pieces, which may cut characters in two.
-#[derive(Debug)]
+/// Decodes a file that comes in pieces, which may cut characters in two. What is no character of the encoding becomes U+FFFD, and is
+/// counted.
 pub struct Decoder {
-    encoding: Encoding,
-    /// Start of a character whose end is in the next piece; at most 3 bytes.
-    rest: Vec<u8>,
-    /// First half of a surrogate pair whose second is in the next piece.
-    high: Option<u16>,
+    inner: Inner,
     at_start: bool,
+    lost: u64,
+    lost_bytes: u64,
+}
+
+enum Inner {
+    /// UTF-8 passes through without a copy. Holds the start of a character whose end is in the next piece; at most 3 bytes.
+    Utf8(Vec<u8>),
+    Other(encoding_rs::Decoder),
 }
 
 impl Decoder {
-    /// A decoder at the start of a file.
+    /// Creates a decoder at the start of a file.
     pub fn new(encoding: Encoding) -> Self {
         Self {
-            encoding,
-            rest: Vec::new(),
-            high: None,
+            inner: match encoding == Encoding::UTF_8 {
+                true => Inner::Utf8(Vec::new()),
+                false => Inner::Other(encoding.0.new_decoder_without_bom_handling()),
+            },
             at_start: true,
+            lost: 0,
+            lost_bytes: 0,
         }
     }
 
     /// Decodes the next piece; `sink` gets the text, possibly in several parts.
-    ///
-    /// # Errors
-    /// [`Malformed`] if the encoding is UTF-8 and the bytes are not.
-    pub fn decode(&mut self, bytes: &[u8], mut sink: impl FnMut(&str)) -> Result<(), Malformed> {
-        match self.encoding {
-            Encoding::Utf8 => return self.utf8(bytes, sink),
-            Encoding::Utf16Le => self.utf16(bytes, u16::from_le_bytes, sink),
-            Encoding::Utf16Be => self.utf16(bytes, u16::from_be_bytes, sink),
-            Encoding::Windows1252 => sink(&bytes.iter().map(|&byte| windows_1252(byte)).collect::<String>()),
-        }
-        Ok(())
+    pub fn decode(&mut self, bytes: &[u8], sink: impl FnMut(&str)) {
+        self.step(bytes, false, sink);
     }
 
-    /// Says that there are no more pieces.
-    ///
-    /// # Errors
-    /// [`Malformed`] if the encoding is UTF-8 and the last character is cut off.
-    pub fn finish(&mut self, mut sink: impl FnMut(&str)) -> Result<(), Malformed> {
-        let cut_off = self.high.take().is_some() | !std::mem::take(&mut self.rest).is_empty();
-        match self.encoding {
-            _ if !cut_off => Ok(()),
-            Encoding::Utf8 => Err(Malformed),
-            _ => {
-                sink("\u{fffd}");
-                Ok(())
+    /// Says that there are no more pieces. Returns the length of a character that the file's end cuts off, in bytes; 0 if there is none.
+    pub fn finish(&mut self, mut sink: impl FnMut(&str)) -> usize {
+        let Inner::Utf8(rest) = &mut self.inner else {
+            self.step(&[], true, sink);
+            return 0;
+        };
+        let cut = std::mem::take(rest).len();
+        if cut > 0 {
+            self.lose(cut, &mut sink);
+        }
+        cut
+    }
+
+    /// Returns how many characters were lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Returns how many bytes of UTF-8 were lost so far.
+    pub(crate) fn lost_bytes(&self) -> u64 {
+        self.lost_bytes
+    }
+
+    fn lose(&mut self, bytes: usize, sink: &mut impl FnMut(&str)) {
+        self.lost += 1;
+        self.lost_bytes += bytes as u64;
+        sink(REPLACEMENT);
+    }
+
+    fn step(&mut self, bytes: &[u8], is_last: bool, mut sink: impl FnMut(&str)) {
+        let Inner::Other(decoder) = &mut self.inner else {
+            return self.utf8(bytes, sink);
+        };
+        let mut text = String::new();
+        let mut rest = bytes;
+        loop {
+            // One character may be left over in the decoder, and is never longer than this.
+            text.reserve(rest.len() + rest.len() / 2 + 16);
+            let (result, read) = decoder.decode_to_string_without_replacement(rest, &mut text, is_last);
+            rest = rest.get(read..).unwrap_or_default();
+            match result {
+                DecoderResult::InputEmpty => break,
+                DecoderResult::OutputFull => {}
+                DecoderResult::Malformed(..) => {
+                    self.lost += 1;
+                    text.push_str(REPLACEMENT);
+                }
             }
         }
+        if self.at_start && !text.is_empty() {
+            self.at_start = false;
+            if text.starts_with('\u{feff}') {
+                text.remove(0);
+            }
+        }
+        if !text.is_empty() {
+            sink(&text);
+        }
     }
 
-    fn utf8(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&str)) -> Result<(), Malformed> {
-        while !self.rest.is_empty() {
-            let Some((&byte, after)) = bytes.split_first() else { return Ok(()) };
-            self.rest.push(byte);
-            bytes = after;
-            match std::str::from_utf8(&self.rest) {
+    fn utf8(&mut self, mut bytes: &[u8], mut sink: impl FnMut(&str)) {
+        while let Inner::Utf8(rest) = &mut self.inner
+            && !rest.is_empty()
+        {
+            let Some((&byte, after)) = bytes.split_first() else { return };
+            rest.push(byte);
+            match std::str::from_utf8(rest) {
                 Ok(character) => {
                     sink(character);
-                    self.rest.clear();
+                    rest.clear();
+                    bytes = after;
                 }
-                Err(error) if error.error_len().is_none() => {}
-                Err(_) => return Err(Malformed),
+                Err(error) if error.error_len().is_none() => bytes = after,
+                // The byte is not part of the character, and is read again by itself.
+                Err(_) => {
+                    let cut = rest.len() - 1;
+                    rest.clear();
+                    self.lose(cut, &mut sink);
+                }
             }
         }
-        // The common case, a whole piece, is passed on without a copy.
-        let mut chunks = bytes.utf8_chunks();
-        if let Some(first) = chunks.next() {
-            if !first.valid().is_empty() {
-                sink(first.valid());
+        let mut chunks = bytes.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            if !chunk.valid().is_empty() {
+                sink(chunk.valid());
             }
-            let invalid = first.invalid();
-            let is_cut = std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
-            if !invalid.is_empty() && (chunks.next().is_some() || !is_cut) {
-                return Err(Malformed);
+            let invalid = chunk.invalid();
+            if invalid.is_empty() {
+                continue;
             }
-            self.rest.extend_from_slice(invalid);
+            let is_cut = chunks.peek().is_none() && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+            match &mut self.inner {
+                Inner::Utf8(rest) if is_cut => rest.extend_from_slice(invalid),
+                _ => self.lose(invalid.len(), &mut sink),
+            }
         }
-        Ok(())
     }
-
-    fn utf16(&mut self, bytes: &[u8], unit: fn([u8; 2]) -> u16, mut sink: impl FnMut(&str)) {
-        let mut units = Vec::with_capacity(bytes.len() / 2 + 2);
-        units.extend(self.high.take());
-        for &byte in bytes {
-            match self.rest.pop() {
-                Some(first) => units.push(unit([first, byte])),
-                None => self.rest.push(byte),
-            }
-        }
-        if units.last().is_some_and(|last| (0xd800..0xdc00).contains(last)) {
-            self.high = units.pop();
-        }
-        if self.at_start && !units.is_empty() {
-            self.at_start = false;
-            if units.first() == Some(&0xfeff) {
-                units.remove(0);
-            }
-        }
-        sink(&String::from_utf16_lossy(&units));
-    }
-}
-
-/// Windows-1252 by the WHATWG Encoding Standard, which gives the five unassigned bytes a meaning.
-fn windows_1252(byte: u8) -> char {
-    const HIGH: [char; 32] = [
-        '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}', '\u{2021}', '\u{2c6}', '\u{2030}', '\u{160}',
-        '\u{2039}', '\u{152}', '\u{8d}', '\u{17d}', '\u{8f}', '\u{90}', '\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{2022}',
-        '\u{2013}', '\u{2014}', '\u{2dc}', '\u{2122}', '\u{161}', '\u{203a}', '\u{153}', '\u{9d}', '\u{17e}', '\u{178}',
-    ];
-    let high = byte.checked_sub(0x80).and_then(|index| HIGH.get(usize::from(index)));
-    high.copied().unwrap_or(char::from(byte))
 }
 
 #[cfg(test)]
@@ -126,27 +144,46 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn decode(encoding: Encoding, bytes: &[u8], window: usize) -> Result<String, Malformed> {
+    /// The text, and how many characters were lost.
+    fn decode(encoding: Encoding, bytes: &[u8], window: usize) -> (String, u64) {
         let mut text = String::new();
         let mut decoder = Decoder::new(encoding);
         for piece in bytes.chunks(window) {
-            decoder.decode(piece, |part| text.push_str(part))?;
+            decoder.decode(piece, |part| text.push_str(part));
         }
-        decoder.finish(|part| text.push_str(part))?;
-        Ok(text)
+        decoder.finish(|part| text.push_str(part));
+        (text, decoder.lost())
     }
 
     #[test]
     fn windows_1252_text_becomes_what_it_shows() {
-        let text = decode(Encoding::Windows1252, b"\x93caf\xe9\x94 \x80 5", 3);
-        assert_eq!(text.unwrap(), "\u{201c}caf\u{e9}\u{201d} \u{20ac} 5");
+        let text = decode(Encoding::WINDOWS_1252, b"\x93caf\xe9\x94 \x80 5", 3);
+        assert_eq!(text, ("\u{201c}caf\u{e9}\u{201d} \u{20ac} 5".into(), 0));
     }
 
     #[test]
     fn lone_surrogates_and_cut_characters_are_replaced() {
-        assert_eq!(decode(Encoding::Utf16Le, b"\xff\xfe\x3d\xd8a\0", 2).unwrap(), "\u{fffd}a");
-        assert_eq!(decode(Encoding::Utf16Le, b"\xff\xfea\0b", 2).unwrap(), "a\u{fffd}");
-        assert_eq!(decode(Encoding::Utf16Be, b"\xfe\xff\xd8\x3d", 1).unwrap(), "\u{fffd}");
+        for (encoding, bytes, text, lost) in [
+            (Encoding::UTF_16LE, &b"\xff\xfe\x3d\xd8a\0"[..], "\u{fffd}a", 1),
+            (Encoding::UTF_16LE, b"\xff\xfea\0b", "a\u{fffd}", 1),
+            (Encoding::UTF_16BE, b"\xfe\xff\xd8\x3d", "\u{fffd}", 1),
+            (Encoding::UTF_8, b"a\xff\xe9\x98\x80b\xe9\x98", "a\u{fffd}阀b\u{fffd}", 2),
+        ] {
+            for window in [1, 2, 100] {
+                assert_eq!(decode(encoding, bytes, window), (text.into(), lost), "{bytes:?} by {window}");
+            }
+        }
+    }
+
+    #[test]
+    fn characters_of_several_bytes_may_be_cut_by_pieces() {
+        let gb18030 = Encoding::labelled("gb18030").unwrap();
+        for window in [1, 2, 3, 5] {
+            assert_eq!(
+                decode(gb18030, b"\xb7\xa7\xc3\xc5 \x81\x30\x84\x36", window),
+                ("阀门 \u{a5}".into(), 0)
+            );
+        }
     }
 
     proptest! {
@@ -154,20 +191,21 @@ mod tests {
         fn windows_do_not_matter(text in "\\PC{0,40}", window in 1_usize..9) {
             let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
             let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-            let text = Ok(text);
+            let text = (text, 0);
             let marked = |mark: [u8; 2], rest: &[u8]| [&mark[..], rest].concat();
-            prop_assert_eq!(&decode(Encoding::Utf16Le, &marked([0xff, 0xfe], &le), window), &text);
-            prop_assert_eq!(&decode(Encoding::Utf16Be, &marked([0xfe, 0xff], &be), window), &text);
-            prop_assert_eq!(&decode(Encoding::Utf8, text.as_ref().unwrap().as_bytes(), window), &text);
+            prop_assert_eq!(&decode(Encoding::UTF_16LE, &marked([0xff, 0xfe], &le), window), &text);
+            prop_assert_eq!(&decode(Encoding::UTF_16BE, &marked([0xfe, 0xff], &be), window), &text);
+            prop_assert_eq!(&decode(Encoding::UTF_8, text.0.as_bytes(), window), &text);
         }
 
         #[test]
-        fn utf8_is_accepted_exactly_if_it_is(
-            bytes in prop::collection::vec(prop::sample::select(&b"a\xc3\xa9\xf0\x9f\x98\x80\xff"[..]), 0..12),
+        fn utf8_is_repaired_as_the_standard_library_does(
+            bytes in prop::collection::vec(prop::sample::select(&b"a\xc3\xa9\xf0\x9f\x98\x80\xff\xe3\x81"[..]), 0..14),
             window in 1_usize..9,
         ) {
-            let expected = String::from_utf8(bytes.clone()).map_err(|_| Malformed);
-            prop_assert_eq!(decode(Encoding::Utf8, &bytes, window), expected);
+            let expected = String::from_utf8_lossy(&bytes).into_owned();
+            let lost = expected.matches('\u{fffd}').count() as u64;
+            prop_assert_eq!(decode(Encoding::UTF_8, &bytes, window), (expected, lost));
         }
     }
 }

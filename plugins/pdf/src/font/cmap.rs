@@ -36,6 +36,8 @@ pub(super) struct CMap {
     cids: Vec<Mapping<u32>>,
     /// Whether text that is set with it runs from top to bottom.
     pub(super) vertical: bool,
+    /// The name of a CMap that it extends.
+    pub(super) base: Option<Box<[u8]>>,
 }
 
 enum Operand<'a> {
@@ -90,6 +92,18 @@ impl CMap {
         }
     }
 
+    /// Two-byte codes that are UTF-16: `/ToUnicode /Identity-H`.
+    pub(super) fn unicode_identity() -> Self {
+        CMap {
+            unicode: vec![Mapping {
+                low: 0,
+                high: 0xFFFF,
+                to: Target::Char(0),
+            }],
+            ..CMap::default()
+        }
+    }
+
     pub(super) fn parse(source: &[u8]) -> Self {
         let mut cmap = CMap::default();
         let mut section = Section::None;
@@ -113,10 +127,11 @@ impl CMap {
                             Section::None
                         }
                         b"usecmap" => {
-                            if let Some(Operand::Name(name)) = operands.last()
-                                && name.starts_with(b"Identity")
-                            {
-                                cmap.cids.extend(CMap::identity().cids);
+                            if let Some(Operand::Name(name)) = operands.last() {
+                                if name.starts_with(b"Identity") {
+                                    cmap.cids.extend(CMap::identity().cids);
+                                }
+                                cmap.base = Some(name.as_ref().into());
                             }
                             Section::None
                         }
@@ -238,6 +253,10 @@ impl CMap {
 
     pub(super) fn has_unicode(&self) -> bool {
         !self.unicode.is_empty()
+    }
+
+    pub(super) fn has_cids(&self) -> bool {
+        !self.cids.is_empty()
     }
 
     pub(super) fn has_codespaces(&self) -> bool {

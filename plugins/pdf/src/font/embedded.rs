@@ -2,7 +2,11 @@
 //! its codes.
 
 /// Characters by glyph.
-pub(super) struct GlyphUnicodes(Vec<(u16, char)>);
+pub(super) struct GlyphUnicodes {
+    pairs: Vec<(u16, char)>,
+    /// The glyph of each CID, where they are not the same.
+    glyphs: Vec<u16>,
+}
 
 fn u16_at(data: &[u8], at: usize) -> Option<u16> {
     let bytes = data.get(at..at.checked_add(2)?)?;
@@ -47,13 +51,22 @@ impl GlyphUnicodes {
         };
         pairs.sort();
         pairs.dedup_by_key(|pair| pair.0);
-        (!pairs.is_empty()).then_some(GlyphUnicodes(pairs))
+        (!pairs.is_empty()).then(|| GlyphUnicodes { pairs, glyphs: Vec::new() })
     }
 
-    pub(super) fn char_of(&self, glyph: u32) -> Option<char> {
-        let glyph = u16::try_from(glyph).ok()?;
-        let at = self.0.binary_search_by_key(&glyph, |pair| pair.0).ok()?;
-        self.0.get(at).map(|pair| pair.1)
+    /// Takes over a `CIDToGIDMap`: two bytes for each CID.
+    pub(super) fn set_cids(&mut self, map: &[u8]) {
+        let (pairs, _) = map.as_chunks::<2>();
+        self.glyphs = pairs.iter().take(0x1_0000).map(|pair| u16::from_be_bytes(*pair)).collect();
+    }
+
+    pub(super) fn char_of(&self, cid: u32) -> Option<char> {
+        let glyph = match self.glyphs.is_empty() {
+            true => u16::try_from(cid).ok()?,
+            false => *self.glyphs.get(cid as usize)?,
+        };
+        let at = self.pairs.binary_search_by_key(&glyph, |pair| pair.0).ok()?;
+        self.pairs.get(at).map(|pair| pair.1)
     }
 }
 

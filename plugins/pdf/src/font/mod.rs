@@ -1,5 +1,6 @@
 //! Fonts as far as text needs them: what a code means, how wide it is, how wide a space is.
 
+mod cid_text;
 mod cmap;
 mod embedded;
 mod encoding;
@@ -21,6 +22,7 @@ use crate::file::stream_bytes;
 use crate::limits::Budget;
 use crate::matrix::Matrix;
 use crate::object;
+use cid_text::CidTexts;
 use cmap::CMap;
 use embedded::GlyphUnicodes;
 use legacy::Legacy;
@@ -46,10 +48,12 @@ enum Coding {
         widths: SimpleWidths,
     },
     Composite {
-        codes: CMap,
+        codes: Box<CMap>,
         legacy: Option<Legacy>,
         widths: CidWidths,
-        /// Unicode by glyph from the font program, where nothing better is known.
+        /// Text by CID, where the CIDs are those of one of Adobe's collections.
+        collection: Option<&'static CidTexts>,
+        /// Unicode by CID from the font program, where nothing better is known.
         glyphs: Option<GlyphUnicodes>,
         /// What was found out so far, where all codes have two bytes.
         memo: Option<RefCell<Memo>>,
@@ -69,8 +73,10 @@ impl Font {
     /// Reads a font dictionary. Damage in it costs text or widths, never the page; only a limit
     /// is an error.
     pub(crate) fn load(doc: &Document, dict: &Dictionary, budget: &mut Budget) -> Result<Font, Failure> {
+        let is_composite = object::name(doc, dict, b"Subtype") == Some(b"Type0");
         let to_unicode = match object::get(doc, dict, b"ToUnicode") {
-            Some(Object::Stream(stream)) => CMap::parse(&stream_bytes(stream, budget)?.unwrap_or_default()),
+            Some(Object::Stream(stream)) => CMap::parse(&stream_bytes(doc, stream, budget)?.unwrap_or_default()),
+            Some(Object::Name(name)) if is_composite && name.starts_with(b"Identity") => CMap::unicode_identity(),
             _ => CMap::default(),
         };
         let base_font = object::name(doc, dict, b"BaseFont")
@@ -110,7 +116,7 @@ impl Font {
         let descriptor = object::dict(doc, dict, b"FontDescriptor");
         let needs_program = !to_unicode.has_unicode() && !type3;
         let program = match descriptor.and_then(|d| object::get(doc, d, b"FontFile")) {
-            Some(Object::Stream(stream)) if needs_program => stream_bytes(stream, budget)?,
+            Some(Object::Stream(stream)) if needs_program => stream_bytes(doc, stream, budget)?,
             _ => None,
         };
         let texts = encoding::simple(doc, dict, base_font, program.as_deref());
@@ -148,11 +154,16 @@ impl Font {
             .and_then(object::as_dict);
         let mut legacy = None;
         let mut codes = match object::get(doc, dict, b"Encoding") {
-            Some(Object::Stream(stream)) => CMap::parse(&stream_bytes(stream, budget)?.unwrap_or_default()),
+            Some(Object::Stream(stream)) => {
+                let codes = CMap::parse(&stream_bytes(doc, stream, budget)?.unwrap_or_default());
+                let base = codes.base.as_deref().or_else(|| object::name(doc, &stream.dict, b"UseCMap"));
+                legacy = base.filter(|_| !codes.has_cids()).and_then(Legacy::named);
+                codes
+            }
             Some(Object::Name(name)) => {
                 legacy = Legacy::named(name);
                 let mut codes = CMap::identity();
-                codes.vertical = name.ends_with(b"-V");
+                codes.vertical = name.ends_with(b"V");
                 codes
             }
             _ => CMap::identity(),
@@ -162,22 +173,32 @@ impl Font {
             codes = CMap::identity();
             codes.vertical = vertical;
         }
+        let collection = descendant.filter(|_| legacy.is_none()).and_then(|font| collection(doc, font, dict));
         let descriptor = descendant.and_then(|d| object::dict(doc, d, b"FontDescriptor"));
-        let glyphs = match descriptor.and_then(|d| object::get(doc, d, b"FontFile2")) {
-            Some(Object::Stream(stream)) if !to_unicode.has_unicode() && legacy.is_none() => {
-                stream_bytes(stream, budget)?.as_deref().and_then(GlyphUnicodes::parse)
-            }
-            _ => None,
+        let needs_program = !to_unicode.has_unicode() && legacy.is_none() && collection.is_none();
+        let program = descriptor.filter(|_| needs_program).and_then(|d| {
+            let program = object::get(doc, d, b"FontFile2").or_else(|| object::get(doc, d, b"FontFile3"));
+            program.and_then(object::as_stream)
+        });
+        let mut glyphs = match program {
+            Some(stream) => stream_bytes(doc, stream, budget)?.as_deref().and_then(GlyphUnicodes::parse),
+            None => None,
         };
+        if let Some(glyphs) = &mut glyphs
+            && let Some(Object::Stream(map)) = descendant.and_then(|d| object::get(doc, d, b"CIDToGIDMap"))
+        {
+            glyphs.set_cids(&stream_bytes(doc, map, budget)?.unwrap_or_default());
+        }
         let memo = (legacy.is_none() && codes.is_two_bytes()).then(RefCell::default);
         let mut font = Font {
             bold: is_bold(doc, base_font, descriptor),
             vertical: codes.vertical,
             coding: Coding::Composite {
-                codes,
+                codes: Box::new(codes),
                 legacy,
                 memo,
                 widths: CidWidths::load(doc, descendant),
+                collection,
                 glyphs,
             },
             to_unicode,
@@ -217,7 +238,7 @@ impl Font {
         text: &mut String,
         mut each: impl FnMut(Code, &str) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (codes, legacy, widths, glyphs, memo) = match &self.coding {
+        let (codes, legacy, widths, collection, glyphs, memo) = match &self.coding {
             Coding::Simple { texts, widths } => {
                 for &byte in bytes {
                     let code = Code {
@@ -232,18 +253,21 @@ impl Font {
                 codes,
                 legacy,
                 widths,
+                collection,
                 glyphs,
                 memo,
-            } => (codes, legacy, widths, glyphs, memo),
+            } => (codes, legacy, widths, collection, glyphs, memo),
         };
         let look_up = |value: u32, text: &mut String| {
             let cid = codes.cid(value).unwrap_or(value);
-            if !self.to_unicode.text(value, text)
-                && let Some(c) = glyphs.as_ref().and_then(|g| g.char_of(cid))
-            {
+            if self.to_unicode.text(value, text) {
+                // It is known.
+            } else if let Some(collection) = collection {
+                text.push_str(collection.get(cid));
+            } else if let Some(c) = glyphs.as_ref().and_then(|g| g.char_of(cid)) {
                 text.push(c);
             }
-            if self.vertical { widths.down } else { widths.get(cid) }
+            if self.vertical { widths.down(cid) } else { widths.get(cid) }
         };
         if let Some(memo) = memo {
             let mut memo = memo.borrow_mut();
@@ -262,7 +286,11 @@ impl Font {
                 if !self.to_unicode.text(value, text) {
                     text.push_str(&known);
                 }
-                (legacy.advance(value, taken, widths), taken, value)
+                let advance = match self.vertical {
+                    true => widths.down(u32::MAX),
+                    false => legacy.advance(value, taken, widths),
+                };
+                (advance, taken, value)
             } else {
                 let (value, taken) = codes.next_code(bytes);
                 (look_up(value, text), taken, value)
@@ -276,6 +304,18 @@ impl Font {
         }
         Ok(())
     }
+}
+
+/// The character collection that the CIDs of a font are from, by what the font or its name of a Unicode map says.
+fn collection(doc: &Document, descendant: &Dictionary, font: &Dictionary) -> Option<&'static CidTexts> {
+    let named = object::name(doc, font, b"ToUnicode").and_then(CidTexts::named);
+    named.or_else(|| {
+        let system = object::dict(doc, descendant, b"CIDSystemInfo")?;
+        match object::get(doc, system, b"Ordering")? {
+            Object::String(ordering, _) | Object::Name(ordering) => CidTexts::of(ordering),
+            _ => None,
+        }
+    })
 }
 
 fn is_bold(doc: &Document, base_font: &str, descriptor: Option<&Dictionary>) -> bool {

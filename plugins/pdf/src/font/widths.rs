@@ -73,72 +73,89 @@ fn standard(base_font: &str, texts: &CodeTexts) -> Vec<f32> {
         .collect()
 }
 
-/// Widths of a CID font, as parts of the font size.
-pub(super) struct CidWidths {
-    /// First and last CID of a range; the widths of its CIDs, or one for all. Sorted.
-    ranges: Vec<(u32, u32, Vec<f32>)>,
-    default: f32,
-    /// Advance of vertical text.
-    pub(super) down: f32,
-}
+/// Numbers by CID: the first and last CID of a range; one value for each, or one for all. Sorted.
+#[derive(Default)]
+struct Ranges(Vec<(u32, u32, Vec<f32>)>);
 
-impl CidWidths {
-    pub(super) fn load(doc: &Document, font: Option<&Dictionary>) -> Self {
-        let mut widths = CidWidths {
-            ranges: Vec::new(),
-            default: 1.0,
-            down: -1.0,
-        };
-        let Some(font) = font else { return widths };
-        if let Some(default) = object::number(doc, font, b"DW") {
-            widths.default = default / 1000.0;
-        }
-        if let Some([_, down]) = object::numbers(doc, font, b"DW2").as_deref() {
-            widths.down = down / 1000.0;
-        }
-        let Some(items) = object::array(doc, font, b"W") else {
-            return widths;
-        };
+impl Ranges {
+    /// Reads `/W` and `/W2`: `first [value ...]` and `first last value`. A value has so many numbers, of which the first one counts.
+    fn load(doc: &Document, items: &[Object], numbers: usize) -> Self {
+        let mut ranges = Vec::new();
+        let value = |item: &Object| object::resolve(doc, item).and_then(object::as_number).unwrap_or(0.0) / 1000.0;
         let mut items = items.iter().filter_map(|item| object::resolve(doc, item));
         while let Some(first) = items.next() {
             let Some(first) = cid(first) else { continue };
             match items.next() {
                 Some(Object::Array(list)) => {
-                    let list: Vec<f32> = list
-                        .iter()
-                        .take(0x1_0000)
-                        .map(|item| object::resolve(doc, item).and_then(object::as_number).unwrap_or(0.0) / 1000.0)
-                        .collect();
+                    let list: Vec<f32> = list.iter().step_by(numbers).take(0x1_0000).map(value).collect();
                     let last = first.saturating_add(list.len().saturating_sub(1) as u32);
                     if !list.is_empty() {
-                        widths.ranges.push((first, last, list));
+                        ranges.push((first, last, list));
                     }
                 }
                 Some(last) => {
-                    let width = items.next().and_then(object::as_number).unwrap_or(0.0);
+                    let width = items.next().map_or(0.0, value);
+                    for _ in 1..numbers {
+                        items.next();
+                    }
                     if let Some(last) = cid(last) {
-                        widths.ranges.push((first, last, vec![width / 1000.0]));
+                        ranges.push((first, last, vec![width]));
                     }
                 }
                 None => break,
             }
         }
-        widths.ranges.sort_by_key(|range| range.0);
-        widths
+        ranges.sort_by_key(|range| range.0);
+        Self(ranges)
+    }
+
+    fn get(&self, cid: u32) -> Option<f32> {
+        let end = self.0.partition_point(|range| range.0 <= cid);
+        let (first, last, list) = end.checked_sub(1).and_then(|at| self.0.get(at))?;
+        if cid > *last {
+            return None;
+        }
+        match list.as_slice() {
+            [single] => Some(*single),
+            list => list.get((cid - first) as usize).copied(),
+        }
+    }
+}
+
+/// Widths of a CID font, as parts of the font size.
+pub(super) struct CidWidths {
+    widths: Ranges,
+    default: f32,
+    downs: Ranges,
+    default_down: f32,
+}
+
+impl CidWidths {
+    pub(super) fn load(doc: &Document, font: Option<&Dictionary>) -> Self {
+        let ranges = |key: &[u8], numbers| {
+            let items = font.and_then(|font| object::array(doc, font, key));
+            items.map_or_else(Ranges::default, |items| Ranges::load(doc, items, numbers))
+        };
+        let default = font.and_then(|font| object::number(doc, font, b"DW"));
+        let down = match font.and_then(|font| object::numbers(doc, font, b"DW2")).as_deref() {
+            Some([_, down]) => Some(*down),
+            _ => None,
+        };
+        CidWidths {
+            widths: ranges(b"W", 1),
+            default: default.map_or(1.0, |width| width / 1000.0),
+            downs: ranges(b"W2", 3),
+            default_down: down.map_or(-1.0, |down| down / 1000.0),
+        }
     }
 
     pub(super) fn get(&self, cid: u32) -> f32 {
-        let end = self.ranges.partition_point(|range| range.0 <= cid);
-        let Some((first, last, list)) = end.checked_sub(1).and_then(|at| self.ranges.get(at)) else {
-            return self.default;
-        };
-        if cid > *last {
-            return self.default;
-        }
-        match list.as_slice() {
-            [single] => *single,
-            list => list.get((cid - first) as usize).copied().unwrap_or(self.default),
-        }
+        self.widths.get(cid).unwrap_or(self.default)
+    }
+
+    /// The advance in vertical text, which is negative: downwards.
+    pub(super) fn down(&self, cid: u32) -> f32 {
+        self.downs.get(cid).unwrap_or(self.default_down)
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct PageGlyphs {
     pub(crate) pictured: f32,
     /// Curves drawn. Letters that are drawn instead of set are made of them.
     pub(crate) curves: u32,
+    /// Glyphs of which no text is known.
+    pub(crate) unreadable: u32,
 }
 
 impl PageGlyphs {
@@ -295,7 +297,7 @@ impl<'a> Interpreter<'a> {
         let content = match self.forms.get(&std::ptr::from_ref(form)) {
             Some(content) => Rc::clone(content),
             None => {
-                let bytes = stream_bytes(form, run.budget)?.unwrap_or_default();
+                let bytes = stream_bytes(self.doc, form, run.budget)?.unwrap_or_default();
                 let content: Rc<[u8]> = bytes.into();
                 if self.forms_bytes + content.len() <= FORM_CACHE_BYTES {
                     self.forms_bytes += content.len();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::{Glyph, PageGlyphs};
+use crate::bidi;
 use crate::extremes::{larger, smaller};
 use crate::failure::Failure;
 use crate::file::Page;
@@ -257,7 +258,8 @@ impl Run<'_, '_> {
                     dy,
                     size,
                     space,
-                    tracking: state.char_space * along,
+                    // Where lines run downwards, their advances say where one glyph ends and the next one starts.
+                    tracking: if vertical { 0.0 } else { state.char_space * along },
                     start: 0,
                     len: 0,
                     bold,
@@ -298,6 +300,12 @@ fn push(out: &mut PageGlyphs, actual: &mut Option<Actual>, mut glyph: Glyph, tex
     for c in text.chars() {
         crate::normalize::push(&mut out.text, c);
     }
+    if text.is_empty() || (out.text.len() == start && text.contains(is_unknown)) {
+        out.unreadable = out.unreadable.saturating_add(1);
+    }
+    if out.text.len() > start + 2 {
+        bidi::to_visual(&mut out.text, start);
+    }
     let len = out.text.len() - start;
     let (Ok(start), Ok(len)) = (u32::try_from(start), u16::try_from(len)) else {
         return;
@@ -305,4 +313,9 @@ fn push(out: &mut PageGlyphs, actual: &mut Option<Actual>, mut glyph: Glyph, tex
     glyph.start = start;
     glyph.len = len;
     out.glyphs.push(glyph);
+}
+
+/// Whether a font says of a character only that it has none.
+fn is_unknown(c: char) -> bool {
+    c == '\u{FFFD}' || ('\u{E000}'..='\u{F8FF}').contains(&c)
 }

@@ -12,6 +12,7 @@ mod table;
 
 use std::ops::Range;
 
+use crate::bidi;
 use crate::interpret::PageGlyphs;
 
 /// What separates the cells of a row.
@@ -63,11 +64,34 @@ pub(crate) enum BlockKind {
     },
 }
 
+/// The directions in which the lines of a page run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    LeftToRight,
+    RightToLeft,
+    /// From left to right, and some of it the other way.
+    Mixed,
+}
+
+impl Direction {
+    fn of(text: &str) -> Self {
+        if !bidi::may_have_rtl(text) {
+            return Self::LeftToRight;
+        }
+        match bidi::letters(text) {
+            (0, _) => Self::LeftToRight,
+            (rtl, ltr) if rtl > ltr => Self::RightToLeft,
+            _ => Self::Mixed,
+        }
+    }
+}
+
 /// Blocks of a page in reading order.
 pub(crate) fn blocks(page: &PageGlyphs, separator: CellSeparator) -> Vec<Block> {
     let mut blocks = Vec::new();
+    let direction = Direction::of(&page.text);
     for runs in runs::by_direction(page) {
-        let rows = rows::assemble(runs);
+        let rows = rows::assemble(runs, direction);
         for region in columns::order(rows) {
             blocks::group(region, separator, &mut blocks);
         }

@@ -1,6 +1,8 @@
 //! Runs to rows: everything on one line of the page, cut into cells at wide gaps.
 
+use super::Direction;
 use super::runs::Run;
+use crate::bidi;
 use crate::extremes::{larger, smaller};
 
 /// A part of a row without wide gaps.
@@ -38,6 +40,14 @@ impl Row {
 
     pub(super) fn chars(&self) -> usize {
         self.cells.iter().map(|cell| cell.chars).sum()
+    }
+
+    /// Turns the row over, so that what is read first, from right to left, stands where text from left to right begins.
+    fn turn_over(&mut self) {
+        self.cells.reverse();
+        for cell in &mut self.cells {
+            (cell.x0, cell.x1) = (-cell.x1, -cell.x0);
+        }
     }
 
     /// The font size of most of its characters.
@@ -85,8 +95,8 @@ impl Building {
     }
 }
 
-/// Rows from top to bottom.
-pub(super) fn assemble(mut runs: Vec<Run>) -> Vec<Row> {
+/// Rows from top to bottom, their text in the order in which it is read. The rows of a page that runs from right to left are turned over.
+pub(super) fn assemble(mut runs: Vec<Run>, direction: Direction) -> Vec<Row> {
     runs.sort_by(|a, b| b.base.total_cmp(&a.base).then(a.x0.total_cmp(&b.x0)));
     let mut rows: Vec<Building> = Vec::new();
     for run in runs {
@@ -109,7 +119,20 @@ pub(super) fn assemble(mut runs: Vec<Run>) -> Vec<Row> {
         }
     }
     rows.sort_by(|a, b| b.base.total_cmp(&a.base));
-    rows.into_iter().map(finish).collect()
+    let mut rows: Vec<Row> = rows.into_iter().map(finish).collect();
+    if direction == Direction::LeftToRight {
+        return rows;
+    }
+    let is_rtl = direction == Direction::RightToLeft;
+    for row in &mut rows {
+        for cell in &mut row.cells {
+            bidi::to_logical(&mut cell.text, is_rtl);
+        }
+        if is_rtl {
+            row.turn_over();
+        }
+    }
+    rows
 }
 
 fn finish(mut row: Building) -> Row {

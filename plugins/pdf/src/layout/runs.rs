@@ -63,7 +63,7 @@ pub(super) fn by_direction(page: &PageGlyphs) -> Vec<Vec<Run>> {
 
 /// The direction in which text runs, in degrees; nearly level counts as level.
 fn direction(glyph: &Glyph) -> i32 {
-    if glyph.vertical || (glyph.dx == 0.0 && glyph.dy == 0.0) {
+    if glyph.dx == 0.0 && glyph.dy == 0.0 {
         return 0;
     }
     if glyph.dx > 0.0 && glyph.dy.abs() < 0.05 * glyph.dx {
@@ -181,13 +181,26 @@ fn push(out: &mut String, text: &str) {
     }
 }
 
+/// A blank: where it starts and ends, and its baseline.
+type Blank = (f32, f32, f32);
+
+/// Whether a blank stands just left of `x`. Where text is drawn from right to left, what follows a run does.
+fn is_left_of((_, x1, base): Blank, x: f32, at: f32, size: f32) -> bool {
+    (base - at).abs() < 0.1 * size && (x1 - x).abs() < 0.3 * size
+}
+
+/// Whether a blank stands just right of `x`.
+fn is_right_of((x0, _, base): Blank, x: f32, at: f32, size: f32) -> bool {
+    (base - at).abs() < 0.1 * size && (x0 - x).abs() < 0.3 * size
+}
+
 struct Builder {
     cos: f32,
     sin: f32,
     runs: Vec<Run>,
     open: Option<Run>,
-    /// Whether a blank stands between the open run and what comes next.
-    blank: bool,
+    /// Where a blank was drawn between the open run and what comes next.
+    blank: Option<Blank>,
     tracking: f32,
 }
 
@@ -205,20 +218,19 @@ impl Builder {
             sin,
             runs: Vec::new(),
             open: None,
-            blank: false,
+            blank: None,
             tracking: 0.0,
         }
     }
 
     fn add(&mut self, glyph: &Glyph, text: &str) {
         let x0 = glyph.x * self.cos + glyph.y * self.sin;
-        let base = glyph.y * self.cos - glyph.x * self.sin;
-        let width = if glyph.vertical {
-            glyph.size
-        } else {
-            larger(0.0, glyph.dx * self.cos + glyph.dy * self.sin)
-        };
-        let x1 = x0 + width;
+        let mut base = glyph.y * self.cos - glyph.x * self.sin;
+        if glyph.vertical {
+            // Its line is the middle of the column, a baseline the left side of letters that lie in it.
+            base -= 0.25 * glyph.size;
+        }
+        let x1 = x0 + larger(0.0, glyph.dx * self.cos + glyph.dy * self.sin);
         // The only blank that is left in a page's text.
         if text.bytes().all(|byte| byte == b' ') {
             if text.is_empty() {
@@ -231,7 +243,7 @@ impl Builder {
                     open.x1 = larger(open.x1, x1);
                 }
             } else {
-                self.blank = true;
+                self.blank = Some((x0, x1, base));
             }
             return;
         }
@@ -245,14 +257,18 @@ impl Builder {
                 && gap < RUN_GAP * size;
             if follows {
                 let tracked = gap - self.tracking.clamp(0.0, 0.5 * size);
-                if self.blank || tracked > word_gap || text.starts_with(' ') {
+                // Where the pen went back over a blank, nobody sees it: kerning between letters of one word.
+                let is_apart = self
+                    .blank
+                    .is_some_and(|(x0, x1, _)| x1 - x0 < 0.1 * size || gap > 0.03 * size || !open.text.ends_with(char::is_alphanumeric));
+                if is_apart || tracked > word_gap || text.starts_with(' ') {
                     open.text.push(' ');
                 }
                 push(&mut open.text, text);
                 open.x1 = larger(open.x1, x1);
                 open.word_gap = word_gap;
                 open.bold &= glyph.bold;
-                self.blank = text.ends_with(' ');
+                self.blank = text.ends_with(' ').then_some((x1, x1, base));
                 self.tracking = glyph.tracking;
                 return;
             }
@@ -265,17 +281,21 @@ impl Builder {
             size: glyph.size,
             word_gap,
             text: text.trim_matches(' ').to_owned(),
-            space_before: self.blank || text.starts_with(' '),
-            space_after: false,
+            space_before: text.starts_with(' ') || self.blank.is_some_and(|blank| !is_right_of(blank, x1, base, glyph.size)),
+            space_after: self.blank.is_some_and(|blank| is_right_of(blank, x1, base, glyph.size)),
             bold: glyph.bold,
         });
-        self.blank = text.ends_with(' ');
+        self.blank = text.ends_with(' ').then_some((x1, x1, base));
         self.tracking = glyph.tracking;
     }
 
     fn close(&mut self) {
         if let Some(mut run) = self.open.take() {
-            run.space_after = self.blank;
+            if let Some(blank) = self.blank {
+                let is_before = is_left_of(blank, run.x0, run.base, run.size);
+                run.space_before |= is_before;
+                run.space_after = !is_before;
+            }
             self.runs.push(run);
         }
     }

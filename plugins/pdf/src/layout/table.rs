@@ -3,6 +3,7 @@
 use super::rows::{Row, closes};
 use super::{CellSeparator, Line, TableCell};
 use crate::extremes::{larger, smaller};
+use crate::hyphen;
 
 /// How far, in parts of the font size, a cell may stand beside its column's header: short figures are set flush right under long headers
 /// that are centred. What stands over it or nearly so comes first.
@@ -37,7 +38,11 @@ pub(super) fn lines(rows: &[Row], header: usize, separator: CellSeparator) -> Ve
     placed
         .into_iter()
         .enumerate()
-        .map(|(index, (mut line, cells))| {
+        .map(|(index, (mut line, mut cells))| {
+            if line.text.ends_with(hyphen::SOFT_HYPHEN) {
+                line.text.pop();
+                cells.iter_mut().for_each(|cell| cell.end = cell.end.min(line.text.len()));
+            }
             line.cells = cells
                 .iter()
                 .map(|cell| TableCell {
@@ -58,7 +63,7 @@ pub(super) fn line(row: &Row, separator: CellSeparator) -> Line {
 fn place(row: &Row, separator: CellSeparator) -> (Line, Vec<Placed>) {
     let mut text = String::with_capacity(row.cells.iter().map(|cell| cell.text.len() + 1).sum());
     let mut placed: Vec<Placed> = Vec::with_capacity(row.cells.len());
-    for cell in &row.cells {
+    for (index, cell) in row.cells.iter().enumerate() {
         let closes = closes(&text, &cell.text);
         // A currency sign belongs to its amount.
         let amount = text.ends_with(['$', '€', '£', '¥']);
@@ -70,6 +75,7 @@ fn place(row: &Row, separator: CellSeparator) -> (Line, Vec<Placed>) {
         }
         let start = text.len();
         text.push_str(&cell.text);
+        hyphen::remove_marks(&mut text, start, index + 1 == row.cells.len());
         match placed.last_mut() {
             Some(last) if closes || amount => {
                 last.end = text.len();

@@ -57,6 +57,48 @@ impl Pdf {
         self.page_with(content, Dictionary::new())
     }
 
+    /// Adds a composite font with these entries, whose CIDs are of an ordering of Adobe's; `cid_font` are entries of its CID font.
+    pub fn composite(&mut self, name: &str, ordering: &str, font: Dictionary, cid_font: Dictionary) {
+        let mut descendant = dictionary! {
+            "Type" => "Font", "Subtype" => "CIDFontType0", "BaseFont" => "ABCDEF+Font", "DW" => 1000,
+            "CIDSystemInfo" => dictionary! {
+                "Registry" => Object::string_literal("Adobe"), "Ordering" => Object::string_literal(ordering), "Supplement" => 2,
+            },
+        };
+        for (key, value) in &cid_font {
+            descendant.set(key.clone(), value.clone());
+        }
+        let descendant = self.doc.add_object(descendant);
+        let mut dict = dictionary! {
+            "Type" => "Font", "Subtype" => "Type0", "BaseFont" => "ABCDEF+Font", "Encoding" => "Identity-H",
+            "DescendantFonts" => vec![Object::from(descendant)],
+        };
+        for (key, value) in &font {
+            dict.set(key.clone(), value.clone());
+        }
+        let font = self.doc.add_object(dict);
+        self.fonts.set(name, font);
+    }
+
+    /// Adds a stream without a filter.
+    pub fn stream(&mut self, bytes: &[u8]) -> ObjectId {
+        self.doc.add_object(Stream::new(dictionary! {}, bytes.to_vec()))
+    }
+
+    /// Adds a font `F9` of which each code from 1 shows one of these characters, half as wide as high.
+    pub fn characters(&mut self, characters: &str) {
+        let mut map = String::from("1 begincodespacerange <00> <FF> endcodespacerange 99 beginbfchar\n");
+        for (code, c) in (1..).zip(characters.chars()) {
+            map.push_str(&format!("<{code:02x}> <{:04x}>\n", u32::from(c)));
+        }
+        let map = self.stream(map.as_bytes());
+        let font = self.doc.add_object(dictionary! {
+            "Type" => "Font", "Subtype" => "TrueType", "BaseFont" => "ABCDEF+Font", "FirstChar" => 0,
+            "Widths" => vec![Object::from(500); 256], "ToUnicode" => map,
+        });
+        self.fonts.set("F9", font);
+    }
+
     /// Writes page tree, catalog and trailer; `catalog` are more entries of the catalog.
     pub fn finish(mut self, catalog: Dictionary) -> Document {
         let resources = self.doc.add_object(dictionary! {
@@ -91,6 +133,13 @@ pub fn save(doc: &mut Document) -> Vec<u8> {
     let mut bytes = Vec::new();
     doc.save_to(&mut bytes).expect("writing to memory");
     bytes
+}
+
+/// Content that shows text in the font that [`Pdf::characters`] made of these characters.
+pub fn shows_characters(characters: &str, x: f32, y: f32, text: &str) -> String {
+    let code = |c| characters.chars().position(|known| known == c).expect("a character of the font") + 1;
+    let codes: String = text.chars().map(|c| format!("{:02x}", code(c))).collect();
+    format!("BT /F9 10 Tf 1 0 0 1 {x} {y} Tm <{codes}> Tj ET\n")
 }
 
 /// Content that shows lines at positions, each with its font and size.
@@ -136,9 +185,22 @@ pub fn units<'a>(collected: &'a Collected, kind: &str) -> Vec<&'a str> {
         .collect()
 }
 
+/// How a file is encrypted.
+#[derive(Debug, Clone, Copy)]
+pub enum Encryption {
+    Rc4 { bits: usize },
+    Aes128,
+    Aes256,
+}
+
 /// Encrypts with AES-128, as most files are.
 pub fn encrypt(doc: &mut Document, user_password: &str) {
-    use lopdf::encryption::crypt_filters::{Aes128CryptFilter, CryptFilter};
+    encrypt_by(doc, user_password, Encryption::Aes128);
+}
+
+/// Encrypts.
+pub fn encrypt_by(doc: &mut Document, user_password: &str, encryption: Encryption) {
+    use lopdf::encryption::crypt_filters::{Aes128CryptFilter, Aes256CryptFilter, CryptFilter};
     use lopdf::{EncryptionState, EncryptionVersion, Permissions};
     use std::sync::Arc;
     doc.trailer.set(
@@ -148,16 +210,43 @@ pub fn encrypt(doc: &mut Document, user_password: &str) {
             Object::string_literal(b"0123456789abcdef".to_vec()),
         ],
     );
-    let filter: Arc<dyn CryptFilter> = Arc::new(Aes128CryptFilter);
-    let version = EncryptionVersion::V4 {
-        document: doc,
-        encrypt_metadata: true,
-        crypt_filters: BTreeMap::from([(b"StdCF".to_vec(), filter)]),
-        stream_filter: b"StdCF".to_vec(),
-        string_filter: b"StdCF".to_vec(),
-        owner_password: "owner",
-        user_password,
-        permissions: Permissions::all(),
+    let filters = |filter: Arc<dyn CryptFilter>| BTreeMap::from([(b"StdCF".to_vec(), filter)]);
+    let permissions = Permissions::all();
+    let owner_password = "owner";
+    let version = match encryption {
+        Encryption::Rc4 { bits: 40 } => EncryptionVersion::V1 {
+            document: doc,
+            owner_password,
+            user_password,
+            permissions,
+        },
+        Encryption::Rc4 { bits } => EncryptionVersion::V2 {
+            document: doc,
+            owner_password,
+            user_password,
+            key_length: bits,
+            permissions,
+        },
+        Encryption::Aes128 => EncryptionVersion::V4 {
+            document: doc,
+            encrypt_metadata: true,
+            crypt_filters: filters(Arc::new(Aes128CryptFilter)),
+            stream_filter: b"StdCF".to_vec(),
+            string_filter: b"StdCF".to_vec(),
+            owner_password,
+            user_password,
+            permissions,
+        },
+        Encryption::Aes256 => EncryptionVersion::V5 {
+            encrypt_metadata: true,
+            crypt_filters: filters(Arc::new(Aes256CryptFilter)),
+            file_encryption_key: &[7; 32],
+            stream_filter: b"StdCF".to_vec(),
+            string_filter: b"StdCF".to_vec(),
+            owner_password,
+            user_password,
+            permissions,
+        },
     };
     let state = EncryptionState::try_from(version).expect("an encryption");
     doc.encrypt(&state).expect("encrypting");
