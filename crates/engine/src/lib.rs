@@ -16,6 +16,7 @@ mod clock;
 mod engine;
 mod error;
 #[cfg(test)]
+#[allow(dead_code, reason = "tests use them as they come")]
 mod fakes;
 mod ingest;
 mod lifecycle;
