@@ -9,7 +9,7 @@ use unicode_bidi::{BidiClass, BidiInfo, Level, bidi_class};
 
 /// Whether the text may hold letters of scripts that run from right to left: a quick look at its bytes, which never misses any.
 pub(crate) fn may_have_rtl(text: &str) -> bool {
-    text.bytes().any(|byte| matches!(byte, 0xD6..=0xE0 | 0xEF | 0xF0))
+    !text.is_ascii() && text.bytes().any(|byte| matches!(byte, 0xD6..=0xE0 | 0xEF | 0xF0))
 }
 
 /// Letters that run from right to left, and from left to right.

@@ -52,47 +52,10 @@ impl Words {
     pub(crate) fn learn(&mut self, lines: &[Line]) {
         let mut is_divided = false;
         for line in lines {
-            // Words without their hyphens and with them.
-            let mut word = Hash::new();
-            let mut compound = Hash::new();
-            let mut parts = if is_divided { 2 } else { 0 };
-            let mut letters = 0_u32;
-            let mut last = 0;
-            for &byte in line.text.as_bytes() {
-                if byte.is_ascii_alphabetic() || byte >= 0x80 {
-                    word.add(byte);
-                    compound.add(byte);
-                    letters += 1;
-                } else if letters > 0 {
-                    // The first part is not known to be a word by itself, and the rest of a divided word is none.
-                    if parts != 2 {
-                        self.note(word);
-                    }
-                    word = Hash::new();
-                    letters = 0;
-                    if byte == b'-' {
-                        compound.add(byte);
-                        parts = 1;
-                    } else {
-                        if parts == 1 {
-                            self.note(compound);
-                        }
-                        compound = Hash::new();
-                        parts = 0;
-                    }
-                } else {
-                    compound = Hash::new();
-                    parts = 0;
-                }
-                last = byte;
-            }
-            if letters > 0 && parts != 2 {
-                self.note(word);
-                if parts == 1 {
-                    self.note(compound);
-                }
-            }
-            is_divided = last == b'-' || line.text.ends_with(is_hyphen);
+            let mut token = Token::new(is_divided);
+            line.text.bytes().for_each(|byte| token.take(byte, self));
+            token.take(b' ', self);
+            is_divided = line.text.ends_with(is_hyphen);
         }
     }
 
@@ -154,7 +117,60 @@ impl Words {
             return true;
         }
         let is_long = |part: &str| part.chars().nth(3).is_some();
-        is_long(left) && is_long(right) && !SOLID.contains(&lower.as_str()) && self.knows([left, "", ""]) && self.knows([right, "", ""])
+        let makes_compounds = self.knows([left, "-", ""]);
+        let is_compound = !SOLID.contains(&lower.as_str()) && self.knows([left, "", ""]);
+        is_long(left) && is_long(right) && self.knows([right, "", ""]) && (makes_compounds || is_compound)
+    }
+}
+
+/// A token of a line that is being learned: letters, and hyphens between them.
+struct Token {
+    whole: Hash,
+    /// The letters after its last hyphen, if it has one.
+    part: Hash,
+    letters: u32,
+    hyphens: u32,
+    /// Whether it is the rest of a word that began in the line before.
+    is_rest: bool,
+}
+
+impl Token {
+    fn new(is_rest: bool) -> Self {
+        Self {
+            whole: Hash::new(),
+            part: Hash::new(),
+            letters: 0,
+            hyphens: 0,
+            is_rest,
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, byte: u8, words: &mut Words) {
+        if byte.is_ascii_alphabetic() || byte >= 0x80 {
+            if self.letters == 0 && self.hyphens == 1 {
+                // `fine-` of `fine-tuned`: it makes compounds.
+                words.note(self.whole);
+            }
+            self.whole.add(byte);
+            if self.hyphens > 0 {
+                self.part.add(byte);
+            }
+            self.letters += 1;
+        } else if byte == b'-' && self.letters > 0 {
+            self.whole.add(byte);
+            self.part = Hash::new();
+            self.letters = 0;
+            self.hyphens += 1;
+        } else if self.letters > 0 || self.hyphens > 0 {
+            if self.letters > 0 && !self.is_rest {
+                words.note(self.whole);
+            }
+            if self.letters > 0 && self.hyphens > 0 {
+                words.note(self.part);
+            }
+            *self = Self::new(false);
+        }
     }
 }
 
@@ -239,6 +255,7 @@ mod tests {
         check(&words, "state-of-the-", "art and", "state-of-the-art| and");
         check(&words, "a Well-", "founded one", "a Well-founded| one");
         check(&words, "is cost-", "effective.", "is cost-effective.|");
+        check(&words, "a cost-", "plan", "a cost-plan|");
         check(&words, "the long-", "weekdays", "the long-weekdays|");
         check(&words, "self-", "taught", "self-taught|");
         check(&words, "non-", "EU states", "non-EU| states");
@@ -258,6 +275,7 @@ mod tests {
         let words = words(&["effec-", "tive measures"]);
         assert!(words.knows(["measures", "", ""]));
         assert!(!words.knows(["tive", "", ""]));
+        assert!(!words.knows(["effec", "", ""]));
     }
 
     #[test]
