@@ -116,7 +116,8 @@ fn nearly_frames() -> impl Strategy<Value = Vec<u8>> {
     ];
     let key = prop::option::weighted(0.9, any::<[u8; 4]>());
     let lie = prop_oneof![6 => Just(None), 1 => any::<u64>().prop_map(Some), 1 => (0u64..300).prop_map(Some)];
-    let one = (first, key, lie, vec(any::<u8>(), 0..200));
+    let payload = prop_oneof![vec(any::<u8>(), 0..200), "[a-z]{120,170}".prop_map(String::into_bytes)];
+    let one = (first, key, lie, payload);
     vec(one, 0..6).prop_map(|frames| {
         let write = |(first, key, lie, payload): (u8, Option<[u8; 4]>, Option<u64>, Vec<u8>)| {
             frame(first, key, lie.unwrap_or(payload.len() as u64), &payload)
