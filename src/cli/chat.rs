@@ -1,7 +1,8 @@
 //! `ibid chat`: questions one after another over one `/ws/query`, from a terminal or a pipe.
 
 use super::args::{ChatArgs, ModeArg};
-use super::client::{Client, Socket};
+use super::client::Client;
+use super::socket::Socket;
 use super::{CliError, console, exchange};
 use clap::ValueEnum;
 use std::io::BufRead;

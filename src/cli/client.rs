@@ -1,8 +1,10 @@
 //! The server as a client meets it: JSON over HTTP, and WebSockets.
 
 use super::CliError;
+use super::socket::{Socket, accept_key};
 use eventsource_stream::{Event, EventStreamError, Eventsource};
-use futures_util::{SinkExt, Stream, StreamExt};
+use fastwebsockets::handshake::generate_key;
+use futures_util::Stream;
 use ibid_types::secret::Secret;
 use reqwest::header::{
     AUTHORIZATION, CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -13,11 +15,6 @@ use serde_json::Value;
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -202,14 +199,11 @@ impl Client {
             return Err(self.refusal(status, retry_after, &body));
         }
         let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
-        if accepted.is_none_or(|accepted| accepted.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
+        if accepted.is_none_or(|accepted| accepted.as_bytes() != accept_key(&key).as_bytes()) {
             return Err(self.foreign("it does not open a WebSocket".to_owned()));
         }
         let upgraded = response.upgrade().await.map_err(|error| self.broken(causes(&error)))?;
-        Ok(Socket {
-            stream: WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await,
-            server: self.server(),
-        })
+        Ok(Socket::new(upgraded, self.server()))
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
@@ -294,76 +288,6 @@ impl Client {
     fn foreign(&self, reason: String) -> CliError {
         CliError::Foreign {
             server: self.server(),
-            reason,
-        }
-    }
-}
-
-/// A WebSocket of the server.
-pub struct Socket {
-    stream: WebSocketStream<reqwest::Upgraded>,
-    server: String,
-}
-
-impl Socket {
-    /// Sends one message.
-    ///
-    /// # Errors
-    /// [`CliError::Broken`].
-    pub async fn send(&mut self, message: &Value) -> Result<(), CliError> {
-        self.stream
-            .send(Message::text(message.to_string()))
-            .await
-            .map_err(|error| self.broken(error.to_string()))
-    }
-
-    /// The next message; safe to cancel. `auth_error` is an error here.
-    ///
-    /// # Errors
-    /// [`CliError::Broken`] when the connection ends, also if the server closed it properly.
-    pub async fn next(&mut self) -> Result<Value, CliError> {
-        loop {
-            match self.stream.next().await {
-                None => return Err(self.broken("the server closed it".to_owned())),
-                Some(Err(error)) => return Err(self.broken(error.to_string())),
-                Some(Ok(Message::Close(frame))) => {
-                    let why = frame.map(|frame| format!("the server closed it: {} {}", frame.code, super::console::clean(&frame.reason)));
-                    return Err(self.broken(why.unwrap_or_else(|| "the server closed it".to_owned()).trim_end().to_owned()));
-                }
-                Some(Ok(Message::Text(text))) => {
-                    let message: Value = serde_json::from_str(&text).map_err(|_| CliError::Foreign {
-                        server: self.server.clone(),
-                        reason: "it sent a message that is not JSON".to_owned(),
-                    })?;
-                    if message.get("type").and_then(Value::as_str) == Some("auth_error") {
-                        let text = |key: &str| {
-                            message
-                                .pointer(&format!("/data/{key}"))
-                                .and_then(Value::as_str)
-                                .unwrap_or_default()
-                                .to_owned()
-                        };
-                        return Err(CliError::Server {
-                            code: text("code"),
-                            message: text("message"),
-                            retry_after: None,
-                        });
-                    }
-                    return Ok(message);
-                }
-                Some(Ok(_)) => {}
-            }
-        }
-    }
-
-    /// Says goodbye; the connection is gone either way.
-    pub async fn close(mut self) {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.close(None)).await;
-    }
-
-    fn broken(&self, reason: String) -> CliError {
-        CliError::Broken {
-            server: self.server.clone(),
             reason,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Step};
 use super::args::AskOptions;
-use super::client::Socket;
+use super::socket::Socket;
 use super::{CliError, console};
 use serde_json::{Map, Value, json};
 use std::time::Duration;

@@ -29,6 +29,7 @@ mod pipeline;
 mod plugin;
 mod search;
 mod serve;
+mod socket;
 mod tools;
 
 pub use error::CliError;

@@ -1,8 +1,9 @@
 //! `ibid pipeline`: pipelines as files, and as collections have them.
 
 use super::args::{PipelineAction, PipelineArgs};
-use super::client::{Client, Socket};
+use super::client::Client;
 use super::documents::confirm;
+use super::socket::Socket;
 use super::{CliError, console};
 use ibid_engine::pipeline_schema;
 use indicatif::ProgressBar;

@@ -185,12 +185,23 @@ fn apply_file(path: &Path, sources: &Sources, values: &mut BTreeMap<&'static str
 fn syntax_message(error: &toml::de::Error, content: &str) -> String {
     let before = error.span().and_then(|span| content.get(..span.start)).unwrap_or_default();
     let number = before.matches('\n').count();
-    let line = content.lines().nth(number).unwrap_or_default();
-    let holds_secret = |key: &&Key| key.path.rsplit('.').next().is_some_and(|name| line.contains(name));
-    match KEYS.iter().filter(|key| key.kind == Kind::Secret).any(|key| holds_secret(&key)) {
+    let mut lines = content.lines().take(number + 1).enumerate();
+    match lines.any(|(at, line)| names_secret(line) && (at == number || goes_on(line))) {
         true => format!("line {}: {}", number + 1, error.message()),
         false => error.to_string().trim_end().to_owned(),
     }
+}
+
+/// Whether the line has the name of a secret in it.
+fn names_secret(line: &str) -> bool {
+    let mut secrets = KEYS.iter().filter(|key| key.kind == Kind::Secret);
+    secrets.any(|key| key.path.rsplit('.').next().is_some_and(|name| line.contains(name)))
+}
+
+/// Whether the value that begins on the line may end on a later one, which does not name it.
+fn goes_on(line: &str) -> bool {
+    let value = line.split_once('=').map(|(_, value)| value.trim_start());
+    value.is_some_and(|value| value.is_empty() || ["\"\"\"", "'''", "[", "{"].iter().any(|begin| value.starts_with(begin)))
 }
 
 fn apply_variables(sources: &Sources, values: &mut BTreeMap<&'static str, (Value, Origin)>) -> Result<(), ConfigError> {
@@ -354,6 +365,9 @@ fn settings(values: &BTreeMap<&'static str, (Value, Origin)>) -> Result<Settings
         issue: invalid.issue,
     })
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 #[path = "tests.rs"]

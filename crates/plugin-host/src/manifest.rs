@@ -6,6 +6,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use wasm_encoder::{ComponentSection, CustomSection};
 use wasmparser::{Encoding, Parser, Payload};
 
 /// The custom section that holds the manifest as JSON.
@@ -207,13 +208,11 @@ impl Manifest {
                 MAX_SECTION_BYTES / 1024
             )));
         }
-        let mut body = Vec::with_capacity(json.len() + SECTION.len() + 5);
-        leb128(&mut body, SECTION.len());
-        body.extend_from_slice(SECTION.as_bytes());
-        body.extend_from_slice(&json);
-        component.push(0); // the identifier of custom sections
-        leb128(component, body.len());
-        component.extend_from_slice(&body);
+        let section = CustomSection {
+            name: SECTION.into(),
+            data: json.into(),
+        };
+        section.append_to_component(component);
         Ok(())
     }
 
@@ -269,18 +268,8 @@ fn is_media_type(text: &str) -> bool {
             .is_some_and(|(kind, sub)| token(kind) && (sub == "*" || token(sub)))
 }
 
-/// Appends an unsigned LEB128 number, as WebAssembly encodes lengths.
-fn leb128(out: &mut Vec<u8>, mut value: usize) {
-    loop {
-        let byte = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            out.push(byte);
-            return;
-        }
-        out.push(byte | 0x80);
-    }
-}
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {

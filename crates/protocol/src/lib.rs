@@ -8,6 +8,8 @@ mod collections;
 mod config;
 mod documents;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod monitor;
 mod openai;
 mod plugins;

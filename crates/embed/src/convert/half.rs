@@ -1,61 +1,34 @@
-//! IEEE 754 half precision.
+//! IEEE 754 half precision, as bytes of weights.
 
-/// Little-endian 32-bit floats as little-endian 16-bit ones, rounded to the nearest, ties to even.
+use ::half::f16;
+
+/// Returns little-endian 32-bit floats as little-endian 16-bit ones, rounded to the nearest, ties to even.
 pub fn narrow(floats: &[u8]) -> Vec<u8> {
     let (values, _) = floats.as_chunks::<4>();
     values
         .iter()
-        .flat_map(|bytes| narrow_one(f32::from_le_bytes(*bytes)).to_le_bytes())
+        .flat_map(|bytes| f16::from_f32(f32::from_le_bytes(*bytes)).to_le_bytes())
         .collect()
 }
 
-/// Little-endian 16-bit floats as little-endian 32-bit ones; exact.
+/// Returns little-endian 16-bit floats as little-endian 32-bit ones; exact.
 pub fn widen(halves: &[u8]) -> Vec<u8> {
     let (pairs, _) = halves.as_chunks::<2>();
     pairs
         .iter()
-        .flat_map(|pair| widen_one(u16::from_le_bytes(*pair)).to_le_bytes())
+        .flat_map(|pair| f16::from_le_bytes(*pair).to_f32().to_le_bytes())
         .collect()
-}
-
-fn widen_one(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from((bits >> 10) & 0x1f);
-    let fraction = f32::from(bits & 0x3ff);
-    sign * match exponent {
-        0 => fraction * (-24_f32).exp2(),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + fraction) * ((exponent - 25) as f32).exp2(),
-    }
-}
-
-fn narrow_one(value: f32) -> u16 {
-    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
-    let size = value.abs();
-    if size.is_nan() {
-        return sign | 0x7e00;
-    }
-    // Halfway between the largest half and the next power of two, which is rounded up.
-    if size >= 65520.0 {
-        return sign | 0x7c00;
-    }
-    // The step between halves near this one; a power of two, so that the quotient is exact.
-    let exponent = ((size.to_bits() >> 23) as i32 - 127).max(-14);
-    let steps = (size * ((10 - exponent) as f32).exp2()).round_ties_even();
-    // Below 2048; where rounding carries into the next exponent, the sum does as well.
-    let steps = steps as u16;
-    let bits = if steps < 1024 {
-        steps
-    } else {
-        (((exponent + 14) as u16) << 10) + steps
-    };
-    sign | bits
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{narrow_one, widen_one};
+    fn widen_one(bits: u16) -> f32 {
+        f32::from_le_bytes(super::widen(&bits.to_le_bytes()).try_into().expect("four bytes"))
+    }
+
+    fn narrow_one(value: f32) -> u16 {
+        u16::from_le_bytes(super::narrow(&value.to_le_bytes()).try_into().expect("two bytes"))
+    }
 
     #[test]
     fn half_precision_widens_exactly() {

@@ -58,3 +58,6 @@ pub(crate) fn moment(date: &str, last: bool) -> Option<i64> {
     };
     OffsetDateTime::parse(&text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
 }
+
+#[cfg(test)]
+mod fuzz;

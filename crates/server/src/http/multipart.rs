@@ -1,6 +1,9 @@
 //! `POST /documents/upload`: files go to the engine as they arrive, never whole in memory.
 
 mod form;
+#[cfg(test)]
+mod fuzz;
+mod gate;
 mod outcome;
 mod size;
 
@@ -13,6 +16,7 @@ use super::respond::{Failure, Reply};
 use crate::limits::Budget;
 use form::Fields;
 use futures_util::TryStreamExt;
+use gate::{Gate, HeadTooLong};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::header::CONTENT_TYPE;
@@ -76,6 +80,7 @@ async fn upload(call: &mut Call) -> Result<Reply, Failure> {
     let size = FormSize::new(call.request.body().size_hint().exact(), &boundary);
     let mut upload_form = UploadForm {
         size: size.clone(),
+        gate: Gate::new(),
         granted: call.with::<Write>()?,
         pause: settings.body_timeout,
         max_file_bytes: call.shared.engine.max_upload_bytes(),
@@ -92,7 +97,7 @@ async fn upload(call: &mut Call) -> Result<Reply, Failure> {
         error
     });
     let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
-    let form = Multipart::with_constraints(body, boundary, constraints);
+    let form = Multipart::with_constraints(upload_form.gate.guard(body), boundary, constraints);
     if let Err(failure) = upload_form.receive(form, limit).await {
         upload_form.give_up(&failure).await;
         return Err(failure);
@@ -111,6 +116,7 @@ struct UploadForm {
     /// Parts of the form so far.
     parts: usize,
     size: FormSize,
+    gate: Gate,
     fields: Fields,
     /// Received, but not handed over to be processed: a field that says where they belong may still follow.
     held: Vec<Held>,
@@ -127,7 +133,7 @@ impl UploadForm {
     /// Takes the form apart until its end.
     async fn receive(&mut self, mut form: Multipart<'_>, limit: u64) -> Result<(), Failure> {
         let mut files = 0;
-        while let Some(field) = timeout(self.pause, form.next_field())
+        while let Some(field) = timeout(self.pause, self.gate.next_part(&mut form))
             .await
             .map_err(|_| too_slow())?
             .map_err(|error| malformed(error, limit))?
@@ -301,6 +307,9 @@ fn boundary(call: &Call) -> Result<String, Failure> {
 fn malformed(error: multer::Error, limit: u64) -> Failure {
     match error {
         multer::Error::StreamSizeExceeded { .. } => request_too_large(limit),
+        multer::Error::StreamReadFailed(error) if error.is::<HeadTooLong>() => {
+            ApiError::new(ErrorCode::InvalidMessage, format!("The form is malformed: {error}.")).into()
+        }
         multer::Error::StreamReadFailed(_)
         | multer::Error::IncompleteStream
         | multer::Error::IncompleteFieldData { .. }

@@ -3,6 +3,8 @@
 //!
 //! An upload here is one like any other: what was begun here may be gone on with over `/ws/upload`, and the other way round.
 
+#[cfg(test)]
+mod fuzz;
 mod metadata;
 
 use super::body::{broken_off, too_slow};
@@ -15,7 +17,7 @@ use crate::limits::Budget;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
-use hyper::{Method, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use ibid_auth::Scope;
 use ibid_engine::Write;
 use ibid_engine::{NewUpload, Upload};
@@ -236,11 +238,11 @@ async fn alive(call: &Call, id: &str) -> Result<UploadInfo, Failure> {
 }
 
 async fn create(call: &mut Call) -> Result<Reply, Failure> {
-    let Some(length) = number(call, &UPLOAD_LENGTH)? else {
+    let Some(length) = number(call.request.headers(), &UPLOAD_LENGTH)? else {
         return Err(ApiError::validation("Upload-Length", "is missing: the size must be known at creation").into());
     };
     let params: CreateParams = from_str(call.request.uri().query().unwrap_or_default())?;
-    let raw = text(call, &UPLOAD_METADATA)?.map(str::to_owned);
+    let raw = text(call.request.headers(), &UPLOAD_METADATA)?.map(str::to_owned);
     let given = Metadata::read(raw.as_deref().unwrap_or_default())?;
     let collection_name = given.collection_name.or(params.collection_name);
     let granted = call.with::<Write>()?;
@@ -309,7 +311,7 @@ async fn append(call: &mut Call, id: &str) -> Result<Reply, Failure> {
     if call.request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != BYTES) {
         return Err(wrong_type());
     }
-    let Some(at) = number(call, &UPLOAD_OFFSET)? else {
+    let Some(at) = number(call.request.headers(), &UPLOAD_OFFSET)? else {
         return Err(ApiError::validation("Upload-Offset", "is missing").into());
     };
     let info = alive(call, id).await?;
@@ -394,15 +396,15 @@ fn expires(reply: &mut Reply, info: &UploadInfo) {
     }
 }
 
-fn text<'a>(call: &'a Call, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
-    let value = call.request.headers().get(name);
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
+    let value = headers.get(name);
     value
         .map(|value| value.to_str().map_err(|_| ApiError::validation(name.as_str(), "must be ASCII")))
         .transpose()
 }
 
-fn number(call: &Call, name: &HeaderName) -> Result<Option<u64>, ApiError> {
-    text(call, name)?
+fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, ApiError> {
+    text(headers, name)?
         .map(|value| u64::from_str(value.trim()).map_err(|_| ApiError::validation(name.as_str(), "must be a whole number, 0 or more")))
         .transpose()
 }

@@ -98,6 +98,9 @@ pub(super) fn frame(request_id: Option<&str>, event: &QueryEvent) -> Vec<u8> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

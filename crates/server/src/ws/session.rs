@@ -219,3 +219,6 @@ fn is_masked(frame: &mut Frame<'_>) -> bool {
     frame.fmt_head(&mut head);
     head[1] & 0x80 != 0
 }
+
+#[cfg(test)]
+mod fuzz;
