@@ -31,6 +31,8 @@ use crate::upkeep::Upkeep;
 use crate::upkeep::backup::Backups;
 use crate::upkeep::health::Monitor;
 use crate::upkeep::load::QueryMeter;
+use crate::upkeep::models::unload_unused;
+use crate::upkeep::unfinished::BackgroundWork;
 use ibid_index::VectorIndex;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -159,7 +161,7 @@ impl Engine {
         let uploads = Arc::new(Uploads {
             store: store.clone(),
             peers: peers.clone(),
-            pipelines: pipelines.clone(),
+            locks: pipelines.clone(),
             collections: collections.clone(),
             ingest: ingest.clone(),
             jobs: jobs.clone(),
@@ -209,8 +211,10 @@ impl Engine {
             collections: collections.clone(),
             documents: documents.clone(),
             placement: placement.clone(),
-            ingest: ingest.clone(),
-            reindexer: reindexer.clone(),
+            unfinished: Arc::new(BackgroundWork {
+                ingest: ingest.clone(),
+                reindexer: reindexer.clone(),
+            }),
             uploads: uploads.clone(),
             reports: reports.clone(),
             lifecycle: lifecycle.clone(),
@@ -248,6 +252,7 @@ impl Engine {
             sync.claim().await.map_err(resume)?;
         }
         upkeep.start(last);
+        lifecycle.tasks.spawn(unload_unused(pipelines.clone(), lifecycle.clone()));
         Ok(Arc::new(Self {
             default_collection: settings.default_collection.clone(),
             started: Instant::now(),

@@ -2,5 +2,10 @@
 
 pub(crate) mod clock;
 pub(crate) mod faults;
+pub(crate) mod files;
 pub(crate) mod index;
+pub(crate) mod peers;
+pub(crate) mod pipelines;
+pub(crate) mod services;
 pub(crate) mod store;
+pub(crate) mod work;

@@ -1,6 +1,8 @@
 //! A store in a temporary directory: a real catalog and real files, and an index in memory.
 
 use super::clock::FakeClock;
+use super::faults::Faults;
+use super::files::FaultyFiles;
 use super::index::FakeIndex;
 use crate::lifecycle::Lifecycle;
 use crate::store::Store;
@@ -25,6 +27,8 @@ pub(crate) struct TestStore {
     pub index: FakeIndex,
     /// The Qdrant server's index.
     pub remote: FakeIndex,
+    /// The calls of the file store, and the failures planned for them.
+    pub files: Arc<Faults>,
     /// The clock of [`lifecycle`](Self::lifecycle), whose sleeps end at once.
     pub clock: Arc<FakeClock>,
     /// The background tasks.
@@ -40,6 +44,11 @@ impl TestStore {
         let catalog = Catalog::sqlite(&directory.path().join("catalog"), SqliteOptions::default()).await;
         let exclusion = Arc::new(LocalExclusion::default());
         let files = StoreOptions::Directory.open(directory.path(), exclusion).await;
+        let faults = Arc::new(Faults::default());
+        let files = FaultyFiles {
+            inner: files.expect("files"),
+            faults: faults.clone(),
+        };
         let (index, remote) = (FakeIndex::default(), FakeIndex::default());
         let routed = RoutedIndex::new(index.clone(), Some(remote.clone()));
         routed.set_away(false);
@@ -47,13 +56,14 @@ impl TestStore {
         Self {
             store: Arc::new(Store::new(
                 Arc::new(catalog.expect("a catalog")),
-                files.expect("files"),
+                Arc::new(files),
                 Arc::new(routed),
                 Disk::new(DiskGuard::new(directory.path(), 0)),
                 Arc::new(Events::default()),
             )),
             index,
             remote,
+            files: faults,
             lifecycle: Lifecycle::with_clock(clock.clone()),
             clock,
             directory,

@@ -208,3 +208,7 @@ pub(crate) fn media_type(filename: &str, given: Option<&str>) -> String {
         .unwrap_or("application/octet-stream")
         .to_owned()
 }
+
+#[cfg(test)]
+#[path = "reports_tests.rs"]
+mod tests;

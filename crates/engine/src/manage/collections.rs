@@ -1,16 +1,16 @@
-//! Collections: made, listed, counted, deleted, and their events.
+//! Creates, lists and deletes collections, and reads their events.
 
+use super::pipeline_checker::{CheckedPipeline, PipelineChecker};
 use super::placement::Placement;
 use crate::error::PipelineError;
 use crate::ingest::reindex;
 use crate::lifecycle::Lifecycle;
 use crate::peers::{Peers, Stop};
 use crate::query::profile_cache::ProfileCache;
-use crate::spec::pipelines::Pipelines;
 use crate::spec::{Lock, Pipeline, shown_to};
 use crate::store::announcements::wire;
 use crate::store::jobs::Jobs;
-use crate::store::{Store, statistics_of, unwritable};
+use crate::store::{Store, statistics_of};
 use crate::timestamp;
 use ibid_auth::Subject;
 use ibid_catalog::{CatalogError, Collection, CollectionStats as Counts, NewEvent};
@@ -24,14 +24,13 @@ use tokio::sync::broadcast;
 /// Events that are read from the log at a time.
 const PAGE: u32 = 100;
 
-/// A view of what happens to collections. What is in `replay` may come again in `live`: its `seq`
-/// tells.
+/// A subscription to the events of collections. An event of `replay` may come again in `live`, with the same `seq`.
 pub struct CollectionSubscription {
-    /// Events after the point asked for that the bounded log has dropped.
+    /// How many events after the requested one the bounded log has dropped.
     pub missed: u64,
-    /// Events after the point asked for.
+    /// Events after the requested one.
     pub replay: Vec<Arc<CollectionEvent>>,
-    /// What happens from now on.
+    /// Events from now on.
     pub live: broadcast::Receiver<Arc<CollectionEvent>>,
 }
 
@@ -39,7 +38,8 @@ pub struct CollectionSubscription {
 pub(crate) struct Collections {
     pub store: Arc<Store>,
     pub peers: Arc<dyn Peers>,
-    pub pipelines: Arc<Pipelines>,
+    /// What checks pipelines.
+    pub pipelines: Arc<dyn PipelineChecker>,
     pub profiles: Arc<ProfileCache>,
     pub jobs: Arc<Jobs>,
     pub placement: Arc<Placement>,
@@ -49,7 +49,7 @@ pub(crate) struct Collections {
 }
 
 impl Collections {
-    /// Every collection that the subject sees, by name.
+    /// Returns every collection that the subject sees, by name.
     pub async fn collections(&self, subject: &Subject) -> Result<CollectionList, ApiError> {
         let list = async {
             let collections = self.store.catalog.collections().await?;
@@ -67,7 +67,7 @@ impl Collections {
             .map_err(|error| error.to_api_error(""))
     }
 
-    /// One collection, with its pipeline, as far as the subject may know it.
+    /// Returns one collection, with as much of its pipeline as the subject may read.
     pub async fn collection(&self, name: &str, subject: &Subject) -> Result<CollectionInfo, ApiError> {
         if !subject.sees(name) {
             return Err(ApiError::collection_not_found(name));
@@ -83,9 +83,9 @@ impl Collections {
         collection.await.map_err(|error| error.to_api_error(""))
     }
 
-    /// Makes a collection, once all of its pipeline is known to run.
+    /// Creates a collection, after its whole pipeline was checked.
     pub async fn create_collection(&self, new: CreateCollection, subject: &Subject) -> Result<CollectionInfo, ApiError> {
-        // Before anything is looked up, so that the answer does not tell whether there is one.
+        // Checked before the catalog is read: the response must not reveal whether the collection exists.
         if !subject.sees(&new.name) {
             return Err(ApiError::new(
                 ibid_protocol::ErrorCode::AuthorizationFailed,
@@ -101,24 +101,19 @@ impl Collections {
             return Err(crate::manage::placement::not_shared("index"));
         }
         let pipeline = Pipeline::parse(new.pipeline.unwrap_or_else(|| json!({})))?;
-        let collection = self
-            .make_collection(&new.name, pipeline, place)
-            .await
-            .map_err(|error| match error {
-                // The body of this request calls it `name`.
-                PipelineError::Catalog(CatalogError::Validation { issue, .. }) => ApiError::validation("name", issue),
-                other => other.to_api_error(""),
-            })?;
+        let collection = self.create(&new.name, pipeline, place).await.map_err(|error| match error {
+            // The body of this request calls it `name`.
+            PipelineError::Catalog(CatalogError::Validation { issue, .. }) => ApiError::validation("name", issue),
+            other => other.to_api_error(""),
+        })?;
         Ok(info(&collection, Counts::default(), Some(subject)))
     }
 
-    async fn make_collection(&self, name: &str, pipeline: Pipeline, place: IndexBackend) -> Result<Collection, PipelineError> {
+    async fn create(&self, name: &str, pipeline: Pipeline, place: IndexBackend) -> Result<Collection, PipelineError> {
         self.store.disk.admit(0).await?;
-        let resolved = self.pipelines.resolve("unnamed", name, pipeline)?;
-        let pipeline = serde_json::to_value(&resolved.pipeline).map_err(unwritable)?;
-        let lock = serde_json::to_value(&resolved.lock).map_err(unwritable)?;
+        let CheckedPipeline { pipeline, lock } = self.pipelines.check(name, pipeline)?;
         let event = NewEvent::new("collection_created", json!({ "timestamp": timestamp::now() }));
-        // Before anything is made: where the index cannot be used, nothing has happened.
+        // Checked first: where the index cannot be used, nothing is created.
         if place == IndexBackend::Qdrant {
             self.store.index.at(place)?.health().await?;
         }
@@ -126,47 +121,47 @@ impl Collections {
         self.store
             .index
             .put(&CollectionKey::of_generation(&collection.id, collection.generation)?, place);
-        let made = self.make_index(&collection).await;
+        let indexed = self.make_index(&collection).await;
         self.store.publish(event);
-        if let Err(error) = made {
-            // Without an index it is no collection: it goes again. Where that fails, the reconciliation finds it.
-            let gone = async {
+        if let Err(error) = indexed {
+            // A collection without an index is removed. If that fails too, the repair at the next start removes it.
+            let removal = async {
                 let collection = self.store.catalog.begin_delete_collection(name).await?;
                 self.finish_deleting_collection(&collection).await
             };
-            if let Err(error) = gone.await {
-                tracing::warn!(collection = name, %error, "a collection that could not be made will be removed later");
+            if let Err(error) = removal.await {
+                tracing::warn!(collection = name, %error, "a collection that could not be created will be removed later");
             }
             return Err(error);
         }
         Ok(collection)
     }
 
-    /// The index of a collection, for vectors of the model in its lock; nothing happens if it is there.
+    /// Creates the index of a collection, for vectors of the model in its lock. Does nothing if it exists.
     pub(crate) async fn make_index(&self, collection: &Collection) -> Result<(), PipelineError> {
         let dimension = match serde_json::from_value::<Lock>(collection.lock.clone()) {
             Ok(lock) => lock.model.dimension,
-            Err(_) => self.pipelines.models.default_embedder().info().dimension,
+            Err(_) => self.pipelines.default_dimension(),
         };
         let dimension = u32::try_from(dimension).unwrap_or(u32::MAX);
         let key = CollectionKey::of_generation(&collection.id, collection.generation)?;
         Ok(self.store.index.create_collection(&key, &Schema { dimension }).await?)
     }
 
-    /// The collection that an upload goes to; made with the default pipeline if there is none.
+    /// Returns the collection that an upload goes to. Creates it with the default pipeline if there is none.
     pub(crate) async fn collection_for_upload(&self, name: &str) -> Result<Collection, PipelineError> {
         match self.store.catalog.collection(name).await {
             Err(CatalogError::CollectionNotFound(_)) => {}
             other => return Ok(other?),
         }
-        match self.make_collection(name, Pipeline::default(), self.default_backend).await {
-            // Two first uploads at once: the other one made it.
+        match self.create(name, Pipeline::default(), self.default_backend).await {
+            // Two first uploads at once: the other one created it.
             Err(PipelineError::Catalog(CatalogError::Conflict(_))) => Ok(self.store.catalog.collection(name).await?),
             other => other,
         }
     }
 
-    /// Deletes a collection and all that is in it, and tells what that was.
+    /// Deletes a collection with all of its documents, and returns how many there were.
     pub async fn delete_collection(self: &Arc<Self>, name: &str, subject: &Subject) -> Result<DeletedCollection, ApiError> {
         if !subject.sees(name) {
             return Err(ApiError::collection_not_found(name));
@@ -195,7 +190,7 @@ impl Collections {
             .map_err(|error| error.to_api_error(""))
     }
 
-    /// Removes what is left of a collection that is being deleted.
+    /// Stops the work on a collection that is being deleted, and removes the rest of it.
     pub(crate) async fn finish_deleting_collection(&self, collection: &Collection) -> Result<(), PipelineError> {
         self.forget_collection(&collection.id);
         self.peers.stop(Stop::Collection(collection.id.clone())).await?;
@@ -228,13 +223,13 @@ impl Collections {
         Ok(())
     }
 
-    /// Forgets what is known of a collection that is gone, or going.
+    /// Drops what is cached of a collection that is deleted or being deleted.
     pub(crate) fn forget_collection(&self, id: &str) {
-        self.pipelines.drop_resolved(id);
+        self.pipelines.forget_deleted(id);
         self.profiles.forget(id);
     }
 
-    /// What happens to the collections whose names are `wanted`: after `after`, if that is given; and what happens to any from now on.
+    /// Subscribes to the events of collections. `replay` has those after number `after` of the collections whose names are `wanted`.
     pub async fn collection_events(&self, after: Option<i64>, wanted: impl Fn(&str) -> bool) -> Result<CollectionSubscription, ApiError> {
         let live = self.store.events.collections_from_now();
         let mut subscription = CollectionSubscription {
@@ -245,7 +240,7 @@ impl Collections {
         let Some(after) = after else { return Ok(subscription) };
         let mut after = u64::try_from(after).map_err(|_| ApiError::validation("after", "must be 0 or more"))?;
         let read = async {
-            // Of names that no collection has any more nothing is known to be lost.
+            // Lost events are counted only for collections that still exist.
             let names = self
                 .store
                 .catalog
@@ -256,7 +251,7 @@ impl Collections {
             let names: Vec<String> = names.filter(|name| wanted(name)).collect();
             subscription.missed = self.store.catalog.events_since(after, Some(&names), 1).await?.missed;
             loop {
-                // The log is bounded, and so is what is read of it here.
+                // The log is bounded, and so is this loop.
                 let page = self.store.catalog.events_since(after, None, PAGE).await?.events;
                 let last = page.last().map(|event| event.seq);
                 let whole = page.len() < PAGE as usize;
@@ -273,7 +268,7 @@ impl Collections {
     }
 }
 
-/// What is told of a collection: with its pipeline where there is somebody to show it to.
+/// Returns a collection as the protocol has it, with its pipeline where a subject is given.
 fn info(collection: &Collection, counts: Counts, subject: Option<&Subject>) -> CollectionInfo {
     CollectionInfo {
         name: collection.name.clone(),
@@ -286,3 +281,7 @@ fn info(collection: &Collection, counts: Counts, subject: Option<&Subject>) -> C
         reindex: None,
     }
 }
+
+#[cfg(test)]
+#[path = "collections_tests.rs"]
+mod tests;

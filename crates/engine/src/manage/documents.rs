@@ -524,3 +524,7 @@ fn pagination(total: u64, limit: u64, offset: u64) -> Pagination {
         has_previous: offset > 0 && total > 0,
     }
 }
+
+#[cfg(test)]
+#[path = "documents_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 pub(crate) mod collections;
 pub(crate) mod documents;
+pub(crate) mod pipeline_checker;
 pub(crate) mod pipeline_update;
 pub(crate) mod placement;
 pub(crate) mod plugins;

@@ -414,3 +414,7 @@ fn dimension(collection: &Collection) -> Result<u32, PipelineError> {
         .into()
     })
 }
+
+#[cfg(test)]
+#[path = "placement_tests.rs"]
+mod tests;

@@ -76,3 +76,7 @@ pub(super) fn shortened(event: UploadEvent) -> UploadEvent {
         other => other,
     }
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use crate::error::PipelineError;
 use crate::ingest::Ingest;
 use crate::ingest::reindex::Reindexer;
 use crate::ingest::reports::{Ending, UploadReports};
-use crate::ingest::uploads::{Options, Uploads};
+use crate::ingest::uploads::{UploadOptions, Uploads};
 use crate::lifecycle::Lifecycle;
 use crate::manage::collections::Collections;
 use crate::manage::documents::Documents;
@@ -93,7 +93,7 @@ impl PeerSync {
 
     async fn take_over(self: &Arc<Self>, claimed: Claimed) -> Result<(), PipelineError> {
         for upload in claimed.uploads {
-            if Options::of(&upload).resumable {
+            if UploadOptions::of(&upload).resumable {
                 self.uploads.remember(&upload);
             } else {
                 tracing::info!(upload = upload.id, "an upload ended with its server");

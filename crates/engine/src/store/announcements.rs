@@ -65,3 +65,7 @@ pub(crate) fn wire(event: Event) -> CollectionEvent {
         data: event.data,
     }
 }
+
+#[cfg(test)]
+#[path = "announcements_tests.rs"]
+mod tests;

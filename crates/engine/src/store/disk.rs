@@ -107,3 +107,7 @@ impl Disk {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

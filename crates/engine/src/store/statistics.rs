@@ -44,3 +44,23 @@ impl ChangedStatistics {
         self.notify.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_collection_is_taken_once_and_wakes_whoever_waits() {
+        let statistics = ChangedStatistics::default();
+        for id in ["a", "b", "a"] {
+            statistics.changed(id);
+        }
+        statistics.notified().await;
+        assert_eq!(statistics.take(), BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        statistics.put_back("a".to_owned());
+        statistics.wake();
+        statistics.notified().await;
+        assert_eq!(statistics.take(), BTreeSet::from(["a".to_owned()]));
+        assert!(statistics.take().is_empty());
+    }
+}

@@ -51,3 +51,45 @@ impl Visibility {
             .unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_documents_are_of_their_collection_and_in_order() {
+        let visibility = Visibility::default();
+        for (collection, document) in [("a", "2"), ("a", "1"), ("b", "3")] {
+            visibility.hide(collection, document);
+        }
+        assert_eq!(visibility.hidden("a"), ["1", "2"]);
+        assert_eq!(visibility.hidden("b"), ["3"]);
+        visibility.show("a", "1");
+        visibility.show("b", "3");
+        assert_eq!(visibility.hidden("a"), ["2"]);
+        assert!(visibility.hidden("b").is_empty());
+    }
+
+    #[test]
+    fn a_document_that_is_hidden_twice_is_shown_by_one_show() {
+        let visibility = Visibility::default();
+        visibility.hide("a", "1");
+        visibility.hide("a", "1");
+        visibility.show("a", "1");
+        assert!(visibility.hidden("a").is_empty());
+        visibility.show("a", "1");
+    }
+
+    #[test]
+    fn every_change_counts_also_one_at_another_server() {
+        let visibility = Visibility::default();
+        let steps: [&dyn Fn(); 3] = [&|| visibility.hide("a", "1"), &|| visibility.show("a", "1"), &|| {
+            visibility.changed()
+        }];
+        for step in steps {
+            let before = visibility.changes();
+            step();
+            assert_ne!(visibility.changes(), before);
+        }
+    }
+}

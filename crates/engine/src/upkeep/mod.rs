@@ -4,28 +4,29 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod health;
 pub(crate) mod load;
+pub(crate) mod models;
 pub(crate) mod observe;
 pub(crate) mod reconcile;
 pub(crate) mod restore;
+pub(crate) mod unfinished;
 
 use crate::error::PipelineError;
-use crate::ingest::Ingest;
-use crate::ingest::reindex::Reindexer;
 use crate::ingest::reports::UploadReports;
 use crate::ingest::uploads::Uploads;
 use crate::lifecycle::Lifecycle;
 use crate::manage::collections::Collections;
 use crate::manage::documents::Documents;
+use crate::manage::pipeline_checker::PipelineChecker;
 use crate::manage::placement::Placement;
 use crate::peers::Peers;
 use crate::retry::Backoff;
-use crate::spec::pipelines::Pipelines;
 use crate::store::Store;
 use crate::store::announcements::wire;
 use ibid_catalog::Event;
 use ibid_types::IndexBackend;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use unfinished::UnfinishedWork;
 
 /// Events that are read from the log at a time.
 const PAGE: u32 = 100;
@@ -41,12 +42,13 @@ const PUBLISH_STATISTICS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Upkeep {
     pub store: Arc<Store>,
     pub peers: Arc<dyn Peers>,
-    pub pipelines: Arc<Pipelines>,
+    /// What checks pipelines.
+    pub pipelines: Arc<dyn PipelineChecker>,
     pub collections: Arc<Collections>,
     pub documents: Arc<Documents>,
     pub placement: Arc<Placement>,
-    pub ingest: Arc<Ingest>,
-    pub reindexer: Arc<Reindexer>,
+    /// Documents and re-indexes that were interrupted.
+    pub unfinished: Arc<dyn UnfinishedWork>,
     pub uploads: Arc<Uploads>,
     pub reports: Arc<UploadReports>,
     pub lifecycle: Lifecycle,
@@ -63,7 +65,6 @@ impl Upkeep {
             tasks.spawn(self.clone().watch_remote());
         }
         tasks.spawn(self.uploads.clone().expire());
-        tasks.spawn(self.clone().unload_models());
     }
 
     /// Returns the number of the newest event in the catalog's log.
@@ -71,7 +72,7 @@ impl Upkeep {
         Ok(self.store.catalog.events_since(u64::MAX, None, 1).await?.last_seq)
     }
 
-    /// Tells events as they come, those after the number `last`; runs until the engine stops.
+    /// Publishes events as they are recorded, those after number `last`. Runs until the engine stops.
     pub(crate) async fn publish_events(self: Arc<Self>, mut last: u64) {
         loop {
             tokio::select! {
@@ -80,7 +81,7 @@ impl Upkeep {
             }
             while let Some((seq, event)) = self.store.announcements.take() {
                 if seq <= last {
-                    // It was found in the log.
+                    // It was read from the log before.
                     continue;
                 }
                 match event {
@@ -97,12 +98,12 @@ impl Upkeep {
         }
     }
 
-    /// Tells what the log has between two numbers.
+    /// Publishes the events that the log has between two numbers.
     async fn publish_between(&self, mut after: u64, before: u64) {
         loop {
             let page = match self.store.catalog.events_since(after, None, PAGE).await {
                 Ok(replay) => replay.events,
-                Err(error) => return tracing::warn!(%error, "events were not told, since the log cannot be read"),
+                Err(error) => return tracing::warn!(%error, "events were not published, because the log cannot be read"),
             };
             let whole = page.len() < PAGE as usize;
             for event in page {
@@ -110,7 +111,7 @@ impl Upkeep {
                 if after >= before {
                     return;
                 }
-                self.learn(&event);
+                self.invalidate(&event);
                 self.store.events.publish_collection(wire(event));
             }
             if whole {
@@ -119,8 +120,8 @@ impl Upkeep {
         }
     }
 
-    /// Takes note of what may have happened at another server.
-    fn learn(&self, event: &Event) {
+    /// Drops what is cached of what another server may have changed.
+    fn invalidate(&self, event: &Event) {
         if self.peers.is_shared() {
             self.store.visibility.changed();
             if event.kind == "collection_deleted" {
@@ -129,8 +130,8 @@ impl Upkeep {
         }
     }
 
-    /// Looks after the disk, for as long as the engine runs. When it is well again, deletions that it broke off are finished; whoever
-    /// waits for it goes on.
+    /// Checks the disk until the engine stops. When it is writable again, finishes the deletions that it interrupted, then wakes whoever waits
+    /// for the disk.
     pub(crate) async fn watch_disk(self: Arc<Self>) {
         loop {
             if !self.lifecycle.sleep(CHECK_DISK).await {
@@ -147,16 +148,15 @@ impl Upkeep {
                 if self.store.disk.explains(&error).await.is_some() {
                     continue;
                 }
-                tracing::error!(%error, "deletions that a full disk broke off are not finished: the next start does it");
+                tracing::error!(%error, "deletions that a full disk interrupted are not finished: the next start finishes them");
             }
-            tracing::info!("the disk can be written again");
+            tracing::info!("the disk is writable again");
             self.store.disk.recovered();
             self.store.statistics.wake();
         }
     }
 
-    /// Looks after the Qdrant server, for as long as the engine runs: waits while it is away, and when it is back mends what was
-    /// left undone, before anyone who waits for it goes on.
+    /// Watches the Qdrant server until the engine stops. When it is back, repairs what is in it before anyone who waits for it goes on.
     pub(crate) async fn watch_remote(self: Arc<Self>) {
         let mut away = self.store.index.away();
         let (mut is_away, mut backoff) = (
@@ -175,7 +175,7 @@ impl Upkeep {
             match outcome {
                 Err(PipelineError::Index(error)) if error.is_outage() => {
                     if !is_away {
-                        tracing::warn!(error = error.detail(), "the Qdrant server cannot be used; waiting for it");
+                        tracing::warn!(error = error.detail(), "the Qdrant server is unavailable; waiting for it");
                         is_away = true;
                     }
                     tokio::select! {
@@ -184,7 +184,7 @@ impl Upkeep {
                     }
                     continue;
                 }
-                Err(error) => tracing::error!(%error, "what is in the Qdrant server was not wholly compared with the catalog"),
+                Err(error) => tracing::error!(%error, "the collections in the Qdrant server were not all compared with the catalog"),
                 Ok(()) if is_away => tracing::info!("the Qdrant server is back"),
                 Ok(()) => {}
             }
@@ -195,27 +195,14 @@ impl Upkeep {
                 () = self.lifecycle.stopping.cancelled() => return,
                 gone = away.wait_for(|away| *away) => if gone.is_err() { return },
             }
-            // A server that answers and yet fails now and then is not to be compared with the catalog all the time.
+            // A server that fails now and then must not be compared with the catalog all the time.
             if !self.lifecycle.sleep(RETRY_REMOTE).await {
                 return;
             }
         }
     }
 
-    /// Unloads models that nobody uses.
-    pub(crate) async fn unload_models(self: Arc<Self>) {
-        let pause = (self.pipelines.models.unload_after() / 4).clamp(Duration::from_secs(1), Duration::from_secs(60));
-        loop {
-            if !self.lifecycle.sleep(pause).await {
-                return;
-            }
-            for model in self.pipelines.models.unload_unused(Instant::now()) {
-                tracing::info!(model, "a model is unloaded: nobody has used it for long");
-            }
-        }
-    }
-
-    /// Tells changed statistics, each collection's at most once a second.
+    /// Publishes changed statistics, at most once a second for each collection.
     pub(crate) async fn publish_statistics(self: Arc<Self>) {
         loop {
             tokio::select! {
@@ -225,9 +212,9 @@ impl Upkeep {
             let changed = self.store.statistics.take();
             for collection_id in changed {
                 if let Err(error) = self.store.publish_statistics_of(&collection_id).await {
-                    tracing::warn!(collection_id, %error, "statistics were not told");
+                    tracing::warn!(collection_id, %error, "statistics were not published");
                     if self.store.disk.explains(&error).await.is_some() {
-                        // They are when it is well again.
+                        // They are published when the disk is writable again.
                         self.store.statistics.put_back(collection_id);
                     }
                 }
@@ -238,3 +225,7 @@ impl Upkeep {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;
