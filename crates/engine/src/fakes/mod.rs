@@ -3,4 +3,6 @@
 pub(crate) mod clock;
 pub(crate) mod faults;
 pub(crate) mod index;
+pub(crate) mod ingest;
+pub(crate) mod processor;
 pub(crate) mod store;
