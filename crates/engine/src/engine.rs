@@ -1,6 +1,7 @@
 //! The engine: the services that ingest, answer and keep house, started and stopped as one.
 
 use crate::ingest::Ingest;
+use crate::ingest::pipeline_processor::PipelineProcessors;
 use crate::ingest::reindex::Reindexer;
 use crate::ingest::reporter::Pace;
 use crate::ingest::reports::UploadReports;
@@ -104,7 +105,8 @@ impl Engine {
             store: store.clone(),
             known: KnownProfiles::default(),
         });
-        let steps = Arc::new(Steps {
+        let steps = Arc::new(Steps { store: store.clone() });
+        let processors = Arc::new(PipelineProcessors {
             store: store.clone(),
             pipelines: pipelines.clone(),
         });
@@ -136,7 +138,7 @@ impl Engine {
         });
         let ingest = Arc::new(Ingest {
             store: store.clone(),
-            pipelines: pipelines.clone(),
+            processors: processors.clone(),
             steps: steps.clone(),
             jobs: jobs.clone(),
             documents: documents.clone(),
@@ -147,7 +149,7 @@ impl Engine {
         let reindexer = Arc::new(Reindexer {
             store: store.clone(),
             peers: peers.clone(),
-            pipelines: pipelines.clone(),
+            processors,
             profiles: profiles.clone(),
             steps,
             jobs: jobs.clone(),

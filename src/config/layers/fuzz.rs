@@ -30,7 +30,7 @@ fn load(file: &str, variables: &[(String, String)], flags: &[(String, String)]) 
 }
 
 fn is_secret(path: &str) -> bool {
-    Key::find(path).is_some_and(|key| key.kind == Kind::Secret)
+    find(path).is_some_and(|key| key.kind == Kind::Secret)
 }
 
 fn check(file: &str, variables: &[(String, String)], flags: &[(String, String)]) -> Result<(), TestCaseError> {
@@ -61,9 +61,9 @@ fn check(file: &str, variables: &[(String, String)], flags: &[(String, String)])
             prop_assert!(told.len() <= 8 * given + 1_000, "{told}");
             match error {
                 ConfigError::Syntax { .. } => {}
-                ConfigError::Invalid { key, issue, .. } => prop_assert!(Key::find(&key).is_some() && !issue.is_empty(), "{key}: {issue}"),
+                ConfigError::Invalid { key, issue, .. } => prop_assert!(find(&key).is_some() && !issue.is_empty(), "{key}: {issue}"),
                 ConfigError::UnknownKey { key, meant, .. } => {
-                    prop_assert!(Key::find(&key).is_none(), "{key}");
+                    prop_assert!(find(&key).is_none(), "{key}");
                     // What is meant is a setting or its variable, or a section.
                     let known = |meant: &String| {
                         KEYS.iter()
@@ -186,11 +186,11 @@ proptest! {
         let in_file = format!("{path} = {text}\n");
         match effective.changed(vec![(path.clone(), value)]) {
             Ok(changed) => {
-                prop_assert!(Key::find(&path).is_some_and(Key::is_live));
+                prop_assert!(find(&path).is_some_and(Key::is_live));
                 let loaded = load(&in_file, &[], &[]).0.map_err(|error| TestCaseError::fail(error.to_string()))?;
                 prop_assert_eq!(changed.get(&path).map(|(value, _)| value.clone()), loaded.get(&path).map(|(value, _)| value.clone()));
             }
-            Err(error) if Key::find(&path).is_some_and(Key::is_live) => prop_assert!(load(&in_file, &[], &[]).0.is_err(), "{error}"),
+            Err(error) if find(&path).is_some_and(Key::is_live) => prop_assert!(load(&in_file, &[], &[]).0.is_err(), "{error}"),
             Err(_) => {}
         }
     }

@@ -4,6 +4,8 @@
 //! that the document stands there: so a restart goes on at the last step, and work on a document
 //! that was deleted meanwhile ends by itself.
 
+pub(crate) mod pipeline_processor;
+pub(crate) mod processor;
 pub(crate) mod reindex;
 pub(crate) mod reporter;
 pub(crate) mod reports;
@@ -11,36 +13,32 @@ pub(crate) mod steps;
 pub(crate) mod uploads;
 
 use crate::error::PipelineError;
+use crate::ingest::processor::{Chunker, Processor, Processors};
 use crate::ingest::reporter::Reporter;
 use crate::ingest::reports::{Ending, UploadReports};
 use crate::lifecycle::Lifecycle;
 use crate::manage::documents::Documents;
-use crate::query::filters::moment;
 use crate::retry::{Reason, Retry};
-use crate::spec::pipelines::Pipelines;
-use crate::spec::pipelines::Resolved;
 use crate::spec::reindex_scope::with_extractor;
 use crate::store::Store;
-use crate::store::jobs::Jobs;
+use crate::store::jobs::{Jobs, RunningJob};
 use crate::store::leases::text_id;
 use crate::timestamp;
 use ibid_catalog::{DocumentRecord, DocumentState, Extracted, NewEvent};
-use ibid_index::{Payload, Point, SparseVector, VectorIndex};
 use ibid_protocol::{ApiError, DocumentAdded, ErrorCode};
 use ibid_telemetry::{self as telemetry, Stage as MeasuredStage, catalogue};
 use std::sync::Arc;
 use std::time::Instant;
-use steps::Steps;
+use steps::{Indexed, Steps, WINDOW, Window, timed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Chunks that are embedded and indexed at a time: what is redone after a crash, and the memory
-/// that a document's vectors take (128 of 384 numbers are 200 KB).
-pub(crate) const WINDOW: u32 = 128;
 /// A document whose processing was begun this often without an end has taken the server down with
 /// it more than once: it is given up.
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
+
+/// The key of a document's metadata that tells of a chunker that failed.
+const CHUNKER_WARNING: &str = "warning.chunker";
 
 /// A document to process.
 pub(crate) struct Job {
@@ -65,15 +63,10 @@ enum End {
     Parked,
 }
 
-/// Does a stage's work, measured.
-pub(crate) async fn timed<T>(stage: MeasuredStage, work: impl Future<Output = T>) -> T {
-    telemetry::stage(telemetry::Pipeline::Ingest, stage, work).await
-}
-
 /// Processes uploaded documents in the background, a few at a time.
 pub(crate) struct Ingest {
     pub store: Arc<Store>,
-    pub pipelines: Arc<Pipelines>,
+    pub processors: Arc<dyn Processors>,
     pub steps: Arc<Steps>,
     pub jobs: Arc<Jobs>,
     pub documents: Arc<Documents>,
@@ -86,14 +79,14 @@ pub(crate) struct Ingest {
 impl Ingest {
     /// Processes a document in the background.
     pub(crate) fn start(self: &Arc<Self>, job: Job) {
-        let engine = self.clone();
+        let ingest = self.clone();
         let id = job.document.id.clone();
-        let in_process = self.jobs.ingesting.begin(&id, self.lifecycle.stopping.child_token());
+        let running = self.jobs.ingesting.begin(&id, self.lifecycle.stopping.child_token());
         let span = tracing::error_span!("ingest", document = id, upload_id = &*job.reporter.upload_id);
         let trace = telemetry::trace::ingest(&job.reporter.upload_id, &id);
         let work = async move {
-            engine.run(job, in_process.cancel.clone()).await;
-            drop(in_process);
+            ingest.run(job, &running).await;
+            drop(running);
         };
         self.lifecycle.tasks.spawn(work.instrument(span).instrument(trace));
     }
@@ -118,22 +111,12 @@ impl Ingest {
         });
     }
 
-    /// Writes something of a document, to the end also if its processing is cancelled. Who stops that waits for it.
-    async fn write<T: Send + 'static>(
-        &self,
-        document_id: &str,
-        work: impl Future<Output = Result<T, PipelineError>> + Send + 'static,
-    ) -> Result<T, PipelineError> {
-        let task = self.jobs.ingesting.writes(document_id).spawn(work.in_current_span());
-        task.await?
-    }
-
-    async fn run(self: &Arc<Self>, job: Job, cancel: CancellationToken) {
+    async fn run(&self, job: Job, running: &RunningJob) {
         let Job { document, reporter, place } = job;
         let outcome = tokio::select! {
             biased;
-            () = cancel.cancelled() => Ok(End::Parked),
-            outcome = self.process_with_tries(&document, &reporter) => outcome,
+            () = running.cancel.cancelled() => Ok(End::Parked),
+            outcome = self.process_with_tries(&document, &reporter, running) => outcome,
         };
         let (generation, text_generation) = (document.generation, document.text_generation);
         let outcome = match outcome {
@@ -180,7 +163,7 @@ impl Ingest {
         failure
     }
 
-    async fn process_with_tries(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter) -> Result<End, PipelineError> {
+    async fn process_with_tries(&self, document: &DocumentRecord, reporter: &Reporter, running: &RunningJob) -> Result<End, PipelineError> {
         // What needs the index first of all does not begin, and is not counted as begun, before that is there.
         let mut needs_index = !matches!(document.state, DocumentState::Received | DocumentState::Extracted);
         let mut begun = false;
@@ -193,7 +176,7 @@ impl Ingest {
             let Some(permit) = self.ingest_permit().await else {
                 return Ok(End::Parked);
             };
-            let error = match self.attempt(document, reporter, &mut begun).await {
+            let error = match self.attempt(document, reporter, &mut begun, running).await {
                 Ok(end) => return Ok(end),
                 Err(error) => error,
             };
@@ -204,7 +187,13 @@ impl Ingest {
     }
 
     /// Goes on with a document from where it stands; the first time that is counted.
-    async fn attempt(self: &Arc<Self>, document: &DocumentRecord, reporter: &Reporter, begun: &mut bool) -> Result<End, PipelineError> {
+    async fn attempt(
+        &self,
+        document: &DocumentRecord,
+        reporter: &Reporter,
+        begun: &mut bool,
+        running: &RunningJob,
+    ) -> Result<End, PipelineError> {
         if !*begun {
             match self.store.catalog.begin_attempt(&document.id).await? {
                 None => return Ok(End::Parked),
@@ -215,7 +204,7 @@ impl Ingest {
                 Some(_) => *begun = true,
             }
         }
-        self.process(&document.id, reporter).await
+        self.process(&document.id, reporter, running).await
     }
 
     /// Waits for the place of one of few documents in memory at a time; the others are rows of the catalog. `None` if the
@@ -231,15 +220,15 @@ impl Ingest {
     }
 
     /// Does step after step until the document is live.
-    async fn process(self: &Arc<Self>, id: &str, reporter: &Reporter) -> Result<End, PipelineError> {
+    async fn process(&self, id: &str, reporter: &Reporter, running: &RunningJob) -> Result<End, PipelineError> {
         loop {
             let document = self.store.catalog.document(id).await?;
             let collection = self.store.catalog.collection_by_id(&document.collection_id).await?;
-            let resolved = self.pipelines.resolve_collection(&collection)?;
+            let processor = self.processors.of_collection(&collection)?;
             let moved = match document.state {
-                DocumentState::Received => timed(MeasuredStage::Extract, self.extract(&document, &resolved, reporter)).await?,
-                DocumentState::Extracted => timed(MeasuredStage::Chunk, self.chunk(&document, &resolved, reporter)).await?,
-                DocumentState::Chunked => self.embed_and_index(&document, &resolved, reporter).await?,
+                DocumentState::Received => timed(MeasuredStage::Extract, self.extract(&document, &*processor, reporter, running)).await?,
+                DocumentState::Extracted => timed(MeasuredStage::Chunk, self.chunk(&document, &*processor, reporter)).await?,
+                DocumentState::Chunked => self.embed_and_index(&document, &*processor, reporter, running).await?,
                 DocumentState::Embedded => self.store.catalog.set_indexed(id).await?,
                 DocumentState::Indexed => self.publish(&document, reporter.started).await?,
                 DocumentState::Live => return Ok(End::Live(Box::new(document))),
@@ -252,13 +241,16 @@ impl Ingest {
         }
     }
 
-    async fn extract(self: &Arc<Self>, document: &DocumentRecord, resolved: &Resolved, reporter: &Reporter) -> Result<bool, PipelineError> {
+    async fn extract(
+        &self,
+        document: &DocumentRecord,
+        processor: &dyn Processor,
+        reporter: &Reporter,
+        running: &RunningJob,
+    ) -> Result<bool, PipelineError> {
         reporter.extracting(0.0);
         let progress = reporter.clone();
-        let original = self
-            .steps
-            .read_original(document, &resolved.pipeline, move |done| progress.extracting(done))
-            .await?;
+        let original = processor.extract(document, Arc::new(move |done| progress.extracting(done))).await?;
         let found = Extracted {
             lock: with_extractor(&document.lock, Some(&original.extractor)),
             generation: document.generation,
@@ -268,23 +260,16 @@ impl Ingest {
             text_chars: original.text_chars,
         };
         let text = text_id(&document.id, document.text_generation);
-        self.store.disk.admit(original.document.text.len() as u64).await?;
-        let files = self.store.files.clone();
-        self.write(&document.id, async move {
-            Ok(files.write_document(&text, Arc::new(original.document)).await?)
-        })
-        .await?;
+        self.steps.write_text(text, original.document, running).await?;
         reporter.extracted(original.missing.as_deref());
         Ok(self.store.catalog.set_extracted(&document.id, &found).await?)
     }
 
-    async fn chunk(&self, record: &DocumentRecord, resolved: &Resolved, reporter: &Reporter) -> Result<bool, PipelineError> {
-        let stage = self.pipelines.chunker_of(record, resolved)?;
-        let embedder = resolved.embedder.embedder().await?;
+    async fn chunk(&self, record: &DocumentRecord, processor: &dyn Processor, reporter: &Reporter) -> Result<bool, PipelineError> {
         let text = text_id(&record.id, record.text_generation);
-        let (chunks, warning) = self.steps.cut(record, &text, &stage, &embedder).await?;
+        let (chunks, warning) = processor.chunk(record, &text, Chunker::OfDocument).await?;
         if let Some(warning) = warning {
-            self.store.catalog.annotate(&record.id, "warning.chunker", &warning.message).await?;
+            self.store.catalog.annotate(&record.id, CHUNKER_WARNING, &warning.message).await?;
         }
         let total = chunks.len() as u64;
         let moved = self.store.catalog.set_chunked(&record.id, &chunks).await?;
@@ -293,48 +278,33 @@ impl Ingest {
     }
 
     async fn embed_and_index(
-        self: &Arc<Self>,
+        &self,
         record: &DocumentRecord,
-        resolved: &Arc<Resolved>,
+        processor: &dyn Processor,
         reporter: &Reporter,
+        running: &RunningJob,
     ) -> Result<bool, PipelineError> {
         self.store.visibility.hide(&record.collection_id, &record.id);
         let total = record.chunks_total;
         reporter.embedded(record.chunks_indexed, total);
-        let payload = payload(record);
-        let name = readable_name(&record.filename);
-        let embedder = resolved.embedder.embedder().await?;
+        let (indexed, text) = (Indexed::of(record), text_id(&record.id, record.text_generation));
         let mut done = record.chunks_indexed;
         while done < total {
             let chunks = self.store.catalog.chunks(&record.id, record.generation, done, WINDOW).await?;
             if chunks.is_empty() {
                 return Ok(false);
             }
-            let text = text_id(&record.id, record.text_generation);
-            let texts = self.steps.texts_to_embed(&text, &chunks).await?;
+            let window = Window {
+                document: &indexed,
+                chunks: &chunks,
+                texts: self.steps.texts_to_embed(&text, &chunks).await?,
+                vectors: Vec::new(),
+            };
             let (progress, before) = (reporter.clone(), done);
-            let named = texts.iter().map(|text| named(&name, text)).collect();
-            let embedding = embedder.embed_texts(named, move |n| progress.embedded(before.saturating_add(n as u32), total));
-            let vectors = timed(MeasuredStage::Embed, embedding).await?;
-            let terms = terms(resolved, texts).await?;
-            let points = chunks
-                .iter()
-                .zip(vectors)
-                .zip(terms)
-                .map(|((chunk, dense), sparse)| Point {
-                    document_id: record.id.clone(),
-                    chunk_index: chunk.index,
-                    dense,
-                    sparse,
-                    payload: payload.clone(),
-                })
-                .collect();
-            let (index, key) = (self.store.index.clone(), resolved.key.clone());
-            let indexing = self.write(&record.id, async move {
-                index.upsert(&key, points).await?;
-                Ok(index.flush(&key).await?)
-            });
-            timed(MeasuredStage::Index, indexing).await?;
+            let progress = Box::new(move |n| progress.embedded(before.saturating_add(n as u32), total));
+            if self.steps.index_window(processor, window, progress, running).await?.is_none() {
+                return Ok(false);
+            }
             done = done.saturating_add(chunks.len() as u32);
             if !self.store.catalog.set_progress(&record.id, done).await? {
                 return Ok(false);
@@ -367,54 +337,6 @@ impl Ingest {
     }
 }
 
-/// What the embedder reads of a chunk. The name tells it which company or year a passage is of, where the passage does not say.
-/// BM25 reads only the text: in every chunk of a document the name tells it nothing of the chunk, and its words crowd out the
-/// chunk's own.
-pub(crate) fn named(name: &str, text: &str) -> String {
-    format!("{name}\n{text}")
-}
-
-/// The texts' words, as BM25 weighs them.
-pub(crate) async fn terms(resolved: &Arc<Resolved>, texts: Vec<String>) -> Result<Vec<SparseVector>, PipelineError> {
-    let resolved = resolved.clone();
-    Ok(tokio::task::spawn_blocking(move || texts.iter().map(|text| resolved.bm25.document(text)).collect()).await?)
-}
-
-/// A file name as words: without its extension, `_` and `-` as spaces.
-pub(crate) fn readable_name(filename: &str) -> String {
-    let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
-    stem.replace(['_', '-'], " ")
-}
-
-/// What filters can ask of a document's chunks.
-pub(crate) fn payload(record: &DocumentRecord) -> Payload {
-    let metadata = crate::manage::documents::all_metadata(record);
-    let extension = record
-        .filename
-        .rsplit_once('.')
-        .map(|(_, extension)| extension.to_lowercase())
-        .unwrap_or_default();
-    let authors = metadata
-        .get("author")
-        .map(|authors| authors.split(';').map(|author| author.trim().to_owned()).collect())
-        .unwrap_or_default();
-    let created = metadata.get("created").and_then(|created| moment(created, false));
-    Payload {
-        source: record.filename.clone(),
-        document_type: extension,
-        authors,
-        created,
-        metadata,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_name_is_read_as_words() {
-        assert_eq!(readable_name("3M_2018-annual report.final.pdf"), "3M 2018 annual report.final");
-        assert_eq!(readable_name("README"), "README");
-    }
-}
+#[path = "ingest_tests/mod.rs"]
+mod tests;

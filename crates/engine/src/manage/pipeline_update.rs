@@ -249,7 +249,7 @@ impl PipelineUpdates {
             };
             let page = self.store.catalog.list_documents(&query).await?.items;
             for document in &page {
-                let scope = self.reindexer.scope_of(document, target, at_least);
+                let scope = self.pipelines.scope_of(document, target, at_least);
                 plan.most = plan.most.max(scope);
                 plan.documents += 1;
                 *plan.by_scope.entry(scope.name().to_owned()).or_default() += 1;

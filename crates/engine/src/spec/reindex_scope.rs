@@ -1,6 +1,8 @@
 //! What has to be made again of documents, to get from one pipeline to another.
 
+use crate::spec::pipelines::{Pipelines, Resolved};
 use crate::spec::{Lock, LockedPlugin, Pipeline};
+use ibid_catalog::DocumentRecord;
 use ibid_plugin_host::Plugin;
 use serde::Deserialize;
 use serde_json::Value;
@@ -85,6 +87,20 @@ impl ReindexScope {
         [Self::Nothing, Self::Embed, Self::Chunk, Self::Extract]
             .into_iter()
             .find(|scope| scope.name() == name)
+    }
+}
+
+impl Pipelines {
+    /// Returns what of a document has to be made again to be as `target` makes it, and no less than `at_least`.
+    pub(crate) fn scope_of(&self, document: &DocumentRecord, target: &Resolved, at_least: ReindexScope) -> ReindexScope {
+        let Ok(old) = serde_json::from_value::<Lock>(document.lock.clone()) else {
+            // Nothing is known of how it was made.
+            return ReindexScope::Extract;
+        };
+        let extractor = self.extractor(&target.pipeline, &document.content_type).ok();
+        let extractor = extractor.as_ref().map(|stage| (stage.plugin.digest(), stage.config.as_str()));
+        let needed = ReindexScope::of_document(&old, &target.lock, &document.content_type, &target.chunker.plugin, extractor);
+        needed.max(at_least)
     }
 }
 

@@ -22,7 +22,7 @@ pub struct JobRegistry(Arc<Mutex<Begun>>);
 
 #[derive(Default)]
 struct Begun {
-    works: HashMap<String, Entry>,
+    jobs: HashMap<String, Entry>,
     /// How many were begun.
     number: u64,
 }
@@ -34,32 +34,35 @@ struct Entry {
     writes: TaskTracker,
 }
 
-/// One piece of work. It has ended when this is dropped, also by a panic.
+/// A job that runs. It has ended when this is dropped, also by a panic.
 pub struct RunningJob {
     /// Cancelled when it is to stop.
     pub cancel: CancellationToken,
-    works: Arc<Mutex<Begun>>,
+    /// What it is writing. That goes on when the job is stopped, and is over when [`JobRegistry::stop`] returns.
+    pub writes: TaskTracker,
+    jobs: Arc<Mutex<Begun>>,
     id: String,
     number: u64,
     ended: CancellationToken,
 }
 
 impl JobRegistry {
-    /// Work about `id` begins, to be stopped by `cancel`.
+    /// Registers a job about `id` that begins, to be stopped by `cancel`.
     pub fn begin(&self, id: &str, cancel: CancellationToken) -> RunningJob {
         let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         begun.number += 1;
-        let (number, ended) = (begun.number, CancellationToken::new());
+        let (number, ended, writes) = (begun.number, CancellationToken::new(), TaskTracker::new());
         let entry = Entry {
             number,
             cancel: cancel.clone(),
             ended: ended.clone(),
-            writes: TaskTracker::new(),
+            writes: writes.clone(),
         };
-        begun.works.insert(id.to_owned(), entry);
+        begun.jobs.insert(id.to_owned(), entry);
         RunningJob {
             cancel,
-            works: self.0.clone(),
+            writes,
+            jobs: self.0.clone(),
             id: id.to_owned(),
             number,
             ended,
@@ -68,21 +71,21 @@ impl JobRegistry {
 
     fn get(&self, id: &str) -> Option<(CancellationToken, CancellationToken, TaskTracker)> {
         let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = begun.works.get(id)?;
+        let entry = begun.jobs.get(id)?;
         Some((entry.cancel.clone(), entry.ended.clone(), entry.writes.clone()))
     }
 
-    /// Whether there is work about `id`.
+    /// Returns whether there is a job about `id`.
     pub fn has(&self, id: &str) -> bool {
         self.get(id).is_some()
     }
 
-    /// What the work about `id` is writing. That goes on when the work is stopped, and is over when [`stop`](Self::stop) returns.
+    /// Returns what the job about `id` is writing. That goes on when the job is stopped, and is over when [`stop`](Self::stop) returns.
     pub fn writes(&self, id: &str) -> TaskTracker {
         self.get(id).map(|(_, _, writes)| writes).unwrap_or_default()
     }
 
-    /// Stops the work about `id`, if there is any, and waits until it has ended, with all that it was writing.
+    /// Stops the job about `id`, if there is one, and waits until it has ended, with all that it was writing.
     pub async fn stop(&self, id: &str) {
         if let Some((cancel, ended, writes)) = self.get(id) {
             cancel.cancel();
@@ -92,7 +95,7 @@ impl JobRegistry {
         }
     }
 
-    /// Waits until the work about `id` has ended, if there is any.
+    /// Waits until the job about `id` has ended, if there is one.
     pub async fn ended(&self, id: &str) {
         if let Some((_, ended, _)) = self.get(id) {
             ended.cancelled().await;
@@ -102,11 +105,15 @@ impl JobRegistry {
 
 impl Drop for RunningJob {
     fn drop(&mut self) {
-        let mut begun = self.works.lock().unwrap_or_else(PoisonError::into_inner);
-        if begun.works.get(&self.id).is_some_and(|entry| entry.number == self.number) {
-            begun.works.remove(&self.id);
+        let mut begun = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.jobs.get(&self.id).is_some_and(|entry| entry.number == self.number) {
+            begun.jobs.remove(&self.id);
         }
         drop(begun);
         self.ended.cancel();
     }
 }
+
+#[cfg(test)]
+#[path = "jobs_tests.rs"]
+mod tests;

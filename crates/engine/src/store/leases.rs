@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The text of a document that was extracted for a generation, as the file store knows it.
+/// Returns how the file store calls the text of a document that was extracted for a generation.
 pub fn text_id(document_id: &str, generation: u32) -> String {
     in_generation(document_id, generation)
 }
 
-/// The document and the generation of a text.
+/// Returns the document and the generation of a text.
 pub fn of_text(id: &str) -> (&str, u32) {
     generation_of(id)
 }
 
-/// Whoever holds it may search a generation of a collection.
+/// The right to search a generation of a collection, for as long as it is held.
 pub struct Lease {
     released: CancellationToken,
     _release: DropGuard,
@@ -34,7 +34,7 @@ struct Held {
 }
 
 impl Leases {
-    /// The right to use a generation; `None` once it is retired.
+    /// Returns the right to use a generation; `None` once it is retired.
     pub fn take(&self, key: &CollectionKey) -> Option<Arc<Lease>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.retired.contains(key) {
@@ -53,7 +53,7 @@ impl Leases {
         Some(lease)
     }
 
-    /// Whether somebody has the right to use a generation, or waits for its end.
+    /// Returns whether somebody has the right to use a generation, or waits for its end.
     pub fn is_used(&self, key: &CollectionKey) -> bool {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.retired.contains(key) || held.leases.get(key).is_some_and(|lease| lease.strong_count() > 0)
@@ -112,5 +112,48 @@ mod tests {
         retiring.await.unwrap();
         assert!(leases.take(&key).is_none());
         assert!(leases.take(&CollectionKey::of_generation("a", 2).unwrap()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_generation_is_used_while_a_lease_lives_or_once_it_is_retired() {
+        let leases = Leases::default();
+        let key = CollectionKey::of_generation("a", 1).unwrap();
+        assert!(!leases.is_used(&key));
+        let lease = leases.take(&key);
+        assert!(leases.is_used(&key));
+        drop(lease);
+        assert!(!leases.is_used(&key));
+        leases.retire(&key, Duration::ZERO).await;
+        assert!(leases.is_used(&key), "somebody removes it");
+    }
+
+    #[tokio::test]
+    async fn a_lease_can_be_taken_again_after_the_last_one_is_back() {
+        let leases = Leases::default();
+        let key = CollectionKey::of_generation("a", 1).unwrap();
+        drop(leases.take(&key).unwrap());
+        let (one, two) = (leases.take(&key).unwrap(), leases.take(&key).unwrap());
+        assert!(Arc::ptr_eq(&one, &two), "one lease for all");
+    }
+
+    #[tokio::test]
+    async fn retiring_waits_no_longer_than_it_may() {
+        let leases = Leases::default();
+        let key = CollectionKey::of_generation("a", 1).unwrap();
+        let _lease = leases.take(&key).unwrap();
+        leases.retire(&key, Duration::ZERO).await;
+        assert!(leases.take(&key).is_none());
+    }
+
+    #[tokio::test]
+    async fn retiring_a_generation_leaves_others_of_the_collection() {
+        let leases = Leases::default();
+        let (old, new) = (
+            CollectionKey::of_generation("a", 0).unwrap(),
+            CollectionKey::of_generation("a", 1).unwrap(),
+        );
+        let _of_new = leases.take(&new).unwrap();
+        leases.retire(&old, Duration::from_secs(600)).await;
+        assert!(leases.take(&old).is_none() && leases.take(&new).is_some());
     }
 }
