@@ -10,4 +10,4 @@ pub(crate) mod pipelines;
 pub(crate) mod processor;
 pub(crate) mod services;
 pub(crate) mod store;
-pub(crate) mod work;
+pub(crate) mod unfinished;

@@ -3,7 +3,7 @@
 use super::peers::FakePeers;
 use super::pipelines::{FakePipelines, lock};
 use super::store::{DIMENSION, TestStore};
-use super::work::FakeWork;
+use super::unfinished::FakeWork;
 use crate::ingest::reporter::Pace;
 use crate::ingest::reports::UploadReports;
 use crate::ingest::uploads::{UploadLimits, UploadSessions, Uploads};

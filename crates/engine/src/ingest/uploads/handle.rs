@@ -43,7 +43,7 @@ impl Upload {
     }
 
     /// Publishes how many bytes have been received.
-    pub fn tell_received(&self) {
+    pub fn publish_received(&self) {
         self.session.reporter.tells(self.received(), self.session.total());
     }
 
