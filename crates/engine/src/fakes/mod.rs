@@ -1,5 +1,6 @@
 //! Stand-ins for what services are given, for unit tests that take milliseconds and need neither a model nor plugins.
 
+pub(crate) mod background;
 pub(crate) mod clock;
 pub(crate) mod faults;
 pub(crate) mod files;
@@ -8,4 +9,3 @@ pub(crate) mod peers;
 pub(crate) mod pipelines;
 pub(crate) mod services;
 pub(crate) mod store;
-pub(crate) mod work;

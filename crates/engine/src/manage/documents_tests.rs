@@ -110,7 +110,7 @@ async fn a_file_that_another_document_needs_stays() {
 }
 
 #[tokio::test]
-async fn who_sees_only_some_collections_is_not_told_that_another_has_the_same_bytes() {
+async fn a_delete_does_not_reveal_that_a_collection_out_of_sight_has_the_same_bytes() {
     let services = TestServices::open().await;
     let (a, b) = (services.collection("a").await, services.collection("b").await);
     let document = services.live(&a, "abc", 1).await;

@@ -234,7 +234,7 @@ impl Uploads {
             Some(upload) => upload,
             None => engine.resume_upload(&upload_id).await?,
         };
-        upload.tell_received();
+        upload.publish_received();
         let whole = upload.size() == Some(upload.received());
         self.make_current(upload);
         if whole { self.finish().await } else { Ok(()) }

@@ -43,8 +43,8 @@ impl Upload {
     }
 
     /// Publishes how many bytes have been received.
-    pub fn tell_received(&self) {
-        self.session.reporter.tells(self.received(), self.session.total());
+    pub fn publish_received(&self) {
+        self.session.reporter.publish_received(self.received(), self.session.total());
     }
 
     /// Writes the next bytes, and returns once they are written. If they would exceed a limit, none is written.

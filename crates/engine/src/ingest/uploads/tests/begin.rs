@@ -146,7 +146,7 @@ async fn no_event_is_published_before_an_upload_is_announced_and_then_one() {
     upload.announce(5, true);
     upload.announce(5, true);
     assert_eq!(kinds(&mut live), ["started"]);
-    upload.tell_received();
+    upload.publish_received();
     assert_eq!(kinds(&mut live), ["progress"]);
 }
 
