@@ -80,7 +80,7 @@ fn check(file: &str, variables: &[(String, String)], flags: &[(String, String)])
 
 fn path() -> impl Strategy<Value = String> {
     prop_oneof![
-        12 => prop::sample::select(KEYS).prop_map(|key| key.path.to_owned()),
+        12 => prop::sample::select(KEYS.as_slice()).prop_map(|key| key.path.to_owned()),
         1 => "[a-z]{1,8}(\\.[a-z_]{1,8}){0,3}",
     ]
 }

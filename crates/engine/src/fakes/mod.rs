@@ -1,5 +1,6 @@
 //! Stand-ins for what services are given, for unit tests that take milliseconds and need neither a model nor plugins.
 
+pub(crate) mod background;
 pub(crate) mod clock;
 pub(crate) mod faults;
 pub(crate) mod files;
@@ -10,4 +11,7 @@ pub(crate) mod pipelines;
 pub(crate) mod processor;
 pub(crate) mod services;
 pub(crate) mod store;
+<<<<<<< HEAD
 pub(crate) mod unfinished;
+=======
+>>>>>>> t-manage

@@ -1,4 +1,4 @@
-//! What subscribers are told of an upload, and how long one takes.
+//! Publishes the progress of uploads, and estimates how long one takes.
 
 use crate::store::events::Events;
 use ibid_protocol::{
@@ -10,51 +10,51 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Progress is told this often at most, for each kind of progress: people see no more.
-const TELL_EVERY: Duration = Duration::from_millis(100);
+/// The shortest time between two events of one kind of progress: people see no more.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
-/// When progress is told.
+/// When progress is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     Now,
-    /// It is soon after the last.
+    /// In a moment: the last event was just published.
     Later,
-    /// It is none.
+    /// Never: it is no progress.
     Never,
 }
 
-/// What came of an upload.
+/// The outcome of an upload.
 pub(crate) type Outcome = Result<UploadedDocument, FailedDocument>;
 
-/// Tells subscribers how far an upload is; progress of one kind never goes back.
+/// Publishes how far an upload is. Progress of one kind never goes back.
 #[derive(Clone)]
 pub(crate) struct Reporter {
     events: Arc<Events>,
     collection: Arc<str>,
-    /// The upload.
+    /// The upload's identifier.
     pub upload_id: Arc<str>,
-    /// Its file's name.
+    /// The file's name.
     pub filename: Arc<str>,
     /// When the upload, or its resumption, began.
     pub started: Instant,
-    told: Arc<Mutex<BTreeMap<&'static str, (Instant, f64)>>>,
-    /// When the bytes began to come over the present connection, and how many were there.
+    published: Arc<Mutex<BTreeMap<&'static str, (Instant, f64)>>>,
+    /// When the present connection began, and how many bytes had been received by then.
     since: Arc<Mutex<(Instant, u64)>>,
     interrupted: Arc<AtomicBool>,
-    /// Bytes, and bytes in all, that are to be told in a moment.
+    /// The received and the total bytes that will be published in a moment.
     late: Arc<Mutex<Option<(u64, u64)>>>,
     reply: Arc<Mutex<Option<oneshot::Sender<Outcome>>>>,
 }
 
 impl Reporter {
-    /// Tells an event as it is.
-    pub fn tell(&self, event: UploadEvent) {
+    /// Publishes an event.
+    pub fn publish(&self, event: UploadEvent) {
         self.events.publish_upload(&self.collection, event);
     }
 
-    /// An upload, or the resumption of one, began; `exact` if its size is known to be that.
+    /// Publishes that an upload began or was resumed; `exact` if its size is known.
     pub fn begun(&self, file_size: u64, exact: bool, pace: &Pace) {
-        self.tell(UploadEvent::UploadStarted(UploadStarted {
+        self.publish(UploadEvent::UploadStarted(UploadStarted {
             upload_id: self.upload_id.to_string(),
             filename: self.filename.to_string(),
             file_size,
@@ -64,7 +64,7 @@ impl Reporter {
         }));
     }
 
-    /// Tells events of an upload to `events`.
+    /// Makes the reporter of an upload, which publishes to `events`.
     pub fn new(events: Arc<Events>, collection: &str, upload_id: &str, filename: &str) -> Self {
         Self {
             events,
@@ -72,7 +72,7 @@ impl Reporter {
             upload_id: upload_id.into(),
             filename: filename.into(),
             started: Instant::now(),
-            told: Arc::default(),
+            published: Arc::default(),
             since: Arc::new(Mutex::new((Instant::now(), 0))),
             interrupted: Arc::default(),
             late: Arc::default(),
@@ -80,12 +80,12 @@ impl Reporter {
         }
     }
 
-    /// Where the outcome goes to.
+    /// Sets where the outcome is sent.
     pub fn reply_to(&self, reply: oneshot::Sender<Outcome>) {
         *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
     }
 
-    /// Gives the outcome to whoever waits for it.
+    /// Sends the outcome to the request that waits for it, if any.
     pub fn answer(&self, outcome: Outcome) {
         let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reply) = reply {
@@ -94,28 +94,28 @@ impl Reporter {
         }
     }
 
-    /// Whether progress of a kind is to be told now.
+    /// Returns whether progress of a kind is to be published now.
     fn due(&self, kind: &'static str, progress: f64) -> bool {
         self.when(kind, progress, |last| progress > last) == When::Now
     }
 
-    /// When progress of a kind is to be told, if it is `further` than the last.
+    /// Returns when progress of a kind is to be published, if it is `further` than the last.
     fn when(&self, kind: &'static str, progress: f64, further: impl Fn(f64) -> bool) -> When {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let when = match told.get(kind) {
+        let when = match published.get(kind) {
             None => When::Now,
             Some((_, last)) if !further(*last) => When::Never,
-            Some((at, _)) if progress < 1.0 && now.duration_since(*at) < TELL_EVERY => When::Later,
+            Some((at, _)) if progress < 1.0 && now.duration_since(*at) < PUBLISH_EVERY => When::Later,
             Some(_) => When::Now,
         };
         if when == When::Now {
-            told.insert(kind, (now, progress));
+            published.insert(kind, (now, progress));
         }
         when
     }
 
-    /// So many bytes arrived; `whole` if they are all.
+    /// Publishes how many bytes were received; `whole` if these are all.
     pub fn received(&self, bytes: u64, total: u64, whole: bool) {
         // While the size is unknown the end is too: only the last of these says 1.0.
         let progress = if whole {
@@ -125,13 +125,13 @@ impl Reporter {
         };
         // While the size is unknown the same share may be more bytes.
         match self.when("upload_progress", progress, |last| progress >= last) {
-            When::Now => self.tell_bytes(bytes, total, progress),
+            When::Now => self.publish_bytes(bytes, total, progress),
             When::Later => self.received_later(bytes, total),
             When::Never => {}
         }
     }
 
-    /// Tells it in a moment, unless more comes until then: whoever waits for the bytes that it sent must not wait for the next.
+    /// Publishes it in a moment, or what has been received by then: the last bytes before a pause must be published too.
     fn received_later(&self, bytes: u64, total: u64) {
         let waits = self.late.lock().unwrap_or_else(PoisonError::into_inner).replace((bytes, total));
         if waits.is_some() {
@@ -139,7 +139,7 @@ impl Reporter {
         }
         let reporter = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(TELL_EVERY).await;
+            tokio::time::sleep(PUBLISH_EVERY).await;
             let newest = reporter.late.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some((bytes, total)) = newest {
                 reporter.received(bytes, total, false);
@@ -147,21 +147,21 @@ impl Reporter {
         });
     }
 
-    /// Tells how many bytes are here, however soon after the last time.
-    pub fn tells(&self, bytes: u64, total: u64) {
+    /// Publishes how many bytes were received, however soon after the last event.
+    pub fn publish_received(&self, bytes: u64, total: u64) {
         let progress = (bytes as f64 / total.max(1) as f64).min(0.999);
         self.late.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.told
+        self.published
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert("upload_progress", (Instant::now(), progress));
-        self.tell_bytes(bytes, total, progress);
+        self.publish_bytes(bytes, total, progress);
     }
 
-    fn tell_bytes(&self, bytes: u64, total: u64, progress: f64) {
+    fn publish_bytes(&self, bytes: u64, total: u64, progress: f64) {
         let (since, before) = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = since.elapsed().as_secs_f64().max(1e-6);
-        self.tell(UploadEvent::UploadProgress(UploadProgress {
+        self.publish(UploadEvent::UploadProgress(UploadProgress {
             upload_id: self.upload_id.to_string(),
             filename: self.filename.to_string(),
             bytes_uploaded: bytes,
@@ -171,35 +171,35 @@ impl Reporter {
         }));
     }
 
-    /// The bytes go on to come, after those that are here: the speed is that of the new connection.
+    /// Notes that a new connection continues after these bytes: the speed is that of this connection.
     pub fn resumed(&self, bytes: u64) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), bytes);
         self.interrupted();
     }
 
-    /// The upload did not come in one go: the time that it took says nothing of others.
+    /// Notes that the upload was interrupted: its duration says nothing about others.
     pub fn interrupted(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it came in one go.
+    /// Returns whether the upload was never interrupted.
     pub fn was_whole(&self) -> bool {
         !self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// Extraction is this far, in [0,1).
+    /// Publishes how far extraction is, in [0,1).
     pub fn extracting(&self, done: f64) {
         self.extraction(done.clamp(0.0, 0.999), "Extracting text");
     }
 
-    /// Extraction is done; `missing` says what could not be read.
+    /// Publishes that extraction is done; `missing` says what could not be read.
     pub fn extracted(&self, missing: Option<&str>) {
         self.extraction(1.0, missing.unwrap_or("Extracted text"));
     }
 
     fn extraction(&self, progress: f64, message: &str) {
         if self.due("processing_progress", progress) {
-            self.tell(UploadEvent::ProcessingProgress(ProcessingProgress {
+            self.publish(UploadEvent::ProcessingProgress(ProcessingProgress {
                 upload_id: self.upload_id.to_string(),
                 filename: self.filename.to_string(),
                 stage: "text_extraction".to_owned(),
@@ -209,10 +209,10 @@ impl Reporter {
         }
     }
 
-    /// All chunks were made.
+    /// Publishes that all chunks were made.
     pub fn chunked(&self, total: u64) {
         if self.due("chunking_progress", 1.0) {
-            self.tell(UploadEvent::ChunkingProgress(ChunkingProgress {
+            self.publish(UploadEvent::ChunkingProgress(ChunkingProgress {
                 upload_id: self.upload_id.to_string(),
                 filename: self.filename.to_string(),
                 chunks_processed: total,
@@ -222,7 +222,7 @@ impl Reporter {
         }
     }
 
-    /// So many chunks have their embeddings.
+    /// Publishes how many chunks have their embeddings.
     pub fn embedded(&self, done: u32, total: u32) {
         let progress = if total == 0 {
             1.0
@@ -230,7 +230,7 @@ impl Reporter {
             f64::from(done.min(total)) / f64::from(total)
         };
         if self.due("embedding_progress", progress) {
-            self.tell(UploadEvent::EmbeddingProgress(EmbeddingProgress {
+            self.publish(UploadEvent::EmbeddingProgress(EmbeddingProgress {
                 upload_id: self.upload_id.to_string(),
                 filename: self.filename.to_string(),
                 embeddings_generated: u64::from(done.min(total)),
@@ -241,7 +241,7 @@ impl Reporter {
     }
 }
 
-/// What of a document cannot be found because its pages are pictures of text, by what the extractor says of it; none if all can.
+/// Returns which pages cannot be searched because they are pictures of text, as the extractor found; `None` if there are none.
 pub(crate) fn missing_text(metadata: &BTreeMap<String, String>) -> Option<String> {
     metadata.get("needs_ocr").filter(|needs| *needs == "true")?;
     let pages = metadata
@@ -260,7 +260,7 @@ pub(crate) fn missing_text(metadata: &BTreeMap<String, String>) -> Option<String
     ))
 }
 
-/// How fast recent uploads were processed, to estimate the next.
+/// The speed of recent uploads, to estimate the next.
 pub(crate) struct Pace {
     bytes_per_second: AtomicU64,
 }
@@ -275,12 +275,12 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Seconds for a file, at least 1.
+    /// Returns the estimated seconds for a file, at least 1.
     pub fn estimate(&self, bytes: u64) -> u64 {
         (bytes / self.bytes_per_second.load(Ordering::Relaxed).max(1)).max(1)
     }
 
-    /// Takes what an upload took into account.
+    /// Takes the duration of an upload into account.
     pub fn learn(&self, bytes: u64, time: Duration) {
         let seen = (bytes as f64 / time.as_secs_f64().max(1e-3)) as u64;
         let before = self.bytes_per_second.load(Ordering::Relaxed);

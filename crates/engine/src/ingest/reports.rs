@@ -1,4 +1,4 @@
-//! Uploads: what is said when one begins, and how each one ends.
+//! New uploads, and the reports of how each one ends.
 
 use crate::ingest::reporter::{Outcome, Pace, Reporter, missing_text};
 use crate::manage::documents::all_metadata;
@@ -14,24 +14,24 @@ use tokio::sync::oneshot;
 /// A file that is about to be uploaded.
 #[derive(Debug, Clone, Default)]
 pub struct NewUpload {
-    /// Its name; directories in it are left out.
+    /// The file's name. Directories in it are dropped.
     pub filename: String,
-    /// Where it goes; absent: the default collection. Made if there is none.
+    /// The collection that it goes to; absent: the default one. Created if it does not exist.
     pub collection_name: Option<String>,
-    /// Media type, if the client said one.
+    /// The media type, where the client sent it.
     pub content_type: Option<String>,
-    /// Bytes, if the client said so.
+    /// The size in bytes, where the client sent it.
     pub size: Option<u64>,
-    /// Kept with the document.
+    /// Metadata that is kept with the document.
     pub metadata: BTreeMap<String, String>,
     /// Size of this document's chunks, in the chunker's unit (`recursive`: tokens); absent: as the
     /// collection's pipeline says.
     pub chunk_size: Option<u64>,
     /// Overlap of this document's chunks, likewise.
     pub chunk_overlap: Option<u64>,
-    /// Whether the bytes stay when the connection is lost, to be gone on with later; needs `size`.
+    /// Whether the bytes stay when the connection is lost, so that the upload can be resumed. Needs `size`.
     pub resumable: bool,
-    /// tus's `Upload-Metadata`, to be told back as it came.
+    /// tus's `Upload-Metadata`, returned as the client sent it.
     pub tus_metadata: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Ending {
     Cancelled,
 }
 
-/// An upload whose bytes are all there. Dropping it does not stop the work.
+/// An upload whose bytes are complete. Dropping it does not stop the processing.
 pub struct PendingIngest {
     upload_id: String,
     filename: String,
@@ -51,7 +51,7 @@ pub struct PendingIngest {
 }
 
 impl PendingIngest {
-    /// What `reporter` will answer.
+    /// Waits for the outcome that `reporter` will give.
     pub(crate) fn of(reporter: &Reporter) -> Self {
         let (reply, outcome) = oneshot::channel();
         reporter.reply_to(reply);
@@ -62,7 +62,7 @@ impl PendingIngest {
         }
     }
 
-    /// The upload.
+    /// Returns the upload's identifier.
     pub fn upload_id(&self) -> &str {
         &self.upload_id
     }
@@ -80,7 +80,7 @@ impl PendingIngest {
     }
 }
 
-/// Reports how uploads go on and how they end: to subscribers, to the catalog, and to whoever waits for the outcome.
+/// Reports the progress and the end of uploads to subscribers, to the catalog, and to the request that waits for the outcome.
 pub(crate) struct UploadReports {
     pub store: Arc<Store>,
     /// How fast uploads are processed.
@@ -88,12 +88,12 @@ pub(crate) struct UploadReports {
 }
 
 impl UploadReports {
-    /// A reporter for an upload.
+    /// Makes the reporter of an upload.
     pub(crate) fn reporter(&self, collection: &str, upload_id: &str, filename: &str) -> Reporter {
         Reporter::new(self.store.events.clone(), collection, upload_id, filename)
     }
 
-    /// Records and tells how an upload ended.
+    /// Records how an upload ended, publishes it, and gives the outcome to the request that waits for it.
     pub(crate) async fn end(&self, reporter: Reporter, ending: Ending) {
         let total_time = reporter.started.elapsed().as_secs_f64();
         let (status, recorded) = match &ending {
@@ -145,11 +145,11 @@ impl UploadReports {
                 &ApiError::new(ErrorCode::Conflict, "the upload was cancelled"),
             )),
         };
-        reporter.tell(UploadEvent::UploadComplete(complete));
+        reporter.publish(UploadEvent::UploadComplete(complete));
         reporter.answer(outcome);
     }
 
-    /// Another server goes on with an upload: it tells its end.
+    /// Answers the request that waits for an upload which another server continues. That server reports its end.
     pub(crate) fn leave(&self, reporter: &Reporter) {
         tracing::info!(upload = &*reporter.upload_id, "another server goes on with it");
         let error = ApiError::new(
@@ -183,7 +183,7 @@ fn failed(upload_id: &str, filename: &str, error: &ApiError) -> FailedDocument {
     }
 }
 
-/// The last component of what the client called the file.
+/// Returns the last component of the name that the client sent.
 pub(crate) fn file_name(given: &str) -> Result<String, ApiError> {
     let name = given.rsplit(['/', '\\']).next().unwrap_or_default().trim();
     if name.is_empty() || name == "." || name == ".." || name.len() > 255 || name.chars().any(char::is_control) {
@@ -195,7 +195,7 @@ pub(crate) fn file_name(given: &str) -> Result<String, ApiError> {
     Ok(name.to_owned())
 }
 
-/// The media type that the client said, unless it says nothing; then what the name says.
+/// Returns the media type that the client sent, or that of the name where the client's says nothing.
 pub(crate) fn media_type(filename: &str, given: Option<&str>) -> String {
     let given = given
         .map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())

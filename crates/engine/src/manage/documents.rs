@@ -1,5 +1,6 @@
-//! Documents: listed, read, deleted.
+//! Lists, reads and deletes documents.
 
+use super::document_query::{DocumentQuery, DocumentStatus, SortBy, SortOrder};
 use crate::error::PipelineError;
 use crate::lifecycle::Lifecycle;
 use crate::peers::{Peers, Stop};
@@ -18,73 +19,11 @@ use ibid_protocol::{
     ErrorCode, FileInfo, Pagination, ProcessingInfo,
 };
 use ibid_types::document::Span;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
-use utoipa::{IntoParams, ToSchema};
-
-/// Which documents to list: the query string of `GET /documents`.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(default)]
-pub struct DocumentQuery {
-    /// One collection; absent lists all.
-    pub collection_name: Option<String>,
-    /// Documents of one state; absent lists all.
-    #[param(inline)]
-    pub status: Option<DocumentStatus>,
-    /// 1 to 1,000 (default 50).
-    #[param(minimum = 1, maximum = 1000)]
-    pub limit: Option<u32>,
-    /// Documents to skip.
-    pub offset: u32,
-    /// By what they are ordered.
-    #[param(inline)]
-    pub sort_by: SortBy,
-    /// In which direction.
-    #[param(inline)]
-    pub sort_order: SortOrder,
-}
-
-/// State of a document, as lists name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DocumentStatus {
-    /// On its way in.
-    Processing,
-    /// Can be found.
-    Ready,
-    /// Could not be processed.
-    Failed,
-    /// On its way out.
-    Deleting,
-}
-
-/// By what documents are ordered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SortBy {
-    /// When they were uploaded.
-    #[default]
-    UploadDate,
-    /// File name.
-    Filename,
-    /// Bytes of the file.
-    Size,
-}
-
-/// In which direction documents are ordered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SortOrder {
-    /// Least first.
-    Asc,
-    /// Most first.
-    #[default]
-    Desc,
-}
 
 /// The bytes of a document, as uploaded.
 pub struct DocumentFile {
@@ -227,7 +166,7 @@ impl Documents {
         })
     }
 
-    /// A page of a document's chunks, of the generation that `record` is of.
+    /// Reads a page of a document's chunks, of the generation of `record`.
     async fn read_chunk_page(
         &self,
         record: &DocumentRecord,
@@ -309,13 +248,13 @@ impl Documents {
         text.await.map_err(|error| PipelineError::from(error).to_api_error(""))
     }
 
-    /// Whether a document is of another generation by now: what was read of it may be of neither.
+    /// Returns whether a document was re-indexed since `record` was read: what was read of it may be of either generation.
     async fn was_reindexed(&self, record: &DocumentRecord) -> bool {
         let now = self.store.catalog.document(&record.id).await;
         now.is_ok_and(|now| now.generation != record.generation)
     }
 
-    /// The original bytes.
+    /// Opens the original file.
     pub async fn document_file(&self, id: &str, subject: &Subject) -> Result<DocumentFile, ApiError> {
         let record = self.visible(id, subject).await?;
         let file = self.store.files.open(&record.sha256).await.map_err(|error| {
@@ -337,10 +276,10 @@ impl Documents {
         })
     }
 
-    /// Deletes a document and all that was made of it, and tells what that was.
+    /// Deletes a document with its chunks, vectors and files, and returns how many there were.
     pub async fn delete_document(self: &Arc<Self>, id: &str, subject: &Subject) -> Result<DeletedDocument, ApiError> {
         let record = self.visible(id, subject).await?;
-        // Whether the same bytes stay for a document of another collection is not for everybody to know.
+        // The response must not reveal that a collection which the subject does not see has the same bytes.
         let own_file = match subject.sees_all() {
             true => None,
             false => Some(u64::from(self.store.files.open(&record.sha256).await.is_ok())),
@@ -400,7 +339,7 @@ impl Documents {
         })
     }
 
-    /// Whether a document is still somebody's work, though not this server's any more.
+    /// Returns whether another server works on a document, or has it live.
     pub(crate) async fn goes_on_elsewhere(&self, document_id: &str) -> bool {
         let state = match self.peers.is_shared() {
             true => self.store.catalog.document(document_id).await.map(|document| document.state),
@@ -409,9 +348,9 @@ impl Documents {
         state.is_ok_and(|state| state.is_processing() || state == DocumentState::Live)
     }
 
-    /// Ends work on a document that another server deletes, or has deleted, and tells whether it is so. What was written of it in a
-    /// generation goes in the background: the other one waits for work here, but not for a server that it takes for dead, which may have
-    /// been suspended or cut off.
+    /// Returns whether another server deletes a document, or has deleted it, and if so removes in the background what was written of it in a
+    /// generation. The other server waits for the work here to stop, but not for a server that it takes for dead, which may only have been
+    /// suspended or cut off.
     pub(crate) async fn end_if_deleted(self: &Arc<Self>, document: &DocumentRecord, generation: u32, text_generation: u32) -> bool {
         if !self.peers.is_shared() {
             return false;
@@ -425,7 +364,7 @@ impl Documents {
         let (documents, document) = (self.clone(), document.clone());
         self.lifecycle.tasks.spawn(
             async move {
-                // What was begun is written to its end, also if the work was stopped.
+                // Writes that were begun end by themselves, also if the work was stopped.
                 writes.close();
                 writes.wait().await;
                 let removed = tokio::select! {
@@ -443,7 +382,7 @@ impl Documents {
     }
 
     async fn remove_late_writes(&self, document: &DocumentRecord, generation: u32, text_generation: u32) -> Result<(), PipelineError> {
-        // Who deletes it counts what it finds, and may still be about to.
+        // The other server counts the vectors that it removes: they stay until it has.
         loop {
             match self.store.catalog.document(&document.id).await {
                 Ok(now) if now.state == DocumentState::Deleting => self.lifecycle.clock.sleep(CHECK_DELETED).await,
@@ -466,7 +405,7 @@ impl Documents {
         Ok(())
     }
 
-    /// A document that the subject sees and that is not being deleted.
+    /// Returns a document that the subject sees and that is not being deleted.
     pub(crate) async fn visible(&self, id: &str, subject: &Subject) -> Result<DocumentRecord, ApiError> {
         match self.store.catalog.document(id).await {
             Ok(record) if record.state == DocumentState::Deleting || !subject.sees(&record.collection) => Err(no_document(id)),
@@ -477,7 +416,7 @@ impl Documents {
     }
 }
 
-/// There is no such document, or none that the caller may know of.
+/// The error of a document that does not exist, or that the subject does not see.
 fn no_document(id: &str) -> ApiError {
     ApiError::new(
         ErrorCode::ResourceNotFound,
@@ -485,7 +424,7 @@ fn no_document(id: &str) -> ApiError {
     )
 }
 
-/// Metadata from the file and from the client; the client's wins.
+/// Returns the metadata of the file and of the client. Where both have a key, the client's counts.
 pub fn all_metadata(record: &DocumentRecord) -> BTreeMap<String, String> {
     let mut metadata = record.metadata.clone();
     for (key, value) in &record.user_metadata {

@@ -1,9 +1,9 @@
-//! Where collections are kept, and how one is moved: copied as it is, without embedding anything again, while it is in use.
+//! Moves collections between the embedded index and a Qdrant server, while they are in use and without embedding anything again.
 //!
-//! The catalog says where a collection is and whether it is to move. A move copies document after document until both places hold
-//! the same, keeps writes back for the last difference, and switches in one transaction; so uploads and deletions go on at the old
-//! place until then, and queries never wait. Whatever it leaves behind, the reconciliation removes: a copy where the catalog does
-//! not say that the collection is, or goes. A server that is away is waited for.
+//! The catalog says where a collection is kept and whether it is moving. A move copies one document after another until both indexes hold
+//! the same, holds back writes for the last difference, and switches in one transaction. Until then uploads and deletions use the old index,
+//! and queries never wait. A copy that a failed move leaves behind is removed by the repair at the next start. A server that is away is
+//! waited for.
 
 use crate::error::PipelineError;
 use crate::lifecycle::Lifecycle;
@@ -26,24 +26,24 @@ use tokio_util::sync::CancellationToken;
 
 /// Points that are copied at a time: some MB.
 const BATCH: u32 = 256;
-/// Rounds over what differs before writes are kept back, however much still does.
+/// Rounds of copying before writes are held back, however much still differs.
 const ROUNDS: usize = 8;
-/// Points that may still differ when writes are kept back: less than a second's work.
+/// Points that may still differ when writes are held back: less than a second's work.
 const LAST_POINTS: u64 = 1_000;
 /// Pauses between tries of a move that waits: the first, and the longest.
 const RETRY: Duration = Duration::from_millis(500);
 const RETRY_AT_MOST: Duration = Duration::from_secs(10);
 
-/// Moves by the collection's identifier; the last one stays, to tell how it ended.
+/// Moves by the collection's identifier. The last one stays, so that its status can be read.
 pub(crate) type Moves = Mutex<HashMap<String, Arc<Move>>>;
 
-/// A move that goes on, or has ended.
+/// A move that is running or has ended.
 pub(crate) struct Move {
     to: IndexBackend,
-    /// Points at the new place, and at the old one.
+    /// Points in the new index, and in the old one.
     copied: AtomicU64,
     total: AtomicU64,
-    /// Why it waits or did not succeed.
+    /// Why the move waits, or why it failed.
     message: Mutex<Option<String>>,
     failed: std::sync::atomic::AtomicBool,
     cancel: CancellationToken,
@@ -71,12 +71,12 @@ impl Move {
     }
 }
 
-/// What the new place lacks, and what it has too much.
+/// The difference between the old and the new index.
 #[derive(Default)]
 struct Difference {
-    /// Documents with their points at the old place.
+    /// Documents that the new index lacks, with their points in the old one.
     missing: Vec<(String, u64)>,
-    /// Documents that the old place has not.
+    /// Documents that only the new index has.
     strays: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl Difference {
     }
 }
 
-/// Whether the collection has, or may have, anything in a place.
+/// Returns whether the collection has, or may have, anything in an index.
 pub(crate) fn touches(collection: &Collection, place: IndexBackend) -> bool {
     collection.place == place || collection.moving_to == Some(place)
 }
@@ -105,7 +105,7 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// Tells the index where every collection is.
+    /// Records in the index where every collection is kept.
     pub(crate) async fn load_places(&self) -> Result<(), PipelineError> {
         let mut all = self.store.catalog.collections().await?;
         all.extend(self.store.catalog.deleting_collections().await?);
@@ -126,7 +126,7 @@ impl Placement {
         Ok(())
     }
 
-    /// Where a collection is kept, and how far its last move is.
+    /// Returns where a collection is kept, and how far its last move is.
     pub async fn collection_place(&self, name: &str, subject: &Subject) -> Result<CollectionPlace, ApiError> {
         if !subject.sees(name) {
             return Err(ApiError::collection_not_found(name));
@@ -145,7 +145,7 @@ impl Placement {
         }
     }
 
-    /// Begins to move a collection, or stops its move where `to` is the place where it is. A move that goes on there already goes on.
+    /// Begins to move a collection, or stops its move where `to` is the index that it is kept in. A move there that is running continues.
     ///
     /// # Errors
     /// No such collection, or an index that cannot be used: then nothing has changed.
@@ -167,7 +167,7 @@ impl Placement {
                 }
                 return Ok(self.store.catalog.collection(name).await?);
             }
-            // The quickest way to a clear answer: a wrong address or key is told now.
+            // Checked first: the response then says what is wrong with an address or a key.
             self.store.index.at(to)?.health().await?;
             {
                 let _right = self.store.placing.acquire().await.map_err(|_| PipelineError::Abandoned)?;
@@ -184,7 +184,7 @@ impl Placement {
                     }
                     return Ok(collection);
                 }
-                // Whatever an earlier move may have left there.
+                // An earlier move may have left a copy.
                 if let Err(error) = self.store.index.at(to)?.drop_collection(&key(&collection)?).await {
                     self.store.catalog.stop_move(&collection.id).await?;
                     return Err(error.into());
@@ -198,7 +198,7 @@ impl Placement {
         Ok(self.place_of(&collection))
     }
 
-    /// Moves a collection that the catalog says is to move, in the background.
+    /// Moves a collection in the background, if the catalog says that it is moving.
     pub(crate) fn go_on_moving(self: &Arc<Self>, collection: Collection) {
         let Some(to) = collection.moving_to else {
             return;
@@ -330,7 +330,7 @@ impl Placement {
         switch.await?
     }
 
-    /// Removes a copy that does not count. Where that fails, the reconciliation does it later.
+    /// Removes a copy that is not used. If that fails, the repair at the next start removes it.
     async fn remove_copy(&self, key: &CollectionKey, place: IndexBackend) {
         let removed = match self.store.index.at(place) {
             Ok(index) => index.drop_collection(key).await,
@@ -362,17 +362,17 @@ impl Placement {
     }
 }
 
-/// A collection cannot be where one server alone would have it.
+/// The error of a collection that would be kept where only one of several servers can reach it.
 pub(crate) fn not_shared(field: &str) -> ApiError {
     ApiError::validation(field, "must be `qdrant`: this server shares its collections with others")
 }
 
-/// The generation of a collection that queries see, as the index knows it.
+/// Returns what the index calls the generation of a collection that queries see.
 fn key(collection: &Collection) -> Result<CollectionKey, IndexError> {
     CollectionKey::of_generation(&collection.id, collection.generation)
 }
 
-/// Makes the new place hold what the old one holds of these documents.
+/// Makes the new index hold what the old one holds of these documents.
 async fn copy(
     key: &CollectionKey,
     old: &dyn VectorIndex,
@@ -402,7 +402,7 @@ async fn copy(
     Ok(())
 }
 
-/// The dimension of the vectors that a collection was made with.
+/// Returns the dimension of a collection's vectors.
 fn dimension(collection: &Collection) -> Result<u32, PipelineError> {
     let lock: Option<Lock> = serde_json::from_value(collection.lock.clone()).ok();
     let dimension = lock.and_then(|lock| u32::try_from(lock.model.dimension).ok());

@@ -21,7 +21,7 @@ pub(crate) enum Stop {
     Collection(String),
     /// A re-index, by its collection.
     Reindex(String),
-    /// The reception of an upload's bytes, which continues elsewhere.
+    /// The receiving of an upload's bytes, which another server continues.
     Upload(String),
 }
 

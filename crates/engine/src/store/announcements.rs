@@ -1,8 +1,8 @@
-//! Telling subscribers what happens to collections, in the order of the log.
+//! Events of collections that wait to be published in the order of the log.
 //!
-//! Events are told by whoever made them, as soon as they are recorded; two at the same moment may come here in either order. A
-//! client that has heard of one number takes it that it heard of all before, so one task puts them in order: what is missing
-//! below a number that has come is in the log by then, since the catalog has one writer.
+//! A task adds its event as soon as the event is recorded, so two events of the same moment may be added in either order. A client that has
+//! received one number assumes that it has received all before it. So one task publishes in order: an event below a number that was added is
+//! in the log by then, because the catalog has one writer.
 
 use ibid_catalog::Event;
 use ibid_protocol::CollectionEvent;
@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// Events that may wait to be told; of more the log keeps the rest.
+/// Events that may wait to be published. Those beyond it are read from the log.
 const WAITING: usize = 1_024;
 
-/// Events that are recorded and not told yet, by their number.
+/// Events that are recorded and not published yet, by their number.
 #[derive(Default)]
 pub(crate) struct Announcements {
-    /// Those of other servers by their number alone: the log has them.
+    /// `None` for an event of another server, which is read from the log.
     waiting: Mutex<BTreeMap<u64, Option<Event>>>,
-    come: Notify,
+    added: Notify,
 }
 
 impl Announcements {
@@ -30,10 +30,10 @@ impl Announcements {
             waiting.pop_first();
         }
         drop(waiting);
-        self.come.notify_one();
+        self.added.notify_one();
     }
 
-    /// An event of this number is in the log.
+    /// Adds an event that is in the log, by its number.
     pub fn add_number(&self, seq: u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.entry(seq).or_default();
@@ -41,12 +41,12 @@ impl Announcements {
             waiting.pop_first();
         }
         drop(waiting);
-        self.come.notify_one();
+        self.added.notify_one();
     }
 
     /// Waits until an event was added.
     pub async fn notified(&self) {
-        self.come.notified().await;
+        self.added.notified().await;
     }
 
     /// Takes the event of the lowest number; `None` in its place for one that has to be read from the log.

@@ -1,34 +1,34 @@
-//! The disk of the data directory: looked at all the time, so that nothing is begun that could not be written, and what waits goes on
-//! when it can.
+//! The state of the data directory's disk. It is checked all the time, so that nothing is begun that could not be written, and work that waits
+//! for the disk continues when it is writable again.
 
 use crate::error::PipelineError;
 use ibid_system::disk::{DiskError, DiskGuard};
 use tokio::sync::watch;
 
-/// A disk that was full is well again when this part of the reserve is free beyond it, so that its state does not swing.
-const BEYOND: u64 = 8;
+/// A disk that was full counts as writable when this part of the reserve is free beyond the reserve, so that its state does not swing.
+const RECOVERY_MARGIN: u64 = 8;
 
-/// What is known of the disk.
+/// The last known state of the disk.
 pub(crate) struct Disk {
-    space: DiskGuard,
+    guard: DiskGuard,
     disk_error: watch::Sender<Option<DiskError>>,
 }
 
 impl Disk {
-    /// A disk that is taken to be well until somebody looks.
-    pub fn new(space: DiskGuard) -> Self {
+    /// A disk that counts as writable until a check fails.
+    pub fn new(guard: DiskGuard) -> Self {
         Self {
-            space,
+            guard,
             disk_error: watch::Sender::new(None),
         }
     }
 
-    /// What is known to be the matter with it.
+    /// Returns what is wrong with the disk, as far as is known.
     pub fn disk_error(&self) -> Option<DiskError> {
         *self.disk_error.borrow()
     }
 
-    /// Notes what is the matter with it, until a look finds it well.
+    /// Notes what is wrong with the disk, until [`recovered`](Self::recovered).
     pub fn note(&self, found: DiskError) {
         let changed = self.disk_error.send_if_modified(|known| known.replace(found) != Some(found));
         if changed {
@@ -36,29 +36,29 @@ impl Disk {
         }
     }
 
-    /// Waits until it is not known to be in trouble.
+    /// Waits until nothing is known to be wrong with the disk.
     pub async fn wait_until_writable(&self) {
         // An error only says that the engine is gone.
         let _ = self.disk_error.subscribe().wait_for(Option::is_none).await;
     }
 
-    /// Bytes that are free, if that can be told.
+    /// Returns the free bytes, where the system says so.
     pub async fn free(&self) -> Option<u64> {
-        let space = self.space.clone();
-        tokio::task::spawn_blocking(move || space.free()).await.ok().flatten()
+        let guard = self.guard.clone();
+        tokio::task::spawn_blocking(move || guard.free()).await.ok().flatten()
     }
 
-    /// Looks whether `more` bytes can be written, and notes what is found.
+    /// Checks whether `more` bytes can be written, and notes the error.
     pub async fn check(&self, more: u64) -> Result<(), DiskError> {
-        self.look(move |space| space.check(more)).await
+        self.run(move |guard| guard.check(more)).await
     }
 
-    /// The same, and tries to write.
+    /// As [`check`](Self::check), and tries to write.
     pub async fn try_write(&self, more: u64) -> Result<(), DiskError> {
-        self.look(move |space| space.try_write(more)).await
+        self.run(move |guard| guard.try_write(more)).await
     }
 
-    /// What a try to write finds, or what is known already.
+    /// Tries to write, and returns the error, or one that is already known.
     pub async fn health(&self) -> Result<(), DiskError> {
         self.try_write(0).await?;
         self.disk_error().map_or(Ok(()), Err)
@@ -66,7 +66,7 @@ impl Disk {
 
     /// Tries to write beyond the reserve: whether a disk that was full has room again.
     pub async fn try_recover(&self) -> Result<(), DiskError> {
-        self.try_write(self.space.reserve() / BEYOND).await
+        self.try_write(self.guard.reserve() / RECOVERY_MARGIN).await
     }
 
     /// Notes that the disk can be written again, and wakes whoever waits for it.
@@ -74,33 +74,33 @@ impl Disk {
         self.disk_error.send_replace(None);
     }
 
-    async fn look(&self, look: impl FnOnce(&DiskGuard) -> Result<(), DiskError> + Send + 'static) -> Result<(), DiskError> {
-        let space = self.space.clone();
-        // A look that broke off has found nothing.
-        let found = tokio::task::spawn_blocking(move || look(&space)).await.unwrap_or(Ok(()));
-        if let Err(trouble) = found {
-            self.note(trouble);
+    async fn run(&self, check: impl FnOnce(&DiskGuard) -> Result<(), DiskError> + Send + 'static) -> Result<(), DiskError> {
+        let guard = self.guard.clone();
+        // A check that panicked has found nothing.
+        let found = tokio::task::spawn_blocking(move || check(&guard)).await.unwrap_or(Ok(()));
+        if let Err(error) = found {
+            self.note(error);
         }
         found
     }
 
-    /// Refuses what would need more room than there is; `more` in bytes.
+    /// Refuses work that needs `more` bytes than there are.
     ///
     /// # Errors
-    /// What is the matter.
+    /// What is wrong with the disk.
     pub async fn admit(&self, more: u64) -> Result<(), DiskError> {
         match self.disk_error() {
-            Some(trouble) => Err(trouble),
+            Some(error) => Err(error),
             None => self.check(more).await,
         }
     }
 
-    /// What an error says of the disk. Of errors that say nothing by themselves the disk is asked: it may have failed.
+    /// Returns what is wrong with the disk, if that is why the work failed. For a failure of storage that does not say, tries to write.
     pub async fn explains(&self, error: &PipelineError) -> Option<DiskError> {
         match error.disk_error() {
-            Some(trouble) => {
-                self.note(trouble);
-                Some(trouble)
+            Some(found) => {
+                self.note(found);
+                Some(found)
             }
             None if error.is_of_storage() => self.try_write(0).await.err(),
             None => None,

@@ -1,7 +1,7 @@
-//! One hub for what happens: the pipeline publishes, sockets subscribe.
+//! The hub for events: services publish, sockets subscribe.
 //!
-//! Every subscriber reads at its own pace from a bounded ring; one that falls behind is told how much it missed (`broadcast`'s `Lagged`)
-//! and costs nobody else anything.
+//! Every subscriber reads at its own pace from a bounded ring. One that falls behind learns how many events it missed (`broadcast`'s `Lagged`),
+//! and does not slow the others down.
 
 use ibid_protocol::{CollectionEvent, UploadEvent};
 use std::collections::BTreeMap;
@@ -16,15 +16,15 @@ const RING: usize = 1_024;
 pub struct UploadNotice {
     /// Name of the collection.
     pub collection: String,
-    /// What happened.
+    /// The event.
     pub event: UploadEvent,
 }
 
-/// A view of the uploads from one moment on: nothing is missed in between and nothing comes twice.
+/// A subscription to uploads from one moment on: no event is missed and none comes twice.
 pub struct UploadSubscription {
-    /// For every upload in flight its start and its newest progress.
+    /// The start and the newest progress of every upload in flight.
     pub replay: Vec<Arc<UploadNotice>>,
-    /// What happens from now on.
+    /// Events from now on.
     pub live: broadcast::Receiver<Arc<UploadNotice>>,
 }
 
@@ -33,13 +33,12 @@ struct InFlight {
     newest: Option<Arc<UploadNotice>>,
 }
 
-/// The hub. Uploads in flight are remembered until they complete; their number is bounded by
-/// whoever admits uploads.
+/// The hub. It keeps the state of uploads in flight until they complete; the limit of open uploads bounds their number.
 pub struct Events {
     uploads: Mutex<BTreeMap<String, InFlight>>,
     upload_ring: broadcast::Sender<Arc<UploadNotice>>,
     collection_ring: broadcast::Sender<Arc<CollectionEvent>>,
-    /// To servers that share the catalog, if there are any.
+    /// The queue to the servers that share the catalog, if there are any.
     others: Option<mpsc::Sender<Arc<UploadNotice>>>,
 }
 
@@ -55,7 +54,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// A hub that also gives uploads' events to whoever tells other servers of them; what it has no room for is left out.
+    /// Makes a hub that also queues uploads' events for other servers. Events that do not fit into the queue are dropped.
     pub fn with_others(others: mpsc::Sender<Arc<UploadNotice>>) -> Self {
         Self {
             others: Some(others),
@@ -63,7 +62,7 @@ impl Events {
         }
     }
 
-    /// Tells subscribers of an upload's event. Never waits.
+    /// Publishes an upload's event. Never waits.
     pub fn publish_upload(&self, collection: &str, event: UploadEvent) {
         let notice = self.repeat_upload(collection, event);
         if let Some(others) = &self.others
@@ -71,12 +70,12 @@ impl Events {
         {
             tracing::debug!(
                 upload = notice.event.upload_id(),
-                "too much happens to tell other servers all of it"
+                "an event was not sent to other servers: too many are waiting"
             );
         }
     }
 
-    /// Tells subscribers here of an upload's event that happened at another server. Never waits.
+    /// Publishes an upload's event of another server to the subscribers here. Never waits.
     pub fn repeat_upload(&self, collection: &str, event: UploadEvent) -> Arc<UploadNotice> {
         let id = event.upload_id().to_owned();
         let notice = Arc::new(UploadNotice {
@@ -123,7 +122,7 @@ impl Events {
         }
     }
 
-    /// Tells subscribers of a collection's event. Never waits.
+    /// Publishes a collection's event. Never waits.
     pub fn publish_collection(&self, event: CollectionEvent) {
         let _ = self.collection_ring.send(Arc::new(event));
     }

@@ -107,7 +107,7 @@ impl Store {
         Ok(self.files.remove(&hold).await?)
     }
 
-    /// Notes that a collection's statistics changed: subscribers are told within a second.
+    /// Notes that a collection's statistics changed: subscribers are notified within a second.
     pub fn statistics_changed(&self, collection_id: &str) {
         self.statistics.changed(collection_id);
     }

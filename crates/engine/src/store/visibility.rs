@@ -1,11 +1,11 @@
-//! Which documents queries must not see: those that are not whole. The catalog's word is final;
-//! this spares searches from asking it first.
+//! Which documents queries must not see, because they are being added or removed. The catalog decides; this saves searches from asking it
+//! first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-/// Documents on their way in or out, by collection.
+/// Documents that are being added or removed, by collection.
 #[derive(Default)]
 pub struct Visibility {
     hidden: RwLock<BTreeMap<String, BTreeSet<String>>>,
@@ -20,7 +20,7 @@ impl Visibility {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// Shows a document that is wholly there, or forgets one that is wholly gone.
+    /// Shows a document that is complete, or forgets one that is removed.
     pub fn show(&self, collection_id: &str, document_id: &str) {
         let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(documents) = hidden.get_mut(collection_id) {
@@ -32,17 +32,17 @@ impl Visibility {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// Documents may have come or gone at another server.
+    /// Notes that another server may have added or removed documents.
     pub fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// How often documents came and went, in any collection: what was learnt of them at another count may be old.
+    /// Returns how often documents were added or removed, in any collection: what was cached at another count may be outdated.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// The hidden documents of a collection, in order.
+    /// Returns the hidden documents of a collection, in order.
     pub fn hidden(&self, collection_id: &str) -> Vec<String> {
         let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
         hidden

@@ -102,7 +102,7 @@ impl Uploads {
         let Some(mut receiving) = taken.receiving.take() else { return };
         // If that fails, the client sends again what is not durable.
         let _ = self.record_received(&session, &mut receiving).await;
-        session.reporter.tells(session.received(), session.total());
+        session.reporter.publish_received(session.received(), session.total());
         tracing::debug!(upload = &*session.reporter.upload_id, bytes = session.received(), "suspended");
         // The bytes are closed before another connection can open them.
         drop(receiving);

@@ -318,7 +318,7 @@ impl Uploads {
         let idle = (OffsetDateTime::now_utc() - record.updated_at).try_into().unwrap_or(Duration::ZERO);
         session.ownership().touched = Instant::now().checked_sub(idle).unwrap_or_else(Instant::now);
         session.announce(&self.reports.pace, session.total(), true);
-        session.reporter.tells(record.bytes_received, session.total());
+        session.reporter.publish_received(record.bytes_received, session.total());
         self.sessions.lock().insert(record.id.clone(), session);
     }
 
