@@ -11,7 +11,3 @@ pub(crate) mod pipelines;
 pub(crate) mod processor;
 pub(crate) mod services;
 pub(crate) mod store;
-<<<<<<< HEAD
-pub(crate) mod unfinished;
-=======
->>>>>>> t-manage

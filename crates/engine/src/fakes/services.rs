@@ -4,10 +4,6 @@ use super::background::FakeWork;
 use super::peers::FakePeers;
 use super::pipelines::{FakePipelines, lock};
 use super::store::{DIMENSION, TestStore};
-<<<<<<< HEAD
-use super::unfinished::FakeWork;
-=======
->>>>>>> t-manage
 use crate::ingest::reporter::Pace;
 use crate::ingest::reports::UploadReports;
 use crate::ingest::uploads::{UploadLimits, UploadSessions, Uploads};

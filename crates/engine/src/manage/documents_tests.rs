@@ -110,11 +110,7 @@ async fn a_file_that_another_document_needs_stays() {
 }
 
 #[tokio::test]
-<<<<<<< HEAD
-async fn the_receipt_hides_from_a_limited_subject_that_another_collection_has_the_same_bytes() {
-=======
 async fn a_delete_does_not_reveal_that_a_collection_out_of_sight_has_the_same_bytes() {
->>>>>>> t-manage
     let services = TestServices::open().await;
     let (a, b) = (services.collection("a").await, services.collection("b").await);
     let document = services.live(&a, "abc", 1).await;

@@ -84,7 +84,7 @@ fn check(read: Result<Manifest, ManifestError>) -> Result<(), TestCaseError> {
             prop_assert!(manifest.check().is_ok());
             prop_assert!(manifest.name.len() <= MAX_NAME_BYTES && manifest.description.len() <= MAX_DESCRIPTION_BYTES);
             prop_assert!(manifest.config_schema.is_object());
-            prop_assert_eq!((manifest.kind == Kind::Extractor), !manifest.media_types.is_empty());
+            prop_assert_eq!(manifest.kind == Kind::Extractor, !manifest.media_types.is_empty());
             let mut component = COMPONENT.to_vec();
             manifest
                 .embed(&mut component)

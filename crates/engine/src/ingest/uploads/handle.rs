@@ -44,11 +44,7 @@ impl Upload {
 
     /// Publishes how many bytes have been received.
     pub fn publish_received(&self) {
-<<<<<<< HEAD
-        self.session.reporter.tells(self.received(), self.session.total());
-=======
         self.session.reporter.publish_received(self.received(), self.session.total());
->>>>>>> t-manage
     }
 
     /// Writes the next bytes, and returns once they are written. If they would exceed a limit, none is written.

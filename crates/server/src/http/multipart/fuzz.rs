@@ -193,7 +193,9 @@ fn a_large_file_passes_in_small_pieces() {
     form.resize(4 << 20, b'x');
     form.extend(b"\r\n--edge--\r\n");
     for cut in [1 << 10, 400 << 10, 8 << 20] {
-        let parts = block_on(read(pieces(&form, cut), Some(form.len() as u64))).ok().expect("a form");
+        let Ok(parts) = block_on(read(pieces(&form, cut), Some(form.len() as u64))) else {
+            panic!("the form is read in pieces of {cut} bytes");
+        };
         assert!(
             matches!(&parts[..], [Part::File { content, .. }] if content.len() > 4_000_000),
             "{cut}"
