@@ -232,7 +232,7 @@ impl Granted<Read> {
     /// # Errors
     /// A worker thread that failed.
     pub async fn models(&self) -> Result<Vec<InstalledModel>, ApiError> {
-        self.engine.queries.models().await
+        self.engine.embeddings.models().await
     }
 
     /// An embedding model by its name, in the precision of the settings.
@@ -240,7 +240,7 @@ impl Granted<Read> {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` for one that is not installed, `VALIDATION_ERROR` for a reranker; a description that cannot be used.
     pub fn embedding_model(&self, name: &str) -> Result<Model, ApiError> {
-        self.engine.queries.embedding_model(name)
+        self.engine.embeddings.embedding_model(name)
     }
 
     /// The vectors of texts by a model, in their order, and the tokens of these texts; `queries` says that they are questions, for
@@ -250,7 +250,7 @@ impl Granted<Read> {
     /// `SERVICE_UNAVAILABLE` when too much waits for the embedder, or as many models are in use as may be; `TIMEOUT_ERROR`; or a
     /// failed embedder.
     pub async fn embed(&self, model: &Model, texts: Vec<String>, queries: bool) -> Result<(Vec<Vec<f32>>, u64), ApiError> {
-        self.engine.queries.embed(model, texts, queries).await
+        self.engine.embeddings.embed(model, texts, queries).await
     }
 
     /// Tokens of the texts, as the default embedding model counts them.
@@ -258,7 +258,7 @@ impl Granted<Read> {
     /// # Errors
     /// A worker thread that failed.
     pub async fn count_tokens(&self, texts: Vec<String>) -> Result<u64, ApiError> {
-        self.engine.queries.count_tokens(texts).await
+        self.engine.embeddings.count_tokens(texts).await
     }
 
     /// How much of a text, up to the end of a word, has at most `room` tokens of the embedding model: its bytes, and its tokens.
@@ -266,7 +266,7 @@ impl Granted<Read> {
     /// # Errors
     /// A worker thread that failed.
     pub async fn fit_tokens(&self, text: String, room: u64) -> Result<(usize, u64), ApiError> {
-        self.engine.queries.fit_tokens(text, room).await
+        self.engine.embeddings.fit_tokens(text, room).await
     }
 
     /// What happens to uploads from now on, and where those in flight stand.
@@ -426,7 +426,7 @@ impl Granted<Config> {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` if it is not installed; a value that is wrong, by its key; and what the plugin fails with.
     pub async fn try_plugin(&self, name: &str, request: TryPlugin) -> Result<TryResult, ApiError> {
-        self.engine.queries.try_plugin(name, request).await
+        self.engine.trials.try_plugin(name, request).await
     }
 }
 

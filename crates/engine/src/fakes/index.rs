@@ -61,9 +61,7 @@ impl VectorIndex for FakeIndex {
     async fn create_collection(&self, collection: &CollectionKey, schema: &Schema) -> Result<(), IndexError> {
         self.call("create_collection", collection).await?;
         let mut collections = self.collections();
-        let (stored, _) = collections
-            .entry(collection.clone())
-            .or_insert_with(|| (schema.clone(), Points::new()));
+        let (stored, _) = collections.entry(collection.clone()).or_insert_with(|| (*schema, Points::new()));
         if stored.dimension == schema.dimension {
             return Ok(());
         }
