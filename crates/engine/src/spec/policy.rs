@@ -208,3 +208,7 @@ impl Citing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

@@ -188,3 +188,17 @@ async fn a_slow_reader_holds_the_generator_and_loses_nothing() {
     let events = rest(&mut query).await;
     assert_eq!(completed(&events).tokens_generated, 200);
 }
+
+#[tokio::test]
+async fn a_query_keeps_its_turn_to_its_end() {
+    let (test, pipeline) = TestQueries::with(&[("alpha", 1.0)], |_| {}).await;
+    let gate = pipeline.faults.gate("finish");
+    let mut first = test.ask(question());
+    pipeline.faults.begun("finish", 1).await;
+    let mut second = test.ask(question());
+    settle().await;
+    assert_eq!(pipeline.faults.count("analyze"), 1, "the second waits");
+    gate.open();
+    completed(&rest(&mut first).await);
+    completed(&rest(&mut second).await);
+}
