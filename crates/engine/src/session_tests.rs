@@ -20,7 +20,9 @@ fn check<S: ScopeType>() {
     assert_eq!(code(vec![S::SCOPE]), None, "{}", S::SCOPE);
     assert_eq!(code(vec![Scope::Admin]), None, "admin allows {}", S::SCOPE);
 
-    let permission = Permission::<S>::of(&subject([S::SCOPE])).ok().expect("permission");
+    let Ok(permission) = Permission::<S>::of(&subject([S::SCOPE])) else {
+        panic!("{} is refused", S::SCOPE);
+    };
     assert_eq!(permission.require_collection("open-one"), Ok(()));
     let error = permission.require_collection("closed").unwrap_err();
     assert_eq!(error.code, ErrorCode::CollectionNotFound, "{}", S::SCOPE);
@@ -53,7 +55,9 @@ fn administration_needs_its_scope_and_a_collection_that_the_subject_sees() {
 
 #[test]
 fn a_collection_that_is_not_seen_is_refused_like_one_that_is_not_there() {
-    let permission = Permission::<Read>::of(&subject([Scope::Read])).ok().expect("permission");
+    let Ok(permission) = Permission::<Read>::of(&subject([Scope::Read])) else {
+        panic!("reading is refused");
+    };
     assert_eq!(
         permission.require_collection("closed"),
         Err(ApiError::collection_not_found("closed"))
