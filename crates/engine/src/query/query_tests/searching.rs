@@ -169,3 +169,18 @@ async fn a_failed_search_names_its_stage_and_gives_its_turn_back() {
     assert_eq!(error.details["stage"], "document_retrieval");
     assert!(test.is_idle().await);
 }
+
+#[tokio::test]
+async fn a_search_keeps_its_turn_to_its_end() {
+    let (test, pipeline) = TestQueries::with(&CHUNKS, |_| {}).await;
+    let gate = test.test.index.faults.gate("search");
+    let queries = test.queries.clone();
+    let searching = tokio::spawn(async move { queries.search(request(json!({})), &Subject::anyone()).await });
+    test.test.index.faults.begun("search", 1).await;
+    let mut second = test.ask(question());
+    settle().await;
+    assert_eq!(pipeline.faults.count("analyze"), 1, "the query waits");
+    gate.open();
+    assert_eq!(searching.await.unwrap().unwrap().results.len(), 3);
+    completed(&rest(&mut second).await);
+}
