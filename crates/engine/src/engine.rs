@@ -18,7 +18,11 @@ use crate::peers::cluster::Cluster;
 use crate::peers::sync::PeerSync;
 use crate::peers::{Alone, Peers};
 use crate::query::Queries;
+use crate::query::embedding::Embeddings;
+use crate::query::permits::QueryPermits;
 use crate::query::profile_cache::{KnownProfiles, ProfileCache};
+use crate::query::stage_timeout::StageTimeout;
+use crate::query::try_plugin::PluginTrials;
 use crate::settings::EngineSettings;
 use crate::spec::Pipeline;
 use crate::spec::pipelines::Pipelines;
@@ -49,6 +53,8 @@ pub struct Engine {
     peers: Arc<dyn Peers>,
     pub(crate) pipelines: Arc<Pipelines>,
     pub(crate) queries: Arc<Queries>,
+    pub(crate) embeddings: Arc<Embeddings>,
+    pub(crate) trials: Arc<PluginTrials>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) documents: Arc<Documents>,
     pub(crate) collections: Arc<Collections>,
@@ -178,17 +184,36 @@ impl Engine {
             permits: Arc::new(Semaphore::new(max_open_uploads)),
             sessions: UploadSessions::default(),
         });
+        let permits = Arc::new(QueryPermits::new(
+            settings.max_concurrent_queries,
+            settings.max_waiting_queries,
+            tuned.clone(),
+            lifecycle.clone(),
+        ));
+        let timeout = StageTimeout {
+            tuned: tuned.clone(),
+            clock: lifecycle.clock.clone(),
+        };
         let queries = Arc::new(Queries {
             store: store.clone(),
             pipelines: pipelines.clone(),
             profiles,
             documents: documents.clone(),
-            tuned: tuned.clone(),
+            permits: permits.clone(),
+            timeout: timeout.clone(),
             lifecycle: lifecycle.clone(),
             default_collection: settings.default_collection.clone(),
-            permits: Semaphore::new(settings.max_concurrent_queries.max(1)),
-            waiting: Semaphore::new(settings.max_waiting_queries),
             meter: QueryMeter::default(),
+        });
+        let embeddings = Arc::new(Embeddings {
+            pipelines: pipelines.clone(),
+            permits: permits.clone(),
+            timeout: timeout.clone(),
+        });
+        let trials = Arc::new(PluginTrials {
+            pipelines: pipelines.clone(),
+            permits,
+            timeout,
         });
         let updates = Arc::new(PipelineUpdates {
             store: store.clone(),
@@ -275,6 +300,8 @@ impl Engine {
             peers,
             pipelines,
             queries,
+            embeddings,
+            trials,
             uploads,
             documents,
             collections,

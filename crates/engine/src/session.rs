@@ -50,11 +50,38 @@ pub struct Session {
     subject: Arc<Subject>,
 }
 
+/// The proof that a subject has the scope `S`.
+struct Permission<S> {
+    subject: Arc<Subject>,
+    scope: PhantomData<S>,
+}
+
+impl<S: ScopeType> Permission<S> {
+    /// Checks that a subject has the scope.
+    ///
+    /// # Errors
+    /// `INSUFFICIENT_SCOPE`.
+    fn of(subject: &Arc<Subject>) -> Result<Self, ApiError> {
+        subject.require(S::SCOPE)?;
+        Ok(Self {
+            subject: subject.clone(),
+            scope: PhantomData,
+        })
+    }
+
+    /// Checks that the subject may use a collection.
+    ///
+    /// # Errors
+    /// `COLLECTION_NOT_FOUND`: to the client, a collection that it may not see does not exist.
+    fn require_collection(&self, name: &str) -> Result<(), ApiError> {
+        self.subject.require_in(S::SCOPE, name)
+    }
+}
+
 /// What a subject's scope `S` allows. Made by [`Session::with`] alone. Results hold only what the subject may see.
 pub struct Granted<S> {
     engine: Arc<Engine>,
-    subject: Arc<Subject>,
-    scope: PhantomData<S>,
+    permission: Permission<S>,
 }
 
 impl Engine {
@@ -113,11 +140,9 @@ impl Session {
     /// # Errors
     /// `INSUFFICIENT_SCOPE`.
     pub fn with<S: ScopeType>(&self) -> Result<Granted<S>, ApiError> {
-        self.subject.require(S::SCOPE)?;
         Ok(Granted {
             engine: self.engine.clone(),
-            subject: self.subject.clone(),
-            scope: PhantomData,
+            permission: Permission::of(&self.subject)?,
         })
     }
 
@@ -134,7 +159,7 @@ impl<S: ScopeType> Granted<S> {
     /// `COLLECTION_NOT_FOUND`: to the client, a collection that it may not see does not exist.
     pub fn require_collection(&self, name: Option<&str>) -> Result<(), ApiError> {
         let name = name.unwrap_or(&self.engine.default_collection);
-        self.subject.require_in(S::SCOPE, name)
+        self.permission.require_collection(name)
     }
 }
 
@@ -142,23 +167,23 @@ impl<S: ScopeType> Granted<S> {
 impl Granted<Read> {
     /// Every collection that the subject sees, by name.
     pub async fn collections(&self) -> Result<CollectionList, ApiError> {
-        self.engine.collections.collections(&self.subject).await
+        self.engine.collections.collections(&self.permission.subject).await
     }
 
     /// One collection, with its pipeline, as far as the subject may know it.
     pub async fn collection(&self, name: &str) -> Result<CollectionInfo, ApiError> {
-        self.engine.collections.collection(name, &self.subject).await
+        self.engine.collections.collection(name, &self.permission.subject).await
     }
 
     /// The pipeline of a collection, and what it resolves to, as far as the subject may know it.
     pub async fn collection_pipeline(&self, name: &str) -> Result<CollectionPipeline, ApiError> {
         self.require_collection(Some(name))?;
-        self.engine.updates.collection_pipeline(name, &self.subject).await
+        self.engine.updates.collection_pipeline(name, &self.permission.subject).await
     }
 
     /// Where a collection is kept, and how far its last move is.
     pub async fn collection_place(&self, name: &str) -> Result<CollectionPlace, ApiError> {
-        self.engine.placement.collection_place(name, &self.subject).await
+        self.engine.placement.collection_place(name, &self.permission.subject).await
     }
 
     /// What happens to the collections whose names are `wanted`: after `after`, if that is given; and what happens to any from now on.
@@ -168,45 +193,45 @@ impl Granted<Read> {
 
     /// A page of the documents that the subject sees.
     pub async fn documents(&self, list: DocumentQuery) -> Result<DocumentList, ApiError> {
-        self.engine.documents.documents(list, &self.subject).await
+        self.engine.documents.documents(list, &self.permission.subject).await
     }
 
     /// All that is known of a document.
     pub async fn document(&self, id: &str) -> Result<DocumentDetail, ApiError> {
-        self.engine.documents.document(id, &self.subject).await
+        self.engine.documents.document(id, &self.permission.subject).await
     }
 
     /// A page of a document's chunks: `limit` 1 to 1,000.
     pub async fn document_chunks(&self, id: &str, limit: u32, offset: u32, include_embeddings: bool) -> Result<ChunkList, ApiError> {
         self.engine
             .documents
-            .document_chunks(id, limit, offset, include_embeddings, &self.subject)
+            .document_chunks(id, limit, offset, include_embeddings, &self.permission.subject)
             .await
     }
 
     /// The extracted text, or the part of it from code point `start` up to, not including, `end`.
     pub async fn document_text(&self, id: &str, start: Option<u64>, end: Option<u64>) -> Result<String, ApiError> {
-        self.engine.documents.document_text(id, start, end, &self.subject).await
+        self.engine.documents.document_text(id, start, end, &self.permission.subject).await
     }
 
     /// The original bytes.
     pub async fn document_file(&self, id: &str) -> Result<DocumentFile, ApiError> {
-        self.engine.documents.document_file(id, &self.subject).await
+        self.engine.documents.document_file(id, &self.permission.subject).await
     }
 
     /// Starts a query of the subject's. Checks its values before anything else happens.
     pub fn query(&self, options: QueryOptions) -> Result<QueryHandle, ApiError> {
-        self.engine.queries.query(options, &self.subject)
+        self.engine.queries.query(options, &self.permission.subject)
     }
 
     /// Answers a query at once.
     pub async fn answer(&self, options: QueryOptions) -> Result<Answer, ApiError> {
-        self.engine.queries.answer(options, &self.subject).await
+        self.engine.queries.answer(options, &self.permission.subject).await
     }
 
     /// Finds passages without making an answer.
     pub async fn search(&self, request: SearchRequest) -> Result<SearchResponse, ApiError> {
-        self.engine.queries.search(request, &self.subject).await
+        self.engine.queries.search(request, &self.permission.subject).await
     }
 
     /// Documents of the same collection that are like a given one, most alike first. Where the subject does not see the collection
@@ -215,7 +240,7 @@ impl Granted<Read> {
     /// # Errors
     /// A value that is wrong, no such document, `CONFLICT` while it is processed, or a failed index.
     pub async fn similar(&self, request: SimilarRequest) -> Result<SimilarResponse, ApiError> {
-        self.engine.queries.similar(request, &self.subject).await
+        self.engine.queries.similar(request, &self.permission.subject).await
     }
 
     /// Asks a collection's analyzer.
@@ -232,7 +257,7 @@ impl Granted<Read> {
     /// # Errors
     /// A worker thread that failed.
     pub async fn models(&self) -> Result<Vec<InstalledModel>, ApiError> {
-        self.engine.queries.models().await
+        self.engine.embeddings.models().await
     }
 
     /// An embedding model by its name, in the precision of the settings.
@@ -240,7 +265,7 @@ impl Granted<Read> {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` for one that is not installed, `VALIDATION_ERROR` for a reranker; a description that cannot be used.
     pub fn embedding_model(&self, name: &str) -> Result<Model, ApiError> {
-        self.engine.queries.embedding_model(name)
+        self.engine.embeddings.embedding_model(name)
     }
 
     /// The vectors of texts by a model, in their order, and the tokens of these texts; `queries` says that they are questions, for
@@ -250,7 +275,7 @@ impl Granted<Read> {
     /// `SERVICE_UNAVAILABLE` when too much waits for the embedder, or as many models are in use as may be; `TIMEOUT_ERROR`; or a
     /// failed embedder.
     pub async fn embed(&self, model: &Model, texts: Vec<String>, queries: bool) -> Result<(Vec<Vec<f32>>, u64), ApiError> {
-        self.engine.queries.embed(model, texts, queries).await
+        self.engine.embeddings.embed(model, texts, queries).await
     }
 
     /// Tokens of the texts, as the default embedding model counts them.
@@ -258,7 +283,7 @@ impl Granted<Read> {
     /// # Errors
     /// A worker thread that failed.
     pub async fn count_tokens(&self, texts: Vec<String>) -> Result<u64, ApiError> {
-        self.engine.queries.count_tokens(texts).await
+        self.engine.embeddings.count_tokens(texts).await
     }
 
     /// How much of a text, up to the end of a word, has at most `room` tokens of the embedding model: its bytes, and its tokens.
@@ -266,7 +291,7 @@ impl Granted<Read> {
     /// # Errors
     /// A worker thread that failed.
     pub async fn fit_tokens(&self, text: String, room: u64) -> Result<(usize, u64), ApiError> {
-        self.engine.queries.fit_tokens(text, room).await
+        self.engine.embeddings.fit_tokens(text, room).await
     }
 
     /// What happens to uploads from now on, and where those in flight stand.
@@ -279,7 +304,7 @@ impl Granted<Read> {
 impl Granted<Write> {
     /// Makes a collection, once all of its pipeline is known to run.
     pub async fn create_collection(&self, new: CreateCollection) -> Result<CollectionInfo, ApiError> {
-        self.engine.collections.create_collection(new, &self.subject).await
+        self.engine.collections.create_collection(new, &self.permission.subject).await
     }
 
     /// Checks a pipeline against what is installed, as a collection that is made with it would.
@@ -314,7 +339,7 @@ impl Granted<Write> {
     /// # Errors
     /// `INSUFFICIENT_SCOPE`; `RESOURCE_NOT_FOUND` if there is none, or none that the subject sees.
     pub async fn upload_of(&self, id: &str) -> Result<UploadInfo, ApiError> {
-        self.engine.uploads.upload_of(id, &self.subject).await
+        self.engine.uploads.upload_of(id, &self.permission.subject).await
     }
 
     /// Ends an upload without a document, whoever has it, also in the middle of processing.
@@ -331,12 +356,12 @@ impl Granted<Write> {
 impl Granted<Delete> {
     /// Deletes a collection and all that is in it, and tells what that was.
     pub async fn delete_collection(&self, name: &str) -> Result<DeletedCollection, ApiError> {
-        self.engine.collections.delete_collection(name, &self.subject).await
+        self.engine.collections.delete_collection(name, &self.permission.subject).await
     }
 
     /// Deletes a document and all that was made of it, and tells what that was.
     pub async fn delete_document(&self, id: &str) -> Result<DeletedDocument, ApiError> {
-        self.engine.documents.delete_document(id, &self.subject).await
+        self.engine.documents.delete_document(id, &self.permission.subject).await
     }
 }
 
@@ -426,7 +451,7 @@ impl Granted<Config> {
     /// # Errors
     /// `RESOURCE_NOT_FOUND` if it is not installed; a value that is wrong, by its key; and what the plugin fails with.
     pub async fn try_plugin(&self, name: &str, request: TryPlugin) -> Result<TryResult, ApiError> {
-        self.engine.queries.try_plugin(name, request).await
+        self.engine.trials.try_plugin(name, request).await
     }
 }
 
@@ -438,7 +463,7 @@ impl Granted<Admin> {
     /// No such collection, or an index that cannot be used: then nothing has changed.
     pub async fn move_collection(&self, name: &str, to: IndexBackend) -> Result<CollectionPlace, ApiError> {
         self.require_collection(Some(name))?;
-        self.engine.placement.move_collection(name, to, &self.subject).await
+        self.engine.placement.move_collection(name, to, &self.permission.subject).await
     }
 
     /// Begins a backup; its pieces come out of the receiver. An error as a piece ends it: it is not whole then.
@@ -447,6 +472,10 @@ impl Granted<Admin> {
     /// `AUTHORIZATION_FAILED` for who does not see everything; `CONFLICT` while another one is made; what keeps the catalog from being
     /// copied.
     pub async fn backup(&self) -> Result<mpsc::Receiver<io::Result<Bytes>>, ApiError> {
-        self.engine.backups.backup(&self.subject).await
+        self.engine.backups.backup(&self.permission.subject).await
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

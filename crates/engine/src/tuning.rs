@@ -1,8 +1,7 @@
-//! What of the engine can change while it runs.
+//! Settings that can change while the engine runs.
 
 use crate::settings::EngineSettings;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Settings that can change while the engine runs.
@@ -16,39 +15,34 @@ pub struct Tuning {
     pub plugin_install: bool,
 }
 
-/// Their present values.
-#[derive(Debug)]
+/// The present values of [`Tuning`], but for the number of queries, which the permits know.
+#[derive(Debug, Default)]
 pub struct Tuned {
     query_timeout_ms: AtomicU64,
-    /// Permits for queries that there are, or will be when those in flight have ended.
-    query_permits: Mutex<usize>,
     plugin_install: AtomicBool,
 }
 
 impl Tuned {
-    /// As the engine starts.
+    /// Returns the values that the engine starts with.
     pub fn new(settings: &EngineSettings) -> Self {
         Self {
             query_timeout_ms: AtomicU64::new(millis(settings.query_timeout)),
-            query_permits: Mutex::new(settings.max_concurrent_queries.max(1)),
             plugin_install: AtomicBool::new(settings.plugin_install),
         }
     }
 
-    /// Whether plugins may be installed and removed over the network.
+    /// Returns whether plugins may be installed and removed over the network.
     pub fn plugin_install(&self) -> bool {
         self.plugin_install.load(Ordering::Relaxed)
     }
 
-    /// Takes other settings, and returns how many queries could run at once before.
-    pub(crate) fn set(&self, tuning: Tuning) -> usize {
+    /// Takes other settings, except for the number of queries that run at once.
+    pub(crate) fn set(&self, tuning: Tuning) {
         self.query_timeout_ms.store(millis(tuning.query_timeout), Ordering::Relaxed);
         self.plugin_install.store(tuning.plugin_install, Ordering::Relaxed);
-        let wanted = tuning.max_concurrent_queries.max(1);
-        std::mem::replace(&mut *self.query_permits.lock().unwrap_or_else(PoisonError::into_inner), wanted)
     }
 
-    /// How long any stage of a query may take.
+    /// Returns how long any stage of a query may take.
     pub(crate) fn query_timeout(&self) -> Duration {
         Duration::from_millis(self.query_timeout_ms.load(Ordering::Relaxed))
     }

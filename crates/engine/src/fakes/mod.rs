@@ -9,5 +9,6 @@ pub(crate) mod ingest;
 pub(crate) mod peers;
 pub(crate) mod pipelines;
 pub(crate) mod processor;
+pub(crate) mod query;
 pub(crate) mod services;
 pub(crate) mod store;

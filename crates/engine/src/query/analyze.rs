@@ -1,7 +1,7 @@
 //! What is understood of a question, without a search.
 
 use super::Queries;
-use crate::query::{analysis, searches};
+use crate::query::plan::{analysis, searches};
 use ibid_plugin_host::Search;
 use ibid_protocol::{AnalyzeRequest, AnalyzeResponse, ApiError, PlannedSearch};
 use serde_json::Value;
@@ -16,19 +16,18 @@ impl Queries {
         let start = Instant::now();
         let query = request.question()?;
         let collection = request.collection_name.as_deref().unwrap_or(&self.default_collection);
-        let resolved = self
+        let pipeline = self
             .pipelines
-            .resolved(collection)
+            .find(collection)
             .await
             .map_err(|error| error.to_api_error("query_analysis"))?;
-        let mode = request.mode.unwrap_or(resolved.pipeline.retrieval.mode);
-        let _permit = self.admit().await?;
-        let work = self.analyze(&resolved, &query, mode, request.language.as_deref());
-        let (plan, warning) = self.in_time("query_analysis", work).await?;
-        let analyzer = resolved.analyzer.plugin.manifest();
+        let mode = request.mode.unwrap_or(pipeline.settings().retrieval.mode);
+        let _permit = self.permits.admit().await?;
+        let work = self.analyze(&*pipeline, &query, mode, request.language.as_deref());
+        let (plan, warning) = self.timeout.run("query_analysis", work).await?;
         Ok(AnalyzeResponse {
-            collection_name: resolved.collection.clone(),
-            analyzer: format!("{}@{}", analyzer.name, analyzer.version),
+            collection_name: pipeline.collection().to_owned(),
+            analyzer: pipeline.analyzer_name(),
             query_analysis: analysis(&plan),
             searches: searches(&query, &plan, mode).into_iter().map(planned).collect(),
             processing_mode: mode,

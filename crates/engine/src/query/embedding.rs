@@ -1,14 +1,24 @@
 //! The embedders, for whoever wants vectors and not answers.
 
-use super::Queries;
 use crate::error::PipelineError;
+use crate::query::permits::QueryPermits;
+use crate::query::stage_timeout::StageTimeout;
+use crate::spec::pipelines::Pipelines;
 use ibid_embed::{EmbedError, Embedder, InstalledModel, Model};
 use ibid_protocol::{ApiError, ErrorCode};
+use std::sync::Arc;
 
 /// Texts that are embedded before documents, as a question's are. More would hold up questions.
 const FEW: usize = 8;
 
-impl Queries {
+/// Runs the embedding models for clients that want vectors, and counts tokens.
+pub(crate) struct Embeddings {
+    pub pipelines: Arc<Pipelines>,
+    pub permits: Arc<QueryPermits>,
+    pub timeout: StageTimeout,
+}
+
+impl Embeddings {
     /// The models that are installed, rerankers among them, the default one first.
     ///
     /// # Errors
@@ -39,7 +49,7 @@ impl Queries {
     /// `SERVICE_UNAVAILABLE` when too much waits for the embedder, or as many models are in use as may be; `TIMEOUT_ERROR`; or a
     /// failed embedder.
     pub async fn embed(&self, model: &Model, texts: Vec<String>, queries: bool) -> Result<(Vec<Vec<f32>>, u64), ApiError> {
-        let _permit = self.admit().await?;
+        let _permit = self.permits.admit().await?;
         let work = async {
             let embedder = model.embedder().await?;
             let (texts, tokens) = count(embedder.clone(), texts).await?;
@@ -50,7 +60,7 @@ impl Queries {
             };
             Ok::<_, PipelineError>((vectors, tokens))
         };
-        self.in_time("embedding", work).await
+        self.timeout.run("embedding", work).await
     }
 
     /// Tokens of the texts, as the default embedding model counts them.

@@ -2,7 +2,6 @@
 
 use crate::error::PipelineError;
 use crate::query::profile::{Profile, Profiles};
-use crate::spec::pipelines::Resolved;
 use crate::store::Store;
 use crate::store::leases::text_id;
 use ibid_catalog::{DocumentQuery, DocumentRecord, DocumentState};
@@ -17,14 +16,26 @@ const PAGE: u32 = 1_000;
 const MOST_DOCUMENTS: u64 = 10_000;
 /// Chunks that make the beginning of a document: about its first page.
 const OPENING_CHUNKS: u32 = 3;
-/// How long profiles are taken for true: another server over the same catalog may have changed its documents.
+/// How long profiles are used at most: another server over the same catalog may have changed its documents.
 const FRESH: Duration = Duration::from_secs(30);
-/// Share of the time that renewing may take while documents come in a stream.
+/// Profiles that took a second to make are used for so many seconds, however many documents come meanwhile.
 const SHARE: u32 = 10;
 
 /// The profiles of the collections that were searched.
-#[derive(Default)]
-pub struct KnownProfiles(Mutex<HashMap<String, Known>>);
+pub struct KnownProfiles {
+    known: Mutex<HashMap<String, Known>>,
+    /// Documents of a collection that profiles are kept of; a collection of more has none.
+    pub most_documents: u64,
+}
+
+impl Default for KnownProfiles {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            most_documents: MOST_DOCUMENTS,
+        }
+    }
+}
 
 #[derive(Clone)]
 struct Known {
@@ -36,8 +47,8 @@ struct Known {
 }
 
 impl Known {
-    fn holds(&self, changes: u64) -> bool {
-        let age = self.made.elapsed();
+    /// Returns whether the profiles may still be used, `age` after they were made.
+    fn is_fresh(&self, changes: u64, age: Duration) -> bool {
         age < FRESH && (self.changes == changes || age < self.took * SHARE)
     }
 }
@@ -49,24 +60,24 @@ pub(crate) struct ProfileCache {
 }
 
 impl ProfileCache {
-    /// What the documents of a collection are called.
-    pub(crate) async fn profiles(&self, resolved: &Resolved) -> Result<Arc<Profiles>, PipelineError> {
+    /// Returns the profiles of a collection's documents.
+    pub(crate) async fn profiles(&self, collection_id: &str) -> Result<Arc<Profiles>, PipelineError> {
         // Read before the documents: what changes meanwhile is found the next time.
         let changes = self.store.visibility.changes();
-        let known = self.known_profiles().get(&resolved.collection_id).cloned();
-        if let Some(known) = known.as_ref().filter(|known| known.holds(changes)) {
+        let known = self.known_profiles().get(collection_id).cloned();
+        if let Some(known) = known.as_ref().filter(|known| known.is_fresh(changes, known.made.elapsed())) {
             return Ok(known.profiles.clone());
         }
         let start = Instant::now();
         let before = known.map(|known| known.profiles).unwrap_or_default();
-        let profiles = Arc::new(self.read_profiles(resolved, &before).await?);
+        let profiles = Arc::new(self.read_profiles(collection_id, &before).await?);
         let known = Known {
             profiles: profiles.clone(),
             changes,
             made: Instant::now(),
             took: start.elapsed(),
         };
-        self.known_profiles().insert(resolved.collection_id.clone(), known);
+        self.known_profiles().insert(collection_id.to_owned(), known);
         Ok(profiles)
     }
 
@@ -76,21 +87,21 @@ impl ProfileCache {
     }
 
     fn known_profiles(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
-        self.known.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read_profiles(&self, resolved: &Resolved, before: &Profiles) -> Result<Profiles, PipelineError> {
+    async fn read_profiles(&self, collection_id: &str, before: &Profiles) -> Result<Profiles, PipelineError> {
         let mut documents: Vec<(String, Profile)> = Vec::new();
         loop {
             let query = DocumentQuery {
-                collection_ids: Some(vec![resolved.collection_id.clone()]),
+                collection_ids: Some(vec![collection_id.to_owned()]),
                 states: vec![DocumentState::Live],
                 limit: PAGE,
                 offset: documents.len() as u64,
                 ..DocumentQuery::default()
             };
             let page = self.store.catalog.list_documents(&query).await?;
-            if page.total > MOST_DOCUMENTS {
+            if page.total > self.known.most_documents {
                 return Ok(Profiles::default());
             }
             let last = page.items.len() < PAGE as usize;
@@ -125,3 +136,7 @@ impl ProfileCache {
         Ok(opening)
     }
 }
+
+#[cfg(test)]
+#[path = "profile_cache_tests.rs"]
+mod tests;

@@ -6,11 +6,11 @@
 use super::Queries;
 use crate::query::passage_assembly::discount_pages;
 use crate::query::passages::{FoundChunk, Passages};
+use crate::query::query_pipeline::{PassageScorer, QueryPipeline};
 use crate::query::retrieve::Found;
 use crate::query::timings::Timings;
-use crate::spec::RerankerChoice;
-use crate::spec::pipelines::Resolved;
-use ibid_embed::{EmbedError, Reranker};
+use crate::spec::{Pipeline, RerankerChoice};
+use ibid_embed::EmbedError;
 use ibid_protocol::{ErrorCode, Mode, Warning};
 use ibid_telemetry::catalogue;
 
@@ -26,11 +26,11 @@ pub struct Ranked {
     pub warning: Option<Warning>,
 }
 
-impl Resolved {
+impl Pipeline {
     /// How many passages a reranker is to read for a query that takes `limit`; `None` where it is to read none. `asked` is what the
     /// client says of it, if anything.
     pub(crate) fn reads_again(&self, mode: Mode, limit: usize, asked: Option<bool>) -> Option<usize> {
-        let choice = self.pipeline.reranker.as_ref()?;
+        let choice = self.reranker.as_ref()?;
         let wanted = asked.unwrap_or_else(|| choice.modes.contains(&mode));
         let most = limit.max(choice.top_k as usize).min(RerankerChoice::MOST as usize);
         wanted.then_some(most)
@@ -42,7 +42,7 @@ impl Queries {
     /// less relevant than `threshold` are left out.
     pub(crate) async fn rerank(
         &self,
-        resolved: &Resolved,
+        pipeline: &dyn QueryPipeline,
         question: &str,
         found: Found,
         (read, limit): (usize, usize),
@@ -51,10 +51,10 @@ impl Queries {
     ) -> Ranked {
         let Found { passages, aim } = found;
         let texts: Vec<String> = passages.0.iter().take(read).map(as_read).collect();
-        let outcome = match &resolved.reranker {
+        let outcome = match pipeline.reranker() {
             _ if texts.is_empty() => Ok(Vec::new()),
             Some(Ok(reranker)) => timings.time("reranking", self.scores(reranker, question, texts)).await,
-            Some(Err(error)) => Err(Failure::Embed(error.clone())),
+            Some(Err(error)) => Err(Failure::Embed(error)),
             None => Ok(Vec::new()),
         };
         let (mut passages, warning) = match outcome {
@@ -67,24 +67,25 @@ impl Queries {
                 let scores = scores.collect();
                 (ordered(passages, scores), None)
             }
-            Err(failure) => (passages, Some(self.warning(resolved, &failure))),
+            Err(failure) => (passages, Some(self.warning(pipeline, &failure))),
         };
         passages.0.retain(|found| threshold.is_none_or(|least| found.score() >= least));
         passages.0.truncate(limit);
         Ranked { passages, warning }
     }
 
-    async fn scores(&self, reranker: &Reranker, question: &str, texts: Vec<String>) -> Result<Vec<f32>, Failure> {
+    async fn scores(&self, reranker: &dyn PassageScorer, question: &str, texts: Vec<String>) -> Result<Vec<f32>, Failure> {
         // Half of what the stage may take: what was found must still be of use when the reranker is too slow.
-        match tokio::time::timeout(self.tuned.query_timeout() / 2, reranker.score(question, texts)).await {
-            Ok(scores) => scores.map_err(Failure::Embed),
-            Err(_) => Err(Failure::Timeout),
+        let time = self.timeout.tuned.query_timeout() / 2;
+        match self.timeout.within(time, reranker.score(question, texts)).await {
+            Some(scores) => scores.map_err(Failure::Embed),
+            None => Err(Failure::Timeout),
         }
     }
 
-    fn warning(&self, resolved: &Resolved, failure: &Failure) -> Warning {
-        let model = resolved
-            .pipeline
+    fn warning(&self, pipeline: &dyn QueryPipeline, failure: &Failure) -> Warning {
+        let model = pipeline
+            .settings()
             .reranker
             .as_ref()
             .map(|choice| choice.model.clone())
@@ -92,7 +93,7 @@ impl Queries {
         let (code, reason, message) = match failure {
             Failure::Embed(error) => (error.code(), "failure", error.to_string()),
             Failure::Timeout => {
-                let seconds = self.tuned.query_timeout().as_secs_f32() / 2.0;
+                let seconds = self.timeout.tuned.query_timeout().as_secs_f32() / 2.0;
                 (
                     ErrorCode::TimeoutError,
                     "timeout",
@@ -102,7 +103,7 @@ impl Queries {
         };
         catalogue::RERANKER_FALLBACKS.only().increment(1);
         tracing::warn!(
-            collection = resolved.collection,
+            collection = pipeline.collection(),
             model,
             %code,
             error = message,

@@ -7,8 +7,8 @@ use crate::query::filters::narrowed;
 use crate::query::fusion::{Scored, combine};
 use crate::query::passages::Passages;
 use crate::query::profile::Aim;
+use crate::query::query_pipeline::QueryPipeline;
 use crate::query::timings::Timings;
-use crate::spec::pipelines::Resolved;
 use ibid_generate::asks_for_figure;
 use ibid_index::{Filter, Hit, MAX_BATCH_QUERIES, Query, QueryVector, SparseVector, VectorIndex};
 use ibid_plugin_host::Search;
@@ -97,9 +97,14 @@ pub struct Found {
 
 impl Queries {
     /// Finds passages. Documents that are not whole (being ingested, being deleted) are never seen.
-    pub(crate) async fn retrieve(&self, resolved: &Resolved, wanted: &Retrieval, timings: &mut Timings) -> Result<Found, PipelineError> {
-        let filter = self.index_filter(resolved, &wanted.filters)?;
-        let weights = &resolved.pipeline.retrieval;
+    pub(crate) async fn retrieve(
+        &self,
+        pipeline: &dyn QueryPipeline,
+        wanted: &Retrieval,
+        timings: &mut Timings,
+    ) -> Result<Found, PipelineError> {
+        let filter = self.index_filter(pipeline, &wanted.filters)?;
+        let weights = &pipeline.settings().retrieval;
         let (dense, sparse) = match wanted.search_type {
             SearchType::Semantic => (1.0, 0.0),
             SearchType::Keyword => (0.0, 1.0),
@@ -107,7 +112,7 @@ impl Queries {
         };
         // Who asks for one kind of search wants its order.
         let aim = match wanted.search_type {
-            SearchType::Hybrid => timings.time("retrieval", self.aim(resolved, wanted)).await?,
+            SearchType::Hybrid => timings.time("retrieval", self.aim(pipeline, wanted)).await?,
             SearchType::Semantic | SearchType::Keyword => Aim::default(),
         };
         let preferred = match aim.preferred.is_empty() {
@@ -124,23 +129,23 @@ impl Queries {
         let mut batch = Batch::default();
         if dense > 0.0 {
             let texts = searches.iter().map(|search| search.text.clone()).collect();
-            let vectors = timings.time("embedding", resolved.embedder.embed_queries(texts)).await?;
+            let vectors = timings.time("embedding", pipeline.embed_questions(texts)).await?;
             for (search, vector) in searches.iter().zip(vectors) {
                 let query = index_query(QueryVector::Dense(vector), search, wanted, &filter)?;
                 batch.add(dense * search.weight, query, preferred.as_ref(), &[]);
             }
         }
         if sparse > 0.0 {
-            let said = resolved.bm25.query(&aim.said.join(" "));
+            let said = pipeline.bm25().query(&aim.said.join(" "));
             for search in searches {
-                let vector = resolved.bm25.query(&search.text).without(&said);
+                let vector = pipeline.bm25().query(&search.text).without(&said);
                 let terms: Vec<SparseVector> = vector.terms(TERMS).collect();
                 let query = index_query(QueryVector::Sparse(vector), search, wanted, &filter)?;
                 batch.add(sparse * search.weight, query, preferred.as_ref(), &terms);
             }
         }
         let hits = timings
-            .time("retrieval", self.store.index.search(&resolved.key, batch.queries))
+            .time("retrieval", self.store.index.search(pipeline.key(), batch.queries))
             .await?;
         let found = scored(&batch.plan, hits);
         let ranked = combine(&found).into_iter().map(|((document_id, index), score)| {
@@ -158,24 +163,24 @@ impl Queries {
             _ => 0.0,
         };
         let join = wanted.reading == Reading::Joined;
-        let reading = self.read_chunks(resolved.generation, ranked, wanted.wanted(), join, figures);
+        let reading = self.read_chunks(pipeline.generation(), ranked, wanted.wanted(), join, figures);
         let passages = timings.time("reading", reading).await?;
         Ok(Found { passages, aim })
     }
 
     /// What the question says of the documents.
-    async fn aim(&self, resolved: &Resolved, wanted: &Retrieval) -> Result<Aim, PipelineError> {
+    async fn aim(&self, pipeline: &dyn QueryPipeline, wanted: &Retrieval) -> Result<Aim, PipelineError> {
         let Some(question) = wanted.searches.first() else {
             return Ok(Aim::default());
         };
-        let profiles = self.profiles.profiles(resolved).await?;
+        let profiles = self.profiles.profiles(pipeline.collection_id()).await?;
         let names: Vec<&str> = wanted.names.iter().map(String::as_str).collect();
         Ok(profiles.aim(&question.text, &names))
     }
 
-    fn index_filter(&self, resolved: &Resolved, filters: &Filters) -> Result<Arc<Filter>, PipelineError> {
+    fn index_filter(&self, pipeline: &dyn QueryPipeline, filters: &Filters) -> Result<Arc<Filter>, PipelineError> {
         let hidden = Filter {
-            exclude_documents: self.store.visibility.hidden(&resolved.collection_id),
+            exclude_documents: self.store.visibility.hidden(pipeline.collection_id()),
             ..Filter::default()
         };
         Ok(Arc::new(narrowed(&hidden, filters)?))

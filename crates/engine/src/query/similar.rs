@@ -41,8 +41,8 @@ impl Queries {
             let issue = "the document is still being processed, or could not be: only one that can be found can be compared";
             return Err(ApiError::new(ErrorCode::Conflict, issue));
         }
-        let _permit = self.admit().await?;
-        let results = self.in_time("document_retrieval", self.alike(&record, &request)).await?;
+        let _permit = self.permits.admit().await?;
+        let results = self.timeout.run("document_retrieval", self.alike(&record, &request)).await?;
         Ok(SimilarResponse {
             document_id: record.id,
             collection_name: record.collection,
@@ -53,8 +53,8 @@ impl Queries {
     }
 
     async fn alike(&self, record: &DocumentRecord, request: &SimilarRequest) -> Result<Vec<SimilarDocument>, PipelineError> {
-        let resolved = self.pipelines.resolved(&record.collection).await?;
-        let mut hidden = self.store.visibility.hidden(&resolved.collection_id);
+        let pipeline = self.pipelines.find(&record.collection).await?;
+        let mut hidden = self.store.visibility.hidden(pipeline.collection_id());
         hidden.push(record.id.clone());
         let others = Filter {
             exclude_documents: hidden,
@@ -63,7 +63,7 @@ impl Queries {
         let filter = Arc::new(narrowed(&others, &request.filters.clone().unwrap_or_default())?);
         let mut queries = Vec::new();
         for chunk in spread_over(record.chunks_total) {
-            let vectors = self.store.index.vectors(&resolved.key, &record.id, chunk..chunk + 1).await?;
+            let vectors = self.store.index.vectors(pipeline.key(), &record.id, chunk..chunk + 1).await?;
             queries.extend(vectors.into_iter().flatten().map(|vector| Query {
                 vector: QueryVector::Dense(vector),
                 filter: filter.clone(),
@@ -75,7 +75,7 @@ impl Queries {
             return Ok(Vec::new());
         }
         let searched = queries.len();
-        let ranked = rank(self.store.index.search(&resolved.key, queries).await?, searched);
+        let ranked = rank(self.store.index.search(pipeline.key(), queries).await?, searched);
         let wanted: Vec<((String, u32), f32)> = ranked
             .into_iter()
             .filter(|(_, score)| request.score_threshold.is_none_or(|least| *score >= least))
@@ -84,7 +84,7 @@ impl Queries {
         let upto = (request.offset + request.limit) as usize;
         let spare = upto * 2;
         let found = self
-            .read_chunks(resolved.generation, wanted.into_iter().take(spare).collect(), spare, false, 0.0)
+            .read_chunks(pipeline.generation(), wanted.into_iter().take(spare).collect(), spare, false, 0.0)
             .await?;
         Ok(found
             .0

@@ -3,7 +3,7 @@
 
 use crate::error::PipelineError;
 use crate::query::passages::Passages;
-use crate::spec::policy::Citing;
+use crate::query::query_pipeline::CitationWriter;
 use ibid_generate::{Piece, Quotation};
 use ibid_plugin_host::Source;
 use ibid_protocol::{Citation, QueryEvent, ResponseFormat, Token, Warning};
@@ -53,9 +53,9 @@ pub struct Written {
 }
 
 /// Writes one answer.
-pub struct AnswerWriter<'a> {
+pub(crate) struct AnswerWriter<'a> {
     events: &'a mpsc::Sender<QueryEvent>,
-    citing: Citing,
+    citing: Box<dyn CitationWriter>,
     passages: &'a Passages,
     delivery: Delivery,
     /// Held back until the next one comes, since the last must say that it is the last.
@@ -69,7 +69,7 @@ pub struct AnswerWriter<'a> {
 
 impl<'a> AnswerWriter<'a> {
     /// A writer of an answer out of `passages`.
-    pub fn new(events: &'a mpsc::Sender<QueryEvent>, citing: Citing, passages: &'a Passages, delivery: Delivery) -> Self {
+    pub fn new(events: &'a mpsc::Sender<QueryEvent>, citing: Box<dyn CitationWriter>, passages: &'a Passages, delivery: Delivery) -> Self {
         Self {
             events,
             citing,

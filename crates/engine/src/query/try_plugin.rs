@@ -2,14 +2,16 @@
 //!
 //! Nothing is stored. The plugin runs in the same sandbox, with the budget that its kind has by default.
 
-use super::Queries;
 use crate::error::PipelineError;
 use crate::manage::plugins::no_plugin;
-use crate::query::analysis;
 use crate::query::analyze::planned;
+use crate::query::permits::QueryPermits;
+use crate::query::plan::analysis;
+use crate::query::stage_timeout::StageTimeout;
 use crate::spec::Pipeline;
+use crate::spec::checks::check_config;
 use crate::spec::chunker_imports::chunker_imports;
-use crate::spec::pipelines::{Stage, check_config};
+use crate::spec::pipelines::{Pipelines, Stage};
 use ibid_plugin_host::{Blob, Kind, Source};
 use ibid_protocol::{ApiError, CharSpan, TriedChunk, TriedUnit, TryPlugin, TryResult};
 use ibid_types::document::{Attrs, CodePoints, Document, Span};
@@ -19,7 +21,14 @@ use std::time::Instant;
 /// How a pasted text is read for a chunker: headings, lists and tables are told apart, and it stays as it is.
 const READ_AS: &str = "text/markdown";
 
-impl Queries {
+/// Tries plugins.
+pub(crate) struct PluginTrials {
+    pub pipelines: Arc<Pipelines>,
+    pub permits: Arc<QueryPermits>,
+    pub timeout: StageTimeout,
+}
+
+impl PluginTrials {
     /// Runs a plugin over a text: a chunker or an extractor over it as a document, an analyzer over it as a question, a formatter over
     /// each of its lines as a statement that cites itself.
     ///
@@ -40,10 +49,11 @@ impl Queries {
             config: request.config.to_string(),
             ..Stage::of(plugin, &Pipeline::default())
         };
-        let _permit = self.admit().await?;
+        let _permit = self.permits.admit().await?;
         let start = Instant::now();
         let mut result = self
-            .in_time(stage.plugin.kind().name(), self.run_trial(&stage, request.text))
+            .timeout
+            .run(stage.plugin.kind().name(), self.run_trial(&stage, request.text))
             .await?;
         result.milliseconds = start.elapsed().as_secs_f64() * 1000.0;
         Ok(result)

@@ -1,13 +1,19 @@
 //! The pipeline of a collection, as data, and the lock that it resolves to.
 
+pub(crate) mod checks;
 pub(crate) mod chunker_imports;
 pub(crate) mod generator;
+pub(crate) mod generator_choice;
+pub(crate) mod lock;
 pub(crate) mod pipelines;
 pub(crate) mod policy;
 pub(crate) mod reindex_scope;
 pub(crate) mod schema;
 
-use ibid_auth::{Scope, Subject};
+pub use generator_choice::{GeneratorChoice, GeneratorKind};
+pub(crate) use lock::shown_to;
+pub use lock::{Lock, LockedGenerator, LockedModel, LockedPlugin, LockedReranker};
+
 use ibid_embed::Precision;
 use ibid_protocol::{ApiError, Mode};
 use serde::{Deserialize, Serialize};
@@ -205,120 +211,6 @@ impl RerankerChoice {
     }
 }
 
-/// What makes answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum GeneratorKind {
-    /// The server's default: a language model where its settings name one, else the built-in one.
-    #[default]
-    Auto,
-    /// The built-in one: statements of the documents.
-    Extractive,
-    /// A language model, over an OpenAI-compatible server.
-    Openai,
-}
-
-/// What makes answers, and how. All but `kind` is for language models; what is left out takes the server's settings.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct GeneratorChoice {
-    /// Which one.
-    pub kind: GeneratorKind,
-    /// Base address of the server, such as `http://127.0.0.1:11434/v1`: one that the operator allows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base_url: Option<String>,
-    /// Name of the model, as the server lists it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// System message; may hold `{language}`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub system: Option<String>,
-    /// Message to the model: holds `{passages}` and `{question}`, may hold `{language}`; other braces are doubled.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<String>,
-    /// For queries that set none: 0 to 2.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_written_if_any")]
-    #[schema(minimum = 0, maximum = 2)]
-    pub temperature: Option<f32>,
-    /// Longest answer, in tokens: from 16 up to what the operator allows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 16, maximum = 1000000)]
-    pub max_tokens: Option<u32>,
-    /// Characters of passages in the prompt: 500 to 10,000,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 500, maximum = 10000000)]
-    pub context_chars: Option<u32>,
-    /// Longest time until the first token, retries included, in milliseconds: 100 to 3,600,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 100, maximum = 3600000)]
-    pub first_token_timeout_ms: Option<u64>,
-    /// Longest time between two tokens, in milliseconds: 100 to 3,600,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 100, maximum = 3600000)]
-    pub idle_timeout_ms: Option<u64>,
-    /// Times that a request is sent again before the first token: 0 to 10.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 10)]
-    pub retries: Option<u32>,
-    /// What to do when no answer can be had before the first token: `fail`, or `fallback` to the extractive generator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_failure: Option<OnFailure>,
-}
-
-impl GeneratorChoice {
-    fn validate(&self) -> Result<(), ApiError> {
-        let wrong = |key: &str, issue: String| Err(ApiError::validation(&format!("pipeline.generator.{key}"), issue));
-        if self.kind == GeneratorKind::Extractive {
-            let others = [
-                ("base_url", self.base_url.is_some()),
-                ("model", self.model.is_some()),
-                ("system", self.system.is_some()),
-                ("prompt", self.prompt.is_some()),
-                ("temperature", self.temperature.is_some()),
-                ("max_tokens", self.max_tokens.is_some()),
-                ("context_chars", self.context_chars.is_some()),
-                ("first_token_timeout_ms", self.first_token_timeout_ms.is_some()),
-                ("idle_timeout_ms", self.idle_timeout_ms.is_some()),
-                ("retries", self.retries.is_some()),
-                ("on_failure", self.on_failure.is_some()),
-            ];
-            if let Some((key, _)) = others.iter().find(|(_, given)| *given) {
-                return wrong(
-                    key,
-                    "means nothing to the extractive generator: set `kind` to `openai`, or leave it out".to_owned(),
-                );
-            }
-        }
-        for (key, text) in [("base_url", &self.base_url), ("model", &self.model)] {
-            if text.as_ref().is_some_and(|text| text.trim().is_empty() || text.len() > 1_024) {
-                return wrong(key, "must have 1 to 1024 bytes".to_owned());
-            }
-        }
-        if let Some(temperature) = self.temperature.filter(|t| !(0.0..=2.0).contains(t)) {
-            return wrong("temperature", format!("must be 0 to 2, not {temperature}"));
-        }
-        let numbers = [
-            ("max_tokens", self.max_tokens.map(u64::from), 16..=1_000_000),
-            ("context_chars", self.context_chars.map(u64::from), 500..=10_000_000),
-            ("first_token_timeout_ms", self.first_token_timeout_ms, 100..=3_600_000),
-            ("idle_timeout_ms", self.idle_timeout_ms, 100..=3_600_000),
-            ("retries", self.retries.map(u64::from), 0..=10),
-        ];
-        for (key, value, range) in numbers {
-            if let Some(value) = value.filter(|value| !range.contains(value)) {
-                return wrong(key, format!("must be {} to {}, not {value}", range.start(), range.end()));
-            }
-        }
-        match self.on_failure {
-            Some(OnFailure::Skip) => wrong(
-                "on_failure",
-                "must be `fail` or `fallback`: without a generator there is no answer".to_owned(),
-            ),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Budgets that differ from the defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -453,156 +345,6 @@ struct Wrapper {
     pipeline: Pipeline,
 }
 
-/// What a pipeline resolved to: enough to say what made an answer, and what a change must redo.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Lock {
-    /// Plugins by stage: `chunker`, `analyzer`, `citations`, `extractor` (of a document).
-    pub plugins: BTreeMap<String, LockedPlugin>,
-    /// The embedding model.
-    pub model: LockedModel,
-    /// The cross-encoder, where there is one. Nothing that is stored was made by it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reranker: Option<LockedReranker>,
-    /// What makes answers.
-    #[serde(default)]
-    pub generator: LockedGenerator,
-    /// The pipeline itself.
-    pub pipeline: Pipeline,
-}
-
-impl Lock {
-    /// Returns the lock as each answer shows it: without the address of a language model's server and the texts of its prompt.
-    pub fn to_public(&self) -> Option<Value> {
-        let mut told = self.clone();
-        let generator = &mut told.pipeline.generator;
-        (generator.base_url, generator.system, generator.prompt) = (None, None, None);
-        serde_json::to_value(told).ok()
-    }
-}
-
-/// What a subject is shown of a pipeline, or of a lock with one in it: where a language model's server is, and what its prompt
-/// says, are for those who configure.
-pub(crate) fn shown_to(subject: &Subject, mut value: Value) -> Value {
-    if !subject.scopes.allow(Scope::Config) {
-        for generator in ["/generator", "/pipeline/generator"] {
-            if let Some(generator) = value.pointer_mut(generator).and_then(Value::as_object_mut) {
-                generator.retain(|key, _| !matches!(key.as_str(), "base_url" | "system" | "prompt"));
-            }
-        }
-    }
-    value
-}
-
-/// A plugin in a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LockedPlugin {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// `sha256:` and the component's hash.
-    pub digest: String,
-}
-
-/// A generator in a lock.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LockedGenerator {
-    /// `extractive` or `openai`.
-    pub kind: String,
-    /// The language model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
-
-/// A model in a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LockedModel {
-    /// Its name.
-    pub name: String,
-    /// Hash of its ONNX file, lower-case hexadecimal.
-    pub sha256: String,
-    /// Length of its vectors.
-    pub dimension: usize,
-}
-
-/// A reranker in a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LockedReranker {
-    /// Its name.
-    pub name: String,
-    /// Hash of its ONNX file, lower-case hexadecimal.
-    pub sha256: String,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_out_takes_the_default() {
-        let pipeline = Pipeline::parse(json!({"chunker": {"plugin": "recursive@^1", "config": {"target_tokens": 100}}})).unwrap();
-        assert_eq!(pipeline.chunker.config, json!({"target_tokens": 100}));
-        assert_eq!(pipeline.analyzer, Pipeline::default().analyzer);
-    }
-
-    #[test]
-    fn errors_name_the_key() {
-        for (value, field) in [
-            (json!({"chunker": {"plugn": "x"}}), "pipeline.chunker.plugn"),
-            (json!({"retrieval": {"limit": 0}}), "pipeline.retrieval.limit"),
-            (json!({"retrieval": {"limit": "many"}}), "pipeline.retrieval.limit"),
-            (json!({"retrieval": {"dense_weight": -1.0}}), "pipeline.retrieval.dense_weight"),
-            (
-                json!({"retrieval": {"relative_threshold": 1.5}}),
-                "pipeline.retrieval.relative_threshold",
-            ),
-            (json!({"reranker": {"top_k": 10}}), "pipeline.reranker.model"),
-            (json!({"reranker": {"model": ""}}), "pipeline.reranker.model"),
-            (json!({"reranker": {"model": "x", "top_k": 0}}), "pipeline.reranker.top_k"),
-            (json!({"reranker": {"model": "x", "top_k": 201}}), "pipeline.reranker.top_k"),
-            (json!({"reranker": {"model": "x", "modes": ["slow"]}}), "pipeline.reranker.modes[0]"),
-            (json!({"limits": {"memory_mb": 0}}), "pipeline.limits.memory_mb"),
-            (json!({"generator": {"kind": "oracle"}}), "pipeline.generator.kind"),
-            (json!({"generator": {"kind": "openai", "modle": "x"}}), "pipeline.generator.modle"),
-            (
-                json!({"generator": {"kind": "openai", "temperature": 3}}),
-                "pipeline.generator.temperature",
-            ),
-            (
-                json!({"generator": {"kind": "openai", "retries": 11}}),
-                "pipeline.generator.retries",
-            ),
-            (
-                json!({"generator": {"kind": "openai", "idle_timeout_ms": 1}}),
-                "pipeline.generator.idle_timeout_ms",
-            ),
-            (
-                json!({"generator": {"kind": "openai", "on_failure": "skip"}}),
-                "pipeline.generator.on_failure",
-            ),
-            (
-                json!({"generator": {"kind": "extractive", "model": "x"}}),
-                "pipeline.generator.model",
-            ),
-        ] {
-            let error = Pipeline::parse(value).unwrap_err();
-            assert_eq!(error.details["field"], field, "{error}");
-        }
-    }
-
-    #[test]
-    fn a_pipeline_survives_being_written_and_read() {
-        let mut pipeline = Pipeline::default();
-        pipeline.generator.temperature = Some(0.2);
-        pipeline.reranker = Some(RerankerChoice {
-            model: "x".to_owned(),
-            precision: None,
-            modes: vec![Mode::Balanced],
-            top_k: 5,
-        });
-        let written = serde_json::to_value(&pipeline).unwrap();
-        assert_eq!(written["retrieval"]["dense_weight"], json!(0.4), "as people write it");
-        assert_eq!(written["generator"]["temperature"], json!(0.2), "as people write it");
-        assert_eq!(Pipeline::parse(serde_json::to_value(&pipeline).unwrap()).unwrap(), pipeline);
-    }
-}
+#[path = "spec_tests.rs"]
+mod tests;

@@ -14,21 +14,39 @@ pub enum Rescue<'a> {
     Skip,
 }
 
-impl Stage {
-    /// How the pipeline wants to go on after `error`, and what to tell of it. `key` is the stage's in the pipeline.
+/// What a pipeline says about a failure of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailurePolicy {
+    /// What to do.
+    pub on_failure: OnFailure,
+    /// Whether there is a plugin to fall back to.
+    pub has_fallback: bool,
+}
+
+/// What replaces a stage that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The plugin that ships for this stage.
+    Fallback,
+    /// Nothing.
+    Skip,
+}
+
+impl FailurePolicy {
+    /// Returns how to go on after `error`, and the warning for the client. `key` is the stage's in the pipeline.
     ///
     /// # Errors
     /// The error itself, where the policy is to fail, or where another plugin could do no better: the server was at
     /// its limit, or could not do its own part.
-    pub fn rescue(&self, key: &'static str, error: PluginError) -> Result<(Rescue<'_>, Warning), PluginError> {
+    pub fn apply(self, key: &'static str, error: PluginError) -> Result<(Remedy, Warning), PluginError> {
         let is_the_servers = matches!(
             error.reason,
             Reason::Busy(_) | Reason::Host(_) | Reason::NotFound(_) | Reason::Config(_)
         );
-        let rescue = match (self.on_failure, self.fallback.as_deref()) {
+        let remedy = match (self.on_failure, self.has_fallback) {
             _ if is_the_servers => return Err(error),
-            (OnFailure::Fallback, Some(stage)) => Rescue::Fallback(stage),
-            (OnFailure::Skip, _) => Rescue::Skip,
+            (OnFailure::Fallback, true) => Remedy::Fallback,
+            (OnFailure::Skip, _) => Remedy::Skip,
             _ => return Err(error),
         };
         let policy = self.on_failure.name();
@@ -44,6 +62,29 @@ impl Stage {
             reason: error.reason.name().to_owned(),
             message: error.to_string(),
             policy: policy.to_owned(),
+        };
+        Ok((remedy, warning))
+    }
+}
+
+impl Stage {
+    /// Returns what the pipeline says about a failure of this stage.
+    pub fn failure_policy(&self) -> FailurePolicy {
+        FailurePolicy {
+            on_failure: self.on_failure,
+            has_fallback: self.fallback.is_some(),
+        }
+    }
+
+    /// Returns how to go on after `error`, and the warning for the client. `key` is the stage's in the pipeline.
+    ///
+    /// # Errors
+    /// As [`FailurePolicy::apply`].
+    pub fn rescue(&self, key: &'static str, error: PluginError) -> Result<(Rescue<'_>, Warning), PluginError> {
+        let (remedy, warning) = self.failure_policy().apply(key, error)?;
+        let rescue = match (remedy, self.fallback.as_deref()) {
+            (Remedy::Fallback, Some(stage)) => Rescue::Fallback(stage),
+            (Remedy::Fallback | Remedy::Skip, _) => Rescue::Skip,
         };
         Ok((rescue, warning))
     }
@@ -167,3 +208,7 @@ impl Citing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;
