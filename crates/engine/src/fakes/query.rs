@@ -34,7 +34,7 @@ pub(crate) fn tuned(query_timeout: Duration) -> Arc<Tuned> {
 #[derive(Clone)]
 pub(crate) enum Step {
     /// Writes a text.
-    Say(&'static str),
+    Text(&'static str),
     /// Cites the first bytes of a passage.
     Cite(usize, u32),
     /// Fails.
@@ -82,7 +82,7 @@ impl FakePipeline {
             },
             vector: vec![1.0, 0.0, 0.0, 0.0],
             scores: None,
-            steps: vec![Step::Say("Found"), Step::Say(" it."), Step::Cite(0, 4)],
+            steps: vec![Step::Text("Found"), Step::Text(" it."), Step::Cite(0, 4)],
             faults: Arc::default(),
             requests: Mutex::default(),
         }
@@ -214,7 +214,7 @@ impl QueryPipeline for FakePipeline {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         for step in &self.steps {
             match step {
-                Step::Say(text) => {
+                Step::Text(text) => {
                     self.faults.call("say", text).await;
                     sink.write(Piece::Text((*text).to_owned())).await?;
                 }

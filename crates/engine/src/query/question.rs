@@ -8,7 +8,7 @@ use ibid_protocol::{ApiError, Mode, QueryOptions, ResponseFormat};
 pub(crate) struct Question {
     pub text: String,
     pub collection: String,
-    /// Who asks does not see the collection: to them there is none.
+    /// Whether the subject may not see the collection: to it there is none.
     pub unseen: bool,
     pub mode: Option<Mode>,
     pub limit: Option<usize>,

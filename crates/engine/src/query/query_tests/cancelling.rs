@@ -54,7 +54,7 @@ async fn a_query_whose_handle_is_dropped_ends() {
 #[tokio::test]
 async fn a_query_whose_reader_is_gone_stops_its_generator() {
     let (test, pipeline) = TestQueries::with(&[("alpha", 1.0)], |pipeline| {
-        pipeline.steps = vec![Step::Say("x"); 200];
+        pipeline.steps = vec![Step::Text("x"); 200];
     })
     .await;
     let QueryHandle {

@@ -155,7 +155,7 @@ async fn a_reranker_may_take_half_of_the_time_of_a_stage() {
 #[tokio::test]
 async fn a_generator_that_fails_is_one_error_after_its_pieces() {
     let (test, _) = TestQueries::with(&[("alpha", 1.0)], |pipeline| {
-        pipeline.steps = vec![Step::Say("One"), Step::Say(" two"), Step::Fail];
+        pipeline.steps = vec![Step::Text("One"), Step::Text(" two"), Step::Fail];
     })
     .await;
     let events = test.events(question()).await;

@@ -58,7 +58,7 @@ async fn without_sources_there_is_neither_citation_nor_marker() {
 #[tokio::test]
 async fn a_place_that_is_cited_twice_is_one_citation() {
     let (test, _) = TestQueries::with(&[("alpha beta", 1.0)], |pipeline| {
-        pipeline.steps = vec![Step::Say("One."), Step::Cite(0, 4), Step::Say(" Two."), Step::Cite(0, 4)];
+        pipeline.steps = vec![Step::Text("One."), Step::Cite(0, 4), Step::Text(" Two."), Step::Cite(0, 4)];
     })
     .await;
     let answer = test.queries.answer(question(), &Subject::anyone()).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_place_that_is_cited_twice_is_one_citation() {
 #[tokio::test]
 async fn a_quotation_of_what_was_not_found_is_not_passed_on() {
     let (test, _) = TestQueries::with(&[("alpha beta", 1.0)], |pipeline| {
-        pipeline.steps = vec![Step::Say("One."), Step::Cite(7, 4), Step::Cite(0, 400)];
+        pipeline.steps = vec![Step::Text("One."), Step::Cite(7, 4), Step::Cite(0, 400)];
     })
     .await;
     let answer = test.queries.answer(question(), &Subject::anyone()).await.unwrap();
@@ -88,7 +88,7 @@ async fn what_to_ask_is_checked_before_anything_begins() {
 }
 
 #[tokio::test]
-async fn the_analyzer_is_told_mode_collection_and_language() {
+async fn the_analyzer_receives_mode_collection_and_language() {
     let (test, pipeline) = TestQueries::with(&[("alpha", 1.0)], |_| {}).await;
     let options = QueryOptions {
         language: Some("de".to_owned()),
@@ -175,7 +175,7 @@ async fn the_meter_counts_every_query_and_the_time_of_completed_ones() {
 #[tokio::test]
 async fn a_slow_reader_holds_the_generator_and_loses_nothing() {
     let (test, pipeline) = TestQueries::with(&[("alpha", 1.0)], |pipeline| {
-        pipeline.steps = vec![Step::Say("x"); 200];
+        pipeline.steps = vec![Step::Text("x"); 200];
     })
     .await;
     let mut query = test.ask(question());
