@@ -195,7 +195,7 @@ async fn an_object_store_that_goes_away_is_waited_for() {
     );
     let error = asked.error(503, "SERVICE_UNAVAILABLE");
     assert!(
-        error["message"].as_str().is_some_and(|message| message.contains("store of files")),
+        error["message"].as_str().is_some_and(|message| message.contains("file store")),
         "{error}"
     );
     sent.error(503, "SERVICE_UNAVAILABLE");

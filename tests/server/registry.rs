@@ -192,7 +192,7 @@ async fn errors_say_what_is_wrong_with_an_artifact() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&blob, bytes).unwrap();
     let error = refused(&pinned).await;
-    assert!(error.contains("not what was asked for"), "{error}");
+    assert!(error.contains("content with another digest"), "{error}");
 }
 
 /// `ibid plugin ARGUMENTS`, with Docker's logins from `home`.

@@ -144,5 +144,10 @@ async fn a_collector_that_is_not_there_costs_one_line_of_the_log() {
         !failed.is_empty() && failed.iter().all(|line| line.contains("query_id=") && line.contains("request_id=")),
         "{failed:?}"
     );
-    assert_eq!(server.whole_log().matches("takes no traces").count(), 1, "{}", server.whole_log());
+    assert_eq!(
+        server.whole_log().matches("does not accept traces").count(),
+        1,
+        "{}",
+        server.whole_log()
+    );
 }

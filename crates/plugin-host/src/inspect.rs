@@ -258,7 +258,7 @@ mod tests {
             Kind::Analyzer,
             &[],
             &["ibid:plugin/citing@1.0.0"],
-            Err("it exports what a formatter does"),
+            Err("it exports the interface of a formatter"),
         );
         check(
             Kind::Analyzer,

@@ -232,7 +232,7 @@ mod tests {
             "struct PlacedIndex;",
             "mod placed;",
             "struct Work;",
-            "mod disk;",
+            "mod space;",
             "fn is_well() {}",
             "fn tell_others() {}",
             "fn says() {}",

@@ -33,7 +33,7 @@ async fn keys_that_cannot_be_valid_are_refused_at_the_start() {
         (
             Algorithm::RS256,
             TokenKeys::JwksFile(file(path, "no.json", "hello")),
-            "no JSON Web Key Set",
+            "not a JSON Web Key Set",
         ),
         (
             Algorithm::RS256,

@@ -330,18 +330,14 @@ mod tests {
             ("{question}", "must contain the placeholder {passages}"),
             ("{passages} {question} {question}", "once, not 2 times"),
             ("{passages} {question} {answer}", "unknown placeholder `{answer}`"),
-            ("{passages} {question} {", "belongs to no placeholder"),
-            ("{passages} {question} }", "belongs to no placeholder"),
+            ("{passages} {question} {", "not part of a placeholder"),
+            ("{passages} {question} }", "not part of a placeholder"),
             (" ", "must not be empty"),
         ] {
             let error = Template::prompt(text).unwrap_err();
             assert!(error.contains(issue), "{text}: {error}");
         }
-        assert!(
-            Template::system("Be kind. {question}")
-                .unwrap_err()
-                .contains("belong into `prompt`")
-        );
+        assert!(Template::system("Be kind. {question}").unwrap_err().contains("belong in `prompt`"));
         let template = Template::prompt("{{\"q\": \"{question}\"}} {passages}").unwrap();
         assert_eq!(template.fill("P", "Q", ""), "{\"q\": \"Q\"} P");
     }
