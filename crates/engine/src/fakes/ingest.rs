@@ -3,7 +3,6 @@
 use super::clock::FakeClock;
 use super::processor::{FakeProcessors, lock};
 use super::store::TestStore;
-use crate::error::PipelineError;
 use crate::ingest::processor::{Chunker, Processors};
 use crate::ingest::reindex::Reindexer;
 use crate::ingest::reporter::{Outcome, Pace};
@@ -12,7 +11,7 @@ use crate::ingest::steps::Steps;
 use crate::ingest::{Ingest, Job};
 use crate::lifecycle::Lifecycle;
 use crate::manage::documents::Documents;
-use crate::peers::{Alone, Peers, Stop};
+use crate::peers::{Alone, Peers};
 use crate::query::profile_cache::{KnownProfiles, ProfileCache};
 use crate::settings::EngineSettings;
 use crate::spec::Pipeline;
@@ -21,47 +20,19 @@ use crate::store::events::UploadNotice;
 use crate::store::jobs::Jobs;
 use crate::store::leases::text_id;
 use crate::tuning::Tuned;
-use async_trait::async_trait;
 use ibid_catalog::{
     Collection, Creation, DocumentRecord, DocumentState, Event, Extracted, NewDocument, NewEvent, NewReindex, NewUpload, Reindex,
-    ReindexStatus, Upload,
+    ReindexStatus,
 };
 use ibid_files::StageOptions;
 use ibid_index::{CollectionKey, VectorIndex};
 use ibid_protocol::UploadEvent;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, oneshot};
 
 /// Documents that the ingest of a test processes at a time.
 pub(crate) const PERMITS: usize = 2;
-
-/// Other servers that share the catalog and do nothing.
-pub(crate) struct SharedPeers;
-
-#[async_trait]
-impl Peers for SharedPeers {
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    async fn stop(&self, _stop: Stop) -> Result<(), PipelineError> {
-        Ok(())
-    }
-
-    async fn wait_for_queries(&self, _longest: Duration) {}
-
-    async fn take_upload(&self, _id: &str) -> Result<Option<Upload>, PipelineError> {
-        Ok(None)
-    }
-
-    async fn share_plugin(&self, _added: Option<(&str, &[u8])>, _removed: Option<&str>) -> Result<(), PipelineError> {
-        Ok(())
-    }
-
-    async fn leave(&self) {}
-}
 
 /// The services over a [`TestStore`] with one collection.
 pub(crate) struct TestIngest {

@@ -12,7 +12,6 @@ use ibid_index::{CollectionKey, Payload, Point, VectorIndex};
 use ibid_telemetry::{self as telemetry, Stage as MeasuredStage};
 use ibid_types::document::{Document, Span};
 use std::sync::Arc;
-use tracing::Instrument;
 
 /// Chunks that are embedded and indexed at a time: what is redone after a crash, and the memory
 /// that a document's vectors take (128 of 384 numbers are 200 KB).
@@ -144,16 +143,6 @@ impl Steps {
             Ok(index.flush(&key).await?)
         });
         timed(MeasuredStage::Index, indexing).await
-    }
-}
-
-impl RunningJob {
-    /// Writes something, to the end also if the job is stopped. Whoever stops it waits for that.
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, PipelineError>> + Send + 'static,
-    ) -> Result<T, PipelineError> {
-        self.writes.spawn(work.in_current_span()).await?
     }
 }
 

@@ -159,9 +159,8 @@ impl Cluster {
     /// Sends heartbeats and claims dead servers' work, until the engine stops.
     async fn send_heartbeats(self: Arc<Self>, messages: mpsc::Sender<PeerMessage>, lifecycle: Lifecycle) {
         loop {
-            tokio::select! {
-                () = lifecycle.stopping.cancelled() => return,
-                () = tokio::time::sleep(HEARTBEAT) => {}
+            if !lifecycle.sleep(HEARTBEAT).await {
+                return;
             }
             let claimed = async {
                 if !self.shared.heartbeat().await? {
@@ -200,9 +199,8 @@ impl Cluster {
                 Ok(Notification::Missed) => Some(PeerMessage::Missed),
                 Err(error) => {
                     tracing::warn!(%error, "messages of other servers cannot be received");
-                    tokio::select! {
-                        () = lifecycle.stopping.cancelled() => return,
-                        () = tokio::time::sleep(PAUSE) => {}
+                    if !lifecycle.sleep(PAUSE).await {
+                        return;
                     }
                     match self.shared.listen().await {
                         Ok(again) => {

@@ -79,13 +79,13 @@ impl Queries {
         let (sender, events) = mpsc::channel(EVENTS_AHEAD);
         let cancel = self.lifecycle.stopping.child_token();
         let query_id = format!("query_{}", uuid::Uuid::new_v4().simple());
-        let engine = self.clone();
+        let queries = self.clone();
         let (token, id) = (cancel.clone(), query_id.clone());
         // Of the lowest level, so that the lines of a query tell of which one they are, whatever is logged.
         let span = tracing::error_span!("query", query_id);
         let trace = trace::query(&query_id);
-        let told = trace.clone();
-        let work = async move { engine.run_query(question, id, token, sender, &told).await };
+        let query_trace = trace.clone();
+        let work = async move { queries.run_query(question, id, token, sender, &query_trace).await };
         self.lifecycle.tasks.spawn(work.instrument(span).instrument(trace));
         Ok(QueryHandle {
             query_id,

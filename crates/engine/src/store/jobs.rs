@@ -1,9 +1,11 @@
 //! Jobs that others may have to stop: documents in processing, re-indexes.
 
+use crate::error::PipelineError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// The jobs of this server.
 #[derive(Default)]
@@ -100,6 +102,16 @@ impl JobRegistry {
         if let Some((_, ended, _)) = self.get(id) {
             ended.cancelled().await;
         }
+    }
+}
+
+impl RunningJob {
+    /// Writes something, to the end also if the job is stopped. Whoever stops it waits for that.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, PipelineError>> + Send + 'static,
+    ) -> Result<T, PipelineError> {
+        self.writes.spawn(work.in_current_span()).await?
     }
 }
 

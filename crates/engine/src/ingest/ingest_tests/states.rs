@@ -2,7 +2,8 @@
 
 use super::{called, ends, lines};
 use crate::fakes::clock::FakeClock;
-use crate::fakes::ingest::{SharedPeers, TestIngest};
+use crate::fakes::ingest::TestIngest;
+use crate::fakes::peers::FakePeers;
 use crate::ingest::Job;
 use crate::store::leases::text_id;
 use ibid_catalog::{DocumentState, UploadStatus};
@@ -212,7 +213,7 @@ async fn a_collection_that_is_reindexed_between_two_reads_is_read_again() {
 async fn a_document_begins_anew_when_its_collection_is_reindexed_meanwhile() {
     for peers in [false, true] {
         let test = match peers {
-            true => TestIngest::with(FakeClock::skipping(), Arc::new(SharedPeers)).await,
+            true => TestIngest::with(FakeClock::skipping(), Arc::new(FakePeers::sharing())).await,
             false => TestIngest::open().await,
         };
         let gate = test.processors.faults.gate("embed");

@@ -2,7 +2,8 @@
 
 use super::{called, ends, others};
 use crate::fakes::clock::FakeClock;
-use crate::fakes::ingest::{PERMITS, SharedPeers, TestIngest};
+use crate::fakes::ingest::{PERMITS, TestIngest};
+use crate::fakes::peers::FakePeers;
 use ibid_auth::Subject;
 use ibid_catalog::DocumentState;
 use ibid_protocol::{ErrorCode, UploadStatus};
@@ -200,7 +201,7 @@ async fn each_document_in_processing_has_a_permit_and_others_wait() {
 
 #[tokio::test]
 async fn a_document_that_another_server_takes_over_is_left_to_it() {
-    let test = TestIngest::with(FakeClock::skipping(), Arc::new(SharedPeers)).await;
+    let test = TestIngest::with(FakeClock::skipping(), Arc::new(FakePeers::sharing())).await;
     let _gate = test.processors.faults.gate("embed");
     let document = test.received("a.txt", "one").await;
     let outcome = test.start(&document).await;
@@ -213,7 +214,7 @@ async fn a_document_that_another_server_takes_over_is_left_to_it() {
 
 #[tokio::test]
 async fn what_was_written_of_a_document_that_another_server_deletes_is_removed_after_it() {
-    let test = TestIngest::with(FakeClock::skipping(), Arc::new(SharedPeers)).await;
+    let test = TestIngest::with(FakeClock::skipping(), Arc::new(FakePeers::sharing())).await;
     let gate = test.test.index.faults.gate("upsert");
     let document = test.received("a.txt", "one").await;
     let outcome = test.start(&document).await;

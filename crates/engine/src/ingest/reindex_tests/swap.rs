@@ -3,7 +3,8 @@
 use super::{embedded, others, with_documents};
 use crate::ReindexScope;
 use crate::fakes::clock::FakeClock;
-use crate::fakes::ingest::{SharedPeers, TestIngest};
+use crate::fakes::ingest::TestIngest;
+use crate::fakes::peers::FakePeers;
 use crate::fakes::processor::lock;
 use ibid_auth::Subject;
 use ibid_catalog::{DocumentState, NewEvent, ReindexStatus};
@@ -201,7 +202,7 @@ fn restarted(test: &TestIngest) -> Arc<crate::ingest::reindex::Reindexer> {
 
 #[tokio::test]
 async fn a_server_among_several_goes_on_only_with_what_it_claims() {
-    let test = TestIngest::with(FakeClock::skipping(), Arc::new(SharedPeers)).await;
+    let test = TestIngest::with(FakeClock::skipping(), Arc::new(FakePeers::sharing())).await;
     test.recorded_reindex(ReindexScope::Embed).await;
     test.reindexer.resume_all().await.expect("resumed");
     assert!(!test.jobs.reindexing.has(&test.collection.id));
