@@ -224,12 +224,8 @@ impl Queries {
         mode: Mode,
         language: Option<&str>,
     ) -> Result<(Plan, Option<Warning>), PipelineError> {
-        let mode = serde_json::to_value(mode)
-            .ok()
-            .and_then(|mode| mode.as_str().map(str::to_owned))
-            .unwrap_or_default();
         let mut attrs: Attrs = vec![
-            ("mode".to_owned(), mode),
+            ("mode".to_owned(), mode.name().to_owned()),
             ("collection".to_owned(), pipeline.collection().to_owned()),
         ];
         attrs.extend(language.map(|language| ("language".to_owned(), language.to_owned())));
@@ -259,11 +255,7 @@ fn passages_of(count: usize) -> String {
 
 /// Counts a query's end, and says in its trace how it ended.
 fn ended(span: &tracing::Span, mode: Mode, status: &'static str, time: Duration) {
-    let mode = match mode {
-        Mode::Speed => "speed",
-        Mode::Balanced => "balanced",
-        Mode::Comprehensive => "comprehensive",
-    };
+    let mode = mode.name();
     catalogue::QUERY_SECONDS.with([mode, status]).record(time.as_secs_f64());
     trace::ended(span, mode, status);
 }

@@ -23,6 +23,17 @@ pub enum Mode {
     Comprehensive,
 }
 
+impl Mode {
+    /// Returns the mode as messages, metrics and plugins have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Speed => "speed",
+            Self::Balanced => "balanced",
+            Self::Comprehensive => "comprehensive",
+        }
+    }
+}
+
 /// What an answer contains besides its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

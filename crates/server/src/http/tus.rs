@@ -200,7 +200,6 @@ async fn by_method(call: &mut Call, id: Option<&str>) -> Result<Reply, Failure> 
         (Method::HEAD, Some(id)) => offset(call, id).await,
         (Method::PATCH, Some(id)) => append(call, id).await,
         (Method::DELETE, Some(id)) => {
-            known(call, id).await?;
             call.with::<Write>()?.cancel_upload(id).await?;
             Ok(empty(StatusCode::NO_CONTENT))
         }

@@ -54,10 +54,10 @@ async fn complete(call: &mut Call) -> Result<Reply, Failure> {
     let request: ChatRequest = body::json(call).await?;
     let options = request.options()?;
     let (stops, room) = (request.stops()?, request.token_limit());
-    call.subject
-        .require_in(Scope::Read, &request.model)
-        .map_err(|error| named(error, &request.model))?;
     let granted = call.with::<Read>()?;
+    granted
+        .require_collection(Some(&request.model))
+        .map_err(|error| named(error, &request.model))?;
     let prompt_tokens = granted.count_tokens(request.texts()).await?;
     let streams = request.stream == Some(true);
     let options = QueryOptions {
